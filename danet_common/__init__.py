@@ -1,0 +1,27 @@
+"""The ground that the three networks stand on: configuration, names, stages, checkpoints, images. NumPy only."""
+
+from danet_common.checkpoint import Checkpoint, CheckpointError, read_checkpoint, write_checkpoint
+from danet_common.config import DANetConfig
+from danet_common.initialisation import initial_tensors
+from danet_common.parameters import Parameter, parameters
+from danet_common.stages import Stages, check_stages, stage_names
+from danet_common.variants import VARIANTS, get_config
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "VARIANTS",
+    "Checkpoint",
+    "CheckpointError",
+    "DANetConfig",
+    "Parameter",
+    "Stages",
+    "__version__",
+    "check_stages",
+    "get_config",
+    "initial_tensors",
+    "parameters",
+    "read_checkpoint",
+    "stage_names",
+    "write_checkpoint",
+]

@@ -1,0 +1,155 @@
+"""The canonical checkpoint: tensors by canonical name, and the config that rebuilds their network.
+
+On disk it is one `.safetensors` file with a JSON manifest in its metadata (key "danet"):
+format_version, config, source and the SHA-256 of every tensor's little-endian bytes in C order.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from danet_common.atomic import atomic_file
+from danet_common.config import DANetConfig
+from danet_common.parameters import parameters
+
+FORMAT_VERSION = 1
+PASSENGER = "passenger."  # prefix of tensors that travel along without being part of the network
+
+
+class CheckpointError(ValueError):
+    """A file that is not, or not wholly, the checkpoint it should be. The text is meant for the user."""
+
+
+@dataclass
+class Checkpoint:
+    """One trained network.
+
+    tensors     canonical name -> array, in the canonical (torch) layout
+    passengers  owner's key -> array: tensors of a foreign file that its network never uses, kept so that
+                the file can be written again whole
+    source      where it came from, for people: schema, what was defaulted, ...
+    """
+
+    config: DANetConfig
+    tensors: Mapping[str, np.ndarray]
+    passengers: Mapping[str, np.ndarray] = field(default_factory=dict)
+    source: Mapping[str, Any] = field(default_factory=dict)
+
+    def check(self) -> None:
+        """Raise CheckpointError listing everything missing, unused and misshapen."""
+        check_total(self.config, {name: array.shape for name, array in self.tensors.items()})
+
+    def hashes(self) -> dict[str, str]:
+        """SHA-256 of each tensor."""
+        return hash_tensors(self.tensors)
+
+
+def check_total(config: DANetConfig, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise CheckpointError, listing every fault, unless `shapes` are exactly this network's tensors."""
+    wanted = parameters(config)
+    faults = [f"missing: {name} {list(wanted[name].shape)}" for name in wanted if name not in shapes]
+    faults += [f"unused: {name} {list(shapes[name])}" for name in shapes if name not in wanted]
+    faults += [
+        f"misshapen: {name} is {list(shapes[name])}, expected {list(wanted[name].shape)}"
+        for name in wanted
+        if name in shapes and tuple(shapes[name]) != wanted[name].shape
+    ]
+    if faults:
+        raise CheckpointError(f"the tensors do not fit the network ({len(faults)} faults):\n  " + "\n  ".join(faults))
+
+
+def hash_tensors(tensors: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """SHA-256 of each array's bytes in C order. Hashing releases the GIL, so threads share the work."""
+    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
+        return dict(zip(tensors, pool.map(_digest, tensors.values()), strict=True))
+
+
+def _digest(array: np.ndarray) -> str:
+    contiguous = np.ascontiguousarray(array)
+    return hashlib.sha256(contiguous.reshape(-1).view(np.uint8)).hexdigest()
+
+
+def manifest(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The JSON-ready manifest of a checkpoint."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "config": checkpoint.config.to_dict(),
+        "source": dict(checkpoint.source),
+        "sha256": hash_tensors(_on_disk(checkpoint)),
+    }
+
+
+def parse_manifest(text: str | bytes) -> tuple[DANetConfig, dict[str, Any], dict[str, str]]:
+    """Config, source and hashes of a manifest's JSON text. Raises CheckpointError where it is none of ours."""
+    try:
+        content = json.loads(text)
+        version = content["format_version"]
+        if version != FORMAT_VERSION:
+            raise CheckpointError(f"manifest format_version is {version}; this danet reads {FORMAT_VERSION}")
+        return DANetConfig.from_dict(content["config"]), dict(content["source"]), dict(content["sha256"])
+    except CheckpointError:
+        raise
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise CheckpointError(f"the manifest is damaged: {error}") from None
+
+
+def verify_hashes(tensors: Mapping[str, np.ndarray], wanted: Mapping[str, str]) -> None:
+    """Raise CheckpointError naming every tensor whose bytes are not those the manifest was made for."""
+    found = hash_tensors(tensors)
+    _complain("SHA-256 differs from the manifest's", [name for name in found if found[name] != wanted.get(name)])
+
+
+def read_checkpoint(path: str | os.PathLike[str], verify: bool = True) -> Checkpoint:
+    """Read a canonical `.safetensors` file. Raises CheckpointError for anything else, or if it is damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    if not Path(path).is_file():
+        raise CheckpointError(f"{path}: no such file" if not Path(path).exists() else f"{path}: not a file")
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, ValueError, TypeError, OSError) as error:
+        raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from None
+    if "danet" not in metadata:
+        raise CheckpointError(f"{path}: a safetensors file without a danet manifest; use `danet convert` to import it")
+    config, source, hashes = parse_manifest(metadata["danet"])
+    if verify:
+        verify_hashes(stored, hashes)
+    tensors = {name: array for name, array in stored.items() if not name.startswith(PASSENGER)}
+    passengers = {name.removeprefix(PASSENGER): array for name, array in stored.items() if name.startswith(PASSENGER)}
+    order = [name for name in parameters(config) if name in tensors]
+    order += [name for name in tensors if name not in set(order)]
+    checkpoint = Checkpoint(config, {name: tensors[name] for name in order}, passengers, source)
+    checkpoint.check()
+    return checkpoint
+
+
+def write_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
+    """Write a canonical `.safetensors` file, atomically. Raises CheckpointError if the tensors are not the network's."""
+    from safetensors.numpy import save_file
+
+    checkpoint.check()
+    stored = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in _on_disk(checkpoint).items()}
+    text = json.dumps(manifest(checkpoint))
+    with atomic_file(path) as temporary:
+        save_file(stored, temporary, metadata={"danet": text})
+
+
+def _on_disk(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+    return {**checkpoint.tensors, **{PASSENGER + name: array for name, array in checkpoint.passengers.items()}}
+
+
+def _complain(what: str, names: Iterable[str]) -> None:
+    names = list(names)
+    if names:
+        raise CheckpointError(f"{what} for {len(names)} tensors:\n  " + "\n  ".join(names))

@@ -1,0 +1,189 @@
+"""The configuration of a network: one frozen value that says everything the weights do not.
+
+A config and a set of tensors rebuild a network in any of the three frameworks. Each field below
+exists because some published checkpoint differs in it; the comment beside it says which.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+Block = Literal["basic", "bottleneck"]
+StemKind = Literal["plain", "deep"]
+Auxiliary = Literal["none", "fcn", "linear"]
+DropoutKind = Literal["channel", "element"]
+UpsampleGrid = Literal["corners", "half_pixel", "asymmetric"]
+
+EXPANSION = {"basic": 1, "bottleneck": 4}  # output channels of a block per unit of its width
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DANetConfig:
+    """One DANet. Raises ValueError, naming the field, where a value makes no network."""
+
+    # Backbone: a dilated ResNet (He et al., 2016; Yu et al., 2017).
+    block: Block = "bottleneck"
+    layers: tuple[int, int, int, int] = (3, 4, 6, 3)  # blocks in layer1..layer4
+    widths: tuple[int, int, int, int] = (64, 128, 256, 512)
+    stem: StemKind = "plain"  # plain: one 7x7; deep: three 3x3 (Encoding, mmseg V1c, Paddle vd)
+    stem_widths: tuple[int, ...] = (64,)  # deep: 64,64,128 (Encoding) or 32,32,64 (mmseg, Paddle)
+    avg_down: bool = False  # 2x2 average pool before a strided shortcut (ResNet-D, Paddle vd)
+    output_stride: Literal[8, 16, 32] = 8
+    multi_grid: tuple[int, ...] | None = None  # factors on layer4's dilation; the authors' 4,8,16 is 1,2,4
+    contract_dilation: bool = True  # the first block of a dilated stage uses half (Paddle: the whole)
+
+    # Head (Fu et al., 2019).
+    position_attention: bool = True  # both on is DANet; the others are the paper's ablation
+    channel_attention: bool = True
+    head_channels: int | None = None  # None: a quarter of layer4's
+    query_channels: int | None = None  # None: an eighth of head_channels
+    branch_classifiers: bool = True  # Tramac's networks trained without aux have none
+    auxiliary: Auxiliary = "none"  # fcn: 3x3 and 1x1 on layer3 (mmseg); linear: 1x1 on layer4 (Paddle)
+    auxiliary_channels: int = 256
+    dropout: DropoutKind = "channel"  # channel: Dropout2d (authors, mmseg, Paddle); element: Tramac
+    dropout_rate: float = 0.1
+    upsample_grid: UpsampleGrid = "corners"  # half_pixel: mmseg; asymmetric: Paddle's align_mode=1
+
+    # Input and output.
+    num_classes: int = 19
+    in_channels: int = 3
+    mean: tuple[float, ...] = IMAGENET_MEAN  # of pixel / 255, per input channel, RGB
+    std: tuple[float, ...] = IMAGENET_STD
+    class_names: tuple[str, ...] | None = None
+    palette: tuple[tuple[int, int, int], ...] | None = None  # RGB, 0..255; None: see palettes.py
+
+    # Batch normalisation, in torch's sense of momentum.
+    batch_norm_epsilon: float = 1e-5
+    batch_norm_momentum: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                wanted = ", ".join(str(choice) for choice in choices)
+                raise ValueError(f"{name} must be one of {wanted}; got {getattr(self, name)!r}")
+        for name in ("layers", "widths"):
+            if len(getattr(self, name)) != 4 or min(getattr(self, name)) < 1:
+                raise ValueError(f"{name} must be four positive integers; got {getattr(self, name)!r}")
+        wanted_stem = {"plain": 1, "deep": 3}[self.stem]
+        if len(self.stem_widths) != wanted_stem or min(self.stem_widths) < 1:
+            raise ValueError(f"a {self.stem} stem has {wanted_stem} stem_widths; got {self.stem_widths!r}")
+        if self.multi_grid is not None and (not self.multi_grid or min(self.multi_grid) < 1):
+            raise ValueError(f"multi_grid must be None or positive factors; got {self.multi_grid!r}")
+        for name in ("num_classes", "in_channels", "auxiliary_channels"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)!r}")
+        for name in ("head_channels", "query_channels"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
+                raise ValueError(f"{name} must be None or at least 1; got {getattr(self, name)!r}")
+        if not 0 <= self.dropout_rate < 1:
+            raise ValueError(f"dropout_rate must be in [0, 1); got {self.dropout_rate!r}")
+        if not 0 < self.batch_norm_momentum <= 1:
+            raise ValueError(f"batch_norm_momentum must be in (0, 1]; got {self.batch_norm_momentum!r}")
+        if not self.batch_norm_epsilon > 0:
+            raise ValueError(f"batch_norm_epsilon must be positive; got {self.batch_norm_epsilon!r}")
+        for name in ("mean", "std"):
+            if len(getattr(self, name)) != self.in_channels:
+                raise ValueError(f"{name} must have in_channels = {self.in_channels} values; got {getattr(self, name)!r}")
+        if min(self.std) <= 0:
+            raise ValueError(f"std must be positive; got {self.std!r}")
+        for name in ("class_names", "palette"):
+            if getattr(self, name) is not None and len(getattr(self, name)) != self.num_classes:
+                raise ValueError(
+                    f"{name} must have num_classes = {self.num_classes} entries; got {len(getattr(self, name))}"
+                )
+
+    # What follows from the fields.
+    @property
+    def stage_channels(self) -> tuple[int, int, int, int]:
+        """Output channels of layer1..layer4."""
+        one, two, three, four = (width * EXPANSION[self.block] for width in self.widths)
+        return one, two, three, four
+
+    @property
+    def stage_strides(self) -> tuple[int, int, int, int]:
+        """Stride of the first block of layer1..layer4; the stem has taken 4."""
+        return {8: (1, 2, 1, 1), 16: (1, 2, 2, 1), 32: (1, 2, 2, 2)}[self.output_stride]
+
+    @property
+    def block_dilations(self) -> tuple[tuple[int, ...], ...]:
+        """Dilation of the 3x3 convolutions of each block, by stage."""
+        stages = []
+        before = 1
+        for index, (blocks, natural_stride) in enumerate(zip(self.layers, (4, 8, 16, 32), strict=True)):
+            dilation = max(1, natural_stride // self.output_stride)  # makes up for the stride not taken
+            stage = [dilation] * blocks
+            if index == 3 and self.multi_grid is not None:
+                stage = [dilation * self.multi_grid[i % len(self.multi_grid)] for i in range(blocks)]
+            elif self.contract_dilation:
+                stage[0] = before
+            before = dilation
+            stages.append(tuple(stage))
+        return tuple(stages)
+
+    @property
+    def inner_channels(self) -> int:
+        """Channels of the head's branches (the paper's C)."""
+        return self.head_channels or max(1, self.stage_channels[3] // 4)
+
+    @property
+    def attention_channels(self) -> int:
+        """Channels of query and key."""
+        return self.query_channels or max(1, self.inner_channels // 8)
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """The attention branches that are on."""
+        return ("position",) * self.position_attention + ("channel",) * self.channel_attention
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the logits that the network returns, the prediction first."""
+        return ("fused", *(self.branches if self.branch_classifiers else ())) + ("aux",) * (self.auxiliary != "none")
+
+    def replace(self, **changes: Any) -> DANetConfig:
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: every field, tuples as lists."""
+        return {field.name: _listed(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> DANetConfig:
+        """The inverse of `to_dict`; absent fields take their defaults, unknown ones raise ValueError."""
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(fields) - known)
+        if unknown:
+            raise ValueError(f"unknown config fields: {', '.join(unknown)}")
+        try:
+            return cls(**{name: _tupled(value) for name, value in fields.items()})
+        except TypeError as error:
+            raise ValueError(f"a config field has the wrong type: {error}") from None
+
+
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "block": get_args(Block),
+    "stem": get_args(StemKind),
+    "output_stride": (8, 16, 32),
+    "auxiliary": get_args(Auxiliary),
+    "dropout": get_args(DropoutKind),
+    "upsample_grid": get_args(UpsampleGrid),
+    "avg_down": (False, True),
+    "contract_dilation": (False, True),
+    "position_attention": (False, True),
+    "channel_attention": (False, True),
+    "branch_classifiers": (False, True),
+}
+
+
+def _listed(value: Any) -> Any:
+    return [_listed(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _tupled(value: Any) -> Any:
+    return tuple(_tupled(item) for item in value) if isinstance(value, list | tuple) else value

@@ -1,0 +1,37 @@
+"""Initial weights, drawn once and the same in every framework.
+
+Convolutions: He normal over the fan out (He et al., 2015), as torchvision's ResNet; biases zero;
+BatchNorm the identity; gammas zero, so that training starts from the plain network. Each tensor has
+its own counter-based stream keyed by seed and name, so it depends on nothing else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+
+import numpy as np
+
+from danet_common.config import DANetConfig
+from danet_common.parameters import Parameter, parameters
+
+
+def initial_tensors(config: DANetConfig, seed: int = 0) -> dict[str, np.ndarray]:
+    """Canonical name -> float32 array (int64 for the counters) of a network before training."""
+    return {name: _initial(parameter, seed) for name, parameter in parameters(config).items()}
+
+
+def _initial(parameter: Parameter, seed: int) -> np.ndarray:
+    if parameter.kind == "kernel":
+        out_channels, _, height, width = parameter.shape
+        deviation = math.sqrt(2 / (out_channels * height * width))
+        return _stream(parameter.name, seed).standard_normal(parameter.shape, np.float32) * np.float32(deviation)
+    if parameter.kind == "count":
+        return np.zeros(parameter.shape, np.int64)
+    fill = 1 if parameter.kind in ("scale", "variance") else 0
+    return np.full(parameter.shape, fill, np.float32)
+
+
+def _stream(name: str, seed: int) -> np.random.Generator:
+    digest = hashlib.sha256(f"danet-initial:{seed}:{name}".encode()).digest()
+    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))

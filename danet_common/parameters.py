@@ -1,0 +1,119 @@
+"""Every tensor of a network: canonical name, shape and kind, derived from the config alone.
+
+The canonical name and layout are torch's state dict: convolution kernels are (out, in, height,
+width). This table is what conversions are held to and what initial weights are drawn for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from danet_common.config import EXPANSION, DANetConfig
+
+Kind = Literal["kernel", "bias", "scale", "shift", "mean", "variance", "count", "gamma"]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One tensor. `kind` says what it does; `scale`, `shift`, `mean`, `variance` and `count` are a BatchNorm's."""
+
+    name: str
+    shape: tuple[int, ...]
+    kind: Kind
+
+    @property
+    def trainable(self) -> bool:
+        """Whether an optimizer updates it; the others are running statistics."""
+        return self.kind not in ("mean", "variance", "count")
+
+    @property
+    def is_norm(self) -> bool:
+        """Whether it belongs to a BatchNorm, which stays in float32 in a low-precision network."""
+        return self.kind in ("scale", "shift", "mean", "variance", "count")
+
+
+def parameters(config: DANetConfig) -> dict[str, Parameter]:
+    """All tensors of the network by canonical name, in the order of the forward pass."""
+    return {parameter.name: parameter for parameter in _network(config)}
+
+
+def _network(config: DANetConfig) -> Iterator[Parameter]:
+    yield from _backbone(config)
+    inner, query, classes = config.inner_channels, config.attention_channels, config.num_classes
+    deepest = config.stage_channels[3]
+    if config.position_attention:
+        yield from _conv_norm("head.position_in", deepest, inner, 3)
+        yield from _conv("head.position_attention.query", inner, query, 1, bias=True)
+        yield from _conv("head.position_attention.key", inner, query, 1, bias=True)
+        yield from _conv("head.position_attention.value", inner, inner, 1, bias=True)
+        yield Parameter("head.position_attention.gamma", (1,), "gamma")
+        yield from _conv_norm("head.position_out", inner, inner, 3)
+    if config.channel_attention:
+        yield from _conv_norm("head.channel_in", deepest, inner, 3)
+        yield Parameter("head.channel_attention.gamma", (1,), "gamma")
+        yield from _conv_norm("head.channel_out", inner, inner, 3)
+    if not config.branches:
+        yield from _conv_norm("head.plain_out", deepest, inner, 3)
+    for output in config.outputs:
+        if output != "aux":
+            yield from _conv(f"head.{output}_classifier", inner, classes, 1, bias=True)
+    if config.auxiliary == "fcn":
+        yield from _conv_norm("auxiliary.hidden", config.stage_channels[2], config.auxiliary_channels, 3)
+        yield from _conv("auxiliary.classifier", config.auxiliary_channels, classes, 1, bias=True)
+    elif config.auxiliary == "linear":
+        yield from _conv("auxiliary.classifier", deepest, classes, 1, bias=True)
+
+
+def _backbone(config: DANetConfig) -> Iterator[Parameter]:
+    if config.stem == "plain":
+        yield from _conv("backbone.conv1", config.in_channels, config.stem_widths[0], 7)
+    else:
+        first, second, third = config.stem_widths
+        yield from _conv("backbone.conv1.conv1", config.in_channels, first, 3)
+        yield from _norm("backbone.conv1.bn1", first)
+        yield from _conv("backbone.conv1.conv2", first, second, 3)
+        yield from _norm("backbone.conv1.bn2", second)
+        yield from _conv("backbone.conv1.conv3", second, third, 3)
+    channels = config.stem_widths[-1]
+    yield from _norm("backbone.bn1", channels)
+    for stage, (blocks, width) in enumerate(zip(config.layers, config.widths, strict=True)):
+        for index in range(blocks):
+            name = f"backbone.layer{stage + 1}.{index}"
+            stride = config.stage_strides[stage] if index == 0 else 1
+            yield from _block(config, name, channels, width, stride)
+            channels = width * EXPANSION[config.block]
+
+
+def _block(config: DANetConfig, name: str, channels: int, width: int, stride: int) -> Iterator[Parameter]:
+    out_channels = width * EXPANSION[config.block]
+    if config.block == "basic":
+        convolutions = ((channels, width, 3), (width, width, 3))
+    else:
+        convolutions = ((channels, width, 1), (width, width, 3), (width, out_channels, 1))
+    for index, (fan_in, fan_out, size) in enumerate(convolutions, start=1):
+        yield from _conv(f"{name}.conv{index}", fan_in, fan_out, size)
+        yield from _norm(f"{name}.bn{index}", fan_out)
+    if stride != 1 or channels != out_channels:
+        yield from _conv(f"{name}.downsample.0", channels, out_channels, 1)
+        yield from _norm(f"{name}.downsample.1", out_channels)
+
+
+def _conv_norm(name: str, in_channels: int, out_channels: int, size: int) -> Iterator[Parameter]:
+    yield from _conv(f"{name}.conv", in_channels, out_channels, size)
+    yield from _norm(f"{name}.bn", out_channels)
+
+
+def _conv(name: str, in_channels: int, out_channels: int, size: int, bias: bool = False) -> Iterator[Parameter]:
+    yield Parameter(f"{name}.weight", (out_channels, in_channels, size, size), "kernel")
+    if bias:
+        yield Parameter(f"{name}.bias", (out_channels,), "bias")
+
+
+def _norm(name: str, channels: int) -> Iterator[Parameter]:
+    yield Parameter(f"{name}.weight", (channels,), "scale")
+    yield Parameter(f"{name}.bias", (channels,), "shift")
+    yield Parameter(f"{name}.running_mean", (channels,), "mean")
+    yield Parameter(f"{name}.running_var", (channels,), "variance")
+    yield Parameter(f"{name}.num_batches_tracked", (), "count")

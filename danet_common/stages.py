@@ -1,0 +1,54 @@
+"""The named stages of the forward pass: what they are, and how one asks for them.
+
+Every network here, and the reference, passes each stage's value to `Stages` under the same name.
+Only those asked for are kept, so a plain forward pass holds nothing longer than it needs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from typing import TypeVar
+
+from danet_common.config import DANetConfig
+
+T = TypeVar("T")
+
+
+class Stages(dict):
+    """Keeps the stages asked for, by name, in the order in which the network reaches them."""
+
+    def __init__(self, wanted: Collection[str] = ()) -> None:
+        super().__init__()
+        self.wanted = frozenset(wanted)
+
+    def keep(self, name: str, value: T) -> T:
+        """Note `value` if `name` was asked for; return it unchanged."""
+        if name in self.wanted:
+            self[name] = value
+        return value
+
+
+def stage_names(config: DANetConfig) -> tuple[str, ...]:
+    """Every stage of this network, in the order of the forward pass.
+
+    Feature maps are N,C,H,W in torch and N,H,W,C in Keras and Flax. `position_map` is the attention
+    (N, H*W, H*W), `channel_map` (N, C, C); in both, rows sum to 1. `*_logits` are those before upsampling.
+    """
+    names = ["stem", "layer1", "layer2", "layer3", "layer4"]
+    if config.position_attention:
+        names += ["position_in", "position_query", "position_key", "position_value", "position_map"]
+        names += ["position_attention", "position_out"]
+    if config.channel_attention:
+        names += ["channel_in", "channel_map", "channel_attention", "channel_out"]
+    if not config.branches:
+        names += ["plain_out"]
+    names += [f"{output}_logits" for output in config.outputs]
+    return tuple(names)
+
+
+def check_stages(config: DANetConfig, wanted: Iterable[str]) -> None:
+    """Raise ValueError, naming the unknown, unless every name is a stage of this network."""
+    known = stage_names(config)
+    unknown = [name for name in wanted if name not in known]
+    if unknown:
+        raise ValueError(f"unknown stages {', '.join(unknown)}; this network has {', '.join(known)}")
