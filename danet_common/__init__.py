@@ -4,7 +4,7 @@ from danet_common.checkpoint import Checkpoint, CheckpointError, read_checkpoint
 from danet_common.config import DANetConfig
 from danet_common.initialisation import initial_tensors
 from danet_common.parameters import Parameter, parameters
-from danet_common.stages import Stages, check_stages, stage_names
+from danet_common.stages import Stages, stage_names
 from danet_common.variants import VARIANTS, get_config
 
 __version__ = "0.1.0"
@@ -17,7 +17,6 @@ __all__ = [
     "Parameter",
     "Stages",
     "__version__",
-    "check_stages",
     "get_config",
     "initial_tensors",
     "parameters",

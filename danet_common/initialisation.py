@@ -18,10 +18,11 @@ from danet_common.parameters import Parameter, parameters
 
 def initial_tensors(config: DANetConfig, seed: int = 0) -> dict[str, np.ndarray]:
     """Canonical name -> float32 array (int64 for the counters) of a network before training."""
-    return {name: _initial(parameter, seed) for name, parameter in parameters(config).items()}
+    return {name: initial_tensor(parameter, seed) for name, parameter in parameters(config).items()}
 
 
-def _initial(parameter: Parameter, seed: int) -> np.ndarray:
+def initial_tensor(parameter: Parameter, seed: int = 0) -> np.ndarray:
+    """One tensor before training."""
     if parameter.kind == "kernel":
         out_channels, _, height, width = parameter.shape
         deviation = math.sqrt(2 / (out_channels * height * width))

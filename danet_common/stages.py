@@ -1,31 +1,34 @@
 """The named stages of the forward pass: what they are, and how one asks for them.
 
-Every network here, and the reference, passes each stage's value to `Stages` under the same name.
-Only those asked for are kept, so a plain forward pass holds nothing longer than it needs.
+Every network here hands each stage's value to `Stages.keep` under the same name. Only those asked for
+are kept, so a plain forward pass holds nothing longer than it needs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from typing import TypeVar
+from collections.abc import Collection
+from typing import Any, TypeVar
 
 from danet_common.config import DANetConfig
 
 T = TypeVar("T")
 
 
-class Stages(dict):
-    """Keeps the stages asked for, by name, in the order in which the network reaches them."""
+class Stages:
+    """Keeps the stages asked for in `kept`, by name, in the order in which the network reaches them."""
 
     def __init__(self, wanted: Collection[str] = ()) -> None:
-        super().__init__()
         self.wanted = frozenset(wanted)
+        self.kept: dict[str, Any] = {}
 
     def keep(self, name: str, value: T) -> T:
         """Note `value` if `name` was asked for; return it unchanged."""
         if name in self.wanted:
-            self[name] = value
+            self.kept[name] = value
         return value
+
+
+NO_STAGES = Stages()  # the default of a module used alone: asks for nothing, so never holds anything
 
 
 def stage_names(config: DANetConfig) -> tuple[str, ...]:
@@ -46,9 +49,10 @@ def stage_names(config: DANetConfig) -> tuple[str, ...]:
     return tuple(names)
 
 
-def check_stages(config: DANetConfig, wanted: Iterable[str]) -> None:
-    """Raise ValueError, naming the unknown, unless every name is a stage of this network."""
+def requested(config: DANetConfig, wanted: Collection[str]) -> Stages:
+    """A collector for these names. Raises ValueError, listing the unknown, unless each is a stage of this network."""
     known = stage_names(config)
     unknown = [name for name in wanted if name not in known]
     if unknown:
         raise ValueError(f"unknown stages {', '.join(unknown)}; this network has {', '.join(known)}")
+    return Stages(wanted)

@@ -1,0 +1,34 @@
+"""How a module computes: one value handed to every module at construction."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, get_args
+
+from danet_common.config import DANetConfig
+
+DType = Literal["float32", "float64", "bfloat16", "float16"]
+
+
+class Numerics(NamedTuple):
+    """`dtype` of convolutions and activations; BatchNorm's epsilon, and its momentum in torch's sense."""
+
+    dtype: str = "float32"
+    epsilon: float = 1e-5
+    momentum: float = 0.1
+
+    @property
+    def wide(self) -> str:
+        """At least float32: BatchNorm, softmax, channel energies, gammas and the upsampling."""
+        return widened(self.dtype)
+
+
+def widened(dtype: str) -> str:
+    """`float64` for float64, else `float32`. Channel energies are sums over H*W that float16 cannot hold."""
+    return "float64" if dtype == "float64" else "float32"
+
+
+def numerics(config: DANetConfig, dtype: str) -> Numerics:
+    """What a network of this config computes with. Raises ValueError for a dtype that is none of `DType`."""
+    if dtype not in get_args(DType):
+        raise ValueError(f"dtype must be one of {', '.join(get_args(DType))}; got {dtype!r}")
+    return Numerics(dtype, config.batch_norm_epsilon, config.batch_norm_momentum)

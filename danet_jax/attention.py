@@ -1,0 +1,64 @@
+"""Position and channel attention (Fu et al., CVPR 2019, section 3).
+Follows the authors' released code where that differs from the paper: see README."""
+
+from __future__ import annotations
+
+import jax
+from flax import nnx
+from jax import Array
+from jax import numpy as jnp
+from jaxtyping import Float
+
+from danet_common.numerics import Numerics
+from danet_common.stages import NO_STAGES, Stages
+from danet_jax.layers import Conv, widen
+
+
+class PositionAttention(nnx.Module):
+    """Each position gathers features from all positions.
+
+    out = gamma * attention @ value + x,   attention = softmax(query @ key)
+
+    `gamma` is the paper's alpha (eq. 2); it starts at 0. The energies are not scaled by 1 / sqrt(d).
+    """
+
+    def __init__(self, channels: int, query_channels: int, numerics: Numerics) -> None:
+        self.query = Conv(channels, query_channels, 1, numerics, bias=True)
+        self.key = Conv(channels, query_channels, 1, numerics, bias=True)
+        self.value = Conv(channels, channels, 1, numerics, bias=True)
+        self.gamma = nnx.Param(jnp.zeros(1, numerics.wide))
+
+    def __call__(self, x: Float[Array, "b h w c"], stages: Stages = NO_STAGES) -> Float[Array, "b h w c"]:
+        query = flatten(widen(stages.keep("position_query", self.query(x))))  # (B, N, Q), N = H*W
+        key = flatten(widen(stages.keep("position_key", self.key(x))))
+        value = flatten(stages.keep("position_value", self.value(x)))  # (B, N, C)
+        energy = jnp.einsum("bnc,bmc->bnm", query, key)  # (B, N, N)
+        attention = stages.keep("position_map", jax.nn.softmax(energy, axis=2))
+        out = jnp.einsum("bnm,bmc->bnc", attention.astype(x.dtype), value).reshape(x.shape)
+        return self.gamma[...].astype(x.dtype) * out + x
+
+
+class ChannelAttention(nnx.Module):
+    """Each channel gathers features from all channels.
+
+    out = gamma * attention @ x + x,   attention = softmax(max(energy) - energy),   energy = x @ x.T
+
+    `gamma` is the paper's beta (eq. 4); it starts at 0. The paper's eq. 3 has softmax(energy): the
+    released code, and every checkpoint trained with it, turns the sign, so that unlike channels weigh more.
+    """
+
+    def __init__(self, numerics: Numerics) -> None:
+        self.gamma = nnx.Param(jnp.zeros(1, numerics.wide))
+
+    def __call__(self, x: Float[Array, "b h w c"], stages: Stages = NO_STAGES) -> Float[Array, "b h w c"]:
+        features = flatten(x)  # (B, N, C)
+        energy = jnp.einsum("bnc,bnd->bcd", widen(features), widen(features))  # (B, C, C), sums over N: large
+        energy = jnp.max(energy, axis=2, keepdims=True) - energy  # as released: unlike channels weigh more
+        attention = stages.keep("channel_map", jax.nn.softmax(energy, axis=2))
+        out = jnp.einsum("bcd,bnd->bnc", attention.astype(x.dtype), features).reshape(x.shape)
+        return self.gamma[...].astype(x.dtype) * out + x
+
+
+def flatten(x: Float[Array, "b h w c"]) -> Float[Array, "b n c"]:
+    """Height and width as one axis of positions."""
+    return x.reshape(x.shape[0], -1, x.shape[3])

@@ -1,0 +1,161 @@
+"""The layers that the network is made of: convolution, batch normalisation, dropout, pooling, resizing.
+They fix what frameworks leave open: symmetric zero padding, torch's BatchNorm, exact interpolation."""
+
+from __future__ import annotations
+
+import jax
+from flax import nnx
+from jax import Array
+from jax import numpy as jnp
+from jaxtyping import Float
+
+from danet_common.numerics import Numerics, widened
+
+
+class Conv(nnx.Module):
+    """Square convolution, zero-padded by dilation * (kernel_size // 2) on every side; starts at zero."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        numerics: Numerics,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        bias: bool = False,
+    ) -> None:
+        shape = (kernel_size, kernel_size, in_channels, out_channels)
+        self.padding = dilation * (kernel_size // 2)
+        self.stride = stride
+        self.dilation = dilation
+        self.kernel = nnx.Param(jnp.zeros(shape, numerics.dtype))
+        self.bias = nnx.Param(jnp.zeros(out_channels, numerics.dtype)) if bias else None
+
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b p q d"]:
+        out = jax.lax.conv_general_dilated(
+            x,
+            self.kernel[...].astype(x.dtype),
+            window_strides=(self.stride, self.stride),
+            padding=[(self.padding, self.padding)] * 2,
+            rhs_dilation=(self.dilation, self.dilation),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )
+        return out if self.bias is None else out + self.bias[...].astype(x.dtype)
+
+
+class BatchNorm(nnx.Module):
+    """Batch normalisation over N, H and W (Ioffe and Szegedy, 2015) with torch's conventions.
+
+    out = (x - mean) / sqrt(variance + epsilon) * scale + bias
+
+    Normalises by the biased variance of the batch and keeps the unbiased one; at least float32.
+    Raises ValueError in training where a channel has a single value.
+    """
+
+    def __init__(self, channels: int, numerics: Numerics) -> None:
+        self.epsilon = numerics.epsilon
+        self.momentum = numerics.momentum  # torch's sense: the weight of the new batch
+        self.use_running_average = False  # set by model.train() and model.eval()
+        self.scale = nnx.Param(jnp.ones(channels, numerics.wide))
+        self.bias = nnx.Param(jnp.zeros(channels, numerics.wide))
+        self.mean = nnx.BatchStat(jnp.zeros(channels, numerics.wide))
+        self.var = nnx.BatchStat(jnp.ones(channels, numerics.wide))
+        self.num_batches_tracked = nnx.BatchStat(jnp.zeros((), jnp.int32))
+
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        wide = widen(x)
+        if self.use_running_average:
+            mean, variance = self.mean[...], self.var[...]
+        else:
+            mean, variance = self.update(wide)
+        inverse = jax.lax.rsqrt(variance + self.epsilon) * self.scale[...]
+        return ((wide - mean) * inverse + self.bias[...]).astype(x.dtype)
+
+    def update(self, x: Float[Array, "b h w c"]) -> tuple[Float[Array, " c"], Float[Array, " c"]]:
+        """Mean and biased variance of the batch, after moving the running statistics towards them."""
+        count = x.size // x.shape[-1]
+        if count == 1:
+            raise ValueError(f"training needs more than one value per channel; got shape {x.shape}")
+        mean = jnp.mean(x, (0, 1, 2))
+        variance = jnp.mean(jnp.square(x - mean), (0, 1, 2))  # two passes: E[x^2] - E[x]^2 cancels
+        unbiased = variance * (count / (count - 1))
+        self.mean[...] += self.momentum * (jax.lax.stop_gradient(mean) - self.mean[...])
+        self.var[...] += self.momentum * (jax.lax.stop_gradient(unbiased) - self.var[...])
+        self.num_batches_tracked[...] += 1
+        return mean, variance
+
+
+class ConvNormAct(nnx.Module):
+    """Convolution, BatchNorm, ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, numerics: Numerics) -> None:
+        self.conv = Conv(in_channels, out_channels, kernel_size, numerics)
+        self.bn = BatchNorm(out_channels, numerics)
+
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w d"]:
+        return jax.nn.relu(self.bn(self.conv(x)))
+
+
+class Dropout(nnx.Module):
+    """Dropout of whole channels (`channel`, Tompson et al., 2015) or of single values (`element`)."""
+
+    def __init__(self, rate: float, kind: str) -> None:
+        self.rate = rate
+        self.kind = kind
+        self.deterministic = False  # set by model.train() and model.eval()
+        self.rngs = nnx.Rngs(dropout=0) if rate > 0 else None
+
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        if self.deterministic or self.rngs is None:
+            return x
+        shape = (x.shape[0], 1, 1, x.shape[3]) if self.kind == "channel" else x.shape
+        kept = jax.random.bernoulli(self.rngs.dropout(), 1 - self.rate, shape)
+        return jnp.where(kept, x / (1 - self.rate), 0)
+
+
+def max_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b p q c"]:
+    """3x3 maximum, stride 2, padded by one with -inf."""
+    padding = [(0, 0), (1, 1), (1, 1), (0, 0)]
+    return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, (1, 3, 3, 1), (1, 2, 2, 1), padding)
+
+
+def average_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b p q c"]:
+    """2x2 mean, stride 2, over the pixels that exist: an odd last row or column is kept."""
+    odd = [(0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)]
+    pixels = jnp.ones((1, x.shape[1], x.shape[2], 1), x.dtype)
+    windows = (1, 2, 2, 1)
+    total = jax.lax.reduce_window(x, 0.0, jax.lax.add, windows, windows, odd)
+    return total / jax.lax.reduce_window(pixels, 0.0, jax.lax.add, windows, windows, odd)
+
+
+def widen(x: Array) -> Array:
+    """At least float32."""
+    return x.astype(widened(x.dtype.name))
+
+
+def interpolation_matrix(source: int, target: int, grid: str, like: Array) -> Float[Array, "target source"]:
+    """Linear interpolation from `source` to `target` samples as a matrix.
+
+    Sample i lies at numerator / denominator; the weight of sample j is max(0, 1 - distance to j).
+    All in integers up to the last division, so that every weight is rounded once, in any dtype.
+    """
+    i = jnp.arange(target)
+    if grid == "corners":  # first and last samples meet
+        numerator, denominator = i * (source - 1), max(target - 1, 1)
+    elif grid == "half_pixel":  # the edges of the first and last pixels meet
+        numerator, denominator = (2 * i + 1) * source - target, 2 * target
+    else:  # asymmetric: the first samples meet (Paddle's align_mode=1)
+        numerator, denominator = i * source, target
+    numerator = jnp.clip(numerator, 0, (source - 1) * denominator)
+    distance = jnp.abs(numerator[:, None] - denominator * jnp.arange(source))
+    return jnp.maximum(denominator - distance, 0).astype(like.dtype) / denominator
+
+
+def resize(x: Float[Array, "b h w c"], height: int, width: int, grid: str) -> Float[Array, "b o p c"]:
+    """Bilinear resizing on the given grid, in at least float32."""
+    x = widen(x)
+    rows = interpolation_matrix(x.shape[1], height, grid, like=x)
+    columns = interpolation_matrix(x.shape[2], width, grid, like=x)
+    return jnp.einsum("pw,bowc->bopc", columns, jnp.einsum("oh,bhwc->bowc", rows, x))

@@ -1,0 +1,70 @@
+"""The bridge between a live network and canonical tensors: a table of leaves, and no table of names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+from flax import nnx
+from jax import numpy as jnp
+
+from danet_common.checkpoint import CheckpointError
+from danet_common.initialisation import initial_tensor
+from danet_common.leaves import FLAX as LEAVES
+from danet_common.leaves import TORCH, from_channels_last, to_channels_last
+from danet_common.parameters import Parameter
+from danet_jax.attention import ChannelAttention, PositionAttention
+from danet_jax.layers import BatchNorm, Conv
+
+# What each module holds itself; every other module only holds modules.
+KINDS = {
+    Conv: ("kernel", "bias"),
+    BatchNorm: ("scale", "shift", "mean", "variance", "count"),
+    PositionAttention: ("gamma",),
+    ChannelAttention: ("gamma",),
+}
+
+
+def named_leaves(model: nnx.Module) -> Iterator[tuple[Parameter, nnx.Variable]]:
+    """Every tensor of a module with its canonical name, shape and kind, in the module's order."""
+    for path, module in nnx.iter_modules(model):
+        for kind in KINDS.get(type(module), ()):
+            leaf = getattr(module, LEAVES[kind])
+            if leaf is not None:
+                name = ".".join(map(str, (*path, TORCH[kind])))
+                shape = tuple(leaf.shape) if kind != "kernel" else tuple(leaf.shape[axis] for axis in (3, 2, 0, 1))
+                yield Parameter(name, shape, kind), leaf
+
+
+def initialise(model: nnx.Module, seed: int = 0) -> None:
+    """Draw the weights that training starts from; the same in every framework."""
+    for parameter, leaf in named_leaves(model):
+        set_leaf(leaf, to_channels_last(parameter, initial_tensor(parameter, seed)))
+
+
+def get_tensors(model: nnx.Module) -> dict[str, np.ndarray]:
+    """Canonical name -> array, in canonical layout and the dtype of the network."""
+    return {parameter.name: from_channels_last(parameter, get_leaf(leaf)) for parameter, leaf in named_leaves(model)}
+
+
+def set_tensors(model: nnx.Module, tensors: Mapping[str, np.ndarray]) -> None:
+    """Fill every tensor of the module, cast to its dtype. Raises CheckpointError unless the names are the same."""
+    leaves = {parameter.name: (parameter, leaf) for parameter, leaf in named_leaves(model)}
+    if leaves.keys() != tensors.keys():
+        differing = ", ".join(sorted(leaves.keys() ^ tensors.keys()))
+        raise CheckpointError(f"the tensors are not those of this module: {differing}")
+    for name, (parameter, leaf) in leaves.items():
+        set_leaf(leaf, to_channels_last(parameter, tensors[name]))
+
+
+def get_leaf(leaf: nnx.Variable) -> np.ndarray:
+    """One tensor as an array."""
+    array = np.asarray(leaf[...])
+    return array.astype(np.int64) if array.dtype == np.int32 else array  # counters: JAX holds 32 bits
+
+
+def set_leaf(leaf: nnx.Variable, array: np.ndarray) -> None:
+    """Copy one array into its tensor."""
+    if array.shape != leaf.shape:
+        raise CheckpointError(f"a tensor of shape {array.shape} does not fit one of shape {leaf.shape}")
+    leaf.set_value(jnp.asarray(array.astype(leaf.dtype)))

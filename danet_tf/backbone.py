@@ -1,0 +1,141 @@
+"""The dilated ResNet (He et al., CVPR 2016; Yu et al., CVPR 2017) that feeds the attention head.
+Strides and dilations sit on the 3x3 convolutions; layer3 and layer4 trade stride for dilation."""
+
+from __future__ import annotations
+
+import keras
+from jaxtyping import Float
+from keras import KerasTensor as Tensor
+from keras import ops
+
+from danet_common.config import DANetConfig
+from danet_common.numerics import Numerics
+from danet_common.stages import NO_STAGES, Stages
+from danet_tf.layers import BatchNorm, Conv, Module, average_pool, max_pool
+
+
+@keras.saving.register_keras_serializable("danet")
+class Stem(Module):
+    """The deep stem's three 3x3 convolutions, in the place of the plain stem's 7x7."""
+
+    def __init__(self, in_channels: int, widths: tuple[int, ...], numerics: Numerics) -> None:
+        super().__init__(numerics, in_channels=in_channels, widths=widths)
+        first, second, third = widths
+        self.conv1 = Conv(in_channels, first, 3, numerics, stride=2)
+        self.bn1 = BatchNorm(first, numerics)
+        self.conv2 = Conv(first, second, 3, numerics)
+        self.bn2 = BatchNorm(second, numerics)
+        self.conv3 = Conv(second, third, 3, numerics)
+
+    def call(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q d"]:
+        x = ops.relu(self.bn1(self.conv1(x)))
+        x = ops.relu(self.bn2(self.conv2(x)))
+        return self.conv3(x)
+
+
+@keras.saving.register_keras_serializable("danet")
+class BasicBlock(Module):
+    """Two 3x3 convolutions and a shortcut (ResNet-18 and 34)."""
+
+    def __init__(
+        self, in_channels: int, width: int, numerics: Numerics, *, stride: int, dilation: int, avg_down: bool
+    ) -> None:
+        sizes = {"in_channels": in_channels, "width": width}
+        super().__init__(numerics, **sizes, stride=stride, dilation=dilation, avg_down=avg_down)
+        self.conv1 = Conv(in_channels, width, 3, numerics, stride=stride, dilation=dilation)
+        self.bn1 = BatchNorm(width, numerics)
+        self.conv2 = Conv(width, width, 3, numerics, dilation=dilation)
+        self.bn2 = BatchNorm(width, numerics)
+        self.downsample = projection(in_channels, width, numerics, stride, avg_down)
+        self.pooled = avg_down and stride == 2
+
+    def call(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q d"]:
+        out = ops.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        return ops.relu(out + shortcut(x, self.downsample, self.pooled))
+
+
+@keras.saving.register_keras_serializable("danet")
+class Bottleneck(Module):
+    """1x1, 3x3 and 1x1 convolutions and a shortcut (ResNet-50, 101 and 152)."""
+
+    def __init__(
+        self, in_channels: int, width: int, numerics: Numerics, *, stride: int, dilation: int, avg_down: bool
+    ) -> None:
+        sizes = {"in_channels": in_channels, "width": width}
+        super().__init__(numerics, **sizes, stride=stride, dilation=dilation, avg_down=avg_down)
+        self.conv1 = Conv(in_channels, width, 1, numerics)
+        self.bn1 = BatchNorm(width, numerics)
+        self.conv2 = Conv(width, width, 3, numerics, stride=stride, dilation=dilation)
+        self.bn2 = BatchNorm(width, numerics)
+        self.conv3 = Conv(width, 4 * width, 1, numerics)
+        self.bn3 = BatchNorm(4 * width, numerics)
+        self.downsample = projection(in_channels, 4 * width, numerics, stride, avg_down)
+        self.pooled = avg_down and stride == 2
+
+    def call(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q d"]:
+        out = ops.relu(self.bn1(self.conv1(x)))
+        out = ops.relu(self.bn2(self.conv2(out)))
+        out = self.bn3(self.conv3(out))
+        return ops.relu(out + shortcut(x, self.downsample, self.pooled))
+
+
+@keras.saving.register_keras_serializable("danet")
+class ResNet(Module):
+    """Stem and four stages, at strides 4, 4, 8, 8, 8 for output stride 8."""
+
+    def __init__(self, config: DANetConfig, numerics: Numerics) -> None:
+        super().__init__(numerics, config=config.to_dict())
+        channels = config.stem_widths[-1]
+        if config.stem == "deep":
+            self.conv1 = Stem(config.in_channels, config.stem_widths, numerics)
+        else:
+            self.conv1 = Conv(config.in_channels, channels, 7, numerics, stride=2)
+        self.bn1 = BatchNorm(channels, numerics)
+        self.layer1 = stage(config, 0, channels, numerics)
+        self.layer2 = stage(config, 1, config.stage_channels[0], numerics)
+        self.layer3 = stage(config, 2, config.stage_channels[1], numerics)
+        self.layer4 = stage(config, 3, config.stage_channels[2], numerics)
+
+    def call(
+        self, x: Float[Tensor, "b h w c"], stages: Stages = NO_STAGES
+    ) -> tuple[Float[Tensor, "b p q d"], Float[Tensor, "b p q e"]]:
+        """The outputs of layer3 and layer4."""
+        x = stages.keep("stem", ops.relu(self.bn1(self.conv1(x))))
+        x = stages.keep("layer1", chain(self.layer1, max_pool(x)))
+        x = stages.keep("layer2", chain(self.layer2, x))
+        layer3 = stages.keep("layer3", chain(self.layer3, x))
+        layer4 = stages.keep("layer4", chain(self.layer4, layer3))
+        return layer3, layer4
+
+
+def stage(config: DANetConfig, index: int, in_channels: int, numerics: Numerics) -> list[Module]:
+    """The blocks of layer{index + 1}; the first takes the stride."""
+    block = BasicBlock if config.block == "basic" else Bottleneck
+    blocks = []
+    for position, dilation in enumerate(config.block_dilations[index]):
+        stride = config.stage_strides[index] if position == 0 else 1
+        width, avg_down = config.widths[index], config.avg_down
+        blocks.append(block(in_channels, width, numerics, stride=stride, dilation=dilation, avg_down=avg_down))
+        in_channels = config.stage_channels[index]
+    return blocks
+
+
+def projection(in_channels: int, out_channels: int, numerics: Numerics, stride: int, avg_down: bool) -> list[Module]:
+    """The shortcut's convolution and BatchNorm; empty where the block's input can be added as it is."""
+    if stride == 1 and in_channels == out_channels:
+        return []
+    conv = Conv(in_channels, out_channels, 1, numerics, stride=1 if avg_down else stride)
+    return [conv, BatchNorm(out_channels, numerics)]
+
+
+def shortcut(x: Float[Tensor, "b h w c"], downsample: list[Module], pooled: bool) -> Float[Tensor, "b p q d"]:
+    """The block's input, pooled (ResNet-D) and projected where its shape must change."""
+    return chain(downsample, average_pool(x) if pooled else x)
+
+
+def chain(modules: list[Module], x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q d"]:
+    """Each module applied to what the one before it returned."""
+    for module in modules:
+        x = module(x)
+    return x

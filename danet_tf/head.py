@@ -1,0 +1,86 @@
+"""The dual attention head, and the auxiliary head that some networks were trained with."""
+
+from __future__ import annotations
+
+import keras
+from jaxtyping import Float
+from keras import KerasTensor as Tensor
+
+from danet_common.config import DANetConfig
+from danet_common.numerics import Numerics
+from danet_common.stages import NO_STAGES, Stages
+from danet_tf.attention import ChannelAttention, PositionAttention
+from danet_tf.layers import Conv, ConvNormAct, Dropout, Module
+
+
+@keras.saving.register_keras_serializable("danet")
+class DualAttentionHead(Module):
+    """Two branches, position and channel attention, each between 3x3 convolutions; their sum is classified.
+
+    With one attention off its branch is absent; with both off one 3x3 convolution stands in their place
+    (the paper's dilated FCN baseline).
+    """
+
+    def __init__(self, config: DANetConfig, numerics: Numerics) -> None:
+        super().__init__(numerics, config=config.to_dict())
+        self.config = config
+        channels, inner = config.stage_channels[3], config.inner_channels
+        if config.position_attention:
+            self.position_in = ConvNormAct(channels, inner, 3, numerics)
+            self.position_attention = PositionAttention(inner, config.attention_channels, numerics)
+            self.position_out = ConvNormAct(inner, inner, 3, numerics)
+        if config.channel_attention:
+            self.channel_in = ConvNormAct(channels, inner, 3, numerics)
+            self.channel_attention = ChannelAttention(numerics)
+            self.channel_out = ConvNormAct(inner, inner, 3, numerics)
+        if not config.branches:
+            self.plain_out = ConvNormAct(channels, inner, 3, numerics)
+        self.dropout = Dropout(config.dropout_rate, config.dropout)
+        self.fused_classifier = Conv(inner, config.num_classes, 1, numerics, bias=True)
+        if "position" in config.outputs:
+            self.position_classifier = Conv(inner, config.num_classes, 1, numerics, bias=True)
+        if "channel" in config.outputs:
+            self.channel_classifier = Conv(inner, config.num_classes, 1, numerics, bias=True)
+
+    def call(
+        self, x: Float[Tensor, "b h w c"], stages: Stages = NO_STAGES
+    ) -> dict[str, Float[Tensor, "b h w classes"]]:
+        """Logits by output, the fused ones first, at the size of `x`."""
+        branches = {}
+        if self.config.position_attention:
+            branch = stages.keep("position_in", self.position_in(x))
+            branch = stages.keep("position_attention", self.position_attention(branch, stages=stages))
+            branches["position"] = stages.keep("position_out", self.position_out(branch))
+        if self.config.channel_attention:
+            branch = stages.keep("channel_in", self.channel_in(x))
+            branch = stages.keep("channel_attention", self.channel_attention(branch, stages=stages))
+            branches["channel"] = stages.keep("channel_out", self.channel_out(branch))
+        if not branches:
+            branches["plain"] = stages.keep("plain_out", self.plain_out(x))
+        fused = sum(branches.values())
+        logits = {"fused": stages.keep("fused_logits", self.fused_classifier(self.dropout(fused)))}
+        if "position" in self.config.outputs:
+            position = self.position_classifier(self.dropout(branches["position"]))
+            logits["position"] = stages.keep("position_logits", position)
+        if "channel" in self.config.outputs:
+            channel = self.channel_classifier(self.dropout(branches["channel"]))
+            logits["channel"] = stages.keep("channel_logits", channel)
+        return logits
+
+
+@keras.saving.register_keras_serializable("danet")
+class AuxiliaryHead(Module):
+    """Deep supervision (Zhao et al., CVPR 2017): a small FCN, or a bare classifier, on a backbone stage."""
+
+    def __init__(self, config: DANetConfig, numerics: Numerics) -> None:
+        super().__init__(numerics, config=config.to_dict())
+        hidden, fcn = config.auxiliary_channels, config.auxiliary == "fcn"
+        self.hidden = ConvNormAct(config.stage_channels[2], hidden, 3, numerics) if fcn else None
+        self.dropout = Dropout(config.dropout_rate, config.dropout)
+        channels = hidden if fcn else config.stage_channels[3]
+        self.classifier = Conv(channels, config.num_classes, 1, numerics, bias=True)
+
+    def call(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w classes"]:
+        if self.hidden is not None:
+            x = self.hidden(x)
+        return self.classifier(self.dropout(x))

@@ -1,0 +1,207 @@
+"""The layers that the network is made of: convolution, batch normalisation, dropout, pooling, resizing.
+They fix what frameworks leave open: symmetric zero padding, torch's BatchNorm, exact interpolation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from jaxtyping import Float
+from keras import KerasTensor as Tensor
+from keras import ops
+
+from danet_common.config import DANetConfig
+from danet_common.numerics import Numerics, widened
+
+
+class Module(keras.layers.Layer):
+    """A Keras layer whose shapes are all known when it is constructed: it is built at once, and casts nothing."""
+
+    def __init__(self, numerics: Numerics, **arguments: Any) -> None:
+        super().__init__(dtype=numerics.dtype, autocast=False)
+        self.numerics = numerics
+        self.arguments = arguments
+
+    def build(self, input_shape: tuple[int | None, ...] | None = None) -> None:
+        self.built = True
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {"numerics": list(self.numerics), **self.arguments}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Module:
+        arguments = {**config, "numerics": Numerics(*config["numerics"])}
+        if "config" in arguments:
+            arguments["config"] = DANetConfig.from_dict(arguments["config"])
+        return cls(**arguments)
+
+
+@keras.saving.register_keras_serializable("danet")
+class Conv(Module):
+    """Square convolution, zero-padded by dilation * (kernel_size // 2) on every side; starts at zero."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        numerics: Numerics,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        bias: bool = False,
+    ) -> None:
+        sizes = {"in_channels": in_channels, "out_channels": out_channels, "kernel_size": kernel_size}
+        super().__init__(numerics, **sizes, stride=stride, dilation=dilation, bias=bias)
+        self.shape = (kernel_size, kernel_size, in_channels, out_channels)
+        self.padding = dilation * (kernel_size // 2)
+        self.stride = stride
+        self.dilation = dilation
+        self.bias = None
+        self.build()
+
+    def build(self, input_shape: tuple[int | None, ...] | None = None) -> None:
+        self.kernel = self.add_weight(shape=self.shape, initializer="zeros", name="kernel")
+        if self.arguments["bias"]:
+            self.bias = self.add_weight(shape=self.shape[3:], initializer="zeros", name="bias")
+        self.built = True
+
+    def call(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q d"]:
+        if self.stride == 1:  # "same" is symmetric here, and not at stride 2
+            out = ops.conv(x, self.kernel, 1, "same", dilation_rate=self.dilation)
+        else:
+            around = (self.padding, self.padding)
+            out = ops.conv(ops.pad(x, ((0, 0), around, around, (0, 0))), self.kernel, self.stride, "valid")
+        return out if self.bias is None else out + self.bias
+
+
+@keras.saving.register_keras_serializable("danet")
+class BatchNorm(Module):
+    """Batch normalisation over N, H and W (Ioffe and Szegedy, 2015) with torch's conventions.
+
+    out = (x - mean) / sqrt(variance + epsilon) * gamma + beta
+
+    Normalises by the biased variance of the batch and keeps the unbiased one; at least float32.
+    Raises ValueError in training where a channel has a single value.
+    """
+
+    def __init__(self, channels: int, numerics: Numerics) -> None:
+        super().__init__(numerics, channels=channels)
+        self.epsilon = numerics.epsilon
+        self.momentum = numerics.momentum  # torch's sense: the weight of the new batch
+        self.build()
+
+    def build(self, input_shape: tuple[int | None, ...] | None = None) -> None:
+        shape, wide = (self.arguments["channels"],), self.numerics.wide
+        self.gamma = self.add_weight(shape=shape, initializer="ones", dtype=wide, name="gamma")
+        self.beta = self.add_weight(shape=shape, initializer="zeros", dtype=wide, name="beta")
+        self.moving_mean = self.add_weight(
+            shape=shape, initializer="zeros", dtype=wide, trainable=False, name="moving_mean"
+        )
+        self.moving_variance = self.add_weight(
+            shape=shape, initializer="ones", dtype=wide, trainable=False, name="moving_variance"
+        )
+        self.num_batches_tracked = self.add_weight(
+            shape=(), initializer="zeros", dtype="int32", trainable=False, name="num_batches_tracked"
+        )
+        self.built = True
+
+    def call(self, x: Float[Tensor, "b h w c"], training: bool = False) -> Float[Tensor, "b h w c"]:
+        wide = widen(x)
+        if not training:
+            mean, variance = self.moving_mean, self.moving_variance
+        else:
+            mean, variance = self.update(wide)
+        inverse = ops.rsqrt(variance + self.epsilon) * self.gamma
+        return ops.cast((wide - mean) * inverse + self.beta, x.dtype)
+
+    def update(self, x: Float[Tensor, "b h w c"]) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
+        """Mean and biased variance of the batch, after moving the running statistics towards them."""
+        batch, height, width, _ = ops.shape(x)
+        count = batch * height * width
+        if isinstance(count, int) and count == 1:
+            raise ValueError(f"training needs more than one value per channel; got shape {x.shape}")
+        mean = ops.mean(x, (0, 1, 2))
+        variance = ops.mean(ops.square(x - mean), (0, 1, 2))  # two passes: E[x^2] - E[x]^2 cancels
+        unbiased = variance * (ops.cast(count, x.dtype) / ops.cast(count - 1, x.dtype))
+        self.moving_mean.assign_add(self.momentum * (ops.stop_gradient(mean) - self.moving_mean))
+        self.moving_variance.assign_add(self.momentum * (ops.stop_gradient(unbiased) - self.moving_variance))
+        self.num_batches_tracked.assign_add(1)
+        return mean, variance
+
+
+@keras.saving.register_keras_serializable("danet")
+class ConvNormAct(Module):
+    """Convolution, BatchNorm, ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, numerics: Numerics) -> None:
+        super().__init__(numerics, in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size)
+        self.conv = Conv(in_channels, out_channels, kernel_size, numerics)
+        self.bn = BatchNorm(out_channels, numerics)
+
+    def call(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w d"]:
+        return ops.relu(self.bn(self.conv(x)))
+
+
+@keras.saving.register_keras_serializable("danet")
+class Dropout(keras.layers.Layer):
+    """Dropout of whole channels (`channel`, Tompson et al., 2015) or of single values (`element`)."""
+
+    def __init__(self, rate: float, kind: str) -> None:
+        super().__init__(autocast=False)
+        self.rate = rate
+        self.kind = kind
+        self.seed_generator = keras.random.SeedGenerator(0) if rate > 0 else None
+
+    def call(self, x: Float[Tensor, "b h w c"], training: bool = False) -> Float[Tensor, "b h w c"]:
+        if not training or self.seed_generator is None:
+            return x
+        batch, _, _, channels = ops.shape(x)
+        shape = (batch, 1, 1, channels) if self.kind == "channel" else ops.shape(x)
+        return keras.random.dropout(x, self.rate, shape, self.seed_generator)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"rate": self.rate, "kind": self.kind}
+
+
+def max_pool(x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q c"]:
+    """3x3 maximum, stride 2, padded by one with -inf."""
+    padded = ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=float("-inf"))
+    return ops.max_pool(padded, 3, 2, "valid")
+
+
+def average_pool(x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q c"]:
+    """2x2 mean, stride 2, over the pixels that exist: an odd last row or column is kept."""
+    return ops.average_pool(x, 2, 2, "same")
+
+
+def widen(x: Tensor) -> Tensor:
+    """At least float32."""
+    return ops.cast(x, widened(keras.backend.standardize_dtype(x.dtype)))
+
+
+def interpolation_matrix(source: int, target: int, grid: str, like: Tensor) -> Float[Tensor, "target source"]:
+    """Linear interpolation from `source` to `target` samples as a matrix.
+
+    Sample i lies at numerator / denominator; the weight of sample j is max(0, 1 - distance to j).
+    All in integers up to the last division, so that every weight is rounded once, in any dtype.
+    """
+    i = ops.arange(target, dtype="int32")
+    if grid == "corners":  # first and last samples meet
+        numerator, denominator = i * (source - 1), ops.maximum(target - 1, 1)
+    elif grid == "half_pixel":  # the edges of the first and last pixels meet
+        numerator, denominator = (2 * i + 1) * source - target, 2 * target
+    else:  # asymmetric: the first samples meet (Paddle's align_mode=1)
+        numerator, denominator = i * source, target
+    numerator = ops.clip(numerator, 0, (source - 1) * denominator)
+    distance = ops.abs(numerator[:, None] - denominator * ops.arange(source, dtype="int32"))
+    return ops.cast(ops.maximum(denominator - distance, 0), like.dtype) / ops.cast(denominator, like.dtype)
+
+
+def resize(x: Float[Tensor, "b h w c"], height: int, width: int, grid: str) -> Float[Tensor, "b o p c"]:
+    """Bilinear resizing on the given grid, in at least float32."""
+    x = widen(x)
+    rows = interpolation_matrix(ops.shape(x)[1], height, grid, like=x)
+    columns = interpolation_matrix(ops.shape(x)[2], width, grid, like=x)
+    return ops.einsum("pw,bowc->bopc", columns, ops.einsum("oh,bhwc->bowc", rows, x))

@@ -1,0 +1,84 @@
+"""DANet (Fu et al., CVPR 2019): dilated ResNet -> dual attention head -> upsampling. Keras 3, N,H,W,C."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection
+from typing import Any
+
+import keras
+from jaxtyping import Float
+from keras import KerasTensor as Tensor
+from keras import ops
+
+from danet_common.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from danet_common.config import DANetConfig
+from danet_common.numerics import numerics
+from danet_common.stages import requested
+from danet_common.variants import get_config
+from danet_tf.backbone import ResNet
+from danet_tf.head import AuxiliaryHead, DualAttentionHead
+from danet_tf.layers import resize
+from danet_tf.weights import get_tensors, initialise, set_tensors
+
+
+@keras.saving.register_keras_serializable("danet")
+class DANet(keras.Model):
+    """The dual attention network.
+
+    config   a DANetConfig or a variant's name
+    dtype    of convolutions and activations; BatchNorm, attention weights and logits are at least float32
+    seed     of the initial weights, the same in every framework; None leaves kernels at zero
+    """
+
+    def __init__(self, config: DANetConfig | str, *, dtype: str = "float32", seed: int | None = 0) -> None:
+        super().__init__(name="danet", dtype=dtype, autocast=False)
+        self.config = get_config(config)
+        self.numerics = numerics(self.config, dtype)
+        self.backbone = ResNet(self.config, self.numerics)
+        self.head = DualAttentionHead(self.config, self.numerics)
+        if self.config.auxiliary != "none":
+            self.auxiliary = AuxiliaryHead(self.config, self.numerics)
+        self.build((None, None, None, self.config.in_channels))
+        if seed is not None:
+            initialise(self, seed)
+
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        self.built = True
+
+    def call(
+        self, x: Float[Tensor, "b h w c"], training: bool = False, stages: Collection[str] = ()
+    ) -> dict[str, Float[Tensor, "b h w classes"]]:
+        """Logits by output, `fused` (the prediction) first, at the size of `x`; with `stages`, those too.
+
+        `x` holds normalised pixels in any floating dtype. Raises ValueError for an unknown stage.
+        """
+        kept = requested(self.config, stages)
+        height, width = ops.shape(x)[1:3]
+        layer3, layer4 = self.backbone(ops.cast(x, self.numerics.dtype), stages=kept)
+        logits = self.head(layer4, stages=kept)
+        if self.config.auxiliary != "none":
+            source = layer3 if self.config.auxiliary == "fcn" else layer4
+            logits["aux"] = kept.keep("aux_logits", self.auxiliary(source))
+        grid = self.config.upsample_grid
+        return {name: resize(value, height, width, grid) for name, value in logits.items()} | kept.kept
+
+    def get_config(self) -> dict[str, Any]:
+        return {"config": self.config.to_dict(), "dtype": self.numerics.dtype}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> DANet:
+        return cls(DANetConfig.from_dict(config["config"]), dtype=config["dtype"], seed=None)
+
+
+def load(path: str | os.PathLike[str], dtype: str = "float32") -> DANet:
+    """The network of a canonical `.safetensors` file, in inference mode. Raises CheckpointError."""
+    checkpoint = read_checkpoint(path)
+    model = DANet(checkpoint.config, dtype=dtype, seed=None)
+    set_tensors(model, checkpoint.tensors)
+    return model
+
+
+def save(model: DANet, path: str | os.PathLike[str]) -> None:
+    """Write the network as a canonical `.safetensors` file, atomically."""
+    write_checkpoint(Checkpoint(model.config, get_tensors(model), source={"backend": "tf"}), path)

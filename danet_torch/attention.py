@@ -1,0 +1,64 @@
+"""Position and channel attention (Fu et al., CVPR 2019, section 3).
+Follows the authors' released code where that differs from the paper: see README."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from danet_common.numerics import Numerics
+from danet_common.stages import NO_STAGES, Stages
+from danet_torch.layers import Conv, widen
+
+
+class PositionAttention(nn.Module):
+    """Each position gathers features from all positions.
+
+    out = gamma * attention @ value + x,   attention = softmax(query @ key)
+
+    `gamma` is the paper's alpha (eq. 2); it starts at 0. The energies are not scaled by 1 / sqrt(d).
+    """
+
+    def __init__(self, channels: int, query_channels: int, numerics: Numerics) -> None:
+        super().__init__()
+        self.query = Conv(channels, query_channels, 1, numerics, bias=True)
+        self.key = Conv(channels, query_channels, 1, numerics, bias=True)
+        self.value = Conv(channels, channels, 1, numerics, bias=True)
+        self.gamma = nn.Parameter(torch.zeros(1, dtype=getattr(torch, numerics.wide)))
+
+    def forward(self, x: Float[Tensor, "b c h w"], stages: Stages = NO_STAGES) -> Float[Tensor, "b c h w"]:
+        query = flatten(widen(stages.keep("position_query", self.query(x))))  # (B, Q, N), N = H*W
+        key = flatten(widen(stages.keep("position_key", self.key(x))))
+        value = flatten(stages.keep("position_value", self.value(x)))  # (B, C, N)
+        energy = torch.einsum("bcn,bcm->bnm", query, key)  # (B, N, N)
+        attention = stages.keep("position_map", torch.softmax(energy, dim=2))
+        out = torch.einsum("bnm,bcm->bcn", attention.to(x.dtype), value).reshape(x.shape)
+        return self.gamma.to(x.dtype) * out + x
+
+
+class ChannelAttention(nn.Module):
+    """Each channel gathers features from all channels.
+
+    out = gamma * attention @ x + x,   attention = softmax(max(energy) - energy),   energy = x @ x.T
+
+    `gamma` is the paper's beta (eq. 4); it starts at 0. The paper's eq. 3 has softmax(energy): the
+    released code, and every checkpoint trained with it, turns the sign, so that unlike channels weigh more.
+    """
+
+    def __init__(self, numerics: Numerics) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.zeros(1, dtype=getattr(torch, numerics.wide)))
+
+    def forward(self, x: Float[Tensor, "b c h w"], stages: Stages = NO_STAGES) -> Float[Tensor, "b c h w"]:
+        features = flatten(x)  # (B, C, N)
+        energy = torch.einsum("bcn,bdn->bcd", widen(features), widen(features))  # (B, C, C), sums over N: large
+        energy = energy.amax(dim=2, keepdim=True) - energy  # as released: unlike channels weigh more
+        attention = stages.keep("channel_map", torch.softmax(energy, dim=2))
+        out = torch.einsum("bcd,bdn->bcn", attention.to(x.dtype), features).reshape(x.shape)
+        return self.gamma.to(x.dtype) * out + x
+
+
+def flatten(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c n"]:
+    """Height and width as one axis of positions."""
+    return x.reshape(x.shape[0], x.shape[1], -1)

@@ -1,0 +1,114 @@
+"""The layers that the network is made of: convolution, batch normalisation, dropout, pooling, resizing.
+They fix what frameworks leave open: symmetric zero padding, torch's BatchNorm, exact interpolation."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from danet_common.numerics import Numerics, widened
+
+
+class Conv(nn.Conv2d):
+    """Square convolution, zero-padded by dilation * (kernel_size // 2) on every side; starts at zero."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        numerics: Numerics,
+        *,
+        stride: int = 1,
+        dilation: int = 1,
+        bias: bool = False,
+    ) -> None:
+        padding = dilation * (kernel_size // 2)
+        dtype = getattr(torch, numerics.dtype)
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, bias=bias, dtype=dtype)
+
+    def reset_parameters(self) -> None:
+        """Zeros; `weights.initialise` draws the real ones."""
+        for parameter in self.parameters():
+            nn.init.zeros_(parameter)
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch normalisation over N, H and W (Ioffe and Szegedy, 2015) with torch's conventions.
+
+    out = (x - mean) / sqrt(variance + epsilon) * weight + bias
+
+    Normalises by the biased variance of the batch and keeps the unbiased one; at least float32.
+    Raises ValueError in training where a channel has a single value.
+    """
+
+    def __init__(self, channels: int, numerics: Numerics) -> None:
+        super().__init__(channels, numerics.epsilon, numerics.momentum, dtype=getattr(torch, numerics.wide))
+
+
+class ConvNormAct(nn.Module):
+    """Convolution, BatchNorm, ReLU."""
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, numerics: Numerics) -> None:
+        super().__init__()
+        self.conv = Conv(in_channels, out_channels, kernel_size, numerics)
+        self.bn = BatchNorm(out_channels, numerics)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
+        return F.relu(self.bn(self.conv(x)))
+
+
+class Dropout(nn.Module):
+    """Dropout of whole channels (`channel`, Tompson et al., 2015) or of single values (`element`)."""
+
+    def __init__(self, rate: float, kind: str) -> None:
+        super().__init__()
+        self.rate = rate
+        self.kind = kind
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        dropout = F.dropout2d if self.kind == "channel" else F.dropout
+        return dropout(x, self.rate, self.training)
+
+
+def max_pool(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c p q"]:
+    """3x3 maximum, stride 2, padded by one with -inf."""
+    return F.max_pool2d(x, 3, 2, 1)
+
+
+def average_pool(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c p q"]:
+    """2x2 mean, stride 2, over the pixels that exist: an odd last row or column is kept."""
+    return F.avg_pool2d(x, 2, 2, ceil_mode=True, count_include_pad=False)
+
+
+def widen(x: Tensor) -> Tensor:
+    """At least float32."""
+    return x.to(getattr(torch, widened(str(x.dtype).removeprefix("torch."))))
+
+
+def interpolation_matrix(source: int, target: int, grid: str, like: Tensor) -> Float[Tensor, "target source"]:
+    """Linear interpolation from `source` to `target` samples as a matrix.
+
+    Sample i lies at numerator / denominator; the weight of sample j is max(0, 1 - distance to j).
+    All in integers up to the last division, so that every weight is rounded once, in any dtype.
+    """
+    i = torch.arange(target, device=like.device)
+    if grid == "corners":  # first and last samples meet
+        numerator, denominator = i * (source - 1), max(target - 1, 1)
+    elif grid == "half_pixel":  # the edges of the first and last pixels meet
+        numerator, denominator = (2 * i + 1) * source - target, 2 * target
+    else:  # asymmetric: the first samples meet (Paddle's align_mode=1)
+        numerator, denominator = i * source, target
+    numerator = torch.clamp(numerator, 0, (source - 1) * denominator)
+    distance = torch.abs(numerator[:, None] - denominator * torch.arange(source, device=like.device))
+    return torch.clamp(denominator - distance, min=0).to(like.dtype) / denominator
+
+
+def resize(x: Float[Tensor, "b c h w"], height: int, width: int, grid: str) -> Float[Tensor, "b c o p"]:
+    """Bilinear resizing on the given grid, in at least float32."""
+    x = widen(x)
+    rows = interpolation_matrix(x.shape[2], height, grid, like=x)
+    columns = interpolation_matrix(x.shape[3], width, grid, like=x)
+    return torch.einsum("pw,bcow->bcop", columns, torch.einsum("oh,bchw->bcow", rows, x))

@@ -1,0 +1,72 @@
+"""The bridge between a live network and canonical tensors: a table of leaves, and no table of names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import ml_dtypes
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from danet_common.checkpoint import CheckpointError
+from danet_common.initialisation import initial_tensor
+from danet_common.leaves import TORCH as LEAVES
+from danet_common.parameters import Parameter
+from danet_torch.attention import ChannelAttention, PositionAttention
+from danet_torch.layers import BatchNorm, Conv
+
+# What each module holds itself; every other module only holds modules.
+KINDS = {
+    Conv: ("kernel", "bias"),
+    BatchNorm: ("scale", "shift", "mean", "variance", "count"),
+    PositionAttention: ("gamma",),
+    ChannelAttention: ("gamma",),
+}
+
+
+def named_leaves(model: nn.Module) -> Iterator[tuple[Parameter, Tensor]]:
+    """Every tensor of a module with its canonical name, shape and kind, in the module's order."""
+    for path, module in model.named_modules():
+        for kind in KINDS.get(type(module), ()):
+            leaf = getattr(module, LEAVES[kind])
+            if leaf is not None:
+                name = f"{path}.{LEAVES[kind]}".removeprefix(".")
+                yield Parameter(name, tuple(leaf.shape), kind), leaf
+
+
+def initialise(model: nn.Module, seed: int = 0) -> None:
+    """Draw the weights that training starts from; the same in every framework."""
+    for parameter, leaf in named_leaves(model):
+        set_leaf(leaf, initial_tensor(parameter, seed))
+
+
+def get_tensors(model: nn.Module) -> dict[str, np.ndarray]:
+    """Canonical name -> array, in canonical layout and the dtype of the network."""
+    return {parameter.name: get_leaf(leaf) for parameter, leaf in named_leaves(model)}
+
+
+def set_tensors(model: nn.Module, tensors: Mapping[str, np.ndarray]) -> None:
+    """Fill every tensor of the module, cast to its dtype. Raises CheckpointError unless the names are the same."""
+    leaves = {parameter.name: (parameter, leaf) for parameter, leaf in named_leaves(model)}
+    if leaves.keys() != tensors.keys():
+        differing = ", ".join(sorted(leaves.keys() ^ tensors.keys()))
+        raise CheckpointError(f"the tensors are not those of this module: {differing}")
+    for name, (_, leaf) in leaves.items():
+        set_leaf(leaf, tensors[name])
+
+
+def get_leaf(leaf: Tensor) -> np.ndarray:
+    """One tensor as an array."""
+    leaf = leaf.detach().cpu().contiguous()
+    if leaf.dtype == torch.bfloat16:  # NumPy has it through ml_dtypes only
+        return leaf.view(torch.uint16).numpy().view(ml_dtypes.bfloat16)
+    return leaf.numpy().copy()
+
+
+@torch.no_grad()
+def set_leaf(leaf: Tensor, array: np.ndarray) -> None:
+    """Copy one array into its tensor."""
+    if array.dtype == ml_dtypes.bfloat16:
+        array = array.astype(np.float32)
+    leaf.copy_(torch.from_numpy(np.array(array)))
