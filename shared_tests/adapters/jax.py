@@ -1,0 +1,65 @@
+"""Runs jobs on `danet_jax`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from jax import numpy as jnp
+
+import danet_jax
+from danet_jax.model import DANet
+from danet_jax.weights import get_leaf, get_tensors, named_leaves
+from shared_tests.job import Answer, Job
+
+
+def run(job: Job) -> Answer:
+    """One pass of the Flax network."""
+    model = danet_jax.load(job.checkpoint, dtype=job.dtype)
+    if job.training:
+        model.train()
+    x = jnp.asarray(job.x.transpose(0, 2, 3, 1))
+
+    def call(model: DANet, x: jax.Array) -> dict[str, jax.Array]:
+        return model(x, stages=job.stages)
+
+    answer = Answer(outputs={}, flags=flags())
+    if job.cotangents:
+        answer.gradients = gradients(model, x, job)
+    values = (nnx.jit(call) if job.mode == "jit" else call)(model, x)
+    answer.outputs = {name: array(values[name]) for name in model.config.outputs}
+    answer.stages = {name: array(values[name]) for name in job.stages}
+    if job.training:
+        answer.statistics = {p.name: get_leaf(leaf) for p, leaf in named_leaves(model) if not p.trainable}
+    return answer
+
+
+def gradients(model: DANet, x: jax.Array, job: Job) -> dict[str, np.ndarray]:
+    """Canonical name -> gradient. The model's own statistics stay as they were."""
+
+    def loss(model: DANet) -> jax.Array:
+        values = model(x)
+        return sum(jnp.sum(values[name] * c.transpose(0, 2, 3, 1)) for name, c in job.cotangents.items())
+
+    copy = nnx.clone(model)
+    nnx.update(copy, nnx.jit(nnx.grad(loss))(copy))  # the gradients take the parameters' places
+    trainable = {p.name for p, _ in named_leaves(model) if p.trainable}
+    return {name: tensor for name, tensor in get_tensors(copy).items() if name in trainable}
+
+
+def array(value: jax.Array) -> np.ndarray:
+    """A float32 or float64 array in N,C,H,W; bfloat16 is widened without loss."""
+    value = np.asarray(value.astype(jnp.float32) if value.dtype == jnp.bfloat16 else value)
+    return value.transpose(0, 3, 1, 2) if value.ndim == 4 else value
+
+
+def flags() -> dict[str, Any]:
+    """What this framework ran under."""
+    return {
+        "jax": jax.__version__,
+        "device": jax.default_backend(),
+        "matmul_precision": str(jax.config.jax_default_matmul_precision),
+        "x64": bool(jax.config.jax_enable_x64),
+    }

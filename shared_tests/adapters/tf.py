@@ -1,0 +1,93 @@
+"""Runs jobs on `danet_tf`, with Keras on TensorFlow or, where KERAS_BACKEND says so, on JAX."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+import danet_tf
+from danet_tf.model import DANet
+from danet_tf.weights import get_leaf, named_leaves
+from shared_tests.job import Answer, Job
+
+
+def run(job: Job) -> Answer:
+    """One pass of the Keras network."""
+    model = danet_tf.load(job.checkpoint, dtype=job.dtype)
+    x = ops.convert_to_tensor(job.x.transpose(0, 2, 3, 1))
+    answer = Answer(outputs={}, flags=flags())
+    on_tensorflow = keras.backend.backend() == "tensorflow"
+    if job.cotangents:
+        values, answer.gradients = gradients(model, x, job)
+    elif job.mode == "eager":
+        values = model(x, training=job.training, stages=job.stages)
+    else:
+        compiled = tensorflow_function if on_tensorflow else jax_function
+        values = compiled(model, job)(x)
+    answer.outputs = {name: array(values[name]) for name in model.config.outputs}
+    answer.stages = {name: array(values[name]) for name in job.stages}
+    if job.training:
+        answer.statistics = {p.name: get_leaf(leaf) for p, leaf in named_leaves(model) if not p.trainable}
+    return answer
+
+
+def tensorflow_function(model: DANet, job: Job) -> Any:
+    """A tf.function of any batch and size, or one compiled by XLA."""
+    import tensorflow as tf
+
+    spec = tf.TensorSpec((None, None, None, model.config.in_channels), job.x.dtype)
+
+    @tf.function(input_signature=None if job.mode == "xla" else [spec], jit_compile=job.mode == "xla")
+    def call(x: tf.Tensor) -> dict[str, tf.Tensor]:
+        return model(x, training=job.training, stages=job.stages)
+
+    return call
+
+
+def jax_function(model: DANet, job: Job) -> Any:
+    """The model as a pure function of its input, compiled by JAX."""
+    import jax
+
+    trainable = [variable.value for variable in model.trainable_variables]
+    fixed = [variable.value for variable in model.non_trainable_variables]
+    return jax.jit(lambda x: model.stateless_call(trainable, fixed, x, stages=job.stages)[0])
+
+
+def gradients(model: DANet, x: Any, job: Job) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The network's values, and canonical name -> gradient; on TensorFlow only."""
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        values = model(x, training=job.training, stages=job.stages)
+        loss = tf.add_n([tf.reduce_sum(values[n] * c.transpose(0, 2, 3, 1)) for n, c in job.cotangents.items()])
+    leaves = [(p, leaf) for p, leaf in named_leaves(model) if p.trainable]
+    found = tape.gradient(loss, [leaf.value for _, leaf in leaves], unconnected_gradients="zero")
+    kernels = {p.name for p, _ in leaves if p.kind == "kernel"}
+    arrays = {p.name: gradient.numpy() for (p, _), gradient in zip(leaves, found, strict=True)}
+    return values, {name: a.transpose(3, 2, 0, 1) if name in kernels else a for name, a in arrays.items()}
+
+
+def array(value: Any) -> np.ndarray:
+    """A float32 or float64 array in N,C,H,W; bfloat16 is widened without loss."""
+    wide = ops.cast(value, "float32") if keras.backend.standardize_dtype(value.dtype) == "bfloat16" else value
+    found = ops.convert_to_numpy(wide)
+    return found.transpose(0, 3, 1, 2) if found.ndim == 4 else found
+
+
+def flags() -> dict[str, Any]:
+    """What this framework ran under."""
+    backend = keras.backend.backend()
+    found = {"keras": keras.__version__, "keras_backend": backend}
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        device = "gpu" if tf.config.list_physical_devices("GPU") else "cpu"
+        tf32 = tf.config.experimental.tensor_float_32_execution_enabled()
+        return found | {"tensorflow": tf.__version__, "device": device, "tf32": tf32}
+    import jax
+
+    precision = str(jax.config.jax_default_matmul_precision)
+    return found | {"jax": jax.__version__, "device": jax.default_backend(), "matmul_precision": precision}

@@ -1,0 +1,57 @@
+"""Runs jobs on `danet_torch`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+import danet_torch
+from danet_torch.model import DANet
+from danet_torch.weights import get_leaf, named_leaves
+from shared_tests.job import Answer, Job
+
+
+def run(job: Job) -> Answer:
+    """One pass of the PyTorch network."""
+    model = danet_torch.load(job.checkpoint, dtype=job.dtype).train(job.training)
+    x = torch.from_numpy(np.array(job.x))
+    call = torch.compile(model, fullgraph=True) if job.mode == "compile" else model
+    with torch.set_grad_enabled(bool(job.cotangents)):
+        values = call(x, stages=job.stages)
+    answer = Answer(
+        outputs={name: array(values[name]) for name in model.config.outputs},
+        stages={name: array(values[name]) for name in job.stages},
+        flags=flags(),
+    )
+    if job.training:
+        answer.statistics = {p.name: get_leaf(leaf) for p, leaf in named_leaves(model) if not p.trainable}
+    if job.cotangents:
+        loss = sum(torch.sum(values[name] * torch.from_numpy(c)) for name, c in job.cotangents.items())
+        loss.backward()
+        answer.gradients = gradients(model)
+    return answer
+
+
+def gradients(model: DANet) -> dict[str, np.ndarray]:
+    """Canonical name -> gradient, zero where the loss does not depend on the parameter."""
+    leaves = [(p.name, leaf) for p, leaf in named_leaves(model) if p.trainable]
+    return {name: get_leaf(torch.zeros_like(leaf) if leaf.grad is None else leaf.grad) for name, leaf in leaves}
+
+
+def array(value: torch.Tensor) -> np.ndarray:
+    """A float32 or float64 array; bfloat16 is widened without loss."""
+    value = value.detach()
+    return value.float().numpy() if value.dtype == torch.bfloat16 else value.numpy()
+
+
+def flags() -> dict[str, Any]:
+    """What this framework ran under."""
+    return {
+        "torch": torch.__version__,
+        "device": "cpu",
+        "threads": torch.get_num_threads(),
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
+        "cudnn_allow_tf32": torch.backends.cudnn.allow_tf32,
+    }

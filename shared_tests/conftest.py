@@ -1,0 +1,59 @@
+"""One fixture for every backend: a process each, started when first asked for and kept for the session."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from danet_common import Checkpoint, DANetConfig, write_checkpoint
+from shared_tests.backends import BACKENDS, Worker
+from shared_tests.rule import rule_tensors
+
+NETWORKS = ("torch", "tf", "jax")  # the three packages; keras_jax runs danet_tf a second time
+
+Start = Callable[[str], Worker]
+
+
+@pytest.fixture(scope="session")
+def start() -> Iterator[Start]:
+    """Backend name -> its running process. A missing framework skips on a laptop and fails in CI."""
+    workers: dict[str, Worker] = {}
+
+    def get(name: str) -> Worker:
+        missing = BACKENDS[name].missing
+        if missing and os.environ.get("CI"):
+            pytest.fail(f"{name} needs {', '.join(missing)}, and CI must test every framework")
+        if missing:
+            pytest.skip(f"{name} needs {', '.join(missing)}")
+        if name not in workers:
+            workers[name] = Worker(BACKENDS[name])
+        return workers[name]
+
+    yield get
+    for worker in workers.values():
+        worker.close()
+
+
+@pytest.fixture(params=NETWORKS)
+def worker(request: pytest.FixtureRequest, start: Start) -> Worker:
+    """Each of the three networks in turn."""
+    return start(request.param)
+
+
+@pytest.fixture(scope="session")
+def checkpoint_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[DANetConfig], str]:
+    """Config -> the path of its canonical checkpoint with the rule's weights, written once."""
+    folder: Path = tmp_path_factory.mktemp("checkpoints")
+    written: dict[DANetConfig, str] = {}
+
+    def get(config: DANetConfig) -> str:
+        if config not in written:
+            path = folder / f"{len(written)}.safetensors"
+            write_checkpoint(Checkpoint(config, rule_tensors(config)), path)
+            written[config] = str(path)
+        return written[config]
+
+    return get

@@ -1,0 +1,75 @@
+"""What a backend is asked to compute, and what it answers: the whole interface between judge and judged.
+
+Everything is in canonical form: arrays are N,C,H,W and tensors carry canonical names, whatever the
+framework's own layout. An adapter turns a Job into an Answer; see docs/judging.md for writing one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+GROUPS = ("outputs", "stages", "statistics", "gradients")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One pass through one network.
+
+    checkpoint  a canonical `.safetensors` file
+    x           (N, C, H, W), already normalised
+    dtype       float32, float64 or bfloat16
+    mode        how the framework runs it: torch eager | compile; tf eager | function | xla; jax eager | jit
+    training    batch statistics, and the running ones updated, instead of inference
+    stages      named stages to return
+    cotangents  output name -> array like that output: asks for the gradients of sum(output * cotangent)
+    """
+
+    checkpoint: str
+    x: np.ndarray
+    dtype: str = "float32"
+    mode: str = "eager"
+    training: bool = False
+    stages: tuple[str, ...] = ()
+    cotangents: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass
+class Answer:
+    """Arrays by name; `statistics` only in training, `gradients` only where cotangents were given.
+
+    flags  the framework's version and the settings it really ran under, for the report
+    """
+
+    outputs: dict[str, np.ndarray]
+    stages: dict[str, np.ndarray] = field(default_factory=dict)
+    statistics: dict[str, np.ndarray] = field(default_factory=dict)
+    gradients: dict[str, np.ndarray] = field(default_factory=dict)
+    flags: dict[str, Any] = field(default_factory=dict)
+
+
+class Adapter(Protocol):
+    """A module or object with `run` can be judged."""
+
+    def run(self, job: Job) -> Answer: ...
+
+
+def save_arrays(path: str | os.PathLike[str], groups: Mapping[str, Mapping[str, np.ndarray]]) -> None:
+    """Write groups of named arrays as one `.npz`; no array is pickled."""
+    flat = {f"{group}/{name}": array for group, arrays in groups.items() for name, array in arrays.items()}
+    np.savez(path, allow_pickle=False, **flat)
+
+
+def load_arrays(path: str | os.PathLike[str]) -> dict[str, dict[str, np.ndarray]]:
+    """The inverse of `save_arrays`."""
+    groups: dict[str, dict[str, np.ndarray]] = {}
+    with np.load(Path(path), allow_pickle=False) as file:
+        for entry in file.files:
+            group, _, name = entry.partition("/")
+            groups.setdefault(group, {})[name] = file[entry]
+    return groups

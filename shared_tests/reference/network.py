@@ -1,0 +1,230 @@
+"""The Dual Attention Network in float64 NumPy (Fu et al., CVPR 2019), as the authors released it.
+
+Of the three packages and of the ground floor this uses only the config's own fields: strides,
+dilations and channel counts are worked out here again, so that an error there cannot hide here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from danet_common.config import DANetConfig
+from shared_tests.reference import operations
+from shared_tests.reference.operations import Array
+
+
+@dataclass
+class Result:
+    """What one forward pass gives.
+
+    outputs     logits (N, num_classes, H, W) at input size: fused, position, channel, aux
+    stages      the named stages asked for, N,C,H,W; position_map is (N, HW, HW), channel_map (N, C, C)
+    statistics  in training mode, every running_mean, running_var and num_batches_tracked after the step
+    """
+
+    outputs: dict[str, Array] = field(default_factory=dict)
+    stages: dict[str, Array] = field(default_factory=dict)
+    statistics: dict[str, Any] = field(default_factory=dict)
+
+
+def forward(
+    config: DANetConfig,
+    tensors: Mapping[str, Any],
+    x: Any,
+    *,
+    training: bool = False,
+    stages: Collection[str] | str = (),
+) -> Result:
+    """Run the network on x (N, C, H, W). `tensors` are canonical; everything is cast to float64.
+
+    stages: names to keep, or "all". training: normalise with the batch's statistics and update the
+    running ones. Raises ValueError for training with dropout, for a missing, misshapen or unused tensor
+    and for an unknown stage.
+    """
+    if training and config.dropout_rate:
+        raise ValueError(f"the reference has no dropout: training needs dropout_rate 0; got {config.dropout_rate}")
+    network = _Network(config, tensors, training)
+    network.run(np.asarray(x, np.float64))
+    unused = [name for name in tensors if name not in network.used]
+    if unused:
+        raise ValueError(f"tensors that this network has no place for: {', '.join(unused)}")
+    result = network.result
+    if stages != "all":
+        unknown = [name for name in stages if name not in result.stages]
+        if unknown:
+            raise ValueError(f"unknown stages {', '.join(unknown)}; this network has {', '.join(result.stages)}")
+        result.stages = {name: value for name, value in result.stages.items() if name in stages}
+    return result
+
+
+def loss(outputs: Mapping[str, Array], cotangents: Mapping[str, Array]) -> float:
+    """Sum over the outputs of logits times cotangents: a scalar whose gradient checks every parameter's."""
+    return sum(float(np.sum(outputs[name] * np.asarray(cotangents[name], np.float64))) for name in cotangents)
+
+
+class _Network:
+    """One pass: takes each tensor by name, and notes what it used."""
+
+    def __init__(self, config: DANetConfig, tensors: Mapping[str, Any], training: bool) -> None:
+        self.config = config
+        self.tensors = tensors
+        self.training = training
+        self.used: set[str] = set()
+        self.result = Result()
+
+    def run(self, x: Array) -> None:
+        config, (height, width) = self.config, x.shape[2:]
+        layer3, layer4 = self.backbone(x)
+        low_resolution = self.head(layer4)
+        if config.auxiliary == "fcn":
+            hidden = self.conv_norm_relu("auxiliary.hidden", layer3, config.auxiliary_channels)
+            low_resolution["aux"] = self.classify("auxiliary.classifier", hidden)
+        elif config.auxiliary == "linear":
+            low_resolution["aux"] = self.classify("auxiliary.classifier", layer4)
+        for name, logits in low_resolution.items():
+            self.keep(f"{name}_logits", logits)
+            self.result.outputs[name] = operations.resize(logits, height, width, config.upsample_grid)
+
+    # The backbone: a dilated residual network.
+    def backbone(self, x: Array) -> tuple[Array, Array]:
+        config = self.config
+        widths = config.stem_widths
+        if config.stem == "plain":
+            x = self.conv("backbone.conv1", x, widths[0], 7, stride=2)
+        else:
+            x = self.conv("backbone.conv1.conv1", x, widths[0], 3, stride=2)
+            x = operations.relu(self.norm("backbone.conv1.bn1", x))
+            x = self.conv("backbone.conv1.conv2", x, widths[1], 3)
+            x = operations.relu(self.norm("backbone.conv1.bn2", x))
+            x = self.conv("backbone.conv1.conv3", x, widths[2], 3)
+        x = self.keep("stem", operations.relu(self.norm("backbone.bn1", x)))
+        x = operations.max_pool(x)
+
+        layers = []
+        before = 1  # dilation of the layer before
+        for layer in range(4):
+            natural, taken_before = 4 * 2**layer, min(4 * 2 ** max(layer - 1, 0), config.output_stride)
+            stride = min(natural, config.output_stride) // taken_before
+            dilation = max(natural // config.output_stride, 1)  # a stride not taken becomes dilation
+            for block in range(config.layers[layer]):
+                spread = dilation
+                if layer == 3 and config.multi_grid:
+                    spread = dilation * config.multi_grid[block % len(config.multi_grid)]
+                elif block == 0 and config.contract_dilation:
+                    spread = before
+                name = f"backbone.layer{layer + 1}.{block}"
+                x = self.block(name, x, config.widths[layer], stride if block == 0 else 1, spread)
+            before = dilation
+            layers.append(self.keep(f"layer{layer + 1}", x))
+        return layers[2], layers[3]
+
+    def block(self, name: str, x: Array, width: int, stride: int, dilation: int) -> Array:
+        if self.config.block == "basic":
+            channels = width
+            out = self.conv(f"{name}.conv1", x, width, 3, stride=stride, dilation=dilation)
+            out = operations.relu(self.norm(f"{name}.bn1", out))
+            out = self.norm(f"{name}.bn2", self.conv(f"{name}.conv2", out, width, 3, dilation=dilation))
+        else:
+            channels = 4 * width
+            out = operations.relu(self.norm(f"{name}.bn1", self.conv(f"{name}.conv1", x, width, 1)))
+            out = self.conv(f"{name}.conv2", out, width, 3, stride=stride, dilation=dilation)
+            out = operations.relu(self.norm(f"{name}.bn2", out))
+            out = self.norm(f"{name}.bn3", self.conv(f"{name}.conv3", out, channels, 1))
+        if stride != 1 or x.shape[1] != channels:
+            if self.config.avg_down and stride == 2:
+                x, stride = operations.average_pool(x), 1
+            x = self.norm(f"{name}.downsample.1", self.conv(f"{name}.downsample.0", x, channels, 1, stride=stride))
+        return operations.relu(out + x)
+
+    # The head: two attention branches, summed.
+    def head(self, x: Array) -> dict[str, Array]:
+        config = self.config
+        deepest = config.widths[3] * {"basic": 1, "bottleneck": 4}[config.block]
+        inner = config.head_channels or max(deepest // 4, 1)
+        branches = {}
+        if config.position_attention:
+            branches["position"] = self.position_branch(x, inner)
+        if config.channel_attention:
+            branches["channel"] = self.channel_branch(x, inner)
+        if branches:
+            fused = sum(branches.values(), np.zeros(()))
+        else:
+            fused = self.keep("plain_out", self.conv_norm_relu("head.plain_out", x, inner))
+        logits = {"fused": self.classify("head.fused_classifier", fused)}
+        if config.branch_classifiers:
+            for name, features in branches.items():
+                logits[name] = self.classify(f"head.{name}_classifier", features)
+        return logits
+
+    def position_branch(self, x: Array, inner: int) -> Array:
+        """energy[n, m] = q_n . k_m, unscaled; out_n = gamma * sum over m of softmax_m(energy)[n, m] v_m + x_n."""
+        queries = self.config.query_channels or max(inner // 8, 1)
+        x = self.keep("position_in", self.conv_norm_relu("head.position_in", x, inner))
+        name = "head.position_attention"
+        query = self.keep("position_query", self.conv(f"{name}.query", x, queries, 1, bias=True))
+        key = self.keep("position_key", self.conv(f"{name}.key", x, queries, 1, bias=True))
+        value = self.keep("position_value", self.conv(f"{name}.value", x, inner, 1, bias=True))
+        q, k, v = (array.reshape(*array.shape[:2], -1) for array in (query, key, value))
+        attention = self.keep("position_map", operations.softmax(q.transpose(0, 2, 1) @ k))
+        out = (v @ attention.transpose(0, 2, 1)).reshape(x.shape)
+        x = self.keep("position_attention", self.tensor(f"{name}.gamma", (1,)) * out + x)
+        return self.keep("position_out", self.conv_norm_relu("head.position_out", x, inner))
+
+    def channel_branch(self, x: Array, inner: int) -> Array:
+        """energy[c, d] = x_c . x_d; out_c = gamma * sum over d of softmax_d(max_d energy - energy)[c, d] x_d + x_c."""
+        x = self.keep("channel_in", self.conv_norm_relu("head.channel_in", x, inner))
+        flat = x.reshape(*x.shape[:2], -1)
+        energy = flat @ flat.transpose(0, 2, 1)
+        attention = self.keep("channel_map", operations.softmax(energy.max(axis=-1, keepdims=True) - energy))
+        out = (attention @ flat).reshape(x.shape)
+        x = self.keep("channel_attention", self.tensor("head.channel_attention.gamma", (1,)) * out + x)
+        return self.keep("channel_out", self.conv_norm_relu("head.channel_out", x, inner))
+
+    # The parts.
+    def classify(self, name: str, x: Array) -> Array:
+        return self.conv(name, x, self.config.num_classes, 1, bias=True)
+
+    def conv_norm_relu(self, name: str, x: Array, channels: int) -> Array:
+        return operations.relu(self.norm(f"{name}.bn", self.conv(f"{name}.conv", x, channels, 3)))
+
+    def conv(
+        self, name: str, x: Array, channels: int, size: int, stride: int = 1, dilation: int = 1, bias: bool = False
+    ) -> Array:
+        """A convolution whose padding keeps the map's size at stride 1."""
+        weight = self.tensor(f"{name}.weight", (channels, x.shape[1], size, size))
+        offset = self.tensor(f"{name}.bias", (channels,)) if bias else None
+        return operations.convolve(x, weight, offset, stride, dilation * (size // 2), dilation)
+
+    def norm(self, name: str, x: Array) -> Array:
+        """Batch normalisation; the running variance is the unbiased estimate, as torch keeps it."""
+        shape = x.shape[1:2]
+        scale, shift = self.tensor(f"{name}.weight", shape), self.tensor(f"{name}.bias", shape)
+        mean, variance = self.tensor(f"{name}.running_mean", shape), self.tensor(f"{name}.running_var", shape)
+        count = self.tensor(f"{name}.num_batches_tracked", ())
+        if self.training:
+            momentum, (batch_mean, batch_variance, samples) = self.config.batch_norm_momentum, operations.moments(x)
+            if samples == 1:
+                raise ValueError(f"{name}: training needs more than one value per channel; got input {x.shape}")
+            unbiased = batch_variance * (samples / (samples - 1))
+            self.result.statistics[f"{name}.running_mean"] = (1 - momentum) * mean + momentum * batch_mean
+            self.result.statistics[f"{name}.running_var"] = (1 - momentum) * variance + momentum * unbiased
+            self.result.statistics[f"{name}.num_batches_tracked"] = np.int64(count) + 1
+            mean, variance = batch_mean, batch_variance
+        return operations.normalise(x, mean, variance, scale, shift, self.config.batch_norm_epsilon)
+
+    def tensor(self, name: str, shape: tuple[int, ...]) -> Array:
+        if name not in self.tensors:
+            raise ValueError(f"missing tensor {name}, wanted with shape {shape}")
+        array = np.asarray(self.tensors[name], np.float64)
+        if array.shape != shape:
+            raise ValueError(f"{name} has shape {array.shape}; wanted {shape}")
+        self.used.add(name)
+        return array
+
+    def keep(self, name: str, value: Array) -> Array:
+        self.result.stages[name] = value
+        return value
