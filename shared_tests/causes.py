@@ -17,8 +17,8 @@ from shared_tests.head_causes import attention, channel_energy, channel_map, pos
 PLACES = {
     "stem": "departs from the first stage: input preprocessing (channel order, mean, std), or the first "
     "convolution's kernel or padding",
-    "layer1": "agrees up to the stem but departs in layer1: padding of the max pool (torch pads one pixel on all "
-    "sides; 'same' pads one), or a block of layer1",
+    "layer1": "agrees up to the stem but departs in layer1: padding of the max pool (one pixel on every side; 'same' "
+    "pads even sizes below and right only), or a block of layer1",
     "layer2": "departs in layer2: stride (on the 3x3 in a bottleneck), its padding, the shortcut, or avg_down",
     "layer3": "departs in layer3: dilation (the first block uses the layer before's if contract_dilation), stride "
     "or shortcut",
@@ -30,7 +30,7 @@ NORMALISED = ("stem", "_in", "_out", "layer1", "layer2", "layer3", "layer4")  # 
 
 PRECISIONS = (
     (16, "float32 arithmetic somewhere"),
-    (9, "TF32 or float16 arithmetic, or float32 sums in one bfloat16 pass"),
+    (9, "TF32 or float16 arithmetic"),
     (5, "bfloat16 arithmetic"),
 )
 

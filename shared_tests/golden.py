@@ -42,7 +42,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Golden:
-    """One recorded case. `digest` is the SHA-256 of its weights and input; samples are by name."""
+    """One recorded case. `digest` is the SHA-256 of its weights and input; samples go by name."""
 
     case: Case
     digest: str
@@ -77,7 +77,7 @@ def record(case: Case) -> Golden:
     """Run the reference on a case."""
     tensors, x = rule_tensors(case.config), rule_input(case.config, case.batch, case.height, case.width)
     result = reference.forward(case.config, tensors, x, training=case.training, stages="all")
-    groups: list[Mapping[str, Any]] = [result.stages, result.outputs, result.statistics]
+    groups: list[dict[str, NDArray[Any]]] = [result.stages, result.outputs, result.statistics]
     stages, outputs, statistics = ({name: sample(name, array) for name, array in group.items()} for group in groups)
     return Golden(case, _digest({**tensors, "input": x}), stages, outputs, statistics)
 

@@ -27,8 +27,9 @@ def run(job: Job) -> Answer:
 
     answer = Answer(outputs={}, flags=flags())
     if job.cotangents:
-        answer.gradients = gradients(model, x, job)
-    values = (nnx.jit(call) if job.mode == "jit" else call)(model, x)
+        values, answer.gradients = gradients(model, x, job)
+    else:
+        values = (nnx.jit(call) if job.mode == "jit" else call)(model, x)
     answer.outputs = {name: array(values[name]) for name in model.config.outputs}
     answer.stages = {name: array(values[name]) for name in job.stages}
     if job.training:
@@ -36,17 +37,19 @@ def run(job: Job) -> Answer:
     return answer
 
 
-def gradients(model: DANet, x: jax.Array, job: Job) -> dict[str, np.ndarray]:
-    """Canonical name -> gradient. The model's own statistics stay as they were."""
+def gradients(model: DANet, x: jax.Array, job: Job) -> tuple[dict[str, jax.Array], dict[str, np.ndarray]]:
+    """The network's values, and canonical name -> gradient."""
 
-    def loss(model: DANet) -> jax.Array:
-        values = model(x)
-        return sum(jnp.sum(values[name] * c.transpose(0, 2, 3, 1)) for name, c in job.cotangents.items())
+    def loss(model: DANet) -> tuple[jax.Array, dict[str, jax.Array]]:
+        values = model(x, stages=job.stages)
+        products = [values[name] * c.transpose(0, 2, 3, 1) for name, c in job.cotangents.items()]
+        return sum(jnp.sum(product) for product in products), values
 
-    copy = nnx.clone(model)
-    nnx.update(copy, nnx.jit(nnx.grad(loss))(copy))  # the gradients take the parameters' places
+    found, values = nnx.jit(nnx.grad(loss, has_aux=True))(model)
+    holder = nnx.clone(model)
+    nnx.update(holder, found)  # the gradients take the parameters' places, and so get their names
     trainable = {p.name for p, _ in named_leaves(model) if p.trainable}
-    return {name: tensor for name, tensor in get_tensors(copy).items() if name in trainable}
+    return values, {name: tensor for name, tensor in get_tensors(holder).items() if name in trainable}
 
 
 def array(value: jax.Array) -> np.ndarray:

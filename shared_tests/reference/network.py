@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from danet_common.config import DANetConfig
 from shared_tests.reference import operations
@@ -28,7 +29,7 @@ class Result:
 
     outputs: dict[str, Array] = field(default_factory=dict)
     stages: dict[str, Array] = field(default_factory=dict)
-    statistics: dict[str, Any] = field(default_factory=dict)
+    statistics: dict[str, NDArray[Any]] = field(default_factory=dict)
 
 
 def forward(
@@ -212,7 +213,7 @@ class _Network:
             unbiased = batch_variance * (samples / (samples - 1))
             self.result.statistics[f"{name}.running_mean"] = (1 - momentum) * mean + momentum * batch_mean
             self.result.statistics[f"{name}.running_var"] = (1 - momentum) * variance + momentum * unbiased
-            self.result.statistics[f"{name}.num_batches_tracked"] = np.int64(count) + 1
+            self.result.statistics[f"{name}.num_batches_tracked"] = np.asarray(count + 1, np.int64)
             mean, variance = batch_mean, batch_variance
         return operations.normalise(x, mean, variance, scale, shift, self.config.batch_norm_epsilon)
 

@@ -1,0 +1,78 @@
+"""The judgement that every network here has to pass: all it computes in a case, against the float64 reference.
+
+    verdict = judge(CASES["tiny"], worker, checkpoint_of)
+    assert verdict.agrees, (verdict.first_departure, verdict.cause)
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from danet_common.config import DANetConfig
+from danet_common.stages import stage_names
+from shared_tests import reference
+from shared_tests.compare import Verdict, compare
+from shared_tests.golden_cases import Case
+from shared_tests.job import Adapter, Answer, Job
+from shared_tests.rule import rule_input, rule_tensors
+
+# Relative to the truth's largest value. float64 networks of 150 convolutions come within a few 1e-13: a miss
+# is a bug. float16 is asked only to stay finite: its rounding makes saturated softmaxes choose otherwise.
+TOLERANCES = {"float64": 1e-10, "float16": math.inf}
+
+Arrays = Mapping[str, NDArray[Any]]
+CheckpointOf = Callable[[DANetConfig], str]
+
+
+def judge(
+    case: Case,
+    network: Adapter,
+    checkpoint_of: CheckpointOf,
+    *,
+    mode: str = "eager",
+    dtype: str = "float64",
+    offset: float = 0.0,
+) -> Verdict:
+    """Run one case on a network and compare every stage, output and, in training, updated statistic.
+
+    `network` is a Worker or any adapter; `checkpoint_of` gives the path of a config's rule checkpoint;
+    `offset` is added to the input.
+    """
+    answer = network.run(job_of(case, checkpoint_of(case.config), mode=mode, dtype=dtype, offset=offset))
+    return compare(truth(case, offset), named(answer), TOLERANCES[dtype])
+
+
+def job_of(case: Case, checkpoint: str, *, mode: str = "eager", dtype: str = "float64", offset: float = 0.0) -> Job:
+    """The case as a backend is asked it: with all its stages."""
+    return Job(
+        checkpoint=checkpoint,
+        x=case_input(case, offset),
+        dtype=dtype,
+        mode=mode,
+        training=case.training,
+        stages=stage_names(case.config),
+    )
+
+
+def case_input(case: Case, offset: float = 0.0) -> NDArray[np.float32]:
+    """The rule's input of a case, moved by `offset`."""
+    return rule_input(case.config, case.batch, case.height, case.width) + np.float32(offset)
+
+
+@functools.lru_cache(maxsize=64)  # several networks and modes are held to one truth
+def truth(case: Case, offset: float = 0.0) -> Arrays:
+    """What the reference computes in a case: stages, outputs and updated statistics, by name."""
+    tensors, x = rule_tensors(case.config), case_input(case, offset)
+    result = reference.forward(case.config, tensors, x, training=case.training, stages="all")
+    return {**result.stages, **result.outputs, **result.statistics}
+
+
+def named(answer: Answer) -> Arrays:
+    """All that a backend computed, by name."""
+    return {**answer.stages, **answer.outputs, **answer.statistics}

@@ -1,0 +1,125 @@
+"""Gradients: equal in the three frameworks, and right by the reference.
+
+The reference has no gradients of its own; a directional finite difference of its loss judges theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from danet_common import DANetConfig, parameters
+from shared_tests import reference
+from shared_tests.backends import Worker
+from shared_tests.conftest import NETWORKS, Start
+from shared_tests.golden_cases import CASES, Case
+from shared_tests.job import Job
+from shared_tests.rule import rule_array, rule_input, rule_tensors
+
+PathOf = Callable[[DANetConfig], str]
+AGREEMENT = 1e-10  # float64: a mini network gives 2e-13, R101 about 1e-12; more is a bug, not noise
+DIFFERENCE = 1e-6  # of the sum of all terms: the larger a step, the more ReLUs turn in it; the smaller, the more rounding
+STEP = 1e-8
+
+SMALL = (
+    "tiny",
+    "bottleneck",
+    "position_only",
+    "channel_only",
+    "no_attention",
+    "paddle",
+    "mmseg",
+    "training",
+    "training_bottleneck",
+)
+
+
+def cotangents(case: Case) -> dict[str, np.ndarray]:
+    """A weight for every logit, so that every one counts differently."""
+    shape = (case.batch, case.config.num_classes, case.height, case.width)
+    return {name: rule_array(f"cotangent:{name}", shape).astype(np.float64) for name in case.config.outputs}
+
+
+def gradients(worker: Worker, case: Case, checkpoint_of: PathOf) -> dict[str, np.ndarray]:
+    job = Job(
+        checkpoint=checkpoint_of(case.config),
+        x=rule_input(case.config, case.batch, case.height, case.width).astype(np.float64),
+        dtype="float64",
+        mode="jit" if worker.backend.name == "jax" else "eager",
+        training=case.training,
+        cotangents=cotangents(case),
+    )
+    return worker.run(job).gradients
+
+
+def departure(truth: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> tuple[float, str]:
+    """The largest relative difference and its tensor, relative to the largest gradient in the same module.
+
+    In the same module, because a key's bias has no gradient at all: softmax does not see it.
+    """
+    assert found.keys() == truth.keys()
+    scale: dict[str, float] = {}
+    for name, gradient in truth.items():
+        module = name.rpartition(".")[0]
+        scale[module] = max(scale.get(module, 0.0), float(np.abs(gradient).max()))
+    worst = {name: float(np.abs(found[name] - truth[name]).max()) / scale[name.rpartition(".")[0]] for name in truth}
+    name = max(worst, key=lambda name: worst[name])
+    return worst[name], name
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_frameworks_agree(name: str, start: Start, checkpoint_of: PathOf) -> None:
+    torch, *others = [gradients(start(backend), CASES[name], checkpoint_of) for backend in NETWORKS]
+    for found in others:
+        worst, where = departure(torch, found)
+        assert worst <= AGREEMENT, where
+
+
+@pytest.mark.parametrize("kind", ["kernel", "bias", "scale", "shift", "gamma"])
+@pytest.mark.parametrize("name", ["tiny", "training_bottleneck", "paddle"])
+def test_reference_differences(name: str, kind: str, worker: Worker, checkpoint_of: PathOf) -> None:
+    """Along a random direction in all tensors of one kind, the reference's loss changes as the gradient says."""
+    case = CASES[name]
+    found = gradients(worker, case, checkpoint_of)
+    direction = directions(case.config, kind)
+    wanted = finite_difference(case, direction)
+    slope = sum(float(np.sum(found[name] * step)) for name, step in direction.items())
+    size = sum(float(np.sum(np.abs(found[name] * step))) for name, step in direction.items())
+    assert abs(slope - wanted) <= DIFFERENCE * size
+
+
+def test_r101(start: Start, checkpoint_of: PathOf) -> None:
+    """The published network at its published depth, 97 x 129, batch 2: gradients across the three."""
+    case = CASES["r101"]
+    torch, *others = [gradients(start(backend), case, checkpoint_of) for backend in NETWORKS]
+    for found in others:
+        worst, where = departure(torch, found)
+        assert worst <= AGREEMENT, where
+    direction = directions(case.config, "kernel")
+    slope = sum(float(np.sum(torch[name] * step)) for name, step in direction.items())
+    size = sum(float(np.sum(np.abs(torch[name] * step))) for name, step in direction.items())
+    assert abs(slope - finite_difference(case, direction)) <= DIFFERENCE * size
+
+
+def directions(config: DANetConfig, kind: str) -> dict[str, np.ndarray]:
+    """A step for every tensor of a kind, of the tensor's own size."""
+    tensors = rule_tensors(config)
+    return {
+        name: rule_array(f"direction:{name}", parameter.shape).astype(np.float64) * np.abs(tensors[name]).max()
+        for name, parameter in parameters(config).items()
+        if parameter.kind == kind
+    }
+
+
+def finite_difference(case: Case, direction: dict[str, np.ndarray]) -> float:
+    """Central difference of the reference's loss."""
+    tensors = rule_tensors(case.config)
+    x = rule_input(case.config, case.batch, case.height, case.width)
+    losses = []
+    for sign in (1, -1):
+        moved = {**tensors, **{name: tensors[name] + sign * STEP * step for name, step in direction.items()}}
+        result = reference.forward(case.config, moved, x, training=case.training)
+        losses.append(reference.loss(result.outputs, cotangents(case)))
+    return (losses[0] - losses[1]) / (2 * STEP)
