@@ -1,12 +1,17 @@
-"""Writing a file so that a killed process leaves the old one or the new one, never a part of one."""
+"""Replacing a file or directory so that a killed process leaves the old one or the new one, never a part of one."""
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+AT_FDCWD = -100  # linux/fcntl.h: paths are relative to the working directory
+RENAME_EXCHANGE = 2  # linux/fs.h
 
 
 @contextlib.contextmanager
@@ -21,11 +26,54 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, target.stat().st_mode & 0o777 if target.exists() else 0o666 & ~umask)
-        with open(temporary, "rb+") as file:
+        temporary.chmod(_permissions(target, 0o666))
+        with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yield a path beside `path` that does not exist yet; the directory made there takes `path`'s place.
+
+    On any error it is removed and an existing directory is left as it was. A symbolic link is followed.
+    """
+    target = Path(os.path.realpath(path))
+    workplace = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
+    temporary = workplace / target.name
+    try:
+        yield temporary
+        temporary.chmod(_permissions(target, 0o777))
+        if target.exists():
+            _exchange(temporary, target)  # the old directory is now in the workplace, and goes with it
+        else:
+            temporary.rename(target)
+    finally:
+        shutil.rmtree(workplace, ignore_errors=True)
+
+
+def _permissions(target: Path, default: int) -> int:
+    """Those of an existing target, else what the umask leaves of `default`."""
+    if target.exists():
+        return target.stat().st_mode & 0o777
+    umask = os.umask(0)
+    os.umask(umask)
+    return default & ~umask
+
+
+def _exchange(new: Path, old: Path) -> None:
+    """Exchange two directories: in one step where the system can, else with a moment in which there is none."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None) if os.name == "posix" else None
+    if rename is not None:
+        done = rename(AT_FDCWD, os.fsencode(new), AT_FDCWD, os.fsencode(old), RENAME_EXCHANGE)
+        if done == 0:
+            return
+    aside = new.with_name(f"{new.name}.old")
+    old.rename(aside)
+    try:
+        new.rename(old)
+    except OSError:
+        aside.rename(old)
+        raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 
+import jax
 from flax import nnx
 from jax import Array
 from jaxtyping import Float
@@ -31,6 +32,7 @@ class DANet(nnx.Module):
     def __init__(self, config: DANetConfig | str, *, dtype: str = "float32", seed: int | None = 0) -> None:
         self.config = get_config(config)
         self.numerics = numerics(self.config, dtype)
+        require_dtype(dtype)
         self.backbone = ResNet(self.config, self.numerics)
         self.head = DualAttentionHead(self.config, self.numerics)
         if self.config.auxiliary != "none":
@@ -56,13 +58,24 @@ class DANet(nnx.Module):
         return {name: resize(value, height, width, grid) for name, value in logits.items()} | kept.kept
 
 
-def load(path: str | os.PathLike[str], dtype: str = "float32") -> DANet:
-    """The network of a canonical `.safetensors` file, in inference mode. Raises CheckpointError."""
-    checkpoint = read_checkpoint(path)
+def require_dtype(dtype: str) -> None:
+    """Raise ValueError where JAX would quietly compute in another dtype."""
+    if dtype == "float64" and not jax.config.jax_enable_x64:
+        raise ValueError('float64 needs 64-bit JAX: jax.config.update("jax_enable_x64", True) before the first use')
+
+
+def from_checkpoint(checkpoint: Checkpoint, dtype: str = "float32") -> DANet:
+    """The network of a checkpoint, in inference mode. Raises CheckpointError unless the tensors fit its config."""
+    checkpoint.check()
     model = DANet(checkpoint.config, dtype=dtype, seed=None)
     set_tensors(model, checkpoint.tensors)
     model.eval()
     return model
+
+
+def load(path: str | os.PathLike[str], dtype: str = "float32") -> DANet:
+    """The network of a canonical `.safetensors` file, in inference mode. Raises CheckpointError."""
+    return from_checkpoint(read_checkpoint(path), dtype)
 
 
 def save(model: DANet, path: str | os.PathLike[str]) -> None:

@@ -71,12 +71,17 @@ class DANet(keras.Model):
         return cls(DANetConfig.from_dict(config["config"]), dtype=config["dtype"], seed=None)
 
 
-def load(path: str | os.PathLike[str], dtype: str = "float32") -> DANet:
-    """The network of a canonical `.safetensors` file, in inference mode. Raises CheckpointError."""
-    checkpoint = read_checkpoint(path)
+def from_checkpoint(checkpoint: Checkpoint, dtype: str = "float32") -> DANet:
+    """The network of a checkpoint, in inference mode. Raises CheckpointError unless the tensors fit its config."""
+    checkpoint.check()
     model = DANet(checkpoint.config, dtype=dtype, seed=None)
     set_tensors(model, checkpoint.tensors)
     return model
+
+
+def load(path: str | os.PathLike[str], dtype: str = "float32") -> DANet:
+    """The network of a canonical `.safetensors` file, in inference mode. Raises CheckpointError."""
+    return from_checkpoint(read_checkpoint(path), dtype)
 
 
 def save(model: DANet, path: str | os.PathLike[str]) -> None:

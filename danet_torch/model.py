@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -57,12 +56,17 @@ class DANet(nn.Module):
         return {name: resize(value, height, width, grid) for name, value in logits.items()} | kept.kept
 
 
-def load(path: str | os.PathLike[str], dtype: str = "float32") -> DANet:
-    """The network of a canonical `.safetensors` file, in inference mode. Raises CheckpointError."""
-    checkpoint = read_checkpoint(path)
+def from_checkpoint(checkpoint: Checkpoint, dtype: str = "float32") -> DANet:
+    """The network of a checkpoint, in inference mode. Raises CheckpointError unless the tensors fit its config."""
+    checkpoint.check()
     model = DANet(checkpoint.config, dtype=dtype, seed=None)
     set_tensors(model, checkpoint.tensors)
     return model.eval()
+
+
+def load(path: str | os.PathLike[str], dtype: str = "float32") -> DANet:
+    """The network of a canonical `.safetensors` file, in inference mode. Raises CheckpointError."""
+    return from_checkpoint(read_checkpoint(path), dtype)
 
 
 def save(model: DANet, path: str | os.PathLike[str]) -> None:

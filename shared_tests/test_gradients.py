@@ -12,13 +12,13 @@ import pytest
 
 from danet_common import DANetConfig, parameters
 from shared_tests import reference
-from shared_tests.backends import Worker
 from shared_tests.conftest import NETWORKS, Start
 from shared_tests.golden_cases import CASES, Case
 from shared_tests.job import Job
 from shared_tests.rule import rule_array, rule_input, rule_tensors
 
 PathOf = Callable[[DANetConfig], str]
+GradientsOf = Callable[[str, str], dict[str, np.ndarray]]
 AGREEMENT = 1e-10  # float64: a mini network gives 2e-13, R101 about 1e-12; more is a bug, not noise
 DIFFERENCE = 1e-6  # of the sum of all terms: the larger a step, the more ReLUs turn in it; the smaller, the more rounding
 STEP = 1e-8
@@ -42,16 +42,25 @@ def cotangents(case: Case) -> dict[str, np.ndarray]:
     return {name: rule_array(f"cotangent:{name}", shape).astype(np.float64) for name in case.config.outputs}
 
 
-def gradients(worker: Worker, case: Case, checkpoint_of: PathOf) -> dict[str, np.ndarray]:
-    job = Job(
-        checkpoint=checkpoint_of(case.config),
-        x=rule_input(case.config, case.batch, case.height, case.width).astype(np.float64),
-        dtype="float64",
-        mode="jit" if worker.backend.name == "jax" else "eager",
-        training=case.training,
-        cotangents=cotangents(case),
-    )
-    return worker.run(job).gradients
+@pytest.fixture(scope="module")
+def gradients_of(start: Start, checkpoint_of: PathOf) -> GradientsOf:
+    """Backend and case -> canonical name -> gradient; computed once."""
+    found: dict[tuple[str, str], dict[str, np.ndarray]] = {}
+
+    def get(backend: str, name: str) -> dict[str, np.ndarray]:
+        if (backend, name) not in found:
+            case = CASES[name]
+            job = Job(
+                checkpoint=checkpoint_of(case.config),
+                x=rule_input(case.config, case.batch, case.height, case.width).astype(np.float64),
+                dtype="float64",
+                training=case.training,
+                cotangents=cotangents(case),
+            )
+            found[backend, name] = start(backend).run(job).gradients
+        return found[backend, name]
+
+    return get
 
 
 def departure(truth: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> tuple[float, str]:
@@ -70,8 +79,8 @@ def departure(truth: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> tup
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_frameworks_agree(name: str, start: Start, checkpoint_of: PathOf) -> None:
-    torch, *others = [gradients(start(backend), CASES[name], checkpoint_of) for backend in NETWORKS]
+def test_frameworks_agree(name: str, gradients_of: GradientsOf) -> None:
+    torch, *others = [gradients_of(backend, name) for backend in NETWORKS]
     for found in others:
         worst, where = departure(torch, found)
         assert worst <= AGREEMENT, where
@@ -79,27 +88,26 @@ def test_frameworks_agree(name: str, start: Start, checkpoint_of: PathOf) -> Non
 
 @pytest.mark.parametrize("kind", ["kernel", "bias", "scale", "shift", "gamma"])
 @pytest.mark.parametrize("name", ["tiny", "training_bottleneck", "paddle"])
-def test_reference_differences(name: str, kind: str, worker: Worker, checkpoint_of: PathOf) -> None:
+@pytest.mark.parametrize("backend", NETWORKS)
+def test_reference_differences(backend: str, name: str, kind: str, gradients_of: GradientsOf) -> None:
     """Along a random direction in all tensors of one kind, the reference's loss changes as the gradient says."""
-    case = CASES[name]
-    found = gradients(worker, case, checkpoint_of)
-    direction = directions(case.config, kind)
-    wanted = finite_difference(case, direction)
-    slope = sum(float(np.sum(found[name] * step)) for name, step in direction.items())
-    size = sum(float(np.sum(np.abs(found[name] * step))) for name, step in direction.items())
-    assert abs(slope - wanted) <= DIFFERENCE * size
+    check_slope(CASES[name], gradients_of(backend, name), kind)
 
 
-def test_r101(start: Start, checkpoint_of: PathOf) -> None:
-    """The published network at its published depth, 97 x 129, batch 2: gradients across the three."""
-    case = CASES["r101"]
-    torch, *others = [gradients(start(backend), case, checkpoint_of) for backend in NETWORKS]
+def test_r101(gradients_of: GradientsOf) -> None:
+    """The published network at its published depth, 97 x 129, batch 2."""
+    torch, *others = [gradients_of(backend, "r101") for backend in NETWORKS]
     for found in others:
         worst, where = departure(torch, found)
         assert worst <= AGREEMENT, where
-    direction = directions(case.config, "kernel")
-    slope = sum(float(np.sum(torch[name] * step)) for name, step in direction.items())
-    size = sum(float(np.sum(np.abs(torch[name] * step))) for name, step in direction.items())
+    check_slope(CASES["r101"], torch, "kernel")
+
+
+def check_slope(case: Case, gradients: dict[str, np.ndarray], kind: str) -> None:
+    """Assert that the reference's loss changes along a direction in all tensors of a kind as the gradients say."""
+    direction = directions(case.config, kind)
+    slope = sum(float(np.sum(gradients[name] * step)) for name, step in direction.items())
+    size = sum(float(np.sum(np.abs(gradients[name] * step))) for name, step in direction.items())
     assert abs(slope - finite_difference(case, direction)) <= DIFFERENCE * size
 
 

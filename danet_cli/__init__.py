@@ -1,0 +1,1 @@
+"""The `danet` command: parses, prints, exits; the numerics are below it."""

@@ -1,0 +1,113 @@
+"""danet check: whether checkpoints are one network, and every backend computes it. The gate for CI."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from danet_cli.console import ExitCode, Unable, note, print_json, progress
+from danet_cli.settings import parse_size
+
+if TYPE_CHECKING:
+    from danet_common import Checkpoint
+    from shared_tests.agreement import Input, Judgement
+
+BUILT_IN_SIZE = (65, 97)  # odd and not square
+LONGEST = 256  # side of a photograph if no size is asked for: the reference keeps every stage in float64
+
+
+def check(
+    checkpoints: Annotated[list[Path], typer.Argument(metavar="CKPT", help="Checkpoints of any formats.")],
+    backends: Annotated[
+        str, typer.Option(metavar="NAMES", help="Of torch, tf, jax and keras_jax, or an adapter's .py file.")
+    ] = "torch,tf,jax",
+    profile: Annotated[
+        Literal["f64", "f32"],
+        typer.Option(help="f64: within 1e-10 of the reference; f32: within what float32 costs this network."),
+    ] = "f64",
+    image: Annotated[Path | None, typer.Option(metavar="PATH", help="A photograph; built-in noise if not given.")] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="HxW", help="Input size; 65x97, or the photograph's up to 256 pixels.")
+    ] = None,
+    report: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write a JSON report; - is standard output.")
+    ] = None,
+) -> int:
+    """Hold every backend against the float64 reference, stage by stage, and checkpoints against the first.
+
+    \b
+    Examples:
+      danet check danet.safetensors
+      danet check danet.safetensors danet.keras danet.orbax --profile f32 --json report.json
+      danet check model_best.pth.tar --backends torch --image street.jpg --size 256x512
+    """
+    from shared_tests.agreement import BackendError, examine, find_backends
+
+    height_width = None if size is None else parse_size(size)
+    try:
+        found = find_backends([name.strip() for name in backends.split(",")])
+        described, make_input = choose_input(image, height_width)
+        read = read_all(checkpoints)
+        with progress(len(read) + len(read) * len(found)) as step:
+            judgements = examine(read, make_input, found, profile, step)
+    except BackendError as error:
+        raise Unable(str(error)) from None
+    agrees = all(judgement.agrees for judgement in judgements)
+    answer = {"agrees": agrees, "profile": profile, "input": described}
+    answer["checkpoints"] = [judgement.to_dict() for judgement in judgements]
+    if report == "-":
+        print_json(answer)
+    else:
+        if report is not None:
+            write_report(Path(report), answer)
+        print_judgements(judgements, profile, described)
+    return ExitCode.DONE if agrees else ExitCode.DISAGREE
+
+
+def read_all(paths: list[Path]) -> dict[str, Checkpoint]:
+    """Every checkpoint by its path, with notes on what was defaulted."""
+    import weights_convert
+
+    return {str(path): weights_convert.read(path, report=lambda line: note(f"{path}: {line}")) for path in paths}
+
+
+def choose_input(image: Path | None, size: tuple[int, int] | None) -> tuple[dict[str, Any], Input]:
+    """What the networks will see, described for the report, and made for a config."""
+    from danet_common.image import normalise, read_image, resize_image
+    from shared_tests.agreement import built_in_input
+
+    if image is None:
+        height, width = size or BUILT_IN_SIZE
+        return {"kind": "built-in noise", "height": height, "width": width}, built_in_input(height, width)
+    pixels = read_image(image)
+    height, width = size or fitted(pixels.shape[0], pixels.shape[1], LONGEST)
+    pixels = resize_image(pixels, height, width)
+    described = {"kind": "image", "path": str(image), "height": height, "width": width}
+    return described, lambda config: normalise(pixels, config).transpose(2, 0, 1)[None]
+
+
+def fitted(height: int, width: int, longest: int) -> tuple[int, int]:
+    """The size shrunk, in proportion, until no side is longer than `longest`."""
+    scale = min(1.0, longest / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def write_report(path: Path, answer: dict[str, Any]) -> None:
+    """Write the JSON report, atomically."""
+    from danet_common.atomic import atomic_file
+
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(answer, indent=2) + "\n")
+
+
+def print_judgements(judgements: list[Judgement], profile: str, described: dict[str, Any]) -> None:
+    """The report for people."""
+    from danet_cli.verdicts import print_judgement
+
+    where = described.get("path", described["kind"])
+    note(f"profile {profile}, input {where} at {described['height']}x{described['width']}")
+    for judgement in judgements:
+        print_judgement(judgement)

@@ -1,0 +1,68 @@
+"""danet convert: a checkpoint from one format or schema to another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from danet_cli.console import ExitCode, count_bytes, note, print_facts, print_json, progress
+from danet_cli.settings import parse_assignments, summary
+
+
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="A checkpoint of any known format and schema.")],
+    destination: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DST",
+            help="Its ending chooses the format: .safetensors, .pth, .npz, .keras, .weights.h5 or .orbax.",
+        ),
+    ],
+    from_schema: Annotated[
+        str | None, typer.Option("--from", metavar="SCHEMA", help="SRC's naming; recognised if not given.")
+    ] = None,
+    to_schema: Annotated[
+        str | None, typer.Option("--to", metavar="SCHEMA", help="DST's naming; canonical if not given.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="What the file cannot tell; may be repeated."),
+    ] = None,
+    dtype: Annotated[
+        str | None, typer.Option(metavar="DTYPE", help="float32, float64, bfloat16 or float16; as it is if not given.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace DST if it exists.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON report.")] = False,
+) -> int:
+    """Convert a checkpoint. Every tensor is accounted for, or nothing is written.
+
+    \b
+    Examples:
+      danet convert model_best.pth.tar danet.safetensors
+      danet convert model_best.pth.tar danet.keras --set multi_grid=1,2,4
+      danet convert danet.orbax danet.pth --to official --dtype float32 --force
+    """
+    import weights_convert
+
+    assignments = parse_assignments(settings or [])
+    with progress(1) as step:
+        step(f"converting {source.name}")
+        report = weights_convert.convert(
+            source, destination, from_schema, to_schema=to_schema, settings=assignments, dtype=dtype, force=force
+        )
+    if as_json:
+        print_json(report.to_dict())
+        return ExitCode.DONE
+    for line in report.lines:
+        note(line)
+    facts = {
+        "format": report.format,
+        "schema": report.schema,
+        "config": summary(report.config),
+        "tensors": str(report.tensors),
+        "size": count_bytes(report.bytes),
+    }
+    print_facts(f"{source} -> {destination}", facts)
+    return ExitCode.DONE

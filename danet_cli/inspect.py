@@ -1,0 +1,73 @@
+"""danet inspect: what a checkpoint is, without running anything in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from danet_cli.console import ExitCode, console, count_bytes, note, print_facts, print_json
+from danet_cli.settings import summary
+
+if TYPE_CHECKING:
+    from weights_convert.inspection import Inspection
+
+
+def inspect(
+    path: Annotated[Path, typer.Argument(metavar="PATH", help="A checkpoint of any known format and schema.")],
+    from_schema: Annotated[
+        str | None, typer.Option("--from", metavar="SCHEMA", help="Its naming; recognised if not given.")
+    ] = None,
+    tensors: Annotated[bool, typer.Option("--tensors", help="List every tensor with its SHA-256.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> int:
+    """Say what a checkpoint is: format, schema, config and tensors. Its code, if it has any, is never run.
+
+    \b
+    Examples:
+      danet inspect model_best.pth.tar
+      danet inspect danet.safetensors --tensors
+      danet inspect danet.keras --json
+    """
+    from weights_convert.inspection import inspect as inspect_checkpoint
+
+    found = inspect_checkpoint(path, from_schema)
+    if as_json:
+        print_json(found.to_dict())
+        return ExitCode.DONE
+    for line in found.notes:
+        note(line)
+    print_facts(str(path), facts_of(found))
+    if tensors:
+        _print_tensors(found)
+    return ExitCode.DONE
+
+
+def facts_of(found: Inspection) -> dict[str, str]:
+    """The inspection in a few lines."""
+    dtypes = sorted({tensor.dtype for tensor in found.tensors if not tensor.name.endswith("num_batches_tracked")})
+    facts = {
+        "format": found.format,
+        "schema": found.schema,
+        "config": summary(found.config),
+        "tensors": f"{len(found.tensors)} of {', '.join(dtypes)}",
+        "size": count_bytes(found.bytes),
+    }
+    if found.passengers:
+        facts["passengers"] = ", ".join(tensor.name for tensor in found.passengers)
+    if found.classes:
+        facts["classes"] = ", ".join(found.classes)
+    return facts
+
+
+def _print_tensors(found: Inspection) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("tensor", "shape", "dtype", "SHA-256"):
+        table.add_column(heading, no_wrap=True)
+    for tensor in (*found.tensors, *found.passengers):
+        shape = "x".join(str(size) for size in tensor.shape) or "scalar"
+        table.add_row(tensor.name, shape, tensor.dtype, tensor.sha256[:16])
+    console().print(table)

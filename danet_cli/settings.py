@@ -1,0 +1,52 @@
+"""A config in words: `--set` assignments in, one line of what makes a network unlike the default out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:  # NumPy comes with it, and `danet --help` needs none
+    from danet_common import DANetConfig
+
+SHOWN = ("class_names", "palette")  # long: their presence is said, not their value
+
+
+def parse_assignments(assignments: Sequence[str]) -> dict[str, str]:
+    """`["multi_grid=1,2,4"]` as field -> text; the fields and values themselves are judged further down."""
+    settings = {}
+    for assignment in assignments:
+        field, equals, value = assignment.partition("=")
+        if not equals or not field:
+            raise typer.BadParameter(f"--set takes FIELD=VALUE; got {assignment!r}")
+        settings[field.strip()] = value
+    return settings
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """`"97x129"` as height and width."""
+    match = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", text.strip().lower())
+    if not match:
+        raise typer.BadParameter(f"--size takes HEIGHTxWIDTH in pixels, such as 256x512; got {text!r}")
+    return int(match[1]), int(match[2])
+
+
+def summary(config: DANetConfig) -> str:
+    """The fields that are not the default's, and always the network's depth, stride and classes."""
+    fields, default = config.to_dict(), type(config)().to_dict()
+    always = ("block", "layers", "output_stride", "multi_grid", "num_classes")
+    words = []
+    for name, value in fields.items():
+        if name in SHOWN and value is not None:
+            words.append(f"{name}: {len(value)}")
+        elif name in always or value != default[name]:
+            words.append(f"{name}={_text(value)}")
+    return " ".join(words)
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return ",".join(_text(item) for item in value)
+    return "none" if value is None else str(value).lower()

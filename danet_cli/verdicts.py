@@ -1,0 +1,87 @@
+"""Judgements as tables: a row for each stage, a column for each backend."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from danet_cli.console import console
+
+if TYPE_CHECKING:
+    from shared_tests.agreement import Judgement
+    from shared_tests.compare import Difference, Verdict
+
+
+def print_judgement(judgement: Judgement) -> None:
+    """One checkpoint: its table, or whose table stands for it, and every departure in words."""
+    out = console()
+    if judgement.same_as is not None:
+        equal = f"the same tensors and config as {escape(judgement.same_as)}"
+        out.print(f"{_word(judgement.agrees)} [bold]{escape(judgement.path)}[/]: {equal}", soft_wrap=True)
+        return
+    columns = {name: run.verdict for name, run in judgement.runs.items()}
+    if judgement.as_first is not None:
+        columns["as the first"] = judgement.as_first
+    out.print(stage_table(judgement.path, columns))
+    for name, run in judgement.runs.items():
+        share = f"{run.differing} of {run.pixels} pixels are classed unlike the reference's"
+        out.print(f"{_word(run.verdict.agrees)} {name}: {share}, {run.seconds:.1f} s", soft_wrap=True)
+        _print_causes(run.verdict)
+    if judgement.as_first is not None:
+        out.print(f"{_word(judgement.as_first.agrees)} as the first checkpoint", soft_wrap=True)
+        _print_causes(judgement.as_first)
+        _print_changes(judgement)
+    out.print()
+
+
+def stage_table(title: str, columns: dict[str, Verdict]) -> Table:
+    """Stages down, verdicts across: absolute and relative difference, and units in the last place."""
+    table = Table(title=Text(title, style="bold"), title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table.add_column("stage", no_wrap=True)
+    for name in columns:
+        table.add_column(f"{name}\nabs     relative   ULP", justify="right", no_wrap=True)
+    table.add_column("\nallowed", justify="right", no_wrap=True)
+    rows: dict[str, dict[str, Difference]] = {}
+    for name, verdict in columns.items():
+        for difference in verdict.differences:
+            rows.setdefault(difference.name, {})[name] = difference
+    for stage, differences in rows.items():
+        cells = [_cell(differences.get(name)) for name in columns]
+        allowed = next(iter(differences.values())).tolerance
+        table.add_row(stage, *cells, f"{allowed:.1e}")
+    return table
+
+
+def _cell(difference: Difference | None) -> Text:
+    if difference is None:
+        return Text("")
+    if difference.max_abs is None or difference.relative is None:
+        return Text(f"{difference.fault} !", style="red")
+    ulp = "-" if difference.max_ulp is None else compact(difference.max_ulp)
+    text = f"{difference.max_abs:.1e} {difference.relative:.1e} {ulp:>5}"
+    return Text(text) if difference.agrees else Text(f"{text} !", style="red")
+
+
+def compact(count: int) -> str:
+    """A count in at most five characters."""
+    return str(count) if count < 100_000 else f"{count:.0e}".replace("e+0", "e").replace("e+", "e")
+
+
+def _print_causes(verdict: Verdict) -> None:
+    for cause in verdict.causes:
+        console().print(f"  departs at {cause.stage}: {escape(cause.text)}", soft_wrap=True)
+
+
+def _print_changes(judgement: Judgement) -> None:
+    if not judgement.changed:
+        return
+    named, more = judgement.changed[:5], len(judgement.changed) - 5
+    rest = f" and {more} more" if more > 0 else ""
+    console().print(f"  unlike the first: {', '.join(named)}{rest}", soft_wrap=True)
+
+
+def _word(agrees: bool) -> str:
+    return "[green]PASS[/]" if agrees else "[red]FAIL[/]"

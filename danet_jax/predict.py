@@ -1,0 +1,28 @@
+"""From a photograph to the class of every pixel."""
+
+from __future__ import annotations
+
+import numpy as np
+from flax import nnx
+from jax import Array
+from jax import numpy as jnp
+from jaxtyping import Float, UInt, UInt8
+
+from danet_common.image import label_dtype, normalise
+from danet_jax.model import DANet
+
+
+def predict(model: DANet, image: UInt8[np.ndarray, "h w 3"]) -> UInt[np.ndarray, "h w"]:
+    """The class with the largest fused logit at every pixel of an RGB image, at its full size.
+
+    The model is in inference mode, as `load` returns it. uint8 for up to 256 classes.
+    """
+    x = jnp.asarray(normalise(image, model.config)[None])  # (1, H, W, C)
+    labels = jnp.argmax(fused_logits(model, x), axis=-1)[0]
+    return np.asarray(labels).astype(label_dtype(model.config))
+
+
+@nnx.jit  # compiled once per image size
+def fused_logits(model: DANet, x: Float[Array, "b h w c"]) -> Float[Array, "b h w classes"]:
+    """The logits that the prediction is made of."""
+    return model(x)["fused"]
