@@ -75,7 +75,7 @@ def hash_tensors(tensors: Mapping[str, np.ndarray]) -> dict[str, str]:
 
 def _digest(array: np.ndarray) -> str:
     contiguous = np.ascontiguousarray(array)
-    return hashlib.sha256(contiguous.reshape(-1).view(np.uint8)).hexdigest()
+    return hashlib.sha256(contiguous.reshape(-1).view(np.uint8).data).hexdigest()
 
 
 def manifest(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def read_checkpoint(path: str | os.PathLike[str], verify: bool = True) -> Checkp
 
 
 def write_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
-    """Write a canonical `.safetensors` file, atomically. Raises CheckpointError if the tensors are not the network's."""
+    """Write a canonical `.safetensors` file, atomically. Raises CheckpointError if the tensors do not fit."""
     from safetensors.numpy import save_file
 
     checkpoint.check()

@@ -88,7 +88,9 @@ class DANetConfig:
             raise ValueError(f"batch_norm_epsilon must be positive; got {self.batch_norm_epsilon!r}")
         for name in ("mean", "std"):
             if len(getattr(self, name)) != self.in_channels:
-                raise ValueError(f"{name} must have in_channels = {self.in_channels} values; got {getattr(self, name)!r}")
+                raise ValueError(
+                    f"{name} must have in_channels = {self.in_channels} values; got {getattr(self, name)!r}"
+                )
         if min(self.std) <= 0:
             raise ValueError(f"std must be positive; got {self.std!r}")
         for name in ("class_names", "palette"):

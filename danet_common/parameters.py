@@ -88,6 +88,7 @@ def _backbone(config: DANetConfig) -> Iterator[Parameter]:
 
 def _block(config: DANetConfig, name: str, channels: int, width: int, stride: int) -> Iterator[Parameter]:
     out_channels = width * EXPANSION[config.block]
+    convolutions: tuple[tuple[int, int, int], ...]  # input channels, output channels, kernel size
     if config.block == "basic":
         convolutions = ((channels, width, 3), (width, width, 3))
     else:

@@ -78,7 +78,7 @@ class ResNet(nnx.Module):
     def __init__(self, config: DANetConfig, numerics: Numerics) -> None:
         channels = config.stem_widths[-1]
         if config.stem == "deep":
-            self.conv1 = Stem(config.in_channels, config.stem_widths, numerics)
+            self.conv1: Stem | Conv = Stem(config.in_channels, config.stem_widths, numerics)
         else:
             self.conv1 = Conv(config.in_channels, channels, 7, numerics, stride=2)
         self.bn1 = BatchNorm(channels, numerics)

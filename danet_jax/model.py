@@ -60,7 +60,7 @@ class DANet(nnx.Module):
 
 def require_dtype(dtype: str) -> None:
     """Raise ValueError where JAX would quietly compute in another dtype."""
-    if dtype == "float64" and not jax.config.jax_enable_x64:
+    if jax.dtypes.canonicalize_dtype(dtype).name != dtype:
         raise ValueError('float64 needs 64-bit JAX: jax.config.update("jax_enable_x64", True) before the first use')
 
 

@@ -12,12 +12,12 @@ from danet_common.checkpoint import CheckpointError
 from danet_common.initialisation import initial_tensor
 from danet_common.leaves import FLAX as LEAVES
 from danet_common.leaves import TORCH, from_channels_last, to_channels_last
-from danet_common.parameters import Parameter
+from danet_common.parameters import Kind, Parameter
 from danet_jax.attention import ChannelAttention, PositionAttention
 from danet_jax.layers import BatchNorm, Conv
 
 # What each module holds itself; every other module only holds modules.
-KINDS = {
+KINDS: Mapping[type, tuple[Kind, ...]] = {
     Conv: ("kernel", "bias"),
     BatchNorm: ("scale", "shift", "mean", "variance", "count"),
     PositionAttention: ("gamma",),

@@ -88,7 +88,7 @@ class ResNet(Module):
         super().__init__(numerics, config=config.to_dict())
         channels = config.stem_widths[-1]
         if config.stem == "deep":
-            self.conv1 = Stem(config.in_channels, config.stem_widths, numerics)
+            self.conv1: Stem | Conv = Stem(config.in_channels, config.stem_widths, numerics)
         else:
             self.conv1 = Conv(config.in_channels, channels, 7, numerics, stride=2)
         self.bn1 = BatchNorm(channels, numerics)

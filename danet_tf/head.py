@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import operator
+
 import keras
 from jaxtyping import Float
 from keras import KerasTensor as Tensor
@@ -57,7 +60,7 @@ class DualAttentionHead(Module):
             branches["channel"] = stages.keep("channel_out", self.channel_out(branch))
         if not branches:
             branches["plain"] = stages.keep("plain_out", self.plain_out(x))
-        fused = sum(branches.values())
+        fused = functools.reduce(operator.add, branches.values())
         logits = {"fused": stages.keep("fused_logits", self.fused_classifier(self.dropout(fused)))}
         if "position" in self.config.outputs:
             position = self.position_classifier(self.dropout(branches["position"]))

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from danet_common.checkpoint import CheckpointError
 from danet_common.initialisation import initial_tensor
 from danet_common.leaves import TORCH as LEAVES
-from danet_common.parameters import Parameter
+from danet_common.parameters import Kind, Parameter
 from danet_torch.attention import ChannelAttention, PositionAttention
 from danet_torch.layers import BatchNorm, Conv
 
 # What each module holds itself; every other module only holds modules.
-KINDS = {
+KINDS: Mapping[type, tuple[Kind, ...]] = {
     Conv: ("kernel", "bias"),
     BatchNorm: ("scale", "shift", "mean", "variance", "count"),
     PositionAttention: ("gamma",),
