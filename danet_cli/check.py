@@ -28,7 +28,9 @@ def check(
         Literal["f64", "f32"],
         typer.Option(help="f64: within 1e-10 of the reference; f32: within what float32 costs this network."),
     ] = "f64",
-    image: Annotated[Path | None, typer.Option(metavar="PATH", help="A photograph; built-in noise if not given.")] = None,
+    image: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="A photograph; built-in noise if not given.")
+    ] = None,
     size: Annotated[
         str | None, typer.Option(metavar="HxW", help="Input size; 65x97, or the photograph's up to 256 pixels.")
     ] = None,
@@ -47,6 +49,8 @@ def check(
     from shared_tests.agreement import BackendError, examine, find_backends
 
     height_width = None if size is None else parse_size(size)
+    if report not in (None, "-"):
+        refuse_unwritable(Path(report))
     try:
         found = find_backends([name.strip() for name in backends.split(",")])
         described, make_input = choose_input(image, height_width)
@@ -56,8 +60,8 @@ def check(
     except BackendError as error:
         raise Unable(str(error)) from None
     agrees = all(judgement.agrees for judgement in judgements)
-    answer = {"agrees": agrees, "profile": profile, "input": described}
-    answer["checkpoints"] = [judgement.to_dict() for judgement in judgements]
+    results = [judgement.to_dict() for judgement in judgements]
+    answer = {"agrees": agrees, "profile": profile, "input": described, "checkpoints": results}
     if report == "-":
         print_json(answer)
     else:
@@ -71,7 +75,10 @@ def read_all(paths: list[Path]) -> dict[str, Checkpoint]:
     """Every checkpoint by its path, with notes on what was defaulted."""
     import weights_convert
 
-    return {str(path): weights_convert.read(path, report=lambda line: note(f"{path}: {line}")) for path in paths}
+    def read(path: Path) -> Checkpoint:
+        return weights_convert.read(path, report=lambda line: note(f"{path}: {line}"))
+
+    return {str(path): read(path) for path in paths}
 
 
 def choose_input(image: Path | None, size: tuple[int, int] | None) -> tuple[dict[str, Any], Input]:
@@ -93,6 +100,12 @@ def fitted(height: int, width: int, longest: int) -> tuple[int, int]:
     """The size shrunk, in proportion, until no side is longer than `longest`."""
     scale = min(1.0, longest / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Raise Unable before the work where its report could not be written after."""
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise Unable(f"{path}: the report needs a file's name in a directory that is there")
 
 
 def write_report(path: Path, answer: dict[str, Any]) -> None:

@@ -82,9 +82,8 @@ def convert_all(source: Path, out: Path, quiet: bool) -> tuple[list[Path], Check
     """The authors' file -> canonical -> Keras and Flax; the files, and the checkpoint that all of them hold."""
     import weights_convert
     from danet_cli.inspect import facts_of
-    from weights_convert.inspection import inspect
 
-    inspection = inspect(source)
+    inspection = weights_convert.inspect(source)
     if not quiet:
         print_facts(f"The authors' checkpoint: {source}", facts_of(inspection))
         console().print(*inspection.notes, "", sep="\n", soft_wrap=True)
@@ -96,7 +95,7 @@ def convert_all(source: Path, out: Path, quiet: bool) -> tuple[list[Path], Check
     checkpoint = weights_convert.read(canonical)
     wanted, facts = checkpoint.hashes(), {}
     for file in files:
-        read = inspect(file)
+        read = weights_convert.inspect(file)
         if {tensor.name: tensor.sha256 for tensor in read.tensors} != wanted or read.config != checkpoint.config:
             raise Unable(f"{file} does not hold the tensors of {source}")
         facts[str(file)] = f"{read.format}, {count_bytes(read.bytes)}, {len(read.tensors)} tensors, bit for bit"
@@ -141,5 +140,5 @@ def print_results(judgement: Judgement, ratios: dict[str, float], picture: Path)
         name: f"{'PASS' if ratio <= RECORDED_FACTOR else 'FAIL'} at most {ratio:.2f} times their own float32 noise"
         for name, ratio in ratios.items()
     }
-    print_facts("What the authors' own code computed from these weights, reproduced", facts)
+    print_facts("The authors' recorded outputs, reproduced", facts)
     console().print(f"\npicture: {picture}", soft_wrap=True)

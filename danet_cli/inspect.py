@@ -11,7 +11,7 @@ from danet_cli.console import ExitCode, console, count_bytes, note, print_facts,
 from danet_cli.settings import summary
 
 if TYPE_CHECKING:
-    from weights_convert.inspection import Inspection
+    from weights_convert import Inspection
 
 
 def inspect(
@@ -30,9 +30,9 @@ def inspect(
       danet inspect danet.safetensors --tensors
       danet inspect danet.keras --json
     """
-    from weights_convert.inspection import inspect as inspect_checkpoint
+    import weights_convert
 
-    found = inspect_checkpoint(path, from_schema)
+    found = weights_convert.inspect(path, from_schema)
     if as_json:
         print_json(found.to_dict())
         return ExitCode.DONE

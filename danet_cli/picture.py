@@ -15,7 +15,7 @@ from danet_common.palettes import palette_of
 if TYPE_CHECKING:
     from shared_tests.agreement import Judgement
 
-LEAST = 1e-9  # relative; an exact pixel is drawn as this far
+LEAST = 1e-8  # relative; an exact pixel is drawn as this far
 
 
 def draw_parity(judgement: Judgement, photograph: np.ndarray, path: Path) -> None:
@@ -35,7 +35,7 @@ def draw_parity(judgement: Judgement, photograph: np.ndarray, path: Path) -> Non
         axes[0, column].imshow(overlay(photograph, run.fused[0].argmax(axis=0), palette, 0.7))
         axes[0, column].set_title(f"{name}\n{run.differing} of {run.pixels} pixels differ")
         relative = np.abs(run.fused[0].astype(np.float64) - judgement.fused[0]).max(axis=0) / largest
-        shown = axes[1, column].imshow(np.log10(np.maximum(relative, LEAST)), vmin=-9, vmax=-3, cmap="magma")
+        shown = axes[1, column].imshow(np.log10(np.maximum(relative, LEAST)), vmin=-8, vmax=-4, cmap="magma")
         axes[1, column].set_title(f"{name}: at most {relative.max():.1e}")
     if shown is not None:
         bar = figure.colorbar(shown, ax=axes[1, :], location="bottom", shrink=0.6)

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from shared_tests.agreement import Judgement
     from shared_tests.compare import Difference, Verdict
 
+STAGE_WIDTH = 29  # of the stage's name and what is allowed
+COLUMN_WIDTH = 26  # of one backend's three numbers, with a mark where they are too large
+
 
 def print_judgement(judgement: Judgement) -> None:
     """One checkpoint: its table, or whose table stands for it, and every departure in words."""
@@ -25,7 +28,8 @@ def print_judgement(judgement: Judgement) -> None:
     columns = {name: run.verdict for name, run in judgement.runs.items()}
     if judgement.as_first is not None:
         columns["as the first"] = judgement.as_first
-    out.print(stage_table(judgement.path, columns))
+    for part in fitting(columns, out.width):
+        out.print(stage_table(judgement.path, part))
     for name, run in judgement.runs.items():
         share = f"{run.differing} of {run.pixels} pixels are classed unlike the reference's"
         out.print(f"{_word(run.verdict.agrees)} {name}: {share}, {run.seconds:.1f} s", soft_wrap=True)
@@ -35,6 +39,13 @@ def print_judgement(judgement: Judgement) -> None:
         _print_causes(judgement.as_first)
         _print_changes(judgement)
     out.print()
+
+
+def fitting(columns: dict[str, Verdict], width: int) -> list[dict[str, Verdict]]:
+    """The columns of one table, or of as many as a console of this width needs."""
+    count = max(1, (width - STAGE_WIDTH) // COLUMN_WIDTH)
+    items = list(columns.items())
+    return [dict(items[start : start + count]) for start in range(0, len(items), count)]
 
 
 def stage_table(title: str, columns: dict[str, Verdict]) -> Table:

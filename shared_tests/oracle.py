@@ -106,6 +106,14 @@ def _records(owner: str, arrays: Mapping[str, np.ndarray], noise: Mapping[str, f
     return records
 
 
+def departures(oracle: Oracle, arrays: Mapping[str, np.ndarray]) -> dict[str, float]:
+    """Name -> greatest absolute difference of our stage or output (1, C, H, W) from what was recorded."""
+    return {
+        name: float(np.abs(record.part_of(arrays[name]).astype(np.float64) - record.values).max())
+        for name, record in oracle.records.items()
+    }
+
+
 def write_checkpoint(oracle: Oracle, folder: str | os.PathLike[str]) -> Path:
     """Write the checkpoint as the owner's trainer saves it, under the file name it gives. Needs torch."""
     import torch

@@ -170,7 +170,7 @@ def test_foreign_objects_beside_the_tensors_are_inert(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("protocol", range(6))
 def test_plain_values_of_every_protocol(protocol: int) -> None:
-    value = {
+    value: dict[str, Any] = {
         "numbers": [0, -1, 255, 65535, 1 << 40, -(1 << 80), 0.5, True, False, None],
         "texts": ["", "aé", "x" * 300],
         "bytes": b"\x00\xff",

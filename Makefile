@@ -1,0 +1,33 @@
+# A fresh clone needs Python 3.11 or later and nothing else: `make test` and `make demo` set up what they use.
+
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help setup demo test test-slow lint types
+
+help:  ## Say what there is to make
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
+
+setup: $(READY)  ## Make the virtual environment .venv with all three frameworks
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
+	touch $(READY)
+
+demo: $(READY)  ## Run the main job from end to end; the picture is demo/parity.png
+	$(BIN)/danet demo --out demo
+
+test: $(READY)  ## Run every test but the slow ones
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(READY)  ## Run the slow tests
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY)  ## Hold the code to ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(READY)  ## Hold the code to its types
+	$(BIN)/mypy

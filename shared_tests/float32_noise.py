@@ -1,0 +1,63 @@
+"""What float32 must cost a network: the float64 reference once more, with float32's roundings put into it.
+
+A float32 run is the exact run of a network whose weights and pixels are off by about a ULP, so every one
+of them is shaken by up to that. What goes into the two softmaxes is rounded besides: a channel's
+max - energy, made of unscaled sums over all pixels, may be in the ten thousands, where a float32 ULP is
+1e-3, and the softmax feels that whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from danet_common import DANetConfig
+from shared_tests.distance import distance
+from shared_tests.reference.network import _Network
+from shared_tests.reference.operations import softmax
+
+Arrays = Mapping[str, NDArray[Any]]
+
+ULP = 2.0**-23  # of float32, relative
+
+
+def float32_noise(config: DANetConfig, tensors: Arrays, x: NDArray[Any], truth: Arrays) -> dict[str, float]:
+    """Name -> relative difference from `truth`, every stage and output of the reference; one ULP at least."""
+    moved = {name: shaken(name, array) for name, array in tensors.items()}
+    network = Float32Network(config, moved, training=False)
+    network.run(shaken("input", x))
+    run = {**network.result.stages, **network.result.outputs}
+    return {name: max(distance(truth[name], run[name]).relative, ULP) for name in truth}
+
+
+class Float32Network(_Network):
+    """The reference, with what goes into both softmaxes rounded to float32."""
+
+    def keep(self, name: str, value: NDArray[np.float64]) -> NDArray[np.float64]:
+        stages = self.result.stages
+        if name == "position_map":
+            query, key = (flat(stages[stage]) for stage in ("position_query", "position_key"))
+            value = softmax((query.transpose(0, 2, 1) @ key).astype(np.float32).astype(np.float64))
+        elif name == "channel_map":
+            features = flat(stages["channel_in"])
+            energy = (features @ features.transpose(0, 2, 1)).astype(np.float32)
+            value = softmax((energy.max(axis=2, keepdims=True) - energy).astype(np.float64))
+        return super().keep(name, value)
+
+
+def flat(x: NDArray[Any]) -> NDArray[Any]:
+    """Height and width as one axis."""
+    return x.reshape(*x.shape[:2], -1)
+
+
+def shaken(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    """Each value times 1 + ULP * u, u uniform in [-1, 1), the same at every call; counts stay."""
+    if array.dtype.kind in "iu":
+        return array
+    seed = int.from_bytes(hashlib.sha256(f"danet-shaken:{name}".encode()).digest()[:16], "little")
+    uniform = np.random.Generator(np.random.Philox(key=seed)).uniform(-1, 1, array.shape)
+    return array.astype(np.float64) * (1 + ULP * uniform)

@@ -1,0 +1,177 @@
+"""Seeded bugs in position and channel attention; most leave nearly every predicted class as it was."""
+
+from __future__ import annotations
+
+from shared_tests.golden_cases import TINY, Case
+from shared_tests.mutations import Mutation, alike, apart
+
+PLAIN = Case(TINY, height=17, width=23)
+
+# Where the return of each attention ends, so that one can be told from the other.
+POSITION_END = {"torch": "\n\n\nclass Ch", "tf": '\n\n\n@keras.saving.register_keras_serializable("danet")\nclass Ch'}
+POSITION_END["jax"] = POSITION_END["torch"]
+CHANNEL_END = dict.fromkeys(("torch", "tf", "jax"), "\n\n\ndef flatten")
+
+POSITION = (
+    Mutation(
+        "scaled_energy",
+        "the position energies are divided by sqrt(d), as in Transformers; DANet's are not",
+        PLAIN,
+        apart(
+            "attention.py",
+            torch=('"bcn,bcm->bnm", query, key)', '"bcn,bcm->bnm", query, key) / query.shape[1] ** 0.5'),
+            tf=('"bnc,bmc->bnm", query, key)', '"bnc,bmc->bnm", query, key) / query.shape[2] ** 0.5'),
+            jax=('"bnc,bmc->bnm", query, key)', '"bnc,bmc->bnm", query, key) / query.shape[2] ** 0.5'),
+        ),
+    ),
+    Mutation(
+        "position_softmax_axis",
+        "the softmax runs over the queries instead of the keys",
+        PLAIN,
+        apart(
+            "attention.py",
+            torch=('"position_map", torch.softmax(energy, dim=2)', '"position_map", torch.softmax(energy, dim=1)'),
+            tf=('"position_map", ops.softmax(energy, axis=2)', '"position_map", ops.softmax(energy, axis=1)'),
+            jax=('"position_map", jax.nn.softmax(energy, axis=2)', '"position_map", jax.nn.softmax(energy, axis=1)'),
+        ),
+    ),
+    Mutation(
+        "energy_transposed",
+        "query and key are swapped in the energy: 99.44% of the predicted classes stay",
+        PLAIN,
+        alike("attention.py", ('->bnm", query, key)', '->bnm", key, query)')),
+    ),
+    Mutation(
+        "query_and_key_exchanged",
+        "two layers of one shape hold each other's weights",
+        PLAIN,
+        alike(
+            "attention.py",
+            ('"position_query", self.query(x)', '"position_query", self.key(x)'),
+            ('"position_key", self.key(x)', '"position_key", self.query(x)'),
+        ),
+    ),
+    Mutation(
+        "query_bias_dropped",
+        "the query has no bias: 99.86% of the predicted classes stay",
+        PLAIN,
+        apart(
+            "attention.py",
+            torch=(
+                '"position_query", self.query(x)',
+                '"position_query", self.query(x) - self.query.bias[:, None, None]',
+            ),
+            tf=('"position_query", self.query(x)', '"position_query", self.query(x) - self.query.bias'),
+            jax=('"position_query", self.query(x)', '"position_query", self.query(x) - self.query.bias[...]'),
+        ),
+    ),
+    Mutation(
+        "key_bias_dropped",
+        "the key has no bias: the softmax cannot see it, so only the named stage tells",
+        PLAIN,
+        apart(
+            "attention.py",
+            torch=('"position_key", self.key(x)', '"position_key", self.key(x) - self.key.bias[:, None, None]'),
+            tf=('"position_key", self.key(x)', '"position_key", self.key(x) - self.key.bias'),
+            jax=('"position_key", self.key(x)', '"position_key", self.key(x) - self.key.bias[...]'),
+        ),
+    ),
+    Mutation(
+        "position_map_transposed",
+        "the position map is applied transposed",
+        PLAIN,
+        apart(
+            "attention.py",
+            torch=('"bnm,bcm->bcn"', '"bmn,bcm->bcn"'),
+            tf=('"bnm,bmc->bnc"', '"bmn,bmc->bnc"'),
+            jax=('"bnm,bmc->bnc"', '"bmn,bmc->bnc"'),
+        ),
+    ),
+    Mutation(
+        "position_gamma_ignored",
+        "gamma starts at 0 and hides attention: here it is ignored",
+        PLAIN,
+        apart(
+            "attention.py",
+            torch=(
+                f"return self.gamma.to(x.dtype) * out + x{POSITION_END['torch']}",
+                f"return out + x{POSITION_END['torch']}",
+            ),
+            tf=(
+                f"return ops.cast(self.gamma, x.dtype) * out + x{POSITION_END['tf']}",
+                f"return out + x{POSITION_END['tf']}",
+            ),
+            jax=(
+                f"return self.gamma[...].astype(x.dtype) * out + x{POSITION_END['jax']}",
+                f"return out + x{POSITION_END['jax']}",
+            ),
+        ),
+    ),
+    Mutation(
+        "position_residual_dropped",
+        "x is not added to what position attention gathers",
+        PLAIN,
+        apart("attention.py", **{name: (f" * out + x{end}", f" * out{end}") for name, end in POSITION_END.items()}),
+    ),
+)
+
+CHANNEL = (
+    Mutation(
+        "channel_sign",
+        "softmax(energy), the paper's formula, where the released code has softmax(max - energy)",
+        PLAIN,
+        apart(
+            "attention.py",
+            torch=("energy.amax(dim=2, keepdim=True) - energy", "energy - energy.amax(dim=2, keepdim=True)"),
+            tf=("ops.max(energy, axis=2, keepdims=True) - energy", "energy - ops.max(energy, axis=2, keepdims=True)"),
+            jax=("jnp.max(energy, axis=2, keepdims=True) - energy", "energy - jnp.max(energy, axis=2, keepdims=True)"),
+        ),
+    ),
+    Mutation(
+        "channel_softmax_axis",
+        "the softmax runs over the columns of the channel energies",
+        PLAIN,
+        apart(
+            "attention.py",
+            torch=('"channel_map", torch.softmax(energy, dim=2)', '"channel_map", torch.softmax(energy, dim=1)'),
+            tf=('"channel_map", ops.softmax(energy, axis=2)', '"channel_map", ops.softmax(energy, axis=1)'),
+            jax=('"channel_map", jax.nn.softmax(energy, axis=2)', '"channel_map", jax.nn.softmax(energy, axis=1)'),
+        ),
+    ),
+    Mutation(
+        "channel_map_transposed",
+        "the channel map is applied transposed",
+        PLAIN,
+        apart(
+            "attention.py",
+            torch=('"bcd,bdn->bcn"', '"bdc,bdn->bcn"'),
+            tf=('"bcd,bnd->bnc"', '"bdc,bnd->bnc"'),
+            jax=('"bcd,bnd->bnc"', '"bdc,bnd->bnc"'),
+        ),
+    ),
+    Mutation(
+        "channel_energy_averaged",
+        "the channel energies are means over the positions; DANet's are sums",
+        PLAIN,
+        apart(
+            "attention.py",
+            torch=("widen(features), widen(features))", "widen(features), widen(features)) / features.shape[2]"),
+            tf=("widen(features), widen(features))", "widen(features), widen(features)) / features.shape[1]"),
+            jax=("widen(features), widen(features))", "widen(features), widen(features)) / features.shape[1]"),
+        ),
+    ),
+    Mutation(
+        "channel_residual_dropped",
+        "x is not added to what channel attention gathers",
+        PLAIN,
+        apart("attention.py", **{name: (f" * out + x{end}", f" * out{end}") for name, end in CHANNEL_END.items()}),
+    ),
+    Mutation(
+        "float16_energies",
+        "channel energies in float16, which ends at 65504: sums over large features overflow",
+        PLAIN,
+        alike("attention.py", ("widen(features), widen(features))", "features, features)")),
+        dtype="float16",
+        offset=2000.0,  # features reach 4000, which float16 holds, and the energies 600,000
+    ),
+)

@@ -1,0 +1,182 @@
+"""Seeded bugs in the backbone, in how the head is put together, and in the upsampling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from shared_tests.golden_cases import TINY, Case
+from shared_tests.mutations import Change, Edit, Mutation, alike, apart
+
+
+def small(**changes: Any) -> Case:
+    """The tiny network with some fields changed, on a small image."""
+    return Case(TINY.replace(**changes), height=17, width=23)
+
+
+PLAIN = small()
+BOTTLENECK = small(block="bottleneck")
+DILATIONS = "enumerate(config.block_dilations[index])"
+
+BACKBONE = (
+    Mutation(
+        "dilation_not_contracted",
+        "the first block of a dilated stage takes the whole dilation",
+        PLAIN,
+        alike("backbone.py", (DILATIONS, "enumerate((max(config.block_dilations[index]),) * config.layers[index])")),
+    ),
+    Mutation(
+        "multi_grid_ignored",
+        "layer4's dilations ignore multi-grid, which no tensor shows",
+        small(multi_grid=(1, 2, 4), layers=(1, 1, 1, 3)),
+        alike("backbone.py", (DILATIONS, "enumerate(config.replace(multi_grid=None).block_dilations[index])")),
+    ),
+    Mutation(
+        "stride_on_first_1x1",
+        "a bottleneck's stride sits on its first 1x1, as in Caffe's ResNets",
+        BOTTLENECK,
+        alike(
+            "backbone.py",
+            ("Conv(in_channels, width, 1, numerics)", "Conv(in_channels, width, 1, numerics, stride=stride)"),
+            (
+                "self.conv2 = Conv(width, width, 3, numerics, stride=stride, ",
+                "self.conv2 = Conv(width, width, 3, numerics, ",
+            ),
+        ),
+    ),
+    Mutation(
+        "norms_swapped",
+        "bn1 and bn2, of one shape, change places in a block",
+        PLAIN,
+        alike(
+            "backbone.py",
+            (
+                "out = {relu}(self.bn1(self.conv1(x)))\n        out = self.bn2(self.conv2(out))",
+                "out = {relu}(self.bn2(self.conv1(x)))\n        out = self.bn1(self.conv2(out))",
+            ),
+        ),
+    ),
+    Mutation(
+        "activation_before_sum",
+        "a block's last ReLU comes before the shortcut is added",
+        PLAIN,
+        alike(
+            "backbone.py",
+            (
+                "        out = self.bn2(self.conv2(out))\n        return {relu}(out + ",
+                "        out = {relu}(self.bn2(self.conv2(out)))\n        return (out + ",
+            ),
+        ),
+    ),
+    Mutation(
+        "deep_stem_without_activation",
+        "the deep stem lacks a ReLU between its convolutions",
+        small(stem="deep", stem_widths=(4, 6, 8)),
+        alike("backbone.py", ("x = {relu}(self.bn2(self.conv2(x)))", "x = self.bn2(self.conv2(x))")),
+    ),
+    Mutation(
+        "shortcut_not_pooled",
+        "avg_down ignored: the strided shortcut takes every other pixel instead of their mean",
+        small(avg_down=True),
+        apart(
+            "backbone.py",
+            torch=("average_pool(x) if pooled", "x[:, :, ::2, ::2] if pooled"),
+            tf=("average_pool(x) if pooled", "x[:, ::2, ::2] if pooled"),
+            jax=("average_pool(x) if pooled", "x[:, ::2, ::2] if pooled"),
+        ),
+    ),
+)
+
+HEAD = (
+    Mutation(
+        "fusion_by_mean",
+        "the branches are averaged; DANet sums them",
+        PLAIN,
+        alike("head.py", ("self.dropout(fused)", "self.dropout(fused / 2)")),
+    ),
+    Mutation(
+        "classifiers_swapped",
+        "the position and channel classifiers, of one shape, change places",
+        PLAIN,
+        alike(
+            "head.py",
+            ("position = self.position_classifier(", "position = self.channel_classifier("),
+            ("channel = self.channel_classifier(", "channel = self.position_classifier("),
+        ),
+    ),
+    Mutation(
+        "branch_inputs_shared",
+        "both branches start from position_in; channel_in has the same shape and is never used",
+        PLAIN,
+        alike("head.py", ("self.channel_in(x)", "self.position_in(x)")),
+    ),
+    Mutation(
+        "auxiliary_on_wrong_stage",
+        "the auxiliary head reads layer3 where it should read layer4: here both have as many channels",
+        small(auxiliary="linear", widths=(8, 12, 32, 32)),
+        alike("model.py", ('layer3 if self.config.auxiliary == "fcn" else layer4', "layer3")),
+    ),
+)
+
+
+def _half_pixel_instead(line: str) -> Change:
+    return f"numerator, denominator = {line}", "numerator, denominator = (2 * i + 1) * source - target, 2 * target"
+
+
+CORNERS = "i * (source - 1), max(target - 1, 1)"
+
+UPSAMPLING = (
+    Mutation(
+        "corners_ignored",
+        "align_corners=True replaced by the half-pixel grid, the only one that Keras and JAX resize with",
+        PLAIN,
+        apart(
+            "layers.py",
+            torch=_half_pixel_instead(CORNERS),
+            tf=_half_pixel_instead(CORNERS.replace("max", "ops.maximum")),
+            jax=_half_pixel_instead(CORNERS),
+        ),
+    ),
+    Mutation(
+        "asymmetric_ignored",
+        "Paddle's align_mode=1 replaced by the half-pixel grid",
+        small(upsample_grid="asymmetric"),
+        alike("layers.py", _half_pixel_instead("i * source, target")),
+    ),
+    Mutation(
+        "half_pixel_ignored",
+        "the half-pixel grid replaced by aligned corners",
+        small(upsample_grid="half_pixel"),
+        alike("layers.py", ('if grid == "corners":', 'if grid != "asymmetric":')),
+    ),
+    Mutation(
+        "half_pixel_unclamped",
+        "half-pixel samples beyond the border are not moved onto it",
+        small(upsample_grid="half_pixel"),
+        {
+            name: (Edit("layers.py", f"numerator = {clamp}(numerator, 0, (source - 1) * denominator)", ""),)
+            for name, clamp in {"torch": "torch.clamp", "tf": "ops.clip", "jax": "jnp.clip"}.items()
+        },
+    ),
+    Mutation(
+        "resize_in_float32",
+        "resizing returns float32 whatever goes in, as tf.image.resize does",
+        PLAIN,
+        apart(
+            "layers.py",
+            torch=("    x = widen(x)", "    x = x.float()"),
+            tf=("    x = widen(x)", '    x = ops.cast(x, "float32")'),
+            jax=("    x = widen(x)", '    x = x.astype("float32")'),
+        ),
+    ),
+    Mutation(
+        "one_pixel_high",
+        "aligned corners of a single row: size - 1 is zero, and a weight 0 / 0",
+        Case(TINY, height=1, width=9),
+        apart(
+            "layers.py",
+            torch=("max(target - 1, 1)", "target - 1"),
+            tf=("ops.maximum(target - 1, 1)", "target - 1"),
+            jax=("max(target - 1, 1)", "target - 1"),
+        ),
+    ),
+)

@@ -1,0 +1,98 @@
+"""Other people's trained layouts, converted, give what their own code gave: recorded outputs, in all frameworks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import weights_convert
+from danet_common import Checkpoint, read_checkpoint
+from shared_tests import oracle
+from shared_tests.conftest import NETWORKS, Start
+from shared_tests.job import Job
+from shared_tests.oracle import ORACLES, Oracle
+
+FLOAT64 = 1e-9  # relative to the map's largest value: their float64 run and ours add in other orders
+ROUNDED = 2.0**-23  # features are kept in float32
+FLOAT32 = 5  # times the owner's own float32 noise
+
+NAMES = sorted(path.stem for path in ORACLES.glob("*.npz"))
+Converted = Callable[[str], tuple[Oracle, Path]]
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory: pytest.TempPathFactory) -> Converted:
+    """Name -> the oracle, and the canonical file made from it as its owner's trainer saved it."""
+    made: dict[str, tuple[Oracle, Path]] = {}
+
+    def get(name: str) -> tuple[Oracle, Path]:
+        if name not in made:
+            pytest.importorskip("torch")
+            folder = tmp_path_factory.mktemp(name)
+            found = oracle.load(ORACLES / f"{name}.npz")
+            weights_convert.convert(oracle.write_checkpoint(found, folder), folder / "canonical.safetensors")
+            made[name] = found, folder / "canonical.safetensors"
+        return made[name]
+
+    return get
+
+
+def run(backend: str, dtype: str, converted: tuple[Oracle, Path], start: Start) -> dict[str, np.ndarray]:
+    found, path = converted
+    stages = tuple(name for name in found.records if name.endswith("_logits") or "_" in name or name[-1].isdigit())
+    stages += ("stem",) * ("stem" in found.records)
+    mode = "jit" if backend == "jax" else "eager"
+    answer = start(backend).run(Job(checkpoint=str(path), x=found.x, dtype=dtype, mode=mode, stages=stages))
+    return {**answer.stages, **answer.outputs}
+
+
+@pytest.mark.parametrize("backend", NETWORKS)
+@pytest.mark.parametrize("name", NAMES)
+def test_float64(name: str, backend: str, converted: Converted, start: Start) -> None:
+    found, _ = converted(name)
+    differences = oracle.departures(found, run(backend, "float64", converted(name), start))
+    for output, difference in differences.items():
+        record = found.records[output]
+        bound = (ROUNDED if record.rounded else FLOAT64) * np.abs(record.values).max()
+        assert difference <= bound, (output, difference, bound)
+
+
+@pytest.mark.parametrize("backend", NETWORKS)
+@pytest.mark.parametrize("name", NAMES)
+def test_float32(name: str, backend: str, converted: Converted, start: Start) -> None:
+    found, _ = converted(name)
+    differences = oracle.departures(found, run(backend, "float32", converted(name), start))
+    for output, difference in differences.items():
+        assert difference <= FLOAT32 * found.records[output].noise, (output, difference)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_out_again(name: str, converted: Converted, tmp_path: Path) -> None:
+    """Written in the owner's layout again: their keys, shapes, dtypes and bits, in a file that torch loads safely."""
+    torch = pytest.importorskip("torch")
+    found, path = converted(name)
+    owner = read_checkpoint(path).source["schema"]
+    target = tmp_path / found.meta["file_name"]
+    weights_convert.convert(path, target, to_schema=owner)
+    content = torch.load(target, weights_only=True, mmap=True)
+    state_dict = content.get("state_dict", content)
+    assert list(state_dict) == list(found.state_dict)
+    for key, array in found.state_dict.items():
+        written = state_dict[key].numpy()
+        assert (written.dtype, written.shape) == (array.dtype, array.shape), key
+        assert written.tobytes() == array.tobytes(), key
+
+
+def test_wrong_facts_are_seen(converted: Converted, start: Start, tmp_path: Path) -> None:
+    """The recorded outputs have teeth: the same weights without their multi-grid are another network."""
+    found, path = converted("official_r50_plain_mg")
+    original = read_checkpoint(path)
+    changed = Checkpoint(original.config.replace(multi_grid=None), original.tensors)
+    from danet_common import write_checkpoint
+
+    write_checkpoint(changed, tmp_path / "changed.safetensors")
+    differences = oracle.departures(found, run("torch", "float32", (found, tmp_path / "changed.safetensors"), start))
+    assert differences["fused"] > 1000 * found.records["fused"].noise

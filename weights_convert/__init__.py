@@ -1,0 +1,12 @@
+"""Checkpoints between files, frameworks and schemas: any format -> canonical -> any format.
+
+No framework is imported here. NumPy and h5py do for every format but Orbax's, which needs JAX.
+"""
+
+from danet_common import Checkpoint, CheckpointError
+from weights_convert.conversion import Report, convert
+from weights_convert.inspection import Inspection, inspect
+from weights_convert.reading import read
+from weights_convert.writing import write
+
+__all__ = ["Checkpoint", "CheckpointError", "Inspection", "Report", "convert", "inspect", "read", "write"]

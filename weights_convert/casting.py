@@ -1,0 +1,45 @@
+"""Changing the precision of a checkpoint's floating-point tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from danet_common import Checkpoint, CheckpointError, parameters
+from danet_common.parameters import Parameter
+
+DTYPES: Mapping[str, np.dtype[Any]] = {
+    "float32": np.dtype(np.float32),
+    "float64": np.dtype(np.float64),
+    "bfloat16": np.dtype(ml_dtypes.bfloat16),
+    "float16": np.dtype(np.float16),
+}
+
+
+def cast(checkpoint: Checkpoint, dtype: str) -> Checkpoint:
+    """The checkpoint in another precision.
+
+    With a 16-bit dtype BatchNorm tensors and gammas become float32: statistics and the attention scale
+    lose too much, and the networks keep them so. Raises CheckpointError for an unknown dtype, and
+    where a finite value would become infinite.
+    """
+    if dtype not in DTYPES:
+        raise CheckpointError(f"unknown dtype {dtype!r}; known: {', '.join(DTYPES)}")
+    wanted = parameters(checkpoint.config)
+    tensors = {name: _cast(wanted[name], array, DTYPES[dtype]) for name, array in checkpoint.tensors.items()}
+    return Checkpoint(checkpoint.config, tensors, checkpoint.passengers, {**checkpoint.source, "dtype": dtype})
+
+
+def _cast(parameter: Parameter, array: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    if parameter.kind == "count":
+        return array
+    if (parameter.is_norm or parameter.kind == "gamma") and dtype.itemsize < 4:
+        dtype = DTYPES["float32"]
+    with np.errstate(over="ignore", invalid="ignore"):
+        result = array.astype(dtype, copy=False)
+    if dtype.itemsize < array.dtype.itemsize and np.isfinite(array).all() and not np.isfinite(result).all():
+        raise CheckpointError(f"{parameter.name} has values too large for {dtype}; choose a wider dtype")
+    return result

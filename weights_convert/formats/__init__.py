@@ -1,0 +1,139 @@
+"""The file formats, one file each. A reader is chosen by what a file holds, a writer by the path's ending."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from danet_common import Checkpoint, CheckpointError
+from weights_convert.contents import Contents
+from weights_convert.formats import (
+    keras_archive,
+    keras_weights_file,
+    msgpack_file,
+    npz_file,
+    orbax_directory,
+    safetensors_file,
+    torch_file,
+)
+from weights_convert.schemas.schema import Wrap
+
+
+class Reader(Protocol):
+    """A module of this package that reads a format."""
+
+    NAME: str
+    DIRECTORY: bool
+
+    def recognises(self, path: Path, start: bytes, records: list[str]) -> bool:
+        """Whether it is this format's, from the file's first bytes (a directory has none) and a zip's records."""
+        ...
+
+    def read(self, path: Path) -> Contents: ...
+
+
+class Writer(Protocol):
+    """A module of this package that writes a format."""
+
+    NAME: str
+    DIRECTORY: bool
+
+    def write(self, checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
+        """Write atomically; return what was left out, for the user."""
+        ...
+
+
+@runtime_checkable
+class ForeignWriter(Writer, Protocol):
+    """A writer whose format can hold tensors under any names."""
+
+    def write_foreign(self, named: Mapping[str, np.ndarray], path: Path, wrap: Wrap | None) -> None: ...
+
+
+READERS: tuple[Reader, ...] = (
+    torch_file,
+    keras_archive,
+    keras_weights_file,
+    orbax_directory,
+    npz_file,
+    safetensors_file,
+    msgpack_file,
+)
+WRITERS: tuple[tuple[str, Writer], ...] = (
+    (".safetensors", safetensors_file),
+    (".pth", torch_file),
+    (".pt", torch_file),
+    (".pth.tar", torch_file),
+    (".keras", keras_archive),
+    (".weights.h5", keras_weights_file),
+    (".orbax", orbax_directory),
+    (".npz", npz_file),
+)
+
+# What else people hand over, by its first bytes.
+OTHER_FILES: Mapping[bytes, str] = {
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+    b"GIF8": "a GIF image",
+    b"%PDF": "a PDF document",
+    b"\x1f\x8b": "a gzip archive; unpack it first",
+    b"<!DO": "an HTML page, perhaps of a download that failed",
+    b"<htm": "an HTML page, perhaps of a download that failed",
+    b"version https://git-lfs": "a Git LFS pointer; fetch the file itself with `git lfs pull`",
+}
+
+
+def reader_of(path: Path) -> Reader:
+    """The format that a file or directory is in. Raises CheckpointError where it is none of them."""
+    if not path.exists():
+        raise CheckpointError(f"{path}: no such file")
+    try:
+        start, records = _start(path), _records(path)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
+    for reader in READERS:
+        if reader.recognises(path, start, records):
+            return reader
+    known = ", ".join(reader.NAME for reader in READERS)
+    raise CheckpointError(f"{path}: {_what(path, start, records)}, not a checkpoint; the formats read are {known}")
+
+
+def writer_of(path: Path) -> Writer:
+    """The format that a path's ending asks for. Raises CheckpointError for an unknown ending."""
+    for ending, writer in WRITERS:
+        if path.name.endswith(ending) and path.name != ending:
+            return writer
+    endings = ", ".join(ending for ending, _ in WRITERS)
+    raise CheckpointError(f"{path}: the ending does not say which format to write; known: {endings}")
+
+
+def _start(path: Path) -> bytes:
+    if path.is_dir():
+        return b""
+    with path.open("rb") as file:
+        return file.read(64)
+
+
+def _records(path: Path) -> list[str]:
+    """Names of a zip archive's records; none for any other file."""
+    if path.is_dir() or not zipfile.is_zipfile(path):
+        return []
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return archive.namelist()
+    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+        return []
+
+
+def _what(path: Path, start: bytes, records: list[str]) -> str:
+    if path.is_dir():
+        return "a directory without Orbax's metadata"
+    if not start:
+        return "an empty file"
+    if start.startswith(b"PK"):
+        return "a zip archive of other content" if records else "a zip archive that is cut short or damaged"
+    return next((what for mark, what in OTHER_FILES.items() if start.startswith(mark)), "a file of unknown content")

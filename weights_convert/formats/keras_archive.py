@@ -1,0 +1,69 @@
+"""`.keras`: a zip archive of the model's config, its weights and metadata.
+
+`keras.saving.load_model` rebuilds the network from one once `danet_tf` is imported; in turn a file that
+Keras has saved is read here. The manifest lies in `metadata.json`, where Keras keeps its own version.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from danet_common import Checkpoint, CheckpointError
+from danet_common.atomic import atomic_file
+from danet_common.checkpoint import manifest
+from weights_convert.archive import Archive, write_archive
+from weights_convert.contents import Contents
+from weights_convert.keras_weights import left_out, read_weights, weights_image
+
+NAME = "keras"
+DIRECTORY = False
+CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
+CLASS = {"module": "danet_tf.model", "class_name": "DANet", "registered_name": "danet>DANet"}
+KERAS_VERSION = "3.15.1"  # whose layout this is
+MANIFEST = "danet"
+
+
+def recognises(path: Path, start: bytes, records: list[str]) -> bool:
+    """Whether this is a zip archive with Keras's records."""
+    return CONFIG in records and WEIGHTS in records
+
+
+def read(path: Path) -> Contents:
+    """Read the tensors, and the network's config from the model's. Raises CheckpointError for another model."""
+    archive = Archive(path)
+    model, metadata = _json(archive, CONFIG), _json(archive, METADATA)
+    if model.get("registered_name") != CLASS["registered_name"]:
+        raise CheckpointError(
+            f"{path}: a Keras model of class {model.get('class_name')!r}, not {CLASS['class_name']!r}"
+        )
+    contents = read_weights(archive.read(WEIGHTS), path)
+    text = metadata.get(MANIFEST)
+    contents.manifest = text if isinstance(text, str) else None
+    stated = model.get("config")
+    contents.config = stated.get("config") if isinstance(stated, dict) else None
+    return contents
+
+
+def _json(archive: Archive, name: str) -> dict[str, Any]:
+    try:
+        content = json.loads(archive.read(name).tobytes())
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{archive.path}: record {name} is damaged ({error})") from None
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{archive.path}: record {name} is damaged (no JSON object)")
+    return content
+
+
+def write(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
+    """Write what `keras.saving.load_model(path)` reads."""
+    network = Checkpoint(checkpoint.config, checkpoint.tensors, source=checkpoint.source)
+    dtype = str(checkpoint.tensors["head.fused_classifier.weight"].dtype)
+    model = {**CLASS, "config": {"config": checkpoint.config.to_dict(), "dtype": dtype}, "build_config": None}
+    metadata = {"keras_version": KERAS_VERSION, MANIFEST: json.dumps(manifest(network))}
+    records = [(METADATA, json.dumps(metadata).encode()), (CONFIG, json.dumps(model).encode())]
+    image = weights_image(network)
+    with atomic_file(path) as temporary:
+        write_archive(temporary, [*records, (WEIGHTS, image)])
+    return left_out(checkpoint)

@@ -1,0 +1,36 @@
+"""`.weights.h5`, as `keras.Model.save_weights` writes it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from danet_common import Checkpoint
+from danet_common.atomic import atomic_file
+from danet_common.checkpoint import manifest
+from weights_convert.archive import map_file
+from weights_convert.contents import Contents
+from weights_convert.keras_weights import left_out, read_weights, weights_image
+
+NAME = "keras weights"
+DIRECTORY = False
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+def recognises(path: Path, start: bytes, records: list[str]) -> bool:
+    """Whether this is an HDF5 file."""
+    return start.startswith(SIGNATURE)
+
+
+def read(path: Path) -> Contents:
+    """Read every tensor of the network."""
+    return read_weights(map_file(path), path)
+
+
+def write(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
+    """Write what `model.load_weights(path)` reads, with the manifest as an attribute of the root."""
+    network = Checkpoint(checkpoint.config, checkpoint.tensors, source=checkpoint.source)
+    image = weights_image(network, json.dumps(manifest(network)))
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(image)
+    return left_out(checkpoint)

@@ -1,0 +1,71 @@
+"""Flax's msgpack files, of `flax.serialization.to_bytes`: read only.
+
+Source: flax/serialization.py, Flax 0.12. Extension 1 is an array and 3 a NumPy scalar, both (shape, name of
+the dtype, bytes); arrays beyond 1 GiB come in chunks.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from danet_common import CheckpointError
+from weights_convert.archive import map_file
+from weights_convert.contents import Contents
+from weights_convert.flax_tree import flat, from_leaves
+
+NAME = "msgpack"
+DIRECTORY = False
+CHUNKED = "__msgpack_chunked_array__"
+ARRAY, SCALAR = 1, 3  # extension codes
+INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+DTYPES = {name: np.dtype(name) for name in ("bool", *INTEGERS, "float16", "float32", "float64")}
+DTYPES["bfloat16"] = np.dtype(ml_dtypes.bfloat16)
+
+
+def recognises(path: Path, start: bytes, records: list[str]) -> bool:
+    """Whether the file opens with a map that is not empty and whose first key is a text."""
+    if not start:
+        return False
+    sizes = {0xDE: 3, 0xDF: 5}  # bytes before the first key, of maps with many entries
+    first = sizes.get(start[0], 1 if 0x81 <= start[0] <= 0x8F else 0)
+    return bool(first) and len(start) > first and (0xA0 <= start[first] <= 0xBF or start[first] in (0xD9, 0xDA, 0xDB))
+
+
+def read(path: Path) -> Contents:
+    """Read every array. Raises CheckpointError where the file is damaged."""
+    try:
+        import msgpack
+    except ImportError:
+        raise CheckpointError(f"{path}: a Flax msgpack file needs msgpack; install danet[jax]") from None
+    try:
+        tree = msgpack.unpackb(
+            map_file(path).data, ext_hook=_extension, raw=False, strict_map_key=False, max_ext_len=1 << 31
+        )
+        return from_leaves(flat(_joined(tree)))
+    except CheckpointError:
+        raise
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError, msgpack.UnpackException) as error:
+        raise CheckpointError(f"{path}: not a Flax msgpack file, or damaged ({error})") from None
+
+
+def _extension(code: int, data: bytes) -> Any:
+    import msgpack
+
+    if code not in (ARRAY, SCALAR):
+        raise ValueError(f"extension {code} is no array")
+    shape, name, raw = msgpack.unpackb(data, raw=True)
+    return np.frombuffer(raw, DTYPES[name.decode("ascii")]).reshape(shape)
+
+
+def _joined(tree: Any) -> Any:
+    """The tree with chunked arrays put together."""
+    if not isinstance(tree, dict):
+        return tree
+    if CHUNKED in tree:
+        shape = [tree["shape"][str(axis)] for axis in range(len(tree["shape"]))]
+        return np.concatenate([tree["chunks"][str(index)] for index in range(len(tree["chunks"]))]).reshape(shape)
+    return {key: _joined(branch) for key, branch in tree.items()}

@@ -1,0 +1,69 @@
+"""safetensors files: the canonical ones, and any other that holds a state dict under foreign names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from danet_common import Checkpoint, CheckpointError, write_checkpoint
+from danet_common.atomic import atomic_file
+from danet_common.checkpoint import PASSENGER
+from weights_convert.contents import Contents
+from weights_convert.schemas.schema import Wrap
+
+NAME = "safetensors"
+DIRECTORY = False
+HEADER_LIMIT = 100_000_000  # bytes; the format's own
+
+
+def recognises(path: Path, start: bytes, records: list[str]) -> bool:
+    """Whether the file opens with the length of a JSON header, and the header."""
+    length = int.from_bytes(start[:8], "little")
+    return len(start) > 8 and start[8:9] == b"{" and 1 < length <= HEADER_LIMIT
+
+
+def read(path: Path) -> Contents:
+    """Read every tensor. Raises CheckpointError where the file is damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except (SafetensorError, ValueError, TypeError, OSError) as error:
+        raise CheckpointError(f"{path}: a safetensors file that is cut short or damaged ({error})") from None
+    if "danet" not in metadata:
+        return Contents(tensors=stored)
+    return Contents(
+        tensors={name: array for name, array in stored.items() if not name.startswith(PASSENGER)},
+        passengers={
+            name.removeprefix(PASSENGER): array for name, array in stored.items() if name.startswith(PASSENGER)
+        },
+        manifest=metadata["danet"],
+    )
+
+
+def write(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
+    """Write the canonical file."""
+    from safetensors import SafetensorError
+
+    try:
+        write_checkpoint(checkpoint, path)
+    except SafetensorError as error:  # of its writer: the disk is full, ...
+        raise OSError(str(error)) from None
+    return ()
+
+
+def write_foreign(named: Mapping[str, np.ndarray], path: Path, wrap: Wrap | None) -> None:
+    """Write tensors under an owner's names, without a manifest and without the owner's object around them."""
+    from safetensors import SafetensorError
+    from safetensors.numpy import save_file
+
+    stored = {name: np.asarray(array, order="C") for name, array in named.items()}
+    try:
+        with atomic_file(path) as temporary:
+            save_file(stored, temporary, metadata={"format": "pt"})
+    except SafetensorError as error:
+        raise OSError(str(error)) from None

@@ -1,0 +1,125 @@
+"""What the tensors tell of a config: depth, widths, stem and head, from canonical names and shapes.
+
+Where a tensor that tells a field is missing, another that tells the same is asked, then the default
+taken: the check for totality names what is missing better than this could.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from danet_common import DANetConfig
+
+Shapes = Mapping[str, tuple[int, ...]]
+
+DEFAULTS = DANetConfig()
+DEEP_WIDTHS = (64, 64, 128)
+
+# Field -> tensors that tell it, the best first, and the axis that does.
+SIZES: Mapping[str, tuple[tuple[str, int], ...]] = {
+    "in_channels": (("backbone.conv1.weight", 1), ("backbone.conv1.conv1.weight", 1)),
+    "head_channels": (
+        ("head.position_in.conv.weight", 0),
+        ("head.channel_in.conv.weight", 0),
+        ("head.plain_out.conv.weight", 0),
+        ("head.position_in.bn.weight", 0),
+        ("head.channel_in.bn.weight", 0),
+    ),
+    "query_channels": (
+        ("head.position_attention.query.weight", 0),
+        ("head.position_attention.key.weight", 0),
+    ),
+    "num_classes": (
+        ("head.fused_classifier.weight", 0),
+        ("head.fused_classifier.bias", 0),
+        ("head.position_classifier.weight", 0),
+        ("head.channel_classifier.weight", 0),
+    ),
+    "auxiliary_channels": (("auxiliary.hidden.conv.weight", 0), ("auxiliary.hidden.bn.weight", 0)),
+}
+BACKBONE_FIELDS = ("block", "layers", "widths", "stem", "stem_widths", "in_channels")
+
+
+@dataclass(frozen=True)
+class Told:
+    """A field's value and the tensor, or the module, that tells it."""
+
+    value: Any
+    tensor: str
+
+
+def infer(shapes: Shapes, backbone_only: bool = False) -> dict[str, Told]:
+    """Config field -> what the tensors tell of it. Fields that no tensor tells are absent."""
+    told = {**_stem(shapes), **_stages(shapes), **_head(shapes)}
+    for field, witnesses in SIZES.items():
+        for name, axis in witnesses:
+            if len(shapes.get(name, ())) > axis:
+                told[field] = Told(shapes[name][axis], name)
+                break
+    if backbone_only:
+        return {field: value for field, value in told.items() if field in BACKBONE_FIELDS}
+    return told
+
+
+def _stem(shapes: Shapes) -> dict[str, Told]:
+    if _any(shapes, "backbone.conv1.conv"):
+        names = [f"backbone.conv1.conv{index}.weight" for index in (1, 2, 3)]
+        widths = tuple((shapes.get(name) or (default,))[0] for name, default in zip(names, DEEP_WIDTHS, strict=True))
+        return {"stem": Told("deep", names[0]), "stem_widths": Told(widths, names[0])}
+    name = "backbone.conv1.weight"
+    if not shapes.get(name):
+        return {}
+    return {"stem": Told("plain", name), "stem_widths": Told((shapes[name][0],), name)}
+
+
+def _stages(shapes: Shapes) -> dict[str, Told]:
+    layers, widths = [], []
+    for stage, default in enumerate(DEFAULTS.widths, start=1):
+        prefix = f"backbone.layer{stage}."
+        blocks = {name.removeprefix(prefix).partition(".")[0] for name in shapes if name.startswith(prefix)}
+        layers.append(len(blocks))
+        first = shapes.get(f"{prefix}0.conv1.weight") or shapes.get(f"{prefix}0.bn1.weight") or (default,)
+        widths.append(first[0])
+    if 0 in layers:
+        return {}
+    witness = "backbone.layer1.0.conv1.weight"
+    block = "bottleneck" if any(".conv3." in name for name in shapes if name.startswith("backbone.layer")) else "basic"
+    told = {
+        "block": Told(block, witness),
+        "layers": Told(tuple(layers), witness),
+        "widths": Told(tuple(widths), witness),
+    }
+    return told | _stride(shapes, told)
+
+
+def _stride(shapes: Shapes, told: Mapping[str, Told]) -> dict[str, Told]:
+    """Where layer3 or layer4 keeps the number of channels, a shortcut convolution is there for a stride only."""
+    if min(told["widths"].value) < 1:
+        return {}
+    config = DANetConfig(**{field: value.value for field, value in told.items()})
+    for stage, stride in ((4, 32), (3, 16)):
+        name = f"backbone.layer{stage}.0.downsample.0.weight"
+        if name in shapes and config.stage_channels[stage - 1] == config.stage_channels[stage - 2]:
+            return {"output_stride": Told(stride, name)}
+    return {}
+
+
+def _head(shapes: Shapes) -> dict[str, Told]:
+    if not _any(shapes, "head."):
+        return {}
+    position, channel = _any(shapes, "head.position_"), _any(shapes, "head.channel_")
+    told = {
+        "position_attention": Told(position, "head.position_in"),
+        "channel_attention": Told(channel, "head.channel_in"),
+    }
+    if position or channel:
+        classifiers = _any(shapes, "head.position_classifier.", "head.channel_classifier.")
+        told["branch_classifiers"] = Told(classifiers, "head.position_classifier")
+    auxiliary = "fcn" if _any(shapes, "auxiliary.hidden.") else "linear" if _any(shapes, "auxiliary.") else "none"
+    return told | {"auxiliary": Told(auxiliary, "auxiliary.classifier")}
+
+
+def _any(names: Iterable[str], *prefixes: str) -> bool:
+    return any(name.startswith(prefixes) for name in names)

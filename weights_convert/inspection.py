@@ -1,0 +1,86 @@
+"""What a checkpoint is: format, schema, config and tensors. Nothing in the file is run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from danet_common import DANetConfig
+from danet_common.checkpoint import hash_tensors
+from weights_convert.formats import reader_of
+from weights_convert.reading import read
+
+
+@dataclass(frozen=True)
+class TensorFacts:
+    """One tensor: its canonical name, or the owner's for a passenger, and the SHA-256 of its bytes in C order."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """One checkpoint.
+
+    schema     the owner's layout that its names fit
+    defaulted  config fields that the file cannot tell -> what is taken for them, as settings
+    source     where it came from, as the file or the reader says
+    notes      everything that reading it defaults, fills or leaves out
+    bytes      size of the file, or of all files of the directory
+    """
+
+    path: str
+    format: str
+    schema: str
+    config: DANetConfig
+    defaulted: Mapping[str, str]
+    source: Mapping[str, Any]
+    tensors: tuple[TensorFacts, ...]
+    passengers: tuple[TensorFacts, ...]
+    notes: tuple[str, ...]
+    bytes: int
+
+    @property
+    def classes(self) -> tuple[str, ...] | None:
+        """Names of the classes, where the checkpoint has them."""
+        return self.config.class_names
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready."""
+        return {**asdict(self), "config": self.config.to_dict(), "classes": self.classes}
+
+
+def inspect(path: str | os.PathLike[str], schema: str | None = None) -> Inspection:
+    """What the checkpoint at `path` is. Raises CheckpointError where it is none, or not whole."""
+    notes: list[str] = []
+    checkpoint = read(path, schema, report=notes.append)
+    return Inspection(
+        path=os.fspath(path),
+        format=reader_of(Path(path)).NAME,
+        schema=str(checkpoint.source.get("schema", "canonical")),
+        config=checkpoint.config,
+        defaulted=dict(checkpoint.source.get("defaulted", {})),
+        source=dict(checkpoint.source),
+        tensors=_facts(checkpoint.tensors),
+        passengers=_facts(checkpoint.passengers),
+        notes=tuple(notes),
+        bytes=_size(Path(path)),
+    )
+
+
+def _facts(tensors: Mapping[str, np.ndarray]) -> tuple[TensorFacts, ...]:
+    hashes = hash_tensors(tensors)
+    return tuple(TensorFacts(name, array.shape, str(array.dtype), hashes[name]) for name, array in tensors.items())
+
+
+def _size(path: Path) -> int:
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    return sum(file.stat().st_size for file in files)

@@ -1,0 +1,56 @@
+"""Where Keras 3 keeps each tensor of the network in an HDF5 file.
+
+A subclassed model's weights lie under attribute paths, a layer's own in `vars/0`, `vars/1`, ... in the
+order in which it made them; in a Python list a layer is named after its class, with its count from the
+second on. Source: keras/src/saving/saving_lib.py, Keras 3.15.
+"""
+
+from __future__ import annotations
+
+import re
+
+from danet_common import DANetConfig, Parameter
+from danet_common.leaves import TORCH
+from danet_common.parameters import Kind
+
+NORM: tuple[Kind, ...] = ("scale", "shift", "mean", "variance", "count")
+CONVOLUTION: tuple[Kind, ...] = ("kernel", "bias")
+ATTENTION: tuple[Kind, ...] = ("gamma",)
+BLOCK_CLASSES = {"basic": "basic_block", "bottleneck": "bottleneck"}
+SHORTCUT_CLASSES = ("conv", "batch_norm")  # of `downsample`, a list of two
+
+BLOCK = re.compile(rf"({'|'.join(BLOCK_CLASSES.values())})(?:_([1-9][0-9]*))?")
+STAGE = re.compile(r"layer[1-4]")
+NORM_NAME = re.compile(r"bn[1-9]?|batch_norm")
+
+
+def group_of(parameter: Parameter, config: DANetConfig) -> tuple[str, int]:
+    """The group of the layer that holds a tensor, and the tensor's number in it."""
+    parts = parameter.name.split(".")[:-1]
+    for place in range(1, len(parts)):
+        if STAGE.fullmatch(parts[place - 1]):
+            count = parts[place]
+            parts[place] = BLOCK_CLASSES[config.block] + ("" if count == "0" else f"_{count}")
+        elif parts[place - 1] == "downsample":
+            parts[place] = SHORTCUT_CLASSES[int(parts[place])]
+    kinds = NORM if parameter.is_norm else ATTENTION if parameter.kind == "gamma" else CONVOLUTION
+    return "/".join(parts), kinds.index(parameter.kind)
+
+
+def parameter_at(group: str, number: int) -> tuple[str, Kind] | None:
+    """The canonical name and kind of a tensor in the file; None where the network has nothing of the sort."""
+    parts = group.split("/")
+    kinds = NORM if NORM_NAME.fullmatch(parts[-1]) else ATTENTION if parts[-1].endswith("_attention") else CONVOLUTION
+    if number >= len(kinds):
+        return None
+    for place in range(1, len(parts)):
+        if STAGE.fullmatch(parts[place - 1]):
+            match = BLOCK.fullmatch(parts[place])
+            if match is None:
+                return None
+            parts[place] = match[2] or "0"
+        elif parts[place - 1] == "downsample":
+            if parts[place] not in SHORTCUT_CLASSES:
+                return None
+            parts[place] = str(SHORTCUT_CLASSES.index(parts[place]))
+    return ".".join((*parts, TORCH[kinds[number]])), kinds[number]

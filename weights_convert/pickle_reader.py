@@ -1,0 +1,262 @@
+"""Reading a pickle as data: nothing that it names is ever imported or called.
+
+A pickle is a program for a small stack machine. This is that machine, protocols 0 to 5, with one
+difference: a global is only its name. A table of constructors, handed in by the file format, says which
+few names build something; every other name, and everything built from it, becomes an inert `Opaque`.
+
+Memory is bounded by the file: no number in it is believed before the bytes it announces are there. Sets
+are read as lists and only plain scalars serve as dictionary keys, because hashing a foreign nested value
+could take forever.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+from danet_common import CheckpointError
+from weights_convert.pickle_values import CONSTANTS, LINES, LONG_BYTES, NUMBERS, STRINGS
+
+MAXIMUM_INSTRUCTIONS = 4_000_000  # a ResNet-101 with its optimizer takes about 100,000
+
+SCALARS = (str, bytes, int, float, type(None))
+DAMAGE = (LookupError, ValueError, TypeError, AttributeError, OverflowError, struct.error, RecursionError)
+SIZED = (str, bytes, memoryview, list, tuple, dict)
+
+Constructor = Callable[..., Any]  # called with the positional arguments in the file
+
+
+@dataclass(frozen=True)
+class Global:
+    """A name: `module.name` of something importable, which is not imported."""
+
+    name: str
+
+
+class Opaque:
+    """Something built by a name that the reader does not know. Holds that name and nothing else."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"<{self.name}>"
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """A value that a constructor made and that takes its content from the BUILD instruction."""
+
+    def set_state(self, state: Any) -> None: ...
+
+
+def read_pickle(
+    data: memoryview,
+    constructors: Mapping[str, Constructor],
+    persistent: Callable[[Any], Any] | None = None,
+    position: int = 0,
+) -> tuple[Any, int]:
+    """The value of the pickle that starts at `position`, and where it ends.
+
+    `persistent` turns a persistent id into its value. Raises CheckpointError where the pickle is damaged.
+    """
+    machine = _Machine(data, constructors, persistent, position)
+    try:
+        return machine.run(), machine.position
+    except CheckpointError:
+        raise
+    except DAMAGE as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise CheckpointError(f"the pickle is damaged near byte {machine.position} ({reason})") from None
+
+
+class _Machine:
+    def __init__(
+        self,
+        data: memoryview,
+        constructors: Mapping[str, Constructor],
+        persistent: Callable[[Any], Any] | None,
+        position: int,
+    ) -> None:
+        self.data, self.position = data, position
+        self.constructors, self.persistent = constructors, persistent
+        self.stack: list[Any] = []
+        self.marked: list[list[Any]] = []  # the stacks below each MARK
+        self.memo: dict[int, Any] = {}
+        self.charged = 0  # total length of what constructors were given
+
+    def run(self) -> Any:
+        for _ in range(MAXIMUM_INSTRUCTIONS):
+            code = self.take(1)[0]
+            if code == ord("."):
+                return self.stack.pop()
+            if code in NUMBERS:
+                self.push(self.number(NUMBERS[code]))
+            elif code in STRINGS:
+                length, convert = STRINGS[code]
+                self.push(convert(self.take(self.number(length))))
+            elif code in LINES:
+                self.push(LINES[code](self.line()))
+            elif code in CONSTANTS:
+                self.push(CONSTANTS[code]())
+            elif code in ACTIONS:
+                ACTIONS[code](self)
+            else:
+                raise ValueError(f"{code:#04x} is no pickle instruction")
+        raise CheckpointError(f"the pickle has more than {MAXIMUM_INSTRUCTIONS} instructions; no checkpoint has")
+
+    # Reading the program.
+    def take(self, count: int) -> memoryview:
+        if count < 0 or count > len(self.data) - self.position:
+            raise ValueError(f"{count} bytes announced, {len(self.data) - self.position} left")
+        self.position += count
+        return self.data[self.position - count : self.position]
+
+    def number(self, layout: str) -> Any:
+        return struct.unpack(layout, self.take(struct.calcsize(layout)))[0]
+
+    def line(self) -> str:
+        end = start = self.position
+        while self.data[end] != ord("\n"):
+            end += 1
+        self.position = end + 1
+        return str(self.data[start:end], "latin-1")
+
+    # The stack.
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
+
+    def mark(self) -> None:
+        self.marked.append(self.stack)
+        self.stack = []
+
+    def since_mark(self) -> list[Any]:
+        items = self.stack
+        self.stack = self.marked.pop()
+        return items
+
+    def pop(self) -> None:
+        if self.stack:
+            self.stack.pop()
+        else:
+            self.since_mark()
+
+    def gather(self, count: int) -> None:
+        items = [self.stack.pop() for _ in range(count)]
+        self.push(tuple(reversed(items)))
+
+    # Containers. What is not the container it should be is inert, and swallows its items.
+    def extend(self, items: list[Any]) -> None:
+        if type(self.stack[-1]) is list:
+            self.stack[-1].extend(items)
+
+    def assign(self, items: list[Any]) -> None:
+        if type(self.stack[-1]) is dict:
+            self.stack[-1].update(as_dict(items))
+
+    # Names, and what is built from them.
+    def charge(self, arguments: Any) -> None:
+        """Hold what constructors are given to the size of the file: one long string could be used many times."""
+        if type(arguments) is tuple:
+            self.charged += sum(len(argument) for argument in arguments if isinstance(argument, SIZED))
+        if self.charged > 2 * len(self.data) + LONG_BYTES:
+            raise CheckpointError("the pickle builds far more data than it holds; no checkpoint does")
+
+    def build(self) -> None:
+        state = self.stack.pop()
+        if isinstance(self.stack[-1], Stateful):
+            self.charge(state)
+            self.stack[-1].set_state(state)
+
+    def call(self, function: Any, arguments: Any) -> None:
+        self.charge(arguments)
+        if isinstance(function, Global) and function.name in self.constructors and type(arguments) is tuple:
+            self.push(self.constructors[function.name](*arguments))
+        else:
+            self.push(Opaque(getattr(function, "name", type(function).__name__)))
+
+    def reduce(self) -> None:
+        arguments = self.stack.pop()
+        self.call(self.stack.pop(), arguments)
+
+    def reduce_with_keywords(self) -> None:
+        self.stack.pop()
+        self.reduce()
+
+    def build_object(self) -> None:
+        function, *arguments = self.since_mark()
+        self.call(function, tuple(arguments))
+
+    def build_instance(self) -> None:
+        function = self.global_line()
+        self.call(function, tuple(self.since_mark()))
+
+    def global_line(self) -> Global:
+        module = self.line()
+        return Global(f"{module}.{self.line()}")
+
+    def global_from_stack(self) -> None:
+        name, module = self.stack.pop(), self.stack.pop()
+        if type(name) is not str or type(module) is not str:
+            raise TypeError("a global whose name is not text")
+        self.push(Global(f"{module}.{name}"))
+
+    def resolve_persistent(self, identity: Any) -> None:
+        name = "persistent id"
+        self.push(Opaque(name) if self.persistent is None else self.persistent(identity))
+
+
+def as_dict(items: list[Any]) -> dict[Any, Any]:
+    """Keys and values in turn as a dictionary; a key that is no plain scalar becomes one of its own kind."""
+    keys, values = items[::2], items[1::2]
+    if len(keys) != len(values):
+        raise ValueError("a dictionary with a key but no value")
+    return {key if isinstance(key, SCALARS) else Opaque("key"): value for key, value in zip(keys, values, strict=True)}
+
+
+# Instructions that work on the stack.
+ACTIONS: dict[int, Callable[[_Machine], Any]] = {
+    ord("("): _Machine.mark,
+    ord("0"): _Machine.pop,
+    ord("1"): _Machine.since_mark,
+    ord("2"): lambda machine: machine.push(machine.stack[-1]),
+    ord("a"): lambda machine: machine.extend([machine.stack.pop()]),
+    ord("e"): lambda machine: machine.extend(machine.since_mark()),
+    0x90: lambda machine: machine.extend(machine.since_mark()),
+    ord("s"): lambda machine: machine.assign([machine.stack.pop(-2), machine.stack.pop()]),
+    ord("u"): lambda machine: machine.assign(machine.since_mark()),
+    ord("l"): lambda machine: machine.push(machine.since_mark()),
+    0x91: lambda machine: machine.push(machine.since_mark()),
+    ord("d"): lambda machine: machine.push(as_dict(machine.since_mark())),
+    ord("t"): lambda machine: machine.push(tuple(machine.since_mark())),
+    0x85: lambda machine: machine.gather(1),
+    0x86: lambda machine: machine.gather(2),
+    0x87: lambda machine: machine.gather(3),
+    ord("c"): lambda machine: machine.push(machine.global_line()),
+    0x93: _Machine.global_from_stack,
+    ord("R"): _Machine.reduce,
+    0x81: _Machine.reduce,
+    0x92: _Machine.reduce_with_keywords,
+    ord("o"): _Machine.build_object,
+    ord("i"): _Machine.build_instance,
+    ord("b"): _Machine.build,
+    # Extension codes stand for names in a registry of the process that wrote the file: never looked up.
+    0x82: lambda machine: machine.push(Global(f"extension {machine.number('<B')}")),
+    0x83: lambda machine: machine.push(Global(f"extension {machine.number('<H')}")),
+    0x84: lambda machine: machine.push(Global(f"extension {machine.number('<i')}")),
+    ord("P"): lambda machine: machine.resolve_persistent(machine.line()),
+    ord("Q"): lambda machine: machine.resolve_persistent(machine.stack.pop()),
+    ord("p"): lambda machine: machine.memo.__setitem__(int(machine.line()), machine.stack[-1]),
+    ord("q"): lambda machine: machine.memo.__setitem__(machine.number("<B"), machine.stack[-1]),
+    ord("r"): lambda machine: machine.memo.__setitem__(machine.number("<I"), machine.stack[-1]),
+    0x94: lambda machine: machine.memo.__setitem__(len(machine.memo), machine.stack[-1]),
+    ord("g"): lambda machine: machine.push(machine.memo[int(machine.line())]),
+    ord("h"): lambda machine: machine.push(machine.memo[machine.number("<B")]),
+    ord("j"): lambda machine: machine.push(machine.memo[machine.number("<I")]),
+    0x80: lambda machine: machine.number("<B"),  # protocol
+    0x95: lambda machine: machine.number("<Q"),  # frame
+    0x97: lambda machine: machine.push(Opaque("out-of-band buffer")),
+    0x98: lambda machine: None,  # read-only buffer
+}

@@ -1,0 +1,155 @@
+"""From any file to a canonical checkpoint."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from danet_common import Checkpoint, CheckpointError, DANetConfig, parameters
+from danet_common.checkpoint import PASSENGER, check_total, parse_manifest, verify_hashes
+from weights_convert.contents import Contents
+from weights_convert.formats import reader_of
+from weights_convert.infer import infer
+from weights_convert.schemas import SCHEMAS, Schema
+from weights_convert.schemas.engine import Match, Say, check_settings, match, to_canonical
+from weights_convert.settings import format_setting, parse_settings
+
+DATA_PARALLEL = "module."  # torch.nn.DataParallel's prefix of every key
+COUNTER = ".num_batches_tracked"
+FIRST_KEYS = 3  # of a file whose names are all unknown, in the message that says so
+FIRST_FAULTS = 5  # of the nearest schema, in the message that none fits
+
+
+def read(
+    path: str | os.PathLike[str],
+    schema: str | None = None,
+    settings: Mapping[str, str] | None = None,
+    report: Callable[[str], None] | None = None,
+) -> Checkpoint:
+    """Read a checkpoint of any format and schema.
+
+    schema    the owner's layout; None: recognised from the names of the tensors
+    settings  config field -> text, for what the file cannot tell: {"multi_grid": "1,2,4"}
+    report    called with each line about what was defaulted, filled or dropped
+
+    Raises CheckpointError, naming the file, where it cannot be read whole.
+    """
+    say: Say = report or (lambda line: None)
+    values = parse_settings(settings)
+    wanted = None if schema is None else schema_named(schema)
+    path = Path(path)
+    reader = reader_of(path)
+    try:
+        return checkpoint_of(reader.read(path), wanted, values, say, reader.NAME)
+    except CheckpointError as error:
+        text = str(error)
+        raise CheckpointError(text if text.startswith(str(path)) else f"{path}: {text}") from None
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def schema_named(name: str) -> Schema:
+    """A schema by its name. Raises CheckpointError for an unknown one."""
+    for schema in SCHEMAS:
+        if schema.name == name:
+            return schema
+    raise CheckpointError(f"unknown schema {name!r}; known: {', '.join(schema.name for schema in SCHEMAS)}")
+
+
+def checkpoint_of(
+    contents: Contents, wanted: Schema | None, settings: Mapping[str, Any], say: Say, format_name: str
+) -> Checkpoint:
+    """The canonical checkpoint of what a file holds."""
+    for note in contents.notes:
+        say(note)
+    if contents.manifest is None:
+        contents.tensors = {name: _whole_counter(name, array) for name, array in contents.tensors.items()}
+    if contents.manifest is None and contents.config is None:
+        tensors = without_data_parallel(contents.tensors, say)
+        checkpoint = to_canonical(find_match(tensors, wanted), tensors, settings, say)
+        return Checkpoint(
+            checkpoint.config, checkpoint.tensors, checkpoint.passengers, {"format": format_name, **checkpoint.source}
+        )
+    if wanted is not None and wanted.name != "canonical":
+        raise CheckpointError(f"the file says that it is canonical, not of schema {wanted.name}; leave the schema out")
+    if contents.manifest is None:
+        config, source = _stated_config(contents.config or {}), {"format": format_name, "schema": "canonical"}
+    else:
+        config, source, hashes = parse_manifest(contents.manifest)
+        passengers = {PASSENGER + name: array for name, array in contents.passengers.items()}
+        verify_hashes({**contents.tensors, **passengers}, hashes)
+    config = _set(config, contents.tensors, settings, say)
+    check_total(config, {name: array.shape for name, array in contents.tensors.items()})
+    ordered = {name: contents.tensors[name] for name in parameters(config)}
+    return Checkpoint(config, ordered, contents.passengers, source)
+
+
+def find_match(tensors: Mapping[str, np.ndarray], wanted: Schema | None) -> Match:
+    """The schema that the names fit: the wanted one whatever its faults, else one without any.
+
+    Raises CheckpointError where none fits, with the schemas tried and the first faults of the nearest.
+    """
+    _refuse(tensors)
+    if wanted is not None:
+        return match(wanted, tensors)
+    matches = [match(schema, tensors) for schema in SCHEMAS]
+    nearest = min(matches, key=lambda found: (bool(found.faults), -len(found.keys), len(found.faults)))
+    if nearest.faults:
+        raise CheckpointError(_no_schema(nearest, list(tensors)))
+    return nearest
+
+
+def _no_schema(nearest: Match, keys: list[str]) -> str:
+    """Which schemas were tried, and what the nearest of them finds wrong."""
+    tried = f"the tensors are of no known schema (tried {', '.join(schema.name for schema in SCHEMAS)}); "
+    if not nearest.keys:
+        return tried + f"not one of their {len(keys)} names is known: {', '.join(keys[:FIRST_KEYS])}, ..."
+    faults, more = nearest.faults[:FIRST_FAULTS], len(nearest.faults) - FIRST_FAULTS
+    listed = "\n  ".join(faults + [f"and {more} more"] * (more > 0))
+    return tried + f"{nearest.schema.name} is nearest, with {len(nearest.faults)} faults:\n  {listed}"
+
+
+def without_data_parallel(tensors: Mapping[str, np.ndarray], say: Say) -> Mapping[str, np.ndarray]:
+    """The tensors without DataParallel's prefix, where all have it."""
+    if not tensors or not all(key.startswith(DATA_PARALLEL) for key in tensors):
+        return tensors
+    say(f"{DATA_PARALLEL}: DataParallel's prefix of every key taken off")
+    return {key.removeprefix(DATA_PARALLEL): array for key, array in tensors.items()}
+
+
+def _whole_counter(name: str, array: np.ndarray) -> np.ndarray:
+    """A counter of batches in 64 bits: JAX, and Keras with it, saves 32."""
+    return array.astype(np.int64) if name.endswith(COUNTER) and array.dtype == np.int32 else array
+
+
+def _refuse(tensors: Mapping[str, np.ndarray]) -> None:
+    for schema in SCHEMAS:
+        for prefix, reason in schema.refused.items():
+            if any(key.startswith(prefix) for key in tensors):
+                raise CheckpointError(f"cannot be converted: {reason}")
+
+
+def _stated_config(fields: Mapping[str, Any]) -> DANetConfig:
+    try:
+        return DANetConfig.from_dict(fields)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"the config in the file is damaged: {error}") from None
+
+
+def _set(config: DANetConfig, tensors: Mapping[str, np.ndarray], settings: Mapping[str, Any], say: Say) -> DANetConfig:
+    """A stated config with settings, which may change only what the tensors do not tell."""
+    if not settings:
+        return config
+    shapes = {name: array.shape for name, array in tensors.items()}
+    check_settings(infer(shapes), settings, shapes)
+    for name, value in settings.items():
+        if getattr(config, name) != value:
+            say(f"{name}={format_setting(value)}: as set; the file says {format_setting(getattr(config, name))}")
+    try:
+        return config.replace(**settings)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from None

@@ -1,0 +1,80 @@
+"""The authors' own checkpoints.
+
+Their published Cityscapes model has a plain stem and layer4 dilations 4, 8, 16; the code's default is the
+deep stem and no multi-grid. Nothing in a file tells its dilations, so the stem decides unless one says.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from danet_common import DANetConfig
+from weights_convert.schemas.schema import Schema, Untold
+
+
+def published_multi_grid(config: DANetConfig) -> tuple[int, ...] | None:
+    """Factors on layer4's dilation of 4 at output stride 8."""
+    return (1, 2, 4) if config.stem == "plain" else None
+
+
+def trainer_object(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """What their trainer saves and resumes from; without the optimizer's state."""
+    return {"epoch": 0, "state_dict": dict(state_dict), "optimizer": None, "best_pred": 0.0}
+
+
+OFFICIAL = Schema(
+    name="official",
+    source="https://github.com/junfu1115/DANet, encoding/models/sseg/danet.py",
+    convolutions={
+        "backbone.conv1": "pretrained.conv1",  # plain stem
+        "backbone.conv1.conv1": "pretrained.conv1.0",  # deep stem: conv, bn, relu, conv, bn, relu, conv
+        "backbone.conv1.conv2": "pretrained.conv1.3",
+        "backbone.conv1.conv3": "pretrained.conv1.6",
+        "backbone.layer{L}.{i}.conv{c}": "pretrained.layer{L}.{i}.conv{c}",
+        "backbone.layer{L}.{i}.downsample.0": "pretrained.layer{L}.{i}.downsample.0",
+        "head.position_in.conv": "head.conv5a.0",
+        "head.channel_in.conv": "head.conv5c.0",
+        "head.position_attention.query": "head.sa.query_conv",
+        "head.position_attention.key": "head.sa.key_conv",
+        "head.position_attention.value": "head.sa.value_conv",
+        "head.position_out.conv": "head.conv51.0",
+        "head.channel_out.conv": "head.conv52.0",
+        "head.position_classifier": "head.conv6.1",
+        "head.channel_classifier": "head.conv7.1",
+        "head.fused_classifier": "head.conv8.1",
+    },
+    norms={
+        "backbone.conv1.bn1": "pretrained.conv1.1",
+        "backbone.conv1.bn2": "pretrained.conv1.4",
+        "backbone.bn1": "pretrained.bn1",
+        "backbone.layer{L}.{i}.bn{c}": "pretrained.layer{L}.{i}.bn{c}",
+        "backbone.layer{L}.{i}.downsample.1": "pretrained.layer{L}.{i}.downsample.1",
+        "head.position_in.bn": "head.conv5a.1",
+        "head.channel_in.bn": "head.conv5c.1",
+        "head.position_out.bn": "head.conv51.1",
+        "head.channel_out.bn": "head.conv52.1",
+    },
+    gammas={
+        "head.position_attention.gamma": "head.sa.gamma",
+        "head.channel_attention.gamma": "head.sc.gamma",
+    },
+    facts={
+        "output_stride": 8,
+        "avg_down": False,
+        "contract_dilation": True,
+        "dropout": "channel",
+        "dropout_rate": 0.1,
+        "upsample_grid": "corners",
+        "auxiliary": "none",
+    },
+    untold=(
+        Untold(
+            "multi_grid",
+            published_multi_grid,
+            "their published training has 1,2,4 (layer4 dilations 4,8,16) with the plain stem; "
+            "their code's default, with the deep stem, is none",
+        ),
+    ),
+    wrap=trainer_object,
+)

@@ -1,0 +1,166 @@
+"""A schema: one owner's names for the tensors of a DANet, as facts, and what follows from them.
+
+A name is a module's path and a leaf. The tables pair module paths of ours with the owner's; `{L}` and the
+like stand for numbers, equal on both sides up to a shift: `layer{L}.{i}` with `bb_{L-1}_{i}`. Nothing is
+guessed: a key that no row produces is a fault.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from danet_common import DANetConfig, Parameter
+from danet_common.parameters import Kind
+
+PLACEHOLDER = re.compile(r"\{(\w)([+-]\d)?\}")
+NUMBER = "(0|[1-9][0-9]{0,3})"  # one spelling for each number, so that no two keys mean the same tensor
+
+Wrap = Callable[[Mapping[str, np.ndarray]], dict[str, Any]]
+
+CONVOLUTION: Mapping[Kind, str] = {"kernel": "weight", "bias": "bias"}
+TORCH_NORM: Mapping[Kind, str] = {
+    "scale": "weight",
+    "shift": "bias",
+    "mean": "running_mean",
+    "variance": "running_var",
+    "count": "num_batches_tracked",
+}
+
+
+@dataclass(frozen=True)
+class Untold:
+    """A config field that the owner's file cannot tell: what is taken for it unless set, and why.
+
+    `value` is the value, or a function of the config that the tensors told.
+    """
+
+    field: str
+    value: Any
+    reason: str
+
+    def default(self, config: DANetConfig) -> Any:
+        """The value for this network."""
+        return self.value(config) if callable(self.value) else self.value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schema:
+    """One owner's layout.
+
+    source         repository, and the commit or version that the facts were read from
+    convolutions   our module -> the owner's, for convolutions
+    norms          the same for BatchNorms
+    gammas         our tensor -> the owner's, for the attention scales
+    norm_leaves    the owner's words for a BatchNorm's tensors; without "count" the owner keeps no counter
+    gamma_shape    (1,) or ()
+    facts          config fields that all networks of this owner share
+    untold         config fields that neither the file nor the owner fixes
+    passengers     tensors that the owner's network has but never uses, and their shape where we make them up
+    refused        prefix of keys -> why such a file cannot be converted
+    wrap           the object around the state dict in a torch file, where there is one
+    backbone_only  the owner's network ends before the head
+    """
+
+    name: str
+    source: str
+    convolutions: Mapping[str, str]
+    norms: Mapping[str, str]
+    gammas: Mapping[str, str] = field(default_factory=dict)
+    norm_leaves: Mapping[Kind, str] = field(default_factory=lambda: TORCH_NORM)
+    gamma_shape: tuple[int, ...] = (1,)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    untold: tuple[Untold, ...] = ()
+    passengers: Mapping[str, Callable[[DANetConfig], tuple[int, ...]]] = field(default_factory=dict)
+    refused: Mapping[str, str] = field(default_factory=dict)
+    wrap: Wrap | None = None
+    backbone_only: bool = False
+
+    def owner_name(self, parameter: Parameter) -> str | None:
+        """The owner's key of one of our tensors; None where the owner has no such tensor."""
+        if parameter.kind == "gamma":
+            return self.gammas.get(parameter.name)
+        module = self._to_owner.translate(parameter.name.rpartition(".")[0], "norm" if parameter.is_norm else "conv")
+        leaf = (self.norm_leaves if parameter.is_norm else CONVOLUTION).get(parameter.kind)
+        return None if module is None or leaf is None else f"{module}.{leaf}"
+
+    def canonical_name(self, key: str) -> str | None:
+        """Our name for an owner's key; None where no row of the tables has it."""
+        if key in self._gamma_names:
+            return self._gamma_names[key]
+        module, _, leaf = key.rpartition(".")
+        for kind, leaves in (("conv", CONVOLUTION_NAMES), ("norm", self._norm_names)):
+            ours = self._from_owner.translate(module, kind) if leaf in leaves else None
+            if ours is not None:
+                return f"{ours}.{leaves[leaf]}"
+        return None
+
+    def owner_shape(self, parameter: Parameter) -> tuple[int, ...]:
+        """The shape under which the owner keeps one of our tensors."""
+        return self.gamma_shape if parameter.kind == "gamma" else parameter.shape
+
+    @property
+    def has_counters(self) -> bool:
+        """Whether the owner's BatchNorms count their batches."""
+        return "count" in self.norm_leaves
+
+    @cached_property
+    def _to_owner(self) -> _Table:
+        return _Table({"conv": self.convolutions, "norm": self.norms})
+
+    @cached_property
+    def _from_owner(self) -> _Table:
+        return _Table(
+            {
+                "conv": {theirs: ours for ours, theirs in self.convolutions.items()},
+                "norm": {theirs: ours for ours, theirs in self.norms.items()},
+            }
+        )
+
+    @cached_property
+    def _gamma_names(self) -> dict[str, str]:
+        return {theirs: ours for ours, theirs in self.gammas.items()}
+
+    @cached_property
+    def _norm_names(self) -> dict[str, str]:
+        return {theirs: TORCH_NORM[kind] for kind, theirs in self.norm_leaves.items()}
+
+
+CONVOLUTION_NAMES = {leaf: leaf for leaf in CONVOLUTION.values()}
+
+
+class _Table:
+    """Rows of one direction: those without numbers looked up, those with numbers matched."""
+
+    def __init__(self, rows: Mapping[str, Mapping[str, str]]) -> None:
+        self.plain: dict[tuple[str, str], str] = {}
+        self.numbered: list[tuple[str, re.Pattern[str], list[tuple[str, int]], str]] = []
+        for kind, modules in rows.items():
+            for left, right in modules.items():
+                if PLACEHOLDER.search(left):
+                    variables = [(name, int(shift or 0)) for name, shift in PLACEHOLDER.findall(left)]
+                    literals = PLACEHOLDER.split(left)[::3]
+                    pattern = re.compile(NUMBER.join(re.escape(literal) for literal in literals))
+                    self.numbered.append((kind, pattern, variables, right))
+                else:
+                    self.plain[kind, left] = right
+
+    def translate(self, module: str, kind: str) -> str | None:
+        if (kind, module) in self.plain:
+            return self.plain[kind, module]
+        for row_kind, pattern, variables, right in self.numbered:
+            match = pattern.fullmatch(module) if row_kind == kind else None
+            if match:
+                values = zip(variables, match.groups(), strict=True)
+                return _fill(right, {name: int(text) - shift for (name, shift), text in values})
+        return None
+
+
+def _fill(template: str, numbers: Mapping[str, int]) -> str:
+    """The template with its placeholders as numbers."""
+    return PLACEHOLDER.sub(lambda place: str(numbers[place[1]] + int(place[2] or 0)), template)

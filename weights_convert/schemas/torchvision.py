@@ -1,0 +1,31 @@
+"""torchvision's ResNets: a classification network, of which DANet takes the backbone.
+
+The names are those of its `torchvision/models/resnet.py`; the classifier `fc` travels along.
+"""
+
+from weights_convert.schemas.schema import Schema, Untold
+
+TORCHVISION = Schema(
+    name="torchvision",
+    source="https://github.com/pytorch/vision, torchvision/models/resnet.py",
+    convolutions={
+        "backbone.conv1": "conv1",
+        "backbone.layer{L}.{i}.conv{c}": "layer{L}.{i}.conv{c}",
+        "backbone.layer{L}.{i}.downsample.0": "layer{L}.{i}.downsample.0",
+    },
+    norms={
+        "backbone.bn1": "bn1",
+        "backbone.layer{L}.{i}.bn{c}": "layer{L}.{i}.bn{c}",
+        "backbone.layer{L}.{i}.downsample.1": "layer{L}.{i}.downsample.1",
+    },
+    facts={"stem": "plain", "avg_down": False},
+    untold=(
+        Untold("output_stride", 8, "the classification network has 32; DANet takes its strides out"),
+        Untold("multi_grid", None, "the classification network has no dilation"),
+    ),
+    passengers={
+        "fc.weight": lambda config: (1000, config.stage_channels[3]),
+        "fc.bias": lambda config: (1000,),
+    },
+    backbone_only=True,
+)

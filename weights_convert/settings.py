@@ -1,0 +1,71 @@
+"""`FIELD=VALUE` settings: text to a config field's value, by the field's declared type, and back."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Mapping
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from danet_common import CheckpointError, DANetConfig
+
+HINTS = get_type_hints(DANetConfig)
+SEPARATORS = (",", "-")  # of a tuple's items, and of the items of a tuple within: palette=128-64-128,244-35-232
+NAMES: Mapping[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+
+
+def parse_settings(settings: Mapping[str, str] | None) -> dict[str, Any]:
+    """Field -> value. Raises CheckpointError for an unknown field or a value of the wrong type."""
+    return {field: parse_setting(field, text) for field, text in (settings or {}).items()}
+
+
+def parse_setting(field: str, text: str) -> Any:
+    """One field's value: `none`, `true`, `8`, `0.1`, `corners`, `1,2,4`. Raises CheckpointError."""
+    if field not in HINTS:
+        raise CheckpointError(f"unknown setting {field!r}; a config has {', '.join(HINTS)}")
+    try:
+        return _parse(text.strip(), HINTS[field])
+    except (ValueError, KeyError):
+        raise CheckpointError(f"the setting {field} must be {describe(HINTS[field])}; got {text!r}") from None
+
+
+def format_setting(value: Any, depth: int = 0) -> str:
+    """A value as a setting's text; the inverse of `parse_setting`."""
+    if value is None or isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        return SEPARATORS[depth].join(format_setting(item, depth + 1) for item in value)
+    return str(value)
+
+
+def describe(hint: Any, depth: int = 0) -> str:
+    """A type in the words of a setting: "whole numbers with ',' between, or none"."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return f"{describe(_present(arguments), depth)}, or none"
+    if origin is Literal:
+        return " or ".join(str(choice) for choice in arguments)
+    if origin is tuple:
+        count = "items" if arguments[-1] is Ellipsis else f"{len(arguments)} items"
+        return f"{count} with {SEPARATORS[depth]!r} between, each {describe(arguments[0], depth + 1)}"
+    return NAMES[hint]
+
+
+def _parse(text: str, hint: Any, depth: int = 0) -> Any:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, types.UnionType):
+        return None if text.lower() == "none" else _parse(text, _present(arguments), depth)
+    if origin is Literal:
+        return {str(choice): choice for choice in arguments}[text]
+    if origin is tuple:
+        items = text.split(SEPARATORS[depth])
+        if arguments[-1] is not Ellipsis and len(items) != len(arguments):
+            raise ValueError(f"{len(items)} items")
+        return tuple(_parse(item.strip(), arguments[0], depth + 1) for item in items)
+    if hint is bool:
+        return {"true": True, "false": False}[text.lower()]
+    return hint(text)
+
+
+def _present(arguments: tuple[Any, ...]) -> Any:
+    """What an optional type is when it is not None."""
+    return next(argument for argument in arguments if argument is not types.NoneType)
