@@ -73,7 +73,7 @@ class Worker:
         self.backend = backend
         self.timeout = timeout
         self.folder = tempfile.TemporaryDirectory(prefix="danet-")
-        self.log = open(Path(self.folder.name) / "log", "w+")  # noqa: SIM115 - closed in close()
+        self.log = (Path(self.folder.name) / "log").open("w+")
         self.process = subprocess.Popen(
             [sys.executable, "-W", "ignore", "-m", "shared_tests.worker", backend.adapter],
             stdin=subprocess.PIPE,

@@ -10,7 +10,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -23,8 +23,10 @@ class Job:
 
     checkpoint  a canonical `.safetensors` file
     x           (N, C, H, W), already normalised
-    dtype       float32, float64 or bfloat16
+    dtype       float32, float64, bfloat16 or float16
     mode        how the framework runs it: torch eager | compile; tf eager | function | xla; jax eager | jit
+    device      "cpu", or "accelerator": the GPU or TPU where the framework sees one, else the CPU
+    precision   of float32 products there: "highest" (no TF32, no bfloat16 passes) or "fast" (TF32 allowed)
     training    batch statistics, and the running ones updated, instead of inference
     stages      named stages to return
     cotangents  output name -> array like that output: asks for the gradients of sum(output * cotangent)
@@ -34,6 +36,8 @@ class Job:
     x: np.ndarray
     dtype: str = "float32"
     mode: str = "eager"
+    device: Literal["cpu", "accelerator"] = "cpu"
+    precision: Literal["highest", "fast"] = "highest"
     training: bool = False
     stages: tuple[str, ...] = ()
     cotangents: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -43,7 +47,8 @@ class Job:
 class Answer:
     """Arrays by name; `statistics` only in training, `gradients` only where cotangents were given.
 
-    flags  the framework's version and the settings it really ran under, for the report
+    flags  the framework's version and what it really ran under, read back from the framework: `device`
+           ("cpu", "gpu", "tpu") and `precision` ("highest", "fast") are what a profile is held to
     """
 
     outputs: dict[str, np.ndarray]

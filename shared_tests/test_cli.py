@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from shared_tests.rule import rule_tensors
 
 TINY = VARIANTS["danet_tiny"]
 COMMAND = [sys.executable, "-m", "danet_cli.main"]
-GROUP = typer.main.get_command(app)
+GROUP: Any = typer.main.get_command(app)
 COMMANDS = ("convert", "inspect", "check", "predict", "demo")
 HELP_SECONDS = 0.5
 
@@ -179,7 +180,7 @@ def test_faults_of_another_network_are_listed(tmp_path: Path, capsys: Streams) -
     tensors = dict(rule_tensors(TINY))
     del tensors["backbone.bn1.weight"]
     tensors["stranger"] = np.zeros(3, np.float32)
-    np.savez(tmp_path / "faulty.npz", **tensors)
+    np.savez(tmp_path / "faulty.npz", allow_pickle=False, **tensors)
     assert run(["convert", str(tmp_path / "faulty.npz"), str(tmp_path / "new.pth"), "--from", "canonical"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("danet: ")
@@ -303,6 +304,16 @@ def test_check_says_why_a_backend_failed(tiny: Path, capsys: Streams) -> None:
     adapter.write_text("def run(job):\n    raise ArithmeticError('no numbers today')\n")
     assert run(["check", str(tiny), "--backends", str(adapter), "--size", "17x23"]) == 2
     assert_one_error(capsys, "broken", "no numbers today")
+
+
+def test_closed_pipe_is_no_traceback(tiny: Path) -> None:
+    command = [*COMMAND, "inspect", str(tiny), "--tensors"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 2
 
 
 def test_interruption_is_one_line(tiny: Path) -> None:

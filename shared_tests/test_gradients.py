@@ -20,8 +20,8 @@ from shared_tests.rule import rule_array, rule_input, rule_tensors
 PathOf = Callable[[DANetConfig], str]
 GradientsOf = Callable[[str, str], dict[str, np.ndarray]]
 AGREEMENT = 1e-10  # float64: a mini network gives 2e-13, R101 about 1e-12; more is a bug, not noise
-DIFFERENCE = 1e-6  # of the sum of all terms: the larger a step, the more ReLUs turn in it; the smaller, the more rounding
-STEP = 1e-8
+DIFFERENCE = 1e-6  # of the sum of all terms' sizes
+STEP = 1e-8  # larger, and ReLUs turn in between; smaller, and the loss is all rounding
 
 SMALL = (
     "tiny",

@@ -42,7 +42,7 @@ def test_one_value_per_channel(worker: Worker, checkpoint_of: CheckpointOf) -> N
     """BatchNorm has no variance of a single value: an error, not a NaN."""
     config = TINY.replace(output_stride=32, dropout_rate=0.0)
     job = Job(checkpoint=checkpoint_of(config), x=rule_input(config, 1, 5, 7), training=True)
-    with pytest.raises(BackendError, match="more than (1|one) value per channel"):
+    with pytest.raises(BackendError, match=r"more than (1|one) value per channel"):
         worker.run(job)
 
 

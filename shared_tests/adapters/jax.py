@@ -14,9 +14,18 @@ from danet_jax.model import DANet
 from danet_jax.weights import get_leaf, get_tensors, named_leaves
 from shared_tests.job import Answer, Job
 
+PRECISIONS = {"highest": "highest", "fast": "tensorfloat32"}  # Job's word -> JAX's
+
 
 def run(job: Job) -> Answer:
     """One pass of the Flax network."""
+    device = jax.devices()[0] if job.device == "accelerator" else jax.devices("cpu")[0]
+    with jax.default_device(device), jax.default_matmul_precision(PRECISIONS[job.precision]):
+        return run_here(job)
+
+
+def run_here(job: Job) -> Answer:
+    """One pass on the default device."""
     model = danet_jax.load(job.checkpoint, dtype=job.dtype)
     if job.training:
         model.train()
@@ -43,7 +52,7 @@ def gradients(model: DANet, x: jax.Array, job: Job) -> tuple[dict[str, jax.Array
     def loss(model: DANet) -> tuple[jax.Array, dict[str, jax.Array]]:
         values = model(x, stages=job.stages)
         products = [values[name] * c.transpose(0, 2, 3, 1) for name, c in job.cotangents.items()]
-        return sum(jnp.sum(product) for product in products), values
+        return jnp.sum(jnp.stack([jnp.sum(product) for product in products])), values
 
     found, values = nnx.jit(nnx.grad(loss, has_aux=True))(model)
     holder = nnx.clone(model)
@@ -54,15 +63,18 @@ def gradients(model: DANet, x: jax.Array, job: Job) -> tuple[dict[str, jax.Array
 
 def array(value: jax.Array) -> np.ndarray:
     """A float32 or float64 array in N,C,H,W; bfloat16 is widened without loss."""
-    value = np.asarray(value.astype(jnp.float32) if value.dtype == jnp.bfloat16 else value)
-    return value.transpose(0, 3, 1, 2) if value.ndim == 4 else value
+    found = np.asarray(value.astype(jnp.float32) if value.dtype == jnp.bfloat16 else value)
+    return found.transpose(0, 3, 1, 2) if found.ndim == 4 else found
 
 
 def flags() -> dict[str, Any]:
     """What this framework ran under."""
+    (device,) = jnp.zeros(()).devices()
+    used = str(jax.config.jax_default_matmul_precision)  # type: ignore[attr-defined]
     return {
         "jax": jax.__version__,
-        "device": jax.default_backend(),
-        "matmul_precision": str(jax.config.jax_default_matmul_precision),
-        "x64": bool(jax.config.jax_enable_x64),
+        "device": {"cuda": "gpu", "rocm": "gpu"}.get(device.platform, device.platform),
+        "device_name": device.device_kind,
+        "precision": {used: word for word, used in PRECISIONS.items()}.get(used, "mixed"),
+        "x64": bool(jax.config.jax_enable_x64),  # type: ignore[attr-defined]
     }

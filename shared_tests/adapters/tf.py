@@ -16,9 +16,26 @@ from shared_tests.job import Answer, Job
 
 def run(job: Job) -> Answer:
     """One pass of the Keras network."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_tensor_float_32_execution(job.precision == "fast")
+        on_gpu = job.device == "accelerator" and tf.config.list_physical_devices("GPU")
+        with tf.device("/GPU:0" if on_gpu else "/CPU:0"):
+            return run_here(job)
+    import jax
+
+    device = jax.devices()[0] if job.device == "accelerator" else jax.devices("cpu")[0]
+    precision = "tensorfloat32" if job.precision == "fast" else "highest"
+    with jax.default_device(device), jax.default_matmul_precision(precision):
+        return run_here(job)
+
+
+def run_here(job: Job) -> Answer:
+    """One pass on the default device."""
     model = danet_tf.load(job.checkpoint, dtype=job.dtype)
     x = ops.convert_to_tensor(job.x.transpose(0, 2, 3, 1))
-    answer = Answer(outputs={}, flags=flags())
+    answer = Answer(outputs={}, flags=flags(x))
     on_tensorflow = keras.backend.backend() == "tensorflow"
     if job.cotangents:
         values, answer.gradients = gradients(model, x, job)
@@ -77,17 +94,23 @@ def array(value: Any) -> np.ndarray:
     return found.transpose(0, 3, 1, 2) if found.ndim == 4 else found
 
 
-def flags() -> dict[str, Any]:
-    """What this framework ran under."""
+def flags(x: Any) -> dict[str, Any]:
+    """What this framework ran under, on the device that holds `x`."""
     backend = keras.backend.backend()
     found = {"keras": keras.__version__, "keras_backend": backend}
     if backend == "tensorflow":
         import tensorflow as tf
 
-        device = "gpu" if tf.config.list_physical_devices("GPU") else "cpu"
+        device = "gpu" if "GPU" in x.device else "cpu"
         tf32 = tf.config.experimental.tensor_float_32_execution_enabled()
-        return found | {"tensorflow": tf.__version__, "device": device, "tf32": tf32}
+        precision = "fast" if tf32 else "highest"
+        return found | {"tensorflow": tf.__version__, "device": device, "device_name": x.device, "precision": precision}
     import jax
 
-    precision = str(jax.config.jax_default_matmul_precision)
-    return found | {"jax": jax.__version__, "device": jax.default_backend(), "matmul_precision": precision}
+    used = str(jax.config.jax_default_matmul_precision)  # type: ignore[attr-defined]
+    return found | {
+        "jax": jax.__version__,
+        "device": {"cuda": "gpu", "rocm": "gpu"}.get(x.device.platform, x.device.platform),
+        "device_name": x.device.device_kind,
+        "precision": {"highest": "highest", "tensorfloat32": "fast"}.get(used, "mixed"),
+    }

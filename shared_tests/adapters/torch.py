@@ -15,23 +15,31 @@ from shared_tests.job import Answer, Job
 
 def run(job: Job) -> Answer:
     """One pass of the PyTorch network."""
-    model = danet_torch.load(job.checkpoint, dtype=job.dtype).train(job.training)
-    x = torch.from_numpy(np.array(job.x))
+    set_precision(job.precision)
+    device = torch.device("cuda" if job.device == "accelerator" and torch.cuda.is_available() else "cpu")
+    model = danet_torch.load(job.checkpoint, dtype=job.dtype).to(device).train(job.training)
+    x = torch.from_numpy(np.array(job.x)).to(device)
     call = torch.compile(model, fullgraph=True) if job.mode == "compile" else model
     with torch.set_grad_enabled(bool(job.cotangents)):
         values = call(x, stages=job.stages)
     answer = Answer(
         outputs={name: array(values[name]) for name in model.config.outputs},
         stages={name: array(values[name]) for name in job.stages},
-        flags=flags(),
+        flags=flags(device),
     )
     if job.training:
         answer.statistics = {p.name: get_leaf(leaf) for p, leaf in named_leaves(model) if not p.trainable}
     if job.cotangents:
-        loss = sum(torch.sum(values[name] * torch.from_numpy(c)) for name, c in job.cotangents.items())
-        loss.backward()
+        products = [values[name] * torch.from_numpy(c).to(device) for name, c in job.cotangents.items()]
+        torch.stack([torch.sum(product) for product in products]).sum().backward()
         answer.gradients = gradients(model)
     return answer
+
+
+def set_precision(precision: str) -> None:
+    """Allow TF32, or not, in matrix products and in cuDNN's convolutions, which have a switch each."""
+    torch.backends.cuda.matmul.allow_tf32 = precision == "fast"
+    torch.backends.cudnn.allow_tf32 = precision == "fast"
 
 
 def gradients(model: DANet) -> dict[str, np.ndarray]:
@@ -42,16 +50,17 @@ def gradients(model: DANet) -> dict[str, np.ndarray]:
 
 def array(value: torch.Tensor) -> np.ndarray:
     """A float32 or float64 array; bfloat16 is widened without loss."""
-    value = value.detach()
+    value = value.detach().cpu()
     return value.float().numpy() if value.dtype == torch.bfloat16 else value.numpy()
 
 
-def flags() -> dict[str, Any]:
+def flags(device: torch.device) -> dict[str, Any]:
     """What this framework ran under."""
+    tf32 = {torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32}
+    on_gpu = device.type == "cuda"
     return {
         "torch": torch.__version__,
-        "device": "cpu",
-        "threads": torch.get_num_threads(),
-        "float32_matmul_precision": torch.get_float32_matmul_precision(),
-        "cudnn_allow_tf32": torch.backends.cudnn.allow_tf32,
+        "device": "gpu" if on_gpu else "cpu",
+        "device_name": torch.cuda.get_device_name(device) if on_gpu else "cpu",
+        "precision": {frozenset([False]): "highest", frozenset([True]): "fast"}.get(frozenset(tf32), "mixed"),
     }
