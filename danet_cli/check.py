@@ -25,8 +25,11 @@ def check(
         str, typer.Option(metavar="NAMES", help="Of torch, tf, jax and keras_jax, or an adapter's .py file.")
     ] = "torch,tf,jax",
     profile: Annotated[
-        Literal["f64", "f32"],
-        typer.Option(help="f64: within 1e-10 of the reference; f32: within what float32 costs this network."),
+        Literal["f64", "f32", "strict", "fast"],
+        typer.Option(
+            help="f64: within 1e-10 of the reference; f32: within what float32 costs this network; "
+            "strict: the same on the GPU or TPU, TF32 off; fast: TF32 allowed."
+        ),
     ] = "f64",
     image: Annotated[
         Path | None, typer.Option(metavar="PATH", help="A photograph; built-in noise if not given.")
@@ -45,6 +48,7 @@ def check(
       danet check danet.safetensors
       danet check danet.safetensors danet.keras danet.orbax --profile f32 --json report.json
       danet check model_best.pth.tar --backends torch --image street.jpg --size 256x512
+      danet check danet.safetensors --backends torch,jax --profile strict
     """
     from shared_tests.agreement import BackendError, examine, find_backends
 

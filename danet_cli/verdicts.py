@@ -32,7 +32,8 @@ def print_judgement(judgement: Judgement) -> None:
         out.print(stage_table(judgement.path, part))
     for name, run in judgement.runs.items():
         share = f"{run.differing} of {run.pixels} pixels are classed unlike the reference's"
-        out.print(f"{_word(run.verdict.agrees)} {name}: {share}, {run.seconds:.1f} s", soft_wrap=True)
+        where = f"{run.flags.get('device', 'unknown device')}, precision {run.flags.get('precision', 'unknown')}"
+        out.print(f"{_word(run.verdict.agrees)} {name} ({where}): {share}, {run.seconds:.1f} s", soft_wrap=True)
         _print_causes(run.verdict)
     if judgement.as_first is not None:
         out.print(f"{_word(judgement.as_first.agrees)} as the first checkpoint", soft_wrap=True)

@@ -21,7 +21,7 @@ from danet_common import Checkpoint, DANetConfig, stage_names, write_checkpoint
 from shared_tests.backends import BACKENDS, Backend, BackendError, Worker
 from shared_tests.compare import Verdict, compare
 from shared_tests.job import Job
-from shared_tests.profiles import DTYPES, Profile, reference_run, tolerances
+from shared_tests.profiles import PROFILES, Profile, ProfileName, reference_run, tolerances, unknown_flags
 from shared_tests.rule import rule_input
 
 Input = Callable[[DANetConfig], NDArray[Any]]  # config -> x (N, C, H, W), normalised as that config says
@@ -138,13 +138,14 @@ def examine(
     checkpoints: Mapping[str, Checkpoint],
     make_input: Input,
     backends: Sequence[Backend],
-    profile: Profile,
+    profile_name: ProfileName,
     step: Step = lambda description: None,
 ) -> list[Judgement]:
     """Judge every checkpoint; `checkpoints` is by path, and `step` is told what begins.
 
-    Raises BackendError where a backend cannot run.
+    Raises BackendError where a backend cannot run, or does not say what a profile needs to know.
     """
+    profile = PROFILES[profile_name]
     hashes = {path: checkpoint.hashes() for path, checkpoint in checkpoints.items()}
     judgements: dict[str, Judgement] = {}
     networks: list[Network] = []
@@ -206,10 +207,20 @@ def _changes(
 
 def _run(worker: Worker, network: Network, profile: Profile) -> Run:
     config = network.judgement.config
-    x = network.x.astype(DTYPES[profile])
+    job = Job(
+        checkpoint=network.file,
+        x=network.x.astype(profile.dtype),
+        dtype=profile.dtype,
+        device=profile.device,
+        precision=profile.precision,
+        stages=stage_names(config),
+    )
     begun = time.perf_counter()
-    answer = worker.run(Job(checkpoint=network.file, x=x, dtype=DTYPES[profile], stages=stage_names(config)))
+    answer = worker.run(job)
     seconds = time.perf_counter() - begun
+    unknown = unknown_flags(profile, answer.flags)
+    if unknown is not None:
+        raise BackendError(f"backend {worker.backend.name} cannot pass this profile: {unknown}")
     found = {**answer.stages, **answer.outputs}
     if "fused" not in answer.outputs:
         raise BackendError(f"backend {worker.backend.name} returned no logits named fused")

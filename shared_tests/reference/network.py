@@ -48,7 +48,7 @@ def forward(
     """
     if training and config.dropout_rate:
         raise ValueError(f"the reference has no dropout: training needs dropout_rate 0; got {config.dropout_rate}")
-    network = _Network(config, tensors, training)
+    network = Network(config, tensors, training)
     network.run(np.asarray(x, np.float64))
     unused = [name for name in tensors if name not in network.used]
     if unused:
@@ -67,7 +67,7 @@ def loss(outputs: Mapping[str, Array], cotangents: Mapping[str, Array]) -> float
     return sum(float(np.sum(outputs[name] * np.asarray(cotangents[name], np.float64))) for name in cotangents)
 
 
-class _Network:
+class Network:
     """One pass: takes each tensor by name, and notes what it used."""
 
     def __init__(self, config: DANetConfig, tensors: Mapping[str, Any], training: bool) -> None:
