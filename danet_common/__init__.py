@@ -1,10 +1,13 @@
 """The ground that the three networks stand on: configuration, names, stages, checkpoints, images. NumPy only."""
 
-from danet_common.checkpoint import Checkpoint, CheckpointError, read_checkpoint, write_checkpoint
+from danet_common.checkpoint import Checkpoint, CheckpointError, write_checkpoint
 from danet_common.config import DANetConfig
 from danet_common.initialisation import initial_tensors
 from danet_common.parameters import Parameter, parameters
+from danet_common.pretrained import open_pretrained, write_pretrained
+from danet_common.shards import write_shards
 from danet_common.stages import Stages, stage_names
+from danet_common.stored import open_checkpoint, read_checkpoint
 from danet_common.variants import VARIANTS, get_config
 
 __version__ = "0.1.0"
@@ -19,8 +22,12 @@ __all__ = [
     "__version__",
     "get_config",
     "initial_tensors",
+    "open_checkpoint",
+    "open_pretrained",
     "parameters",
     "read_checkpoint",
     "stage_names",
     "write_checkpoint",
+    "write_pretrained",
+    "write_shards",
 ]

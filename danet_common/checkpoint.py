@@ -12,7 +12,6 @@ import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ import numpy as np
 from danet_common.atomic import atomic_file
 from danet_common.config import DANetConfig
 from danet_common.parameters import parameters
+from danet_common.strict_json import parse_json
 
 FORMAT_VERSION = 1
 PASSENGER = "passenger."  # prefix of tensors that travel along without being part of the network
@@ -84,21 +84,21 @@ def manifest(checkpoint: Checkpoint) -> dict[str, Any]:
         "format_version": FORMAT_VERSION,
         "config": checkpoint.config.to_dict(),
         "source": dict(checkpoint.source),
-        "sha256": hash_tensors(_on_disk(checkpoint)),
+        "sha256": hash_tensors(on_disk(checkpoint)),
     }
 
 
 def parse_manifest(text: str | bytes) -> tuple[DANetConfig, dict[str, Any], dict[str, str]]:
     """Config, source and hashes of a manifest's JSON text. Raises CheckpointError where it is none of ours."""
     try:
-        content = json.loads(text)
+        content = parse_json(text)
         version = content["format_version"]
         if version != FORMAT_VERSION:
             raise CheckpointError(f"manifest format_version is {version}; this danet reads {FORMAT_VERSION}")
         return DANetConfig.from_dict(content["config"]), dict(content["source"]), dict(content["sha256"])
     except CheckpointError:
         raise
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+    except (ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"the manifest is damaged: {error}") from None
 
 
@@ -108,44 +108,19 @@ def verify_hashes(tensors: Mapping[str, np.ndarray], wanted: Mapping[str, str]) 
     _complain("SHA-256 differs from the manifest's", [name for name in found if found[name] != wanted.get(name)])
 
 
-def read_checkpoint(path: str | os.PathLike[str], verify: bool = True) -> Checkpoint:
-    """Read a canonical `.safetensors` file. Raises CheckpointError for anything else, or if it is damaged."""
-    from safetensors import SafetensorError, safe_open
-
-    if not Path(path).is_file():
-        raise CheckpointError(f"{path}: no such file" if not Path(path).exists() else f"{path}: not a file")
-    try:
-        with safe_open(path, framework="np") as file:
-            metadata = file.metadata() or {}
-            stored = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except (SafetensorError, ValueError, TypeError, OSError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from None
-    if "danet" not in metadata:
-        raise CheckpointError(f"{path}: a safetensors file without a danet manifest; use `danet convert` to import it")
-    config, source, hashes = parse_manifest(metadata["danet"])
-    if verify:
-        verify_hashes(stored, hashes)
-    tensors = {name: array for name, array in stored.items() if not name.startswith(PASSENGER)}
-    passengers = {name.removeprefix(PASSENGER): array for name, array in stored.items() if name.startswith(PASSENGER)}
-    order = [name for name in parameters(config) if name in tensors]
-    order += [name for name in tensors if name not in set(order)]
-    checkpoint = Checkpoint(config, {name: tensors[name] for name in order}, passengers, source)
-    checkpoint.check()
-    return checkpoint
-
-
 def write_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
     """Write a canonical `.safetensors` file, atomically. Raises CheckpointError if the tensors do not fit."""
     from safetensors.numpy import save_file
 
     checkpoint.check()
-    stored = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in _on_disk(checkpoint).items()}
+    stored = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in on_disk(checkpoint).items()}
     text = json.dumps(manifest(checkpoint))
     with atomic_file(path) as temporary:
         save_file(stored, temporary, metadata={"danet": text})
 
 
-def _on_disk(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+def on_disk(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+    """The tensors by the names that they are stored under, the passengers last."""
     return {**checkpoint.tensors, **{PASSENGER + name: array for name, array in checkpoint.passengers.items()}}
 
 

@@ -3,5 +3,16 @@
 from danet_jax.attention import ChannelAttention, PositionAttention
 from danet_jax.model import DANet, from_checkpoint, load, save
 from danet_jax.predict import predict
+from danet_jax.pretrained import from_pretrained, save_pretrained
 
-__all__ = ["ChannelAttention", "DANet", "PositionAttention", "from_checkpoint", "load", "predict", "save"]
+__all__ = [
+    "ChannelAttention",
+    "DANet",
+    "PositionAttention",
+    "from_checkpoint",
+    "from_pretrained",
+    "load",
+    "predict",
+    "save",
+    "save_pretrained",
+]

@@ -3,5 +3,16 @@
 from danet_tf.attention import ChannelAttention, PositionAttention
 from danet_tf.model import DANet, from_checkpoint, load, save
 from danet_tf.predict import predict
+from danet_tf.pretrained import from_pretrained, save_pretrained
 
-__all__ = ["ChannelAttention", "DANet", "PositionAttention", "from_checkpoint", "load", "predict", "save"]
+__all__ = [
+    "ChannelAttention",
+    "DANet",
+    "PositionAttention",
+    "from_checkpoint",
+    "from_pretrained",
+    "load",
+    "predict",
+    "save",
+    "save_pretrained",
+]

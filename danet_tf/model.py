@@ -11,10 +11,11 @@ from jaxtyping import Float
 from keras import KerasTensor as Tensor
 from keras import ops
 
-from danet_common.checkpoint import Checkpoint, read_checkpoint, write_checkpoint
+from danet_common.checkpoint import Checkpoint, write_checkpoint
 from danet_common.config import DANetConfig
 from danet_common.numerics import numerics
 from danet_common.stages import requested
+from danet_common.stored import open_checkpoint
 from danet_common.variants import get_config
 from danet_tf.backbone import ResNet
 from danet_tf.head import AuxiliaryHead, DualAttentionHead
@@ -80,8 +81,8 @@ def from_checkpoint(checkpoint: Checkpoint, dtype: str = "float32") -> DANet:
 
 
 def load(path: str | os.PathLike[str], dtype: str = "float32") -> DANet:
-    """The network of a canonical `.safetensors` file, in inference mode. Raises CheckpointError."""
-    return from_checkpoint(read_checkpoint(path), dtype)
+    """The network of a canonical `.safetensors` file or an index, in inference mode. Raises CheckpointError."""
+    return from_checkpoint(open_checkpoint(path), dtype)
 
 
 def save(model: DANet, path: str | os.PathLike[str]) -> None:

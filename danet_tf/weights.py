@@ -24,10 +24,15 @@ KINDS: Mapping[type, tuple[Kind, ...]] = {
 }
 
 
+def kinds_of(module: keras.layers.Layer | list) -> tuple[Kind, ...]:
+    """What a module holds itself; a wrapper, such as torch's `fully_shard`, may have made a subclass of its class."""
+    return next((kinds for kind_of_module, kinds in KINDS.items() if isinstance(module, kind_of_module)), ())
+
+
 def named_leaves(model: keras.layers.Layer) -> Iterator[tuple[Parameter, keras.Variable]]:
     """Every tensor of a module with its canonical name, shape and kind, in the module's order."""
     for path, module in named_modules(model):
-        for kind in KINDS.get(type(module), ()):
+        for kind in kinds_of(module):
             leaf = getattr(module, LEAVES[kind])
             if leaf is not None:
                 name = ".".join((*path, TORCH[kind]))

@@ -25,10 +25,15 @@ KINDS: Mapping[type, tuple[Kind, ...]] = {
 }
 
 
+def kinds_of(module: nn.Module) -> tuple[Kind, ...]:
+    """What a module holds itself; a wrapper, such as torch's `fully_shard`, may have made a subclass of its class."""
+    return next((kinds for kind_of_module, kinds in KINDS.items() if isinstance(module, kind_of_module)), ())
+
+
 def named_leaves(model: nn.Module) -> Iterator[tuple[Parameter, Tensor]]:
     """Every tensor of a module with its canonical name, shape and kind, in the module's order."""
     for path, module in model.named_modules():
-        for kind in KINDS.get(type(module), ()):
+        for kind in kinds_of(module):
             leaf = getattr(module, LEAVES[kind])
             if leaf is not None:
                 name = f"{path}.{LEAVES[kind]}".removeprefix(".")
@@ -58,6 +63,8 @@ def set_tensors(model: nn.Module, tensors: Mapping[str, np.ndarray]) -> None:
 
 def get_leaf(leaf: Tensor) -> np.ndarray:
     """One tensor as an array."""
+    if hasattr(leaf, "full_tensor"):  # a DTensor; every process of its mesh must take part
+        leaf = leaf.full_tensor()
     leaf = leaf.detach().cpu().contiguous()
     if leaf.dtype == torch.bfloat16:  # NumPy has it through ml_dtypes only
         return leaf.view(torch.uint16).numpy().view(ml_dtypes.bfloat16)

@@ -24,7 +24,7 @@ FLOORS: dict[str, set[str]] = {
     "danet_torch": {"danet_common", "torch"},
     "danet_tf": {"danet_common", "keras", "tensorflow"},
     "danet_jax": {"danet_common", "jax", "flax"},
-    "weights_convert": {"danet_common", *FRAMEWORKS},
+    "weights_convert": {"danet_common", *NETWORKS, *FRAMEWORKS},
     "shared_tests": {"danet_common", "weights_convert", *NETWORKS, *FRAMEWORKS},
     "danet_cli": {"danet_common", "weights_convert", "shared_tests", *NETWORKS, *FRAMEWORKS},
 }

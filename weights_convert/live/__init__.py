@@ -1,0 +1,7 @@
+"""Checkpoints into live networks, in memory and onto devices: a file each, which imports its framework when called."""
+
+from weights_convert.live.jax import partition, to_jax
+from weights_convert.live.tf import to_keras
+from weights_convert.live.torch import fill_torch, to_torch
+
+__all__ = ["fill_torch", "partition", "to_jax", "to_keras", "to_torch"]

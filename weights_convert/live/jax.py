@@ -1,0 +1,134 @@
+"""Into live Flax networks: copied or shared, on one device or sharded over a mesh."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from danet_common import Checkpoint, DANetConfig
+from danet_common.leaves import to_channels_last
+from danet_common.parameters import Parameter
+from danet_common.stored import Slices
+from weights_convert.live.source import LiveTensors, Source, as_checkpoint, fit, kernel_dtype, read_part
+
+if TYPE_CHECKING:
+    import jax
+    from flax import nnx
+    from jax.sharding import Mesh, NamedSharding, Sharding
+
+    from danet_jax import DANet
+
+    Placement: TypeAlias = jax.Device | Mesh | Sharding | Callable[[Parameter], Sharding]
+
+MODEL_AXIS = "model"
+
+
+def to_jax(
+    source: Source, *, dtype: str | None = None, sharding: Placement | None = None, share: bool = False
+) -> DANet:
+    """A Flax network, in inference mode, from a checkpoint, a path or a live network.
+
+    dtype     of the network; None: that of the source's kernels. With a 16-bit one BatchNorm and gammas are float32
+    sharding  a device; a mesh, over which `partition` spreads the tensors; a sharding for all of them; or a
+              function from a canonical Parameter to the sharding of its tensor, whose kernels are HWIO.
+              None: JAX's default device. Each process reads from a canonical file what its own devices hold
+    share     of a live PyTorch network: use its memory, through DLPack, where device and dtype are the same. JAX
+              counts on its arrays never changing: while they live, that network must not be trained
+
+    Raises CheckpointError where the source is not whole, ValueError for a mesh with explicit axes, for `share`
+    with a sharding, and for `share` of anything but a PyTorch network.
+    """
+    from danet_jax.weights import named_leaves
+
+    checkpoint = as_checkpoint(source)
+    tensors = checkpoint.tensors
+    if share and not (isinstance(tensors, LiveTensors) and checkpoint.source["backend"] == "torch" and not sharding):
+        raise ValueError("share=True needs a live network of danet_torch, and no sharding")
+    model = abstract_network(checkpoint.config, dtype or kernel_dtype(checkpoint))
+    place = _placement(sharding)
+    for parameter, leaf in named_leaves(model):
+        if share and isinstance(tensors, LiveTensors):
+            leaf.set_value(_shared(parameter, tensors.leaves[parameter.name][1]).astype(leaf.dtype))
+        else:
+            leaf.set_value(_array(checkpoint, parameter, leaf, place(parameter)))
+    model.eval()
+    return model
+
+
+def partition(parameter: Parameter, mesh: Mesh) -> NamedSharding:
+    """The sharding that `to_jax` gives a tensor on a mesh, and a batch of images goes well with P("data").
+
+    Output channels are spread over the axis "model", where there is one and its size divides them; all else is
+    on every device.
+    """
+    from jax.sharding import NamedSharding, PartitionSpec
+
+    devices = mesh.shape.get(MODEL_AXIS, 1)
+    if devices == 1 or not parameter.shape or parameter.shape[0] % devices:
+        return NamedSharding(mesh, PartitionSpec())
+    before = (None, None, None) if parameter.kind == "kernel" else ()  # HWIO
+    return NamedSharding(mesh, PartitionSpec(*before, MODEL_AXIS))
+
+
+def abstract_network(config: DANetConfig, dtype: str) -> DANet:
+    """A network whose tensors are shapes and dtypes only; dropout's generators are real."""
+    from flax import nnx
+
+    import danet_jax
+    from danet_jax.layers import Dropout
+
+    model = nnx.eval_shape(lambda: danet_jax.DANet(config, dtype=dtype, seed=None))
+    for _, module in nnx.iter_modules(model):
+        if isinstance(module, Dropout):
+            module.rngs = Dropout(module.rate, module.kind).rngs
+    return model
+
+
+def _placement(sharding: Any) -> Callable[[Parameter], Sharding | None]:
+    """Parameter -> where its tensor goes."""
+    import jax
+    from jax.sharding import AxisType, Mesh, Sharding, SingleDeviceSharding
+
+    if isinstance(sharding, Mesh):
+        if AxisType.Explicit in sharding.axis_types:
+            raise ValueError(
+                "the network's convolutions leave shardings to the compiler: "
+                "make the mesh with axis_types=(jax.sharding.AxisType.Auto,) for each axis"
+            )
+        return lambda parameter: partition(parameter, sharding)
+    if isinstance(sharding, jax.Device):
+        sharding = SingleDeviceSharding(sharding)
+    if sharding is None or isinstance(sharding, Sharding):
+        return lambda parameter: sharding
+    return sharding
+
+
+def _array(checkpoint: Checkpoint, parameter: Parameter, leaf: nnx.Variable, sharding: Sharding | None) -> jax.Array:
+    """One tensor where it belongs. A slice that several devices hold is read once."""
+    import jax
+    from jax import numpy as jnp
+
+    slices: dict[str, np.ndarray] = {}
+
+    def read(index: Slices | None) -> np.ndarray:
+        assert index is not None
+        if str(index) not in slices:
+            canonical = tuple(index[axis] for axis in (3, 2, 0, 1)) if parameter.kind == "kernel" else index
+            part = to_channels_last(parameter, read_part(checkpoint, parameter.name, canonical))
+            # JAX may take this memory for its own as it is, so it must be nobody else's.
+            slices[str(index)] = np.array(fit(parameter.name, part, leaf.dtype), order="C")
+        return slices[str(index)]
+
+    if sharding is None:
+        return jnp.asarray(read((slice(None),) * len(leaf.shape)))
+    return jax.make_array_from_callback(leaf.shape, sharding, read)
+
+
+def _shared(parameter: Parameter, leaf: Any) -> jax.Array:
+    """A torch tensor's memory as an array; a kernel, OIHW, is seen as HWIO."""
+    import jax
+
+    tensor = leaf.detach()
+    return jax.dlpack.from_dlpack(tensor.permute(2, 3, 1, 0) if parameter.kind == "kernel" else tensor)

@@ -1,0 +1,117 @@
+"""What live networks are filled from: a checkpoint, a file of any format, or a live network of any framework."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from danet_common import Checkpoint, CheckpointError, open_checkpoint, open_pretrained, parameters
+from danet_common.leaves import from_channels_last
+from danet_common.pretrained import weights_file
+from danet_common.stored import Slices, StoredTensors, open_stored
+from weights_convert.formats import pretrained_folder, reader_of, safetensors_file, safetensors_index
+from weights_convert.reading import read
+
+CHANNELS_LAST = {"danet_torch": False, "danet_tf": True, "danet_jax": True}  # package of a live network -> its layout
+READ_IN_PARTS = (safetensors_file, safetensors_index, pretrained_folder)
+
+Source = Any  # a Checkpoint, a path, or a network of one of the three packages
+
+
+class LiveTensors(Mapping[str, np.ndarray]):
+    """The tensors of a live network under canonical names and in canonical layout; each is read when asked for."""
+
+    def __init__(self, model: Any, package: str) -> None:
+        weights = importlib.import_module(f"{package}.weights")
+        self.leaves = {parameter.name: (parameter, leaf) for parameter, leaf in weights.named_leaves(model)}
+        self._get_leaf = weights.get_leaf
+        self._channels_last = CHANNELS_LAST[package]
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        parameter, leaf = self.leaves[name]
+        array = self._get_leaf(leaf)
+        return from_channels_last(parameter, array) if self._channels_last else array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.leaves)
+
+    def __len__(self) -> int:
+        return len(self.leaves)
+
+    def dtype(self, name: str) -> str:
+        """Of one tensor, without copying it."""
+        return str(self.leaves[name][1].dtype).removeprefix("torch.")
+
+
+def as_checkpoint(source: Source) -> Checkpoint:
+    """The source as a checkpoint; tensors of canonical files and of live networks are read when asked for.
+
+    Raises CheckpointError where it is not whole, TypeError where it is nothing that holds a network.
+    """
+    if isinstance(source, Checkpoint):
+        source.check()
+        return source
+    if isinstance(source, str | os.PathLike):
+        return _open(Path(source))
+    package = package_of(source)
+    if package is None:
+        raise TypeError(f"wanted a Checkpoint, a path or a network of {', '.join(CHANNELS_LAST)}; got {type(source)}")
+    return Checkpoint(source.config, LiveTensors(source, package), source={"backend": package.removeprefix("danet_")})
+
+
+def package_of(model: Any) -> str | None:
+    """Which of the three packages a live network is of; wrappers of torch's put classes of their own before its."""
+    tops = [kind.__module__.partition(".")[0] for kind in type(model).__mro__]
+    return next((top for top in tops if top in CHANNELS_LAST), None)
+
+
+def _open(path: Path) -> Checkpoint:
+    if reader_of(path) in READ_IN_PARTS:
+        weights = weights_file(path) if path.is_dir() else path
+        if weights is not None and open_stored(weights)[1] is not None:  # else of a schema that must be recognised
+            return open_pretrained(path) if path.is_dir() else open_checkpoint(path)
+    return read(path)
+
+
+def read_part(checkpoint: Checkpoint, name: str, index: Slices) -> np.ndarray:
+    """A slice of a canonical tensor; of a canonical file nothing else is read.
+
+    The whole tensor is held to its SHA-256, where the file has one; a slice cannot be.
+    """
+    tensors = checkpoint.tensors
+    if not isinstance(tensors, StoredTensors):
+        return tensors[name][index]
+    whole = all(range(size)[axis] == range(size) for axis, size in zip(index, tensors.shape(name), strict=True))
+    return tensors[name] if whole else tensors.part(name, index)
+
+
+def kernel_dtype(checkpoint: Checkpoint) -> str:
+    """The dtype of the convolution kernels. Raises CheckpointError where they have several."""
+    tensors = checkpoint.tensors
+    kernels = [name for name, parameter in parameters(checkpoint.config).items() if parameter.kind == "kernel"]
+    if isinstance(tensors, StoredTensors | LiveTensors):
+        found = {str(tensors.dtype(name)) for name in kernels}
+    else:
+        found = {str(tensors[name].dtype) for name in kernels}
+    if len(found) > 1:
+        raise CheckpointError(f"the kernels are of several dtypes, {', '.join(sorted(found))}: say which with dtype=")
+    return found.pop()
+
+
+def fit(name: str, array: np.ndarray, dtype: npt.DTypeLike) -> np.ndarray:
+    """A tensor in a network's dtype, copied where it has another.
+
+    Raises CheckpointError where a finite value would become infinite.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        result = array.astype(dtype, copy=False)
+    narrower = result.dtype.itemsize < array.dtype.itemsize and array.dtype.kind not in "iu"
+    if narrower and np.isfinite(array).all() and not np.isfinite(result).all():
+        raise CheckpointError(f"{name} has values too large for {result.dtype}; choose a wider dtype")
+    return result

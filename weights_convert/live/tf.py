@@ -1,0 +1,35 @@
+"""Into live Keras networks: always copied, for a Keras variable owns its memory."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import TYPE_CHECKING
+
+from danet_common.leaves import to_channels_last
+from weights_convert.live.source import Source, as_checkpoint, fit, kernel_dtype
+
+if TYPE_CHECKING:
+    from danet_tf import DANet
+
+
+def to_keras(source: Source, *, dtype: str | None = None, device: str | None = None) -> DANet:
+    """A Keras network from a checkpoint, a path or a live network.
+
+    dtype   of the network; None: that of the source's kernels. With a 16-bit one BatchNorm and gammas are float32
+    device  as `keras.device` names it, such as "gpu:0"; None: where the backend, or the scope of a
+            `tf.distribute` strategy around the call, puts its variables. They are filled one after another
+
+    Raises CheckpointError where the source is not whole.
+    """
+    import keras
+
+    import danet_tf
+    from danet_tf.weights import named_leaves, set_leaf
+
+    checkpoint = as_checkpoint(source)
+    with nullcontext() if device is None else keras.device(device):
+        model = danet_tf.DANet(checkpoint.config, dtype=dtype or kernel_dtype(checkpoint), seed=None)
+        for parameter, leaf in named_leaves(model):
+            array = to_channels_last(parameter, checkpoint.tensors[parameter.name])
+            set_leaf(leaf, fit(parameter.name, array, leaf.dtype))
+    return model

@@ -1,0 +1,119 @@
+"""Into live PyTorch networks: copied or shared, whole or sharded over a device mesh."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from danet_common import Checkpoint
+from danet_common.parameters import Parameter
+from danet_common.stored import Slices
+from weights_convert.live.source import LiveTensors, Source, as_checkpoint, fit, kernel_dtype, read_part
+
+if TYPE_CHECKING:
+    import torch
+
+    from danet_torch import DANet
+
+
+def to_torch(
+    source: Source, *, dtype: str | None = None, device: str | torch.device = "cpu", share: bool = False
+) -> DANet:
+    """A PyTorch network, in inference mode, from a checkpoint, a path or a live network.
+
+    dtype   of the network; None: that of the source's kernels. With a 16-bit one BatchNorm and gammas are float32
+    device  where its tensors go, one after another: there is never a second copy of them all
+    share   of a live Flax network: use its memory, through DLPack, where device and dtype are the same. JAX counts
+            on its arrays never changing, so such a network must not be trained; its parameters ask for no gradients
+
+    Raises CheckpointError where the source is not whole, ValueError for `share` of anything but a Flax network.
+    """
+    import torch
+
+    import danet_torch
+
+    checkpoint = as_checkpoint(source)
+    with torch.device("meta"):  # shapes without memory
+        model = danet_torch.DANet(checkpoint.config, dtype=dtype or kernel_dtype(checkpoint), seed=None)
+    if share:
+        model.load_state_dict(_shared(model, checkpoint, torch.device(device)), assign=True)
+        model.requires_grad_(False)
+    else:
+        fill_torch(model, checkpoint, device)
+    return model.eval()
+
+
+def fill_torch(model: DANet, source: Source, device: str | torch.device = "cpu") -> None:
+    """Fill a network in place, tensor by tensor; one on the meta device gets memory on `device` first.
+
+    Where `fully_shard` or `distribute_tensor` have made DTensors of its parameters, each process reads its own
+    slices only. Raises CheckpointError where the source is not whole, ValueError where the configs differ or a
+    placement is neither Shard nor Replicate.
+    """
+    import torch
+
+    from danet_torch.weights import named_leaves, set_leaf
+
+    checkpoint = as_checkpoint(source)
+    if model.config != checkpoint.config:
+        other = checkpoint.config.to_dict()
+        fields = [name for name, value in model.config.to_dict().items() if value != other[name]]
+        raise ValueError(f"the network's config and the source's differ in {', '.join(fields)}")
+    if any(leaf.is_meta for _, leaf in named_leaves(model)):
+        model.to_empty(device=torch.device(device))
+    for parameter, leaf in named_leaves(model):
+        index, local = _local_part(parameter, leaf)
+        if local.numel():
+            array = read_part(checkpoint, parameter.name, index)
+            set_leaf(local, fit(parameter.name, array, _numpy_name(local)))
+
+
+def _local_part(parameter: Parameter, leaf: torch.Tensor) -> tuple[Slices, torch.Tensor]:
+    """Which part of a tensor this process holds, and that part.
+
+    Shard(d) cuts axis d as torch.chunk does, once for each mesh axis in turn.
+    """
+    whole = tuple(slice(0, size) for size in parameter.shape)
+    if not hasattr(leaf, "device_mesh"):
+        return whole, leaf
+    from torch.distributed.tensor import DTensor, Replicate, Shard
+
+    assert isinstance(leaf, DTensor)
+    index, local = list(whole), leaf.to_local()
+    coordinate = leaf.device_mesh.get_coordinate()
+    if coordinate is None:  # a process outside the mesh holds nothing
+        return whole, local
+    for axis, placement in enumerate(leaf.placements):
+        if type(placement) is Shard:
+            start, stop = index[placement.dim].start, index[placement.dim].stop
+            step = -(-(stop - start) // leaf.device_mesh.size(axis))
+            start = min(start + coordinate[axis] * step, stop)
+            index[placement.dim] = slice(start, min(start + step, stop))
+        elif not isinstance(placement, Replicate):
+            raise ValueError(f"{parameter.name} is placed as {placement}; only Shard and Replicate can be filled")
+    return tuple(index), local
+
+
+def _shared(model: DANet, checkpoint: Checkpoint, device: torch.device) -> dict[str, torch.Tensor]:
+    """The network's state dict in the memory of a Flax network's arrays, copied where that cannot be."""
+    import torch
+
+    from danet_torch.weights import named_leaves, set_leaf
+
+    tensors = checkpoint.tensors
+    if not isinstance(tensors, LiveTensors) or checkpoint.source["backend"] != "jax":
+        raise ValueError("share=True needs a live network of danet_jax")
+    state = {}
+    for parameter, leaf in named_leaves(model):
+        array: Any = tensors.leaves[parameter.name][1][...]
+        if len(array.devices()) == 1:
+            tensor = torch.from_dlpack(array)
+            tensor = tensor.permute(3, 2, 0, 1) if parameter.kind == "kernel" else tensor  # HWIO seen as OIHW
+        else:
+            tensor = torch.empty(parameter.shape, dtype=leaf.dtype)
+            set_leaf(tensor, fit(parameter.name, tensors[parameter.name], _numpy_name(leaf)))
+        state[parameter.name] = tensor.to(device, leaf.dtype)
+    return state
+
+
+def _numpy_name(tensor: torch.Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
