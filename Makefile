@@ -20,7 +20,7 @@ demo: $(READY)  ## Run the main job from end to end; the picture is demo/parity.
 	$(BIN)/danet demo --out demo
 
 test: $(READY)  ## Run every test but the slow ones
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: $(READY)  ## Run the slow tests
 	$(BIN)/python -m pytest -m slow

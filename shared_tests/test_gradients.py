@@ -23,17 +23,7 @@ AGREEMENT = 1e-10  # float64: a mini network gives 2e-13, R101 about 1e-12; more
 DIFFERENCE = 1e-6  # of the sum of all terms' sizes
 STEP = 1e-8  # larger, and ReLUs turn in between; smaller, and the loss is all rounding
 
-SMALL = (
-    "tiny",
-    "bottleneck",
-    "position_only",
-    "channel_only",
-    "no_attention",
-    "paddle",
-    "mmseg",
-    "training",
-    "training_bottleneck",
-)
+SMALL = ("tiny", "position_only", "channel_only", "no_attention", "paddle", "mmseg", "training_bottleneck")
 
 
 def cotangents(case: Case) -> dict[str, np.ndarray]:
