@@ -1,0 +1,58 @@
+"""Print the README's float64 parity table: `python benchmarks/parity.py [VARIANT] [HEIGHT WIDTH]`.
+
+The variant with the rule's weights (non-zero gammas, random BatchNorm) on noise, batch 2: every stage and
+output of each framework against the NumPy reference, and each framework's gradients against PyTorch's.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from danet_common import VARIANTS, Checkpoint, stage_names, write_checkpoint
+from shared_tests.backends import BACKENDS, Worker
+from shared_tests.compare import compare
+from shared_tests.golden_cases import Case
+from shared_tests.job import Job
+from shared_tests.judge import case_input, named, truth
+from shared_tests.rule import rule_tensors
+from shared_tests.test_gradients import cotangents, departure
+
+NETWORKS = ("torch", "tf", "jax")
+
+
+def main(variant: str = "danet_r101", height: str = "97", width: str = "129") -> None:
+    case = Case(VARIANTS[variant], height=int(height), width=int(width))
+    verdicts, gradients = {}, {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rule.safetensors"
+        write_checkpoint(Checkpoint(case.config, rule_tensors(case.config)), path)
+        job = Job(
+            checkpoint=str(path),
+            x=case_input(case).astype(np.float64),
+            dtype="float64",
+            stages=stage_names(case.config),
+            cotangents=cotangents(case),
+        )
+        for name in NETWORKS:
+            with Worker(BACKENDS[name]) as worker:
+                answer = worker.run(job)
+            verdicts[name], gradients[name] = compare(truth(case), named(answer)), answer.gradients
+    rows = {output: [relative(verdicts[name], output) for name in NETWORKS] for output in case.config.outputs}
+    rows["worst stage"] = [max(d.relative or 0 for d in verdicts[name].differences) for name in NETWORKS]
+    rows["worst gradient, against torch"] = [departure(gradients["torch"], gradients[name])[0] for name in NETWORKS]
+    print(f"| {variant}, float64, {height}x{width}, batch 2 | {' | '.join(NETWORKS)} |\n|---|---|---|---|")
+    for row, values in rows.items():
+        print(f"| {row} | {' | '.join(f'{value:.1e}' for value in values)} |")
+
+
+def relative(verdict, name: str) -> float:
+    """The relative difference of one array."""
+    return next(difference.relative for difference in verdict.differences if difference.name == name)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

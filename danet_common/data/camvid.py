@@ -1,0 +1,43 @@
+"""CamVid (Brostow et al., 2009) as the SegNet tutorial prepared it: 367 + 101 + 233 frames of 480x360.
+
+    PATH/{train,val,test}/images/*    PATH/{train,val,test}/labels/*.png
+    PATH/{train,val,test}/*.png       PATH/{train,val,test}annot/*.png      the tutorial's own names
+
+The 11 classes and their order are the tutorial's; there 11 is void, elsewhere 255.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from danet_common.classes import class_set
+from danet_common.data.files import FileDataset
+from danet_common.data.labels import plain_table
+from danet_common.data.listing import first_path, pairs_in, require_split
+
+CAMVID = class_set(
+    sky=(128, 128, 128),
+    building=(128, 0, 0),
+    pole=(192, 192, 128),
+    road=(128, 64, 128),
+    pavement=(60, 40, 222),
+    tree=(128, 128, 0),
+    sign_symbol=(192, 128, 128),
+    fence=(64, 64, 128),
+    car=(64, 0, 128),
+    pedestrian=(64, 64, 0),
+    bicyclist=(0, 128, 192),
+)
+
+SPLITS = ("train", "val", "test")
+
+TABLE = plain_table(11, ignored=[11])
+
+
+def open_camvid(root: Path, split: str) -> FileDataset:
+    """One split, in either layout."""
+    title = "camvid"
+    require_split(title, split, SPLITS)
+    images = first_path(title, root, [f"{split}/images", split])
+    labels = first_path(title, root, [f"{split}/labels", f"{split}annot"])
+    return FileDataset(f"{title}:{root} {split}", CAMVID, pairs_in(images, labels), TABLE)

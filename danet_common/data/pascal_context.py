@@ -1,0 +1,48 @@
+"""PASCAL Context (Mottaghi et al., CVPR 2014): every pixel of VOC 2010's images.
+
+    PATH/JPEGImages/*.jpg                PATH is VOC2010, VOCdevkit, or what holds VOCdevkit
+    PATH/SegmentationClassContext/*.png  as mmsegmentation converts the annotations
+    PATH/ImageSets/SegmentationContext/{train,val}.txt
+
+The files hold 0 for background and 1..59 for the most frequent classes. `pascal-context-60` learns
+background as a class; `pascal-context-59` ignores it. There are no colours of its own: VOC's rule.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from danet_common.classes import ClassSet, voc_class_set
+from danet_common.data.files import FileDataset, Pair
+from danet_common.data.labels import LabelTable, plain_table
+from danet_common.data.listing import first_path, names_in, require_split
+
+PASCAL_CONTEXT_60 = voc_class_set(
+    "background, aeroplane, bicycle, bird, boat, bottle, bus, car, cat, chair, cow, table, dog, horse, motorbike, "
+    "person, pottedplant, sheep, sofa, train, tvmonitor, bag, bed, bench, book, building, cabinet, ceiling, cloth, "
+    "computer, cup, door, fence, floor, flower, food, grass, ground, keyboard, light, mountain, mouse, curtain, "
+    "platform, sign, plate, road, rock, shelves, sidewalk, sky, snow, bedclothes, track, tree, truck, wall, water, "
+    "window, wood"
+)
+PASCAL_CONTEXT_59 = ClassSet(PASCAL_CONTEXT_60.names[1:], PASCAL_CONTEXT_60.colours[1:])
+
+SPLITS = ("train", "val")
+
+
+def open_pascal_context_60(root: Path, split: str) -> FileDataset:
+    """One split, background learned."""
+    return _open("pascal-context-60", root, split, PASCAL_CONTEXT_60, plain_table(60))
+
+
+def open_pascal_context_59(root: Path, split: str) -> FileDataset:
+    """One split, background ignored."""
+    return _open("pascal-context-59", root, split, PASCAL_CONTEXT_59, plain_table(59, first=1, ignored=[0]))
+
+
+def _open(title: str, root: Path, split: str, classes: ClassSet, table: LabelTable) -> FileDataset:
+    require_split(title, split, SPLITS)
+    home = first_path(title, root, [f"{place}JPEGImages" for place in ("", "VOC2010/", "VOCdevkit/VOC2010/")]).parent
+    labels = first_path(title, home, ["SegmentationClassContext"])
+    names = names_in(first_path(title, home, [f"ImageSets/SegmentationContext/{split}.txt"]))
+    pairs = [Pair(home / "JPEGImages" / f"{name}.jpg", labels / f"{name}.png") for name in names]
+    return FileDataset(f"{title}:{root} {split}", classes, pairs, table)

@@ -1,0 +1,199 @@
+"""Augmentation: image and labels stay together, and each setting does what it says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from danet_common.data import IGNORE, Augmentation
+from danet_common.data.augmentation import augment
+from danet_common.data.colour import change_colour, colour_matrix
+from danet_common.data.draws import Draws
+from danet_common.data.resizing import fitted, nearest, resize_labels, scaled, with_long_side, with_short_side
+
+OFF = Augmentation(crop=(8, 10), scale=(1, 1), flip=0)
+PADDING = (124, 116, 104)
+
+
+def picture(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """An image whose red is its labels, which change every 4 pixels."""
+    labels = (np.add.outer(np.arange(height) // 4, 7 * (np.arange(width) // 4)) % 250).astype(np.uint8)
+    return np.stack([labels, 255 - labels, np.full_like(labels, 9)], axis=2), labels
+
+
+def test_all_off_is_the_picture_itself() -> None:
+    image, labels = picture(8, 10)
+    found = augment(image, labels, OFF, Draws("x"), PADDING)
+    assert np.array_equal(found[0], image)
+    assert np.array_equal(found[1], labels)
+
+
+@pytest.mark.parametrize(("height", "width"), [(5, 10), (8, 3), (1, 1)])
+def test_small_pictures_are_padded_with_the_mean_colour_and_void(height: int, width: int) -> None:
+    image, labels = picture(height, width)
+    padded, truth = augment(image, labels, OFF, Draws("x"), PADDING)
+    assert np.array_equal(padded[:height, :width], image)
+    assert (padded[height:] == PADDING).all()
+    assert (padded[:, width:] == PADDING).all()
+    assert np.array_equal(truth[:height, :width], labels)
+    assert (truth[height:] == IGNORE).all()
+    assert (truth[:, width:] == IGNORE).all()
+
+
+def test_crops_are_parts_of_the_picture_from_everywhere() -> None:
+    image, labels = picture(40, 40)
+    image[..., 1], image[..., 2] = np.arange(40)[:, None], np.arange(40)
+    corners = set()
+    for key in range(200):
+        cropped, truth = augment(image, labels, OFF, Draws(key), PADDING)
+        top, left = int(cropped[0, 0, 1]), int(cropped[0, 0, 2])
+        assert np.array_equal(cropped, image[top : top + 8, left : left + 10])
+        assert np.array_equal(truth, labels[top : top + 8, left : left + 10])
+        corners.add((top, left))
+    assert min(corners)[0] == 0
+    assert max(corners)[0] == 32
+    assert {left for _, left in corners} >= {0, 30}
+
+
+def test_flip_turns_both() -> None:
+    image, labels = picture(8, 10)
+    flipped, truth = augment(image, labels, Augmentation(crop=(8, 10), scale=(1, 1), flip=1), Draws("x"), PADDING)
+    assert np.array_equal(flipped, image[:, ::-1])
+    assert np.array_equal(truth, labels[:, ::-1])
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.8, 1.7, 2.0])
+def test_scaled_labels_stay_with_their_image(factor: float) -> None:
+    labels = np.repeat(np.arange(6, dtype=np.uint8) * 40, 20)[None].repeat(60, 0)  # broad stripes
+    image = labels[..., None].repeat(3, 2)
+    size = scaled(labels.shape, factor)
+    whole = Augmentation(crop=size, scale=(factor, factor), flip=0)
+    shown, truth = augment(image, labels, whole, Draws("x"), PADDING)
+    assert set(np.unique(truth)) <= set(np.unique(labels))  # nearest: no label between two
+    inside = np.ones(size, bool)
+    for edge in range(20, 120, 20):
+        inside[:, int((edge - 2) * factor) : int((edge + 2) * factor) + 1] = False
+    assert np.array_equal(shown[..., 0][inside], truth[inside])
+
+
+def test_a_crop_is_that_of_the_whole_picture_resized() -> None:
+    """Only the crop is computed; it is what resizing everything and cropping then gives, to one rounding."""
+    image = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
+    labels = np.random.default_rng(1).integers(0, 9, (37, 53), dtype=np.uint8)
+    settings = Augmentation(crop=(16, 16), scale=(1.6, 1.6), flip=0)
+    cropped, truth = augment(image, labels, settings, Draws("x"), PADDING)
+    height, width = scaled((37, 53), 1.6)
+    whole = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)).astype(int)
+    places = [
+        (top, left)
+        for top in range(height - 15)
+        for left in range(width - 15)
+        if np.abs(whole[top : top + 16, left : left + 16] - cropped).max() <= 1
+    ]
+    assert len(places) == 1
+    (top, left) = places[0]
+    assert np.array_equal(resize_labels(labels, height, width)[top : top + 16, left : left + 16], truth)
+
+
+def test_base_is_the_size_that_scale_one_means() -> None:
+    image, labels = picture(20, 50)
+    settings = Augmentation(crop=(40, 100), base=(100, 100), scale=(1, 1), flip=0)
+    _, truth = augment(image, labels, settings, Draws("x"), PADDING)
+    assert np.array_equal(truth, resize_labels(labels, 40, 100))
+
+
+def test_largest_share_looks_for_a_crop_of_more_than_one_class() -> None:
+    labels = np.zeros((8, 100), np.uint8)
+    labels[:, 50:60] = 1
+    image = np.zeros((8, 100, 3), np.uint8)
+    settings = Augmentation(crop=(8, 20), scale=(1, 1), flip=0, largest_share=0.75)
+    mixed = [np.unique(augment(image, labels, settings, Draws(key), PADDING)[1]).size == 2 for key in range(50)]
+    assert np.mean(mixed) > 0.8  # of single crops 0.25
+    void = np.full_like(labels, IGNORE)
+    assert (augment(image, void, settings, Draws("x"), PADDING)[1] == IGNORE).all()
+
+
+def test_colours_stay_without_a_range_and_change_with_one() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+    image = Image.fromarray(pixels)
+    assert change_colour(image, 0, 0, 0, 0, Draws("x")).tobytes() == pixels.tobytes()
+    for b, c, s, h in np.diag([0.2, 0.5, 0.5, 36]).tolist():  # one of them at a time
+        found = [change_colour(image, b, c, s, h, Draws(key)).tobytes() for key in range(40)]
+        assert 10 < sum(changed != pixels.tobytes() for changed in found) < 30  # an even chance
+
+
+def test_brightness_and_contrast_are_their_formula() -> None:
+    ramp = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)).convert("RGB")
+    key = next(key for key in range(99) if all(_chances(key)))
+    draws = Draws(key)
+    shift, gain = (draws.chance(0.5) and draws.uniform(-limit, limit) for limit in (0.1, 0.5))
+    wanted = np.floor(np.clip((np.arange(256) + 255 * shift) * (1 + gain), 0, 255) + 0.5)
+    found = np.asarray(change_colour(ramp, 0.1, 0.5, 0, 0, Draws(key)))[..., 0].reshape(-1)
+    assert np.array_equal(found, wanted)
+
+
+def _chances(key: int) -> tuple[bool, bool]:
+    """Whether brightness and contrast are on."""
+    draws = Draws(key)
+    first = draws.chance(0.5)
+    draws.uniform(0, 1)
+    return first, draws.chance(0.5)
+
+
+def test_colour_matrix_leaves_greys_and_turns_full_circle() -> None:
+    for saturation, degrees in ((0.5, 0), (1.5, 36), (1.3, -20)):
+        matrix = np.reshape(colour_matrix(saturation, degrees), (3, 4))
+        assert (matrix.sum(axis=1) == 1).all()
+        assert (matrix * 4096 == np.rint(matrix * 4096)).all()  # so that Pillow's float32 sums are exact
+    identity = np.eye(3, 4)
+    assert np.array_equal(np.reshape(colour_matrix(1, 0), (3, 4)), identity)
+    assert np.array_equal(np.reshape(colour_matrix(1, 360), (3, 4)), identity)
+    grey = np.reshape(colour_matrix(0, 0), (3, 4))[:, :3]
+    assert np.abs(grey - [0.299, 0.587, 0.114]).max() < 1e-3  # two roundings to 1 / 4096
+
+
+def test_blur_smooths_the_image_alone() -> None:
+    image, labels = picture(8, 10)
+    settings = Augmentation(crop=(8, 10), scale=(1, 1), flip=0, blur=3)
+    found = [augment(image, labels, settings, Draws(key), PADDING) for key in range(20)]
+    assert all(np.array_equal(truth, labels) for _, truth in found)
+    assert 4 < sum(not np.array_equal(shown, image) for shown, _ in found) < 16
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("crop", (0, 4)),
+        ("base", (4,)),
+        ("scale", (2, 0.5)),
+        ("scale", (0, 1)),
+        ("flip", 1.5),
+        ("largest_share", 0),
+        ("contrast", -0.1),
+        ("hue", 181),
+        ("blur", -1),
+    ],
+)
+def test_settings_without_meaning_are_refused(field: str, value: object) -> None:
+    with pytest.raises(ValueError, match=field):
+        Augmentation(**{field: value})  # type: ignore[arg-type]
+
+
+def test_sizes_are_the_published_ones() -> None:
+    assert with_long_side((1024, 2048), 2048) == (1024, 2048)
+    assert with_long_side((375, 500), 2048) == (1536, 2048)
+    assert with_long_side((333, 500), 769) == (512, 769)  # 512.15
+    assert with_short_side((500, 333), 520) == (781, 520)  # 780.78
+    assert with_short_side((3, 2), 1) == (2, 1)  # 1.5, half up
+    assert fitted((512, 683), 2048, 512) == (512, 683)
+    assert fitted((300, 1600), 2048, 512) == (384, 2048)
+    assert fitted((1600, 300), 2048, 512) == (2048, 384)
+    assert scaled((3, 1), 0.5) == (2, 1)  # never 0
+
+
+@pytest.mark.parametrize(("source", "target"), [(5, 5), (5, 10), (10, 5), (7, 3), (3, 7), (1, 4), (4, 1)])
+def test_nearest_is_the_pixel_that_holds_the_centre(source: int, target: int) -> None:
+    centres = (np.arange(target) + 0.5) * source / target
+    assert nearest(source, target).tolist() == np.floor(centres).astype(int).tolist()
+    assert nearest(source, target, 1, target - 1).tolist() == nearest(source, target).tolist()[1:]
