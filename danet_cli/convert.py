@@ -17,7 +17,8 @@ def convert(
         Path,
         typer.Argument(
             metavar="DST",
-            help="Its ending chooses the format: .safetensors, .pth, .npz, .keras, .weights.h5 or .orbax.",
+            help="Its ending chooses the format: .safetensors, .pth, .npz, .keras, .weights.h5 or .orbax; "
+            "with --to also .pdparams (paddleseg) or .params (gluoncv).",
         ),
     ],
     from_schema: Annotated[

@@ -33,9 +33,9 @@ def demo(
     \b
     Examples:
       danet demo
-      danet demo --out /tmp/demo --json
+      danet demo --out parity --json
     """
-    from shared_tests import oracle
+    from shared_tests import oracle, owners_files
     from shared_tests.agreement import BackendError, examine, find_backends
 
     photograph = read_photograph()
@@ -43,7 +43,7 @@ def demo(
     try:
         found = find_backends(BACKENDS)
         recorded = oracle.load(oracle.ORACLES / "official_r50_plain_mg.npz")
-        source = oracle.write_checkpoint(recorded, out)
+        source = owners_files.write_checkpoint(recorded, out)
         files, checkpoint = convert_all(source, out, quiet=as_json)
         with progress(1 + 2 * len(found)) as step:
             (judgement,) = examine({str(files[0]): checkpoint}, input_of(photograph), found, "f32", step)

@@ -47,13 +47,16 @@ def inspect(
 def facts_of(found: Inspection) -> dict[str, str]:
     """The inspection in a few lines."""
     dtypes = sorted({tensor.dtype for tensor in found.tensors if not tensor.name.endswith("num_batches_tracked")})
-    facts = {
-        "format": found.format,
-        "schema": found.schema,
+    facts = {"format": found.format, "schema": found.schema}
+    if found.origin:
+        facts["from"] = found.origin
+    facts |= {
         "config": summary(found.config),
         "tensors": f"{len(found.tensors)} of {', '.join(dtypes)}",
         "size": count_bytes(found.bytes),
     }
+    if found.defaulted:
+        facts["assumed"] = " ".join(f"{field}={value}" for field, value in found.defaulted.items())
     if found.passengers:
         facts["passengers"] = ", ".join(tensor.name for tensor in found.passengers)
     if found.classes:

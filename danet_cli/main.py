@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated
@@ -54,9 +53,8 @@ def run(arguments: Sequence[str]) -> int:
         command = getattr(getattr(error, "ctx", None), "command_path", "danet")
         complain(f"{error.format_message().rstrip('.')}; see `{command} --help`")
         return ExitCode.UNABLE
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read it has had enough
-        return ExitCode.DONE
+    except SystemExit:  # typer's answer to a closed pipe: whoever read the output has had enough
+        return ExitCode.UNABLE
     except (ValueError, OSError, ModuleNotFoundError, MemoryError, Unable) as error:
         complain(describe_error(error))
         return ExitCode.UNABLE

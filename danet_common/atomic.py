@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import os
 import shutil
 import tempfile
@@ -20,7 +21,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     A symbolic link is followed, so the file it names is replaced. An existing file keeps its permissions.
     """
-    target = Path(os.path.realpath(path))
+    target = _target(path)
     descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
     os.close(descriptor)
     temporary = Path(name)
@@ -40,7 +41,7 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     On any error it is removed and an existing directory is left as it was. A symbolic link is followed.
     """
-    target = Path(os.path.realpath(path))
+    target = _target(path)
     workplace = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
     temporary = workplace / target.name
     try:
@@ -52,6 +53,14 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.rename(target)
     finally:
         shutil.rmtree(workplace, ignore_errors=True)
+
+
+def _target(path: str | os.PathLike[str]) -> Path:
+    """What is replaced, links followed. Raises OSError where it is neither a file nor a directory: a device, a pipe."""
+    target = Path(os.path.realpath(path))
+    if os.path.lexists(target) and not target.is_file() and not target.is_dir():
+        raise FileExistsError(errno.EEXIST, "is no ordinary file, and is not replaced", str(target))
+    return target
 
 
 def _permissions(target: Path, default: int) -> int:

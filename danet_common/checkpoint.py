@@ -26,7 +26,15 @@ PASSENGER = "passenger."  # prefix of tensors that travel along without being pa
 
 
 class CheckpointError(ValueError):
-    """A file that is not, or not wholly, the checkpoint it should be. The text is meant for the user."""
+    """A file that is not, or not wholly, the checkpoint it should be. The text is meant for the user.
+
+    It may quote what is in the file, so letters that no terminal should be given are escaped.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(
+            "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
+        )
 
 
 @dataclass
@@ -94,11 +102,11 @@ def parse_manifest(text: str | bytes) -> tuple[DANetConfig, dict[str, Any], dict
         content = parse_json(text)
         version = content["format_version"]
         if version != FORMAT_VERSION:
-            raise CheckpointError(f"manifest format_version is {version}; this danet reads {FORMAT_VERSION}")
+            raise CheckpointError(f"manifest format_version is {version!r}; this danet reads {FORMAT_VERSION}")
         return DANetConfig.from_dict(content["config"]), dict(content["source"]), dict(content["sha256"])
     except CheckpointError:
         raise
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CheckpointError(f"the manifest is damaged: {error}") from None
 
 

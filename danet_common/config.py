@@ -9,7 +9,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, get_args, get_type_hints
+
+from danet_common.field_types import is_of_type
 
 Block = Literal["basic", "bottleneck"]
 StemKind = Literal["plain", "deep"]
@@ -18,6 +20,7 @@ DropoutKind = Literal["channel", "element"]
 UpsampleGrid = Literal["corners", "half_pixel", "asymmetric"]
 
 EXPANSION = {"basic": 1, "bottleneck": 4}  # output channels of a block per unit of its width
+MAXIMUM_BLOCKS = 10_000  # in a network; a damaged file must not have us list more
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -69,6 +72,8 @@ class DANetConfig:
         for name in ("layers", "widths"):
             if len(getattr(self, name)) != 4 or min(getattr(self, name)) < 1:
                 raise ValueError(f"{name} must be four positive integers; got {getattr(self, name)!r}")
+        if sum(self.layers) > MAXIMUM_BLOCKS:
+            raise ValueError(f"layers must be at most {MAXIMUM_BLOCKS} blocks together; got {self.layers!r}")
         wanted_stem = {"plain": 1, "deep": 3}[self.stem]
         if len(self.stem_widths) != wanted_stem or min(self.stem_widths) < 1:
             raise ValueError(f"a {self.stem} stem has {wanted_stem} stem_widths; got {self.stem_widths!r}")
@@ -158,16 +163,17 @@ class DANetConfig:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> DANetConfig:
         """The inverse of `to_dict`; absent fields take their defaults, unknown ones raise ValueError."""
-        known = {field.name for field in dataclasses.fields(cls)}
-        unknown = sorted(set(fields) - known)
+        unknown = sorted(map(str, set(fields) - HINTS.keys()))
         if unknown:
             raise ValueError(f"unknown config fields: {', '.join(unknown)}")
-        try:
-            return cls(**{name: _tupled(value) for name, value in fields.items()})
-        except TypeError as error:
-            raise ValueError(f"a config field has the wrong type: {error}") from None
+        values = {name: _tupled(value) for name, value in fields.items()}
+        for name, value in values.items():
+            if not is_of_type(value, HINTS[name]):
+                raise ValueError(f"the config field {name} has the wrong type or no finite value")
+        return cls(**values)
 
 
+HINTS = get_type_hints(DANetConfig)
 CHOICES: dict[str, tuple[Any, ...]] = {
     "block": get_args(Block),
     "stem": get_args(StemKind),

@@ -17,16 +17,22 @@ from typing import Any
 
 import numpy as np
 
+from shared_tests.reference.operations import resize
+
 ORACLES = Path(__file__).with_name("oracles")
 RULE = "philox-uniform-v1"
+SIZE = (97, 129)  # of every recorded input
 
-# What the owners call our stages and outputs; `full` and `low` are logits after and before upsampling.
-LOGITS = {"fused": ("sasc", "fusion"), "position": ("sa", "pam"), "channel": ("sc", "cam")}
-FEATURES = {
-    "official": {"c4": "layer4", "pam": "position_attention", "cam": "channel_attention"},
-    "tramac": {"c4": "layer4", "pam": "position_attention", "cam": "channel_attention"},
-    "torchvision": {"c1": "stem", "c2": "layer1", "c3": "layer2", "c4": "layer3", "c5": "layer4"},
+# What the owners call our outputs; `full` and `low` are logits after and before upsampling.
+LOGITS = {
+    "fused": ("sasc", "fusion", "pam_cam", "logit", "fused"),
+    "position": ("sa", "pam", "pa"),
+    "channel": ("sc", "cam", "ca"),
+    "aux": ("aux",),
 }
+# What the features are of; a DANet's are the same everywhere.
+DANET_FEATURES = {"c4": "layer4", "pam": "position_attention", "cam": "channel_attention"}
+BACKBONE_FEATURES = {"c1": "stem", "c2": "layer1", "c3": "layer2", "c4": "layer3", "c5": "layer4"}
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,9 @@ def load(path: str | os.PathLike[str]) -> Oracle:
             for index, (key, shape, kind, factor) in enumerate(entries)
         }
         arrays = {name: file[name] for name in file.files if "__" in name or name == "pos"}
-        records = _records(meta["name"].partition("_")[0], arrays, json.loads(str(file["noise"])))
+        meta["param_names"] = file["param_names"].tolist() if "param_names" in file.files else []
+        exact = meta["wrapper"] != "paddle-pickle"
+        records = _records(arrays, json.loads(str(file["noise"])), exact)
         return Oracle(meta, state_dict, file["x"].astype(np.float32), records)
 
 
@@ -92,18 +100,29 @@ def drawn(key: str, shape: tuple[int, ...], factor: np.float32) -> np.ndarray:
     return (unit * np.float32(factor)).reshape(shape)
 
 
-def _records(owner: str, arrays: Mapping[str, np.ndarray], noise: Mapping[str, float]) -> dict[str, Record]:
+def _records(arrays: Mapping[str, np.ndarray], noise: Mapping[str, float], exact: bool) -> dict[str, Record]:
+    """`exact` says whether the owner's upsampling is; Paddle's takes its coordinates in float32, so that its
+    `full` is made again from `low`."""
     records = {}
     for ours, names in LOGITS.items():
         for theirs in names:
             if f"low64__{theirs}" in arrays:
-                low, full = arrays[f"low64__{theirs}"], arrays[f"full64__{theirs}"]
+                low = arrays[f"low64__{theirs}"]
                 records[f"{ours}_logits"] = Record(low, None, noise[f"low/{theirs}"], rounded=False)
+            if f"full64__{theirs}" in arrays:
+                full = arrays[f"full64__{theirs}"] if exact else asymmetric(low, arrays["pos"])
                 records[ours] = Record(full, arrays["pos"], noise[f"full/{theirs}"], rounded=False)
-    for theirs, ours in FEATURES[owner].items():
+    features = DANET_FEATURES if "fused" in records else BACKBONE_FEATURES
+    for theirs, ours in features.items():
         values, positions = arrays[f"feat__{theirs}"], arrays[f"fpos__{theirs}"]
         records[ours] = Record(values, positions, noise[f"feat/{theirs}"], rounded=True)
     return records
+
+
+def asymmetric(low: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Logits (1, C, h, w) upsampled on Paddle's grid to SIZE, at rows and columns `positions`: (points, C)."""
+    rows, columns = positions.T
+    return resize(low, *SIZE, "asymmetric")[0][:, rows, columns].T
 
 
 def departures(oracle: Oracle, arrays: Mapping[str, np.ndarray]) -> dict[str, float]:
@@ -112,19 +131,3 @@ def departures(oracle: Oracle, arrays: Mapping[str, np.ndarray]) -> dict[str, fl
         name: float(np.abs(record.part_of(arrays[name]).astype(np.float64) - record.values).max())
         for name, record in oracle.records.items()
     }
-
-
-def write_checkpoint(oracle: Oracle, folder: str | os.PathLike[str]) -> Path:
-    """Write the checkpoint as the owner's trainer saves it, under the file name it gives. Needs torch."""
-    import torch
-
-    state_dict = {key: torch.from_numpy(array.copy()) for key, array in oracle.state_dict.items()}
-    path = Path(folder) / oracle.meta["file_name"]
-    if oracle.meta["wrapper"] == "torch-bare":
-        torch.save(state_dict, path)
-        return path
-    group = {"lr": 0.003, "momentum": 0.9, "weight_decay": 1e-4, "params": []}
-    best = (np.float64(0.9596) + np.float64(0.7993)) / 2  # a NumPy scalar, which torch's safe loading refuses
-    optimizer = {"state": {}, "param_groups": [group]}
-    torch.save({"epoch": 240, "state_dict": state_dict, "optimizer": optimizer, "best_pred": best}, path)
-    return path

@@ -18,7 +18,8 @@ from weights_convert.settings import HINTS, format_setting, parse_setting
 CONFIG = VARIANTS["danet_tiny"].replace(multi_grid=(1, 2), num_classes=3, class_names=("sky", "road", "other"))
 OTHER = CONFIG.replace(block="bottleneck", stem="deep", stem_widths=(4, 4, 8), auxiliary="fcn", auxiliary_channels=10)
 ENDINGS = tuple(ending for ending, _ in WRITERS if ending not in (".pt", ".pth.tar"))
-CARRY_PASSENGERS = {".safetensors", ".pth", ".npz"}
+CARRY_PASSENGERS = {".safetensors", ".safetensors.index.json", ".pth", ".npz"}
+NAME_OTHERS = {".orbax", ".safetensors.index.json"}  # a directory, and a file that says what others are called
 DTYPES = tuple(np.dtype(kind) for kind in (np.float32, np.float64, np.float16, ml_dtypes.bfloat16))
 
 pytest.importorskip("h5py")
@@ -72,7 +73,7 @@ def test_dropped_passengers_are_said(ending: str, tmp_path: Path) -> None:
     assert len(lines) == (0 if ending in CARRY_PASSENGERS else 2)
 
 
-@pytest.mark.parametrize("ending", sorted(set(ENDINGS) - {".orbax"}))
+@pytest.mark.parametrize("ending", sorted(set(ENDINGS) - NAME_OTHERS))
 def test_the_same_checkpoint_gives_the_same_bytes(ending: str, tmp_path: Path) -> None:
     for name in "ab":
         weights_convert.write(random_bits(CONFIG), tmp_path / f"{name}{ending}")

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import weights_convert
-from danet_common import Checkpoint, read_checkpoint
-from shared_tests import oracle
+from danet_common import Checkpoint, DANetConfig, read_checkpoint, stage_names, write_checkpoint
+from shared_tests import oracle, owners_files
 from shared_tests.conftest import NETWORKS, Start
 from shared_tests.job import Job
 from shared_tests.oracle import ORACLES, Oracle
@@ -20,6 +20,19 @@ ROUNDED = 2.0**-23  # features are kept in float32
 FLOAT32 = 5  # times the owner's own float32 noise
 
 NAMES = sorted(path.stem for path in ORACLES.glob("*.npz"))
+# Every file in one framework in turn; in the others the exact run above says more, and this one is slow.
+FLOAT32_RUNS = [
+    pytest.param(name, backend, marks=[] if (number + turn) % len(NETWORKS) == 0 else [pytest.mark.slow])
+    for number, name in enumerate(NAMES)
+    for turn, backend in enumerate(NETWORKS)
+]
+# Declared in the schema: a bias before a BatchNorm comes back as 0, and the mean without it.
+FOLDED = {
+    "paddle_r50_vd": {
+        f"head.{layer}._conv.bias": f"head.{layer}._batch_norm._mean"
+        for layer in ("channel_conv", "position_conv", "conv1", "conv2")
+    }
+}
 Converted = Callable[[str], tuple[Oracle, Path]]
 
 
@@ -33,19 +46,21 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Converted:
             pytest.importorskip("torch")
             folder = tmp_path_factory.mktemp(name)
             found = oracle.load(ORACLES / f"{name}.npz")
-            weights_convert.convert(oracle.write_checkpoint(found, folder), folder / "canonical.safetensors")
+            weights_convert.convert(owners_files.write_checkpoint(found, folder), folder / "canonical.safetensors")
             made[name] = found, folder / "canonical.safetensors"
         return made[name]
 
     return get
 
 
+def config_of(path: Path) -> DANetConfig:
+    return read_checkpoint(path, verify=False).config
+
+
 def run(backend: str, dtype: str, converted: tuple[Oracle, Path], start: Start) -> dict[str, np.ndarray]:
     found, path = converted
-    stages = tuple(name for name in found.records if name.endswith("_logits") or "_" in name or name[-1].isdigit())
-    stages += ("stem",) * ("stem" in found.records)
-    mode = "jit" if backend == "jax" else "eager"
-    answer = start(backend).run(Job(checkpoint=str(path), x=found.x, dtype=dtype, mode=mode, stages=stages))
+    stages = tuple(name for name in stage_names(config_of(path)) if name in found.records)
+    answer = start(backend).run(Job(checkpoint=str(path), x=found.x, dtype=dtype, stages=stages))
     return {**answer.stages, **answer.outputs}
 
 
@@ -60,8 +75,7 @@ def test_float64(name: str, backend: str, converted: Converted, start: Start) ->
         assert difference <= bound, (output, difference, bound)
 
 
-@pytest.mark.parametrize("backend", NETWORKS)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(("name", "backend"), FLOAT32_RUNS)
 def test_float32(name: str, backend: str, converted: Converted, start: Start) -> None:
     found, _ = converted(name)
     differences = oracle.departures(found, run(backend, "float32", converted(name), start))
@@ -71,19 +85,19 @@ def test_float32(name: str, backend: str, converted: Converted, start: Start) ->
 
 @pytest.mark.parametrize("name", NAMES)
 def test_out_again(name: str, converted: Converted, tmp_path: Path) -> None:
-    """Written in the owner's layout again: their keys, shapes, dtypes and bits, in a file that torch loads safely."""
-    torch = pytest.importorskip("torch")
+    """Written in the owner's layout again: their keys in their order, their shapes, dtypes and bits."""
     found, path = converted(name)
-    owner = read_checkpoint(path).source["schema"]
     target = tmp_path / found.meta["file_name"]
-    weights_convert.convert(path, target, to_schema=owner)
-    content = torch.load(target, weights_only=True, mmap=True)
-    state_dict = content.get("state_dict", content)
-    assert list(state_dict) == list(found.state_dict)
+    weights_convert.convert(path, target, to_schema=read_checkpoint(path).source["schema"])
+    written, folded = owners_files.read(target), FOLDED.get(name, {})
+    assert list(written) == list(found.state_dict)
     for key, array in found.state_dict.items():
-        written = state_dict[key].numpy()
-        assert (written.dtype, written.shape) == (array.dtype, array.shape), key
-        assert written.tobytes() == array.tobytes(), key
+        assert (written[key].dtype, written[key].shape) == (array.dtype, array.shape), key
+        if key not in {*folded, *folded.values()}:
+            assert written[key].tobytes() == array.tobytes(), key
+    for bias, mean in folded.items():
+        assert not written[bias].any()
+        assert np.array_equal(written[mean], found.state_dict[mean] - found.state_dict[bias]), mean
 
 
 def test_wrong_facts_are_seen(converted: Converted, start: Start, tmp_path: Path) -> None:
@@ -91,8 +105,6 @@ def test_wrong_facts_are_seen(converted: Converted, start: Start, tmp_path: Path
     found, path = converted("official_r50_plain_mg")
     original = read_checkpoint(path)
     changed = Checkpoint(original.config.replace(multi_grid=None), original.tensors)
-    from danet_common import write_checkpoint
-
     write_checkpoint(changed, tmp_path / "changed.safetensors")
     differences = oracle.departures(found, run("torch", "float32", (found, tmp_path / "changed.safetensors"), start))
     assert differences["fused"] > 1000 * found.records["fused"].noise

@@ -8,6 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from danet_common import CheckpointError
+
+LONGEST_NAME = 500  # characters
+LARGEST_EMPTY = 1 << 20  # of a dimension of a tensor that has no bytes to show for it
+
 
 @dataclass
 class Contents:
@@ -17,6 +22,7 @@ class Contents:
     passengers  tensors that canonical files carry along
     manifest    JSON text of a danet manifest, where the file has one
     config      fields of the config that the file states itself (Keras's config.json), where it does
+    remarks     what an owner's file says beside its tensors, as plain values
     notes       what the reader left out, for the user
     """
 
@@ -24,4 +30,13 @@ class Contents:
     passengers: Mapping[str, np.ndarray] = field(default_factory=dict)
     manifest: str | None = None
     config: Mapping[str, Any] | None = None
+    remarks: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse what no owner's file holds and what would mislead whoever reads a message about it."""
+        for name, array in (*self.tensors.items(), *self.passengers.items()):
+            if len(name) > LONGEST_NAME or not name.isprintable():
+                raise CheckpointError(f"a tensor's name {name[:50]!r} is too long, or no text; the file is damaged")
+            if array.size == 0 and max(array.shape) > LARGEST_EMPTY:
+                raise CheckpointError(f"the tensor {name} of shape {list(array.shape)} is empty; the file is damaged")

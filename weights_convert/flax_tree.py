@@ -13,7 +13,7 @@ import numpy as np
 
 from danet_common import CheckpointError, DANetConfig, parameters
 from danet_common.leaves import FLAX, TORCH, native_name, to_channels_last
-from weights_convert.contents import Contents
+from weights_convert.contents import LONGEST_NAME, Contents
 
 COLLECTIONS = (("params",), ("batch_stats",))  # the first word of each path, with those who keep them apart
 VALUE = ("value",)  # the last word, in a saved nnx.State
@@ -22,11 +22,13 @@ CANONICAL_LEAVES = {flax: TORCH[kind] for kind, flax in FLAX.items()}
 
 
 def flat(tree: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], np.ndarray]:
-    """A tree's arrays by their paths."""
-    if isinstance(tree, Mapping | list | tuple):
-        branches = tree.items() if isinstance(tree, Mapping) else enumerate(tree)
-        return {leaf: array for key, branch in branches for leaf, array in flat(branch, (*path, str(key))).items()}
-    return {} if tree is None else {path: np.asarray(tree)}
+    """A tree's arrays by their paths. Raises CheckpointError for a leaf that is none."""
+    if isinstance(tree, np.ndarray):
+        return {path: tree}
+    if not isinstance(tree, Mapping | list | None):
+        raise CheckpointError(f"the leaf {'.'.join(path)[:LONGEST_NAME]} is a {type(tree).__name__}, not an array")
+    branches = tree.items() if isinstance(tree, Mapping) else enumerate(tree or ())
+    return {leaf: array for key, branch in branches for leaf, array in flat(branch, (*path, str(key))).items()}
 
 
 def from_leaves(leaves: Mapping[tuple[str, ...], np.ndarray]) -> Contents:
@@ -37,6 +39,8 @@ def from_leaves(leaves: Mapping[tuple[str, ...], np.ndarray]) -> Contents:
         if RANDOM_STATE in path:
             left_out += 1
             continue
+        if sum(map(len, path)) > LONGEST_NAME:  # joined, one long key would be copied for every leaf below it
+            raise CheckpointError(f"a path of {len(path)} keys that is too long; the file is damaged")
         name, tensor = _canonical(path, array)
         if name in tensors:
             raise CheckpointError(f"the tensor {name} is there twice")
@@ -45,16 +49,12 @@ def from_leaves(leaves: Mapping[tuple[str, ...], np.ndarray]) -> Contents:
     return Contents(tensors=tensors, notes=notes)
 
 
-def to_tree(config: DANetConfig, tensors: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The tree of canonical tensors."""
-    tree: dict[str, Any] = {}
-    for name, parameter in parameters(config).items():
-        *path, leaf = native_name(parameter, FLAX).split(".")
-        branch = tree
-        for part in path:
-            branch = branch.setdefault(part, {})
-        branch[leaf] = np.asarray(to_channels_last(parameter, tensors[name]), order="C")
-    return tree
+def to_leaves(config: DANetConfig, tensors: Mapping[str, np.ndarray]) -> dict[tuple[str, ...], np.ndarray]:
+    """Views of canonical tensors by their paths in the tree, in its layout."""
+    return {
+        tuple(native_name(parameter, FLAX).split(".")): to_channels_last(parameter, tensors[name])
+        for name, parameter in parameters(config).items()
+    }
 
 
 def _canonical(path: tuple[str, ...], array: np.ndarray) -> tuple[str, np.ndarray]:

@@ -53,6 +53,12 @@ class Inspection:
         """Names of the classes, where the checkpoint has them."""
         return self.config.class_names
 
+    @property
+    def origin(self) -> str | None:
+        """Whose network it is: the repository that the schema's facts are from, and which of its layouts."""
+        repository, layout = self.source.get("repository"), self.source.get("layout")
+        return f"{repository} ({layout})" if repository and layout else repository
+
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         return {**asdict(self), "config": self.config.to_dict(), "classes": self.classes}

@@ -5,8 +5,8 @@ difference: a global is only its name. A table of constructors, handed in by the
 few names build something; every other name, and everything built from it, becomes an inert `Opaque`.
 
 Memory is bounded by the file: no number in it is believed before the bytes it announces are there. Sets
-are read as lists and only plain scalars serve as dictionary keys, because hashing a foreign nested value
-could take forever.
+are read as lists and only texts, bytes and small whole numbers serve as dictionary keys: hashing a foreign
+nested value could take forever, and so could a dictionary of large numbers chosen to have one hash.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from typing import Any, Protocol, runtime_checkable
 from danet_common import CheckpointError
 from weights_convert.pickle_values import CONSTANTS, LINES, LONG_BYTES, NUMBERS, STRINGS
 
-MAXIMUM_INSTRUCTIONS = 4_000_000  # a ResNet-101 with its optimizer takes about 100,000
-
-SCALARS = (str, bytes, int, float, type(None))
+MAXIMUM_INSTRUCTIONS = 1_000_000  # a ResNet-101 with its optimizer takes about 100,000
+MAXIMUM_MEMO = 1 << 32  # the largest number that the binary instructions can name
+LONGEST_NAME = 500  # characters of a global's
+LINE_STEP = 1 << 12  # bytes that are searched at a time for the end of a line
 DAMAGE = (LookupError, ValueError, TypeError, AttributeError, OverflowError, struct.error, RecursionError)
 SIZED = (str, bytes, memoryview, list, tuple, dict)
 
@@ -118,11 +119,14 @@ class _Machine:
         return struct.unpack(layout, self.take(struct.calcsize(layout)))[0]
 
     def line(self) -> str:
-        end = start = self.position
-        while self.data[end] != ord("\n"):
-            end += 1
-        self.position = end + 1
-        return str(self.data[start:end], "latin-1")
+        start = end = self.position
+        while end < len(self.data):
+            found = bytes(self.data[end : end + LINE_STEP]).find(b"\n")
+            if found >= 0:
+                self.position = end + found + 1
+                return str(self.data[start : end + found], "latin-1")
+            end += LINE_STEP
+        raise ValueError("a line without an end")
 
     # The stack.
     def push(self, value: Any) -> None:
@@ -147,6 +151,15 @@ class _Machine:
         items = [self.stack.pop() for _ in range(count)]
         self.push(tuple(reversed(items)))
 
+    # The memo.
+    def remember(self, index: int) -> None:
+        if not 0 <= index < MAXIMUM_MEMO:
+            raise ValueError(f"a memo numbered {index}")
+        self.memo[index] = self.stack[-1]
+
+    def recall(self, index: int) -> None:
+        self.push(self.memo[index])
+
     # Containers. What is not the container it should be is inert, and swallows its items.
     def extend(self, items: list[Any]) -> None:
         if type(self.stack[-1]) is list:
@@ -154,7 +167,10 @@ class _Machine:
 
     def assign(self, items: list[Any]) -> None:
         if type(self.stack[-1]) is dict:
-            self.stack[-1].update(as_dict(items))
+            before, new = self.stack[-1], as_dict(items)
+            if not before.keys().isdisjoint(new):
+                raise ValueError("a key is there twice")
+            before.update(new)
 
     # Names, and what is built from them.
     def charge(self, arguments: Any) -> None:
@@ -195,17 +211,24 @@ class _Machine:
 
     def global_line(self) -> Global:
         module = self.line()
-        return Global(f"{module}.{self.line()}")
+        return named(module, self.line())
 
     def global_from_stack(self) -> None:
         name, module = self.stack.pop(), self.stack.pop()
         if type(name) is not str or type(module) is not str:
             raise TypeError("a global whose name is not text")
-        self.push(Global(f"{module}.{name}"))
+        self.push(named(module, name))
 
     def resolve_persistent(self, identity: Any) -> None:
         name = "persistent id"
         self.push(Opaque(name) if self.persistent is None else self.persistent(identity))
+
+
+def named(module: str, name: str) -> Global:
+    """The global of a module. Raises ValueError for what is no name in Python, and would be no help in a message."""
+    if len(module) + len(name) > LONGEST_NAME or not (module + name).isprintable():
+        raise ValueError("a global whose name is no name")
+    return Global(f"{module}.{name}")
 
 
 def as_dict(items: list[Any]) -> dict[Any, Any]:
@@ -213,7 +236,14 @@ def as_dict(items: list[Any]) -> dict[Any, Any]:
     keys, values = items[::2], items[1::2]
     if len(keys) != len(values):
         raise ValueError("a dictionary with a key but no value")
-    return {key if isinstance(key, SCALARS) else Opaque("key"): value for key, value in zip(keys, values, strict=True)}
+    result = {key if _may_be_key(key) else Opaque("key"): value for key, value in zip(keys, values, strict=True)}
+    if len(result) != len(keys):
+        raise ValueError("a key is there twice")
+    return result
+
+
+def _may_be_key(key: Any) -> bool:
+    return key is None or isinstance(key, str | bytes) or (isinstance(key, int) and abs(key) < MAXIMUM_MEMO)
 
 
 # Instructions that work on the stack.
@@ -248,13 +278,13 @@ ACTIONS: dict[int, Callable[[_Machine], Any]] = {
     0x84: lambda machine: machine.push(Global(f"extension {machine.number('<i')}")),
     ord("P"): lambda machine: machine.resolve_persistent(machine.line()),
     ord("Q"): lambda machine: machine.resolve_persistent(machine.stack.pop()),
-    ord("p"): lambda machine: machine.memo.__setitem__(int(machine.line()), machine.stack[-1]),
-    ord("q"): lambda machine: machine.memo.__setitem__(machine.number("<B"), machine.stack[-1]),
-    ord("r"): lambda machine: machine.memo.__setitem__(machine.number("<I"), machine.stack[-1]),
-    0x94: lambda machine: machine.memo.__setitem__(len(machine.memo), machine.stack[-1]),
-    ord("g"): lambda machine: machine.push(machine.memo[int(machine.line())]),
-    ord("h"): lambda machine: machine.push(machine.memo[machine.number("<B")]),
-    ord("j"): lambda machine: machine.push(machine.memo[machine.number("<I")]),
+    ord("p"): lambda machine: machine.remember(int(machine.line())),
+    ord("q"): lambda machine: machine.remember(machine.number("<B")),
+    ord("r"): lambda machine: machine.remember(machine.number("<I")),
+    0x94: lambda machine: machine.remember(len(machine.memo)),
+    ord("g"): lambda machine: machine.recall(int(machine.line())),
+    ord("h"): lambda machine: machine.recall(machine.number("<B")),
+    ord("j"): lambda machine: machine.recall(machine.number("<I")),
     0x80: lambda machine: machine.number("<B"),  # protocol
     0x95: lambda machine: machine.number("<Q"),  # frame
     0x97: lambda machine: machine.push(Opaque("out-of-band buffer")),

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
 LONG_BYTES = 1 << 16  # byte strings from this length on stay views of the file
+ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|(.))", re.DOTALL)  # as repr() of Python 2's str writes them
+ESCAPES = {"\\": "\\", "'": "'", '"': '"', "n": "\n", "r": "\r", "t": "\t"}
 
 
 def _text(raw: memoryview) -> str:
@@ -23,7 +26,7 @@ def _bytes(raw: memoryview) -> bytes | memoryview:
 def _quoted(line: str) -> str:
     if len(line) < 2 or line[0] not in "'\"" or line[-1] != line[0]:
         raise ValueError("a string without quotes")
-    return line[1:-1].encode("latin-1").decode("unicode_escape")
+    return ESCAPE.sub(lambda match: chr(int(match[1], 16)) if match[1] else ESCAPES.get(match[2], match[0]), line[1:-1])
 
 
 def _whole(line: str) -> int | bool:

@@ -23,8 +23,9 @@ TENSOR = b"ctorch._utils\n_rebuild_tensor_v2\n"
 def write_pickle(value: Mapping[str, Any]) -> tuple[bytes, list[np.ndarray]]:
     """The pickle of a dictionary, and the arrays in it in the order of their storages' keys "0", "1", ...
 
-    Holds dictionaries by text, texts, 32-bit whole numbers, floats, None and arrays; the innermost dictionaries
-    of arrays become OrderedDicts, as a state dict is. Raises CheckpointError for an array torch has no dtype for.
+    Holds dictionaries by text, lists, tuples, texts, 64-bit whole numbers, floats, booleans, None and arrays; the
+    innermost dictionaries of arrays become OrderedDicts, as a state dict is. Raises CheckpointError for an array
+    that torch has no dtype for.
     """
     arrays: list[np.ndarray] = []
     return b"".join([b"\x80\x02", *_value(value, arrays), b"."]), arrays
@@ -42,8 +43,15 @@ def _value(value: Any, arrays: list[np.ndarray]) -> Iterator[bytes]:
             yield _text(key)
             yield from _value(item, arrays)
         yield b"u"
+    elif isinstance(value, list | tuple):
+        yield b"](" if isinstance(value, list) else b"("
+        for item in value:
+            yield from _value(item, arrays)
+        yield b"e" if isinstance(value, list) else b"t"
     elif value is None:
         yield b"N"
+    elif isinstance(value, bool):
+        yield b"\x88" if value else b"\x89"
     elif isinstance(value, str):
         yield _text(value)
     elif isinstance(value, float):

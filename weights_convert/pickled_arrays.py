@@ -20,7 +20,8 @@ class PickledDtype:
     """`numpy.dtype(text, align, copy)`; its state brings the byte order."""
 
     def __init__(self, text: Any = None, *_: Any) -> None:
-        self.text = str(text.name.rpartition(".")[2] if isinstance(text, Global) else text)
+        name = text.name.rpartition(".")[2] if isinstance(text, Global) else text
+        self.text = name if type(name) is str else ""
         self.big = False
 
     def set_state(self, state: Any) -> None:

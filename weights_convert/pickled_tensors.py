@@ -33,7 +33,6 @@ STORAGE_DTYPES: Mapping[str, np.dtype[Any]] = {
 }
 STORAGE_MODULES = ("torch", "torch.cuda", "torch.storage")
 MAXIMUM_DIMENSIONS = 16
-EXPANDED = 1 << 24  # elements; a tensor may repeat those of its storage, but no larger one
 
 
 @dataclass(frozen=True)
@@ -56,6 +55,11 @@ class PickledTensor:
     shape: tuple[int, ...]
     strides: tuple[int, ...]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the values; more than in the storage where strides repeat them."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
     def resolve(self, bytes_of: Callable[[str], np.ndarray], swapped: bool) -> np.ndarray:
         """The values, as a view of the file. Raises ValueError where the tensor leaves its storage.
 
@@ -70,13 +74,16 @@ class PickledTensor:
         if count == 0:
             return np.empty(self.shape, self.dtype)
         last = self.offset + sum((n - 1) * step for n, step in zip(self.shape, self.strides, strict=True))
-        if last >= available or count > max(available, EXPANDED):
+        if last >= available:
             raise ValueError(f"a tensor {list(self.shape)} reaches beyond its storage of {available} elements")
-        flat = raw[: available * size].view(f"u{size}")
-        flat = (flat.byteswap() if swapped else flat).view(self.dtype)[self.offset :]
-        return np.lib.stride_tricks.as_strided(
+        flat = raw[: available * size].view(self.dtype)[self.offset :]
+        view = np.lib.stride_tricks.as_strided(
             flat, self.shape, [step * size for step in self.strides], writeable=False
         )
+        if not swapped:
+            return view
+        words = np.ascontiguousarray(view).view(f"u{size}")  # NumPy has no bfloat16 of another byte order
+        return words.byteswap().view(self.dtype).reshape(self.shape)
 
 
 def storage_from_id(identity: Any) -> Storage | Opaque:
@@ -84,6 +91,8 @@ def storage_from_id(identity: Any) -> Storage | Opaque:
     if type(identity) is not tuple or len(identity) < 5 or identity[0] not in ("storage", b"storage"):
         return Opaque("persistent id")
     kind, key, _, length = identity[1:5]
+    if type(key) is not str and type(key) is not int:  # torch before 0.4 wrote addresses
+        raise ValueError("a storage whose key is no text")
     module, _, name = kind.name.rpartition(".") if isinstance(kind, Global) else ("", "", "")
     if name not in STORAGE_DTYPES or module not in STORAGE_MODULES:
         raise ValueError(f"a storage of class {module}.{name}, which is not supported")
@@ -124,7 +133,7 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, dtype: Any) -> 
 
 def _whole(number: Any) -> int:
     if type(number) is not int or not 0 <= number < 1 << 62:
-        raise ValueError(f"{number!r} is no size")
+        raise ValueError(f"{number if type(number) is int else type(number).__name__} is no size")
     return number
 
 

@@ -14,14 +14,13 @@ from danet_common.checkpoint import PASSENGER, check_total, parse_manifest, veri
 from weights_convert.contents import Contents
 from weights_convert.formats import reader_of
 from weights_convert.infer import infer
-from weights_convert.schemas import SCHEMAS, Schema
-from weights_convert.schemas.engine import Match, Say, check_settings, match, to_canonical
+from weights_convert.recognition import find_match
+from weights_convert.schemas import Schema, layouts_of
+from weights_convert.schemas.engine import Say, check_settings, to_canonical
 from weights_convert.settings import format_setting, parse_settings
 
 DATA_PARALLEL = "module."  # torch.nn.DataParallel's prefix of every key
 COUNTER = ".num_batches_tracked"
-FIRST_KEYS = 3  # of a file whose names are all unknown, in the message that says so
-FIRST_FAULTS = 5  # of the nearest schema, in the message that none fits
 
 
 def read(
@@ -40,7 +39,7 @@ def read(
     """
     say: Say = report or (lambda line: None)
     values = parse_settings(settings)
-    wanted = None if schema is None else schema_named(schema)
+    wanted = None if schema is None else layouts_of(schema)
     path = Path(path)
     reader = reader_of(path)
     try:
@@ -52,16 +51,8 @@ def read(
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
 
 
-def schema_named(name: str) -> Schema:
-    """A schema by its name. Raises CheckpointError for an unknown one."""
-    for schema in SCHEMAS:
-        if schema.name == name:
-            return schema
-    raise CheckpointError(f"unknown schema {name!r}; known: {', '.join(schema.name for schema in SCHEMAS)}")
-
-
 def checkpoint_of(
-    contents: Contents, wanted: Schema | None, settings: Mapping[str, Any], say: Say, format_name: str
+    contents: Contents, wanted: tuple[Schema, ...] | None, settings: Mapping[str, Any], say: Say, format_name: str
 ) -> Checkpoint:
     """The canonical checkpoint of what a file holds."""
     for note in contents.notes:
@@ -70,12 +61,13 @@ def checkpoint_of(
         contents.tensors = {name: _whole_counter(name, array) for name, array in contents.tensors.items()}
     if contents.manifest is None and contents.config is None:
         tensors = without_data_parallel(contents.tensors, say)
-        checkpoint = to_canonical(find_match(tensors, wanted), tensors, settings, say)
+        checkpoint = to_canonical(find_match(tensors, wanted, contents.remarks), tensors, settings, say)
         return Checkpoint(
             checkpoint.config, checkpoint.tensors, checkpoint.passengers, {"format": format_name, **checkpoint.source}
         )
-    if wanted is not None and wanted.name != "canonical":
-        raise CheckpointError(f"the file says that it is canonical, not of schema {wanted.name}; leave the schema out")
+    if wanted is not None and wanted[0].name != "canonical":
+        named = wanted[0].name
+        raise CheckpointError(f"the file says that it is canonical, not of schema {named}; leave the schema out")
     if contents.manifest is None:
         config, source = _stated_config(contents.config or {}), {"format": format_name, "schema": "canonical"}
     else:
@@ -86,31 +78,6 @@ def checkpoint_of(
     check_total(config, {name: array.shape for name, array in contents.tensors.items()})
     ordered = {name: contents.tensors[name] for name in parameters(config)}
     return Checkpoint(config, ordered, contents.passengers, source)
-
-
-def find_match(tensors: Mapping[str, np.ndarray], wanted: Schema | None) -> Match:
-    """The schema that the names fit: the wanted one whatever its faults, else one without any.
-
-    Raises CheckpointError where none fits, with the schemas tried and the first faults of the nearest.
-    """
-    _refuse(tensors)
-    if wanted is not None:
-        return match(wanted, tensors)
-    matches = [match(schema, tensors) for schema in SCHEMAS]
-    nearest = min(matches, key=lambda found: (bool(found.faults), -len(found.keys), len(found.faults)))
-    if nearest.faults:
-        raise CheckpointError(_no_schema(nearest, list(tensors)))
-    return nearest
-
-
-def _no_schema(nearest: Match, keys: list[str]) -> str:
-    """Which schemas were tried, and what the nearest of them finds wrong."""
-    tried = f"the tensors are of no known schema (tried {', '.join(schema.name for schema in SCHEMAS)}); "
-    if not nearest.keys:
-        return tried + f"not one of their {len(keys)} names is known: {', '.join(keys[:FIRST_KEYS])}, ..."
-    faults, more = nearest.faults[:FIRST_FAULTS], len(nearest.faults) - FIRST_FAULTS
-    listed = "\n  ".join(faults + [f"and {more} more"] * (more > 0))
-    return tried + f"{nearest.schema.name} is nearest, with {len(nearest.faults)} faults:\n  {listed}"
 
 
 def without_data_parallel(tensors: Mapping[str, np.ndarray], say: Say) -> Mapping[str, np.ndarray]:
@@ -124,13 +91,6 @@ def without_data_parallel(tensors: Mapping[str, np.ndarray], say: Say) -> Mappin
 def _whole_counter(name: str, array: np.ndarray) -> np.ndarray:
     """A counter of batches in 64 bits: JAX, and Keras with it, saves 32."""
     return array.astype(np.int64) if name.endswith(COUNTER) and array.dtype == np.int32 else array
-
-
-def _refuse(tensors: Mapping[str, np.ndarray]) -> None:
-    for schema in SCHEMAS:
-        for prefix, reason in schema.refused.items():
-            if any(key.startswith(prefix) for key in tensors):
-                raise CheckpointError(f"cannot be converted: {reason}")
 
 
 def _stated_config(fields: Mapping[str, Any]) -> DANetConfig:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from danet_common import Checkpoint, CheckpointError
-from weights_convert.formats import ForeignWriter, writer_of
-from weights_convert.reading import schema_named
-from weights_convert.schemas import Schema
-from weights_convert.schemas.engine import Say, from_canonical
+from weights_convert.formats import CanonicalWriter, ForeignWriter, endings_of, writer_of
+from weights_convert.schemas import SCHEMAS, Schema, layouts_of
+from weights_convert.schemas.engine import Say, from_canonical, layout_for
 
 
 def write(
@@ -29,11 +29,13 @@ def write(
 
 def check_destination(path: Path, to_schema: str | None, force: bool) -> None:
     """Raise CheckpointError where writing `path` is bound to fail, before any work is done."""
-    writer = writer_of(path)
-    if _foreign(to_schema) is not None and not isinstance(writer, ForeignWriter):
-        raise CheckpointError(
-            f"{path}: a {writer.NAME} file cannot hold schema {to_schema}; write .pth or .safetensors"
-        )
+    writer, layouts = writer_of(path), _foreign(to_schema)
+    if layouts is None and not isinstance(writer, CanonicalWriter):
+        owners = sorted({schema.name for schema in SCHEMAS if writer.NAME in schema.formats})
+        raise CheckpointError(f"{path}: a {writer.NAME} file holds its owner's layout; add --to {' or '.join(owners)}")
+    if layouts is not None and writer.NAME not in layouts[0].formats:
+        endings = " or ".join(endings_of(layouts[0].formats))
+        raise CheckpointError(f"{path}: a {writer.NAME} file cannot hold schema {to_schema}; write {endings}")
     if not path.parent.is_dir():
         raise CheckpointError(f"{path}: there is no directory {path.parent}; make it first")
     if not path.exists():
@@ -46,11 +48,13 @@ def check_destination(path: Path, to_schema: str | None, force: bool) -> None:
 
 def write_to(checkpoint: Checkpoint, path: Path, to_schema: str | None, say: Say) -> None:
     """Write a checkpoint, reporting what the file cannot hold."""
-    writer, schema = writer_of(path), _foreign(to_schema)
+    writer, layouts = writer_of(path), _foreign(to_schema)
     try:
-        if schema is not None and isinstance(writer, ForeignWriter):
-            writer.write_foreign(from_canonical(schema, checkpoint, say), path, schema.wrap)
-        else:
+        if layouts is not None and isinstance(writer, ForeignWriter):
+            schema = layout_for(layouts, checkpoint)
+            wrap = None if schema.wrap is None else partial(schema.wrap, config=checkpoint.config)
+            writer.write_foreign(from_canonical(schema, checkpoint, say), path, wrap)
+        elif isinstance(writer, CanonicalWriter):
             for line in writer.write(checkpoint, path):
                 say(line)
     except (OSError, RuntimeError) as error:  # HDF5 raises RuntimeError where it cannot finish a file
@@ -58,7 +62,8 @@ def write_to(checkpoint: Checkpoint, path: Path, to_schema: str | None, say: Say
         raise CheckpointError(f"{path}: cannot be written: {reason}") from None
 
 
-def _foreign(name: str | None) -> Schema | None:
-    """The schema to write, where it is not the canonical one."""
-    schema = None if name is None else schema_named(name)
-    return None if schema is None or schema.name == "canonical" else schema
+def _foreign(name: str | None) -> tuple[Schema, ...] | None:
+    """The layouts of the schema to write, where it is not the canonical one; without those that are only read."""
+    if name is None or name == "canonical":
+        return None
+    return tuple(schema for schema in layouts_of(name) if schema.formats)

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from danet_common import Checkpoint, CheckpointError
+from weights_convert.archive import ZIP_DAMAGE
 from weights_convert.contents import Contents
 from weights_convert.formats import (
     keras_archive,
     keras_weights_file,
     msgpack_file,
+    mxnet_file,
     npz_file,
     orbax_directory,
+    pickle_file,
+    pretrained_folder,
     safetensors_file,
+    safetensors_index,
     torch_file,
 )
 from weights_convert.schemas.schema import Wrap
@@ -42,6 +47,11 @@ class Writer(Protocol):
     NAME: str
     DIRECTORY: bool
 
+
+@runtime_checkable
+class CanonicalWriter(Writer, Protocol):
+    """A writer of canonical files."""
+
     def write(self, checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
         """Write atomically; return what was left out, for the user."""
         ...
@@ -59,12 +69,17 @@ READERS: tuple[Reader, ...] = (
     keras_archive,
     keras_weights_file,
     orbax_directory,
+    pretrained_folder,
     npz_file,
     safetensors_file,
+    safetensors_index,
+    mxnet_file,
+    pickle_file,
     msgpack_file,
 )
-WRITERS: tuple[tuple[str, Writer], ...] = (
+WRITERS: tuple[tuple[str, CanonicalWriter], ...] = (
     (".safetensors", safetensors_file),
+    (".safetensors.index.json", safetensors_index),
     (".pth", torch_file),
     (".pt", torch_file),
     (".pth.tar", torch_file),
@@ -72,6 +87,10 @@ WRITERS: tuple[tuple[str, Writer], ...] = (
     (".weights.h5", keras_weights_file),
     (".orbax", orbax_directory),
     (".npz", npz_file),
+)
+OWNERS_WRITERS: tuple[tuple[str, ForeignWriter], ...] = (  # of formats that hold nothing but an owner's layout
+    (".pdparams", pickle_file),
+    (".params", mxnet_file),
 )
 
 # What else people hand over, by its first bytes.
@@ -91,10 +110,12 @@ def reader_of(path: Path) -> Reader:
     """The format that a file or directory is in. Raises CheckpointError where it is none of them."""
     if not path.exists():
         raise CheckpointError(f"{path}: no such file")
+    if not path.is_file() and not path.is_dir():  # opening a pipe would wait for ever, and a device has no end
+        raise CheckpointError(f"{path}: a pipe or a device, not a file; save it to a file first")
     try:
         start, records = _start(path), _records(path)
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from None
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
     for reader in READERS:
         if reader.recognises(path, start, records):
             return reader
@@ -104,11 +125,16 @@ def reader_of(path: Path) -> Reader:
 
 def writer_of(path: Path) -> Writer:
     """The format that a path's ending asks for. Raises CheckpointError for an unknown ending."""
-    for ending, writer in WRITERS:
+    for ending, writer in (*WRITERS, *OWNERS_WRITERS):
         if path.name.endswith(ending) and path.name != ending:
             return writer
-    endings = ", ".join(ending for ending, _ in WRITERS)
+    endings = ", ".join(ending for ending, _ in (*WRITERS, *OWNERS_WRITERS))
     raise CheckpointError(f"{path}: the ending does not say which format to write; known: {endings}")
+
+
+def endings_of(names: Collection[str]) -> list[str]:
+    """The endings of paths that are written in formats of these names."""
+    return [ending for ending, writer in (*WRITERS, *OWNERS_WRITERS) if writer.NAME in names]
 
 
 def _start(path: Path) -> bytes:
@@ -125,7 +151,7 @@ def _records(path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return archive.namelist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError):
+    except ZIP_DAMAGE:
         return []
 
 

@@ -13,9 +13,10 @@ from typing import Any
 from danet_common import Checkpoint, CheckpointError
 from danet_common.atomic import atomic_file
 from danet_common.checkpoint import manifest
-from weights_convert.archive import Archive, write_archive
+from danet_common.strict_json import parse_json
+from weights_convert.archive import Archive, Buffer, Stream, write_archive
 from weights_convert.contents import Contents
-from weights_convert.keras_weights import left_out, read_weights, weights_image
+from weights_convert.keras_weights import left_out, read_weights, weights_stream
 
 NAME = "keras"
 DIRECTORY = False
@@ -48,8 +49,8 @@ def read(path: Path) -> Contents:
 
 def _json(archive: Archive, name: str) -> dict[str, Any]:
     try:
-        content = json.loads(archive.read(name).tobytes())
-    except (ValueError, RecursionError) as error:
+        content = parse_json(archive.read(name).tobytes())
+    except ValueError as error:
         raise CheckpointError(f"{archive.path}: record {name} is damaged ({error})") from None
     if not isinstance(content, dict):
         raise CheckpointError(f"{archive.path}: record {name} is damaged (no JSON object)")
@@ -62,8 +63,10 @@ def write(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
     dtype = str(checkpoint.tensors["head.fused_classifier.weight"].dtype)
     model = {**CLASS, "config": {"config": checkpoint.config.to_dict(), "dtype": dtype}, "build_config": None}
     metadata = {"keras_version": KERAS_VERSION, MANIFEST: json.dumps(manifest(network))}
-    records = [(METADATA, json.dumps(metadata).encode()), (CONFIG, json.dumps(model).encode())]
-    image = weights_image(network)
+    records: list[tuple[str, Buffer | Stream]] = [
+        (METADATA, json.dumps(metadata).encode()),
+        (CONFIG, json.dumps(model).encode()),
+    ]
     with atomic_file(path) as temporary:
-        write_archive(temporary, [*records, (WEIGHTS, image)])
+        write_archive(temporary, [*records, (WEIGHTS, weights_stream(network))])
     return left_out(checkpoint)

@@ -10,11 +10,11 @@ from danet_common.atomic import atomic_file
 from danet_common.checkpoint import manifest
 from weights_convert.archive import map_file
 from weights_convert.contents import Contents
-from weights_convert.keras_weights import left_out, read_weights, weights_image
+from weights_convert.hdf5_reader import SIGNATURE
+from weights_convert.keras_weights import left_out, read_weights, weights_stream
 
 NAME = "keras weights"
 DIRECTORY = False
-SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def recognises(path: Path, start: bytes, records: list[str]) -> bool:
@@ -30,7 +30,8 @@ def read(path: Path) -> Contents:
 def write(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
     """Write what `model.load_weights(path)` reads, with the manifest as an attribute of the root."""
     network = Checkpoint(checkpoint.config, checkpoint.tensors, source=checkpoint.source)
-    image = weights_image(network, json.dumps(manifest(network)))
-    with atomic_file(path) as temporary:
-        temporary.write_bytes(image)
+    stream = weights_stream(network, json.dumps(manifest(network)))
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        for chunk in stream.chunks:
+            file.write(chunk)
     return left_out(checkpoint)

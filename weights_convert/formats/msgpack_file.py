@@ -16,6 +16,7 @@ from danet_common import CheckpointError
 from weights_convert.archive import map_file
 from weights_convert.contents import Contents
 from weights_convert.flax_tree import flat, from_leaves
+from weights_convert.msgpack_reader import Extension, read_msgpack
 
 NAME = "msgpack"
 DIRECTORY = False
@@ -36,29 +37,26 @@ def recognises(path: Path, start: bytes, records: list[str]) -> bool:
 
 
 def read(path: Path) -> Contents:
-    """Read every array. Raises CheckpointError where the file is damaged."""
+    """Every array, as a view of the file. Raises CheckpointError where the file is damaged."""
     try:
-        import msgpack
-    except ImportError:
-        raise CheckpointError(f"{path}: a Flax msgpack file needs msgpack; install danet[jax]") from None
-    try:
-        tree = msgpack.unpackb(
-            map_file(path).data, ext_hook=_extension, raw=False, strict_map_key=False, max_ext_len=1 << 31
-        )
-        return from_leaves(flat(_joined(tree)))
+        return from_leaves(flat(_joined(read_msgpack(map_file(path).data, _array))))
     except CheckpointError:
         raise
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, KeyError, OverflowError) as error:
         raise CheckpointError(f"{path}: not a Flax msgpack file, or damaged ({error})") from None
 
 
-def _extension(code: int, data: bytes) -> Any:
-    import msgpack
+def _array(extension: Extension) -> np.ndarray:
+    if extension.code not in (ARRAY, SCALAR):
+        raise ValueError(f"extension {extension.code} is no array")
+    shape, name, raw = read_msgpack(extension.data, _nested)
+    if not isinstance(shape, list) or not isinstance(name, str) or not isinstance(raw, memoryview):
+        raise ValueError("an array without shape, dtype and bytes")
+    return np.frombuffer(raw, DTYPES[name]).reshape(shape)
 
-    if code not in (ARRAY, SCALAR):
-        raise ValueError(f"extension {code} is no array")
-    shape, name, raw = msgpack.unpackb(data, raw=True)
-    return np.frombuffer(raw, DTYPES[name.decode("ascii")]).reshape(shape)
+
+def _nested(extension: Extension) -> Any:
+    raise ValueError("an array within an array's description")
 
 
 def _joined(tree: Any) -> Any:

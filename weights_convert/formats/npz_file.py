@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ import numpy as np
 from danet_common import Checkpoint, CheckpointError
 from danet_common.atomic import atomic_file
 from danet_common.checkpoint import PASSENGER, manifest
-from weights_convert.archive import Archive, raw_bytes, write_archive
+from danet_common.strict_json import parse_json
+from weights_convert.archive import Archive, Stream, raw_bytes, write_archive
 from weights_convert.contents import Contents
 from weights_convert.pickled_arrays import native
 
@@ -26,7 +28,14 @@ NAME = "npz"
 DIRECTORY = False
 MANIFEST = "__manifest__"
 ENDING = ".npy"
+MAGIC = b"\x93NUMPY"
+LENGTH_SIZES = {b"\1\0": 2, b"\2\0": 4, b"\3\0": 4}  # bytes of the header's length, by version
 HEADER_LIMIT = 1 << 14  # bytes; NumPy writes 128
+# As numpy.lib.format writes it. It is matched and not evaluated, though NumPy itself would.
+HEADER = re.compile(
+    r"\{'descr': '([<>|=][biufU][0-9]{1,9})', 'fortran_order': (True|False), "
+    r"'shape': \(((?:[0-9]{1,19}L?(?:, ?|(?=\))))*)\),? ?\} *\n?"
+)
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 
@@ -41,7 +50,7 @@ def read(path: Path) -> Contents:
     arrays = {name.removesuffix(ENDING): _array(archive, name) for name in archive.names}
     if MANIFEST not in arrays:
         return Contents(tensors=arrays)
-    text = _text(arrays.pop(MANIFEST))
+    text = _text(archive, arrays.pop(MANIFEST))
     for name in _bfloat16_names(text):
         if name in arrays and arrays[name].dtype == np.uint16:
             arrays[name] = arrays[name].view(BFLOAT16)
@@ -55,28 +64,39 @@ def read(path: Path) -> Contents:
 def _array(archive: Archive, name: str) -> np.ndarray:
     """One entry as a view of the file. The header's shape is believed only if it is that of the bytes there."""
     record = archive.read(name)
-    head = io.BytesIO(record[:HEADER_LIMIT].tobytes())
     try:
-        version = np.lib.format.read_magic(head)
-        read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran, dtype = read_header(head)
-        if dtype.kind not in "biufU":
-            raise ValueError(f"an array of {dtype}; only plain numbers are read, never pickles")
-        flat = record[head.tell() :].view(dtype)
-        return native(flat.reshape(shape, order="F" if fortran else "C"))
+        dtype, fortran, shape, start = _header(record[:HEADER_LIMIT].tobytes())
+        return native(record[start:].view(dtype).reshape(shape, order="F" if fortran else "C"))
     except (ValueError, TypeError, OverflowError) as error:
         raise CheckpointError(f"{archive.path}: entry {name} is damaged or no plain array: {error}") from None
 
 
-def _text(array: np.ndarray) -> str:
-    return str(array[()]) if array.dtype.kind == "U" else array.tobytes().decode("utf-8", "replace")
+def _header(head: bytes) -> tuple[np.dtype[Any], bool, tuple[int, ...], int]:
+    """dtype, whether in Fortran order, shape and first byte of an array in `.npy` form."""
+    length_size = LENGTH_SIZES.get(head[6:8])
+    if length_size is None or not head.startswith(MAGIC):
+        raise ValueError("it does not open as an array of NumPy's")
+    start = 8 + length_size
+    size = int.from_bytes(head[8:start], "little")
+    match = HEADER.fullmatch(head[start : start + size].decode("utf-8")) if start + size <= len(head) else None
+    if match is None:
+        raise ValueError("only plain numbers are read, never pickles")
+    shape = tuple(int(number) for number in re.findall("[0-9]+", match[3]))
+    return np.dtype(match[1]), match[2] == "True", shape, start + size
+
+
+def _text(archive: Archive, array: np.ndarray) -> str:
+    try:
+        return str(array.reshape(())) if array.dtype.kind == "U" else array.tobytes().decode("utf-8")
+    except ValueError as error:
+        raise CheckpointError(f"{archive.path}: the manifest is no text: {error}") from None
 
 
 def _bfloat16_names(text: str) -> list[str]:
     try:
-        names = json.loads(text).get("bfloat16", [])
+        names = parse_json(text).get("bfloat16", [])
         return [name for name in names if isinstance(name, str)]
-    except (ValueError, TypeError, AttributeError, RecursionError):
+    except (ValueError, TypeError, AttributeError):
         return []  # a damaged manifest: said when it is parsed as a whole
 
 
@@ -91,10 +111,11 @@ def write(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
     return ()
 
 
-def _records(arrays: dict[str, Any]) -> Iterator[tuple[str, bytes]]:
+def _records(arrays: dict[str, Any]) -> Iterator[tuple[str, Stream]]:
     for name, array in arrays.items():
         plain = np.dtype(np.uint16) if array.dtype == BFLOAT16 else array.dtype
         head = io.BytesIO()
         header = {"shape": array.shape, "fortran_order": False, "descr": np.lib.format.dtype_to_descr(plain)}
         np.lib.format.write_array_header_1_0(head, header)
-        yield name + ENDING, b"".join([head.getvalue(), raw_bytes(array)])
+        start = head.getvalue()
+        yield name + ENDING, Stream(len(start) + array.nbytes, (start, raw_bytes(array)))

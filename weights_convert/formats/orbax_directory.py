@@ -1,33 +1,34 @@
 """Orbax checkpoints: a directory with the items `state`, the Flax tree, and `manifest`, JSON.
 
 Also read: what a StandardCheckpointer, a PyTreeCheckpointer or a CheckpointManager's step leaves of the same
-tree. Tensors are written and read as NumPy arrays, so that JAX, which holds 32 bits unless told otherwise,
-casts none of them. Writing needs Orbax, and so JAX; reading needs TensorStore only, in which Orbax keeps its
-arrays. Source: `_METADATA` and the layout of arrays, Orbax 0.11 and 0.12.
+tree. Source: `_CHECKPOINT_METADATA` and the layout of items, Orbax 0.11 and 0.12.
 """
 
 from __future__ import annotations
 
+import importlib.util
 import json
-from collections.abc import Mapping
+import os
+import stat
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from danet_common import Checkpoint, CheckpointError
 from danet_common.atomic import atomic_directory
 from danet_common.checkpoint import manifest
-from weights_convert.archive import bound
 from weights_convert.contents import Contents
-from weights_convert.flax_tree import from_leaves, to_tree
+from weights_convert.flax_tree import from_leaves, to_leaves
+from weights_convert.orbax_tree import TREE, read_tree, write_tree
 
 NAME = "orbax"
 DIRECTORY = True
 STATE, MANIFEST = "state", "manifest"
 ITEMS = (STATE, "default", "")  # where the tree may be: ours, a CheckpointManager's, the directory itself
-TREE = "_METADATA"  # Orbax's description of a tree
-WANTED = "an Orbax directory needs Orbax and JAX; install danet[jax]"
+TEXT = "metadata"  # the file in which Orbax keeps an item of JSON
+ABOUT = "_CHECKPOINT_METADATA"
+HANDLERS = {
+    MANIFEST: "orbax.checkpoint._src.handlers.json_checkpoint_handler.JsonCheckpointHandler",
+    STATE: "orbax.checkpoint._src.handlers.standard_checkpoint_handler.StandardCheckpointHandler",
+}
 
 
 def recognises(path: Path, start: bytes, records: list[str]) -> bool:
@@ -36,76 +37,50 @@ def recognises(path: Path, start: bytes, records: list[str]) -> bool:
 
 
 def read(path: Path) -> Contents:
-    """Restore every tensor as a NumPy array. Raises CheckpointError where the directory is damaged."""
+    """Every tensor as a NumPy array. Raises CheckpointError where the directory is damaged."""
+    _require_tensorstore(path)
+    _check_files(path)
     state = _state(path)
-    assert state is not None
-    contents = from_leaves(_restore(path, state))
-    file = path / MANIFEST / "metadata"  # where JsonSave keeps its text
-    if file.is_file():
-        contents.manifest = file.read_text("utf-8", "replace")
+    if state is None:
+        raise CheckpointError(f"{path}: the tree has gone while the directory was read")
+    try:
+        contents = from_leaves(read_tree(state))
+        file = path / MANIFEST / TEXT
+        contents.manifest = file.read_text("utf-8") if file.is_file() else None
+    except CheckpointError:
+        raise
+    except ValueError as error:
+        raise CheckpointError(f"{path}: an Orbax directory that is incomplete or damaged ({error})") from None
     return contents
 
 
 def write(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
     """Write the directory, replacing an existing one in one step. Passengers have no place in a tree."""
-    try:
-        from orbax import checkpoint as ocp
-    except ImportError:
-        raise CheckpointError(f"{path}: {WANTED}") from None
+    _require_tensorstore(path)
     network = Checkpoint(checkpoint.config, checkpoint.tensors, source=checkpoint.source)
-    items = ocp.args.Composite(
-        **{
-            STATE: ocp.args.StandardSave(to_tree(network.config, network.tensors)),
-            MANIFEST: ocp.args.JsonSave(manifest(network)),
-        }
-    )
-    with atomic_directory(path) as temporary, ocp.Checkpointer(ocp.CompositeCheckpointHandler()) as checkpointer:
-        try:
-            checkpointer.save(temporary.absolute(), args=items)
-        except Exception as error:  # Orbax and TensorStore raise many kinds where the disk is full, ...
-            raise OSError(str(error).partition("\n")[0][:200]) from None
+    about = {"item_handlers": HANDLERS, "metrics": {}, "performance_metrics": {}, "custom_metadata": {}}
+    with atomic_directory(path) as temporary:
+        write_tree(temporary / STATE, to_leaves(network.config, network.tensors))
+        (temporary / MANIFEST).mkdir()
+        (temporary / MANIFEST / TEXT).write_text(json.dumps(manifest(network)))
+        (temporary / ABOUT).write_text(json.dumps(about))
     return tuple(f"dropped: passenger {key}; an Orbax tree holds the network only" for key in checkpoint.passengers)
+
+
+def _require_tensorstore(path: Path) -> None:
+    if importlib.util.find_spec("tensorstore") is None:
+        raise CheckpointError(f"{path}: an Orbax directory needs TensorStore; install danet[jax]")
+
+
+def _check_files(path: Path) -> None:
+    """Refuse what Orbax never writes: links, which may lead out of the directory, and pipes, which never end."""
+    for folder, folders, files in os.walk(path):
+        for name in (*folders, *files):
+            mode = os.lstat(Path(folder) / name).st_mode
+            if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+                what = "a symbolic link" if stat.S_ISLNK(mode) else "no ordinary file"
+                raise CheckpointError(f"{path}: {Path(folder, name).relative_to(path)} is {what}; Orbax writes none")
 
 
 def _state(path: Path) -> Path | None:
     return next((path / item for item in ITEMS if (path / item / TREE).is_file()), None)
-
-
-def _restore(path: Path, state: Path) -> dict[tuple[str, ...], np.ndarray]:
-    """Every array of a tree by its path. TensorStore reads them as they are, where Orbax would hand them to JAX."""
-    try:
-        import tensorstore
-    except ImportError:
-        raise CheckpointError(f"{path}: {WANTED}") from None
-    try:
-        description = json.loads((state / TREE).read_text("utf-8"))
-        leaves = [
-            tuple(str(part["key"]) for part in leaf["key_metadata"]) for leaf in description["tree_metadata"].values()
-        ]
-        opened = [tensorstore.open(_location(state, leaf, description), read=True) for leaf in leaves]
-        arrays = [future.result() for future in opened]
-        if sum(array.size * array.dtype.numpy_dtype.itemsize for array in arrays) > bound(_size(state)):
-            raise ValueError("its arrays claim to be far larger than its files")
-        read = [array.read() for array in arrays]
-        return {leaf: future.result() for leaf, future in zip(leaves, read, strict=True)}
-    except (ValueError, TypeError, LookupError, AttributeError, OSError, RuntimeError) as error:
-        reason = str(error).partition("\n")[0][:200]
-        raise CheckpointError(f"{path}: an Orbax directory that is incomplete or damaged ({reason})") from None
-
-
-def _location(state: Path, leaf: tuple[str, ...], description: Mapping[str, Any]) -> dict[str, Any]:
-    """Where TensorStore finds one array, and that a missing piece of it is an error and not zeros."""
-    name, files = ".".join(leaf), {"driver": "file", "path": f"{state.absolute()}/"}
-    if description.get("use_ocdbt"):
-        store = {"driver": "ocdbt", "base": files, "path": f"{name}/"}
-    else:
-        store = {"driver": "file", "path": f"{files['path']}{name}/"}
-    return {
-        "driver": "zarr3" if description.get("use_zarr3") else "zarr",
-        "kvstore": store,
-        "fill_missing_data_reads": not description.get("store_array_data_equal_to_fill_value", False),
-    }
-
-
-def _size(path: Path) -> int:
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

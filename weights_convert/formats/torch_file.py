@@ -15,7 +15,7 @@ import numpy as np
 from danet_common import Checkpoint, CheckpointError
 from danet_common.atomic import atomic_file
 from danet_common.checkpoint import manifest
-from weights_convert.archive import raw_bytes, write_archive
+from weights_convert.archive import bound, map_file, raw_bytes, write_archive
 from weights_convert.contents import Contents
 from weights_convert.pickle_reader import Opaque
 from weights_convert.pickle_writer import write_pickle
@@ -37,8 +37,7 @@ def recognises(path: Path, start: bytes, records: list[str]) -> bool:
 
 def read(path: Path) -> Contents:
     """Read either container. Raises CheckpointError where it is damaged or holds no state dict."""
-    with path.open("rb") as file:
-        legacy = file.read(len(LEGACY_START)) == LEGACY_START
+    legacy = map_file(path)[: len(LEGACY_START)].tobytes() == LEGACY_START
     try:
         content, resolve = read_legacy(path) if legacy else read_zip(path)
         return _contents(path, content, resolve)
@@ -68,12 +67,16 @@ def _contents(path: Path, content: Any, resolve: Resolve) -> Contents:
         tensors=_tensors(path, state_dict, resolve),
         passengers=_tensors(path, passengers, resolve) if passengers else {},
         manifest=manifest if isinstance(manifest, str) else None,
+        remarks={} if state_dict is content else {key: value for key, value in content.items() if type(key) is str},
     )
 
 
 def _tensors(path: Path, state_dict: Any, resolve: Resolve) -> dict[str, np.ndarray]:
     if not isinstance(state_dict, dict):
         raise CheckpointError(f"{path}: its state dict is a {type(state_dict).__name__}, not a dict of tensors")
+    claimed = sum(value.nbytes for value in state_dict.values() if isinstance(value, PickledTensor))
+    if claimed > bound(path.stat().st_size):  # strides and shared storages can repeat few bytes as many
+        raise CheckpointError(f"{path}: its tensors claim to be {claimed} bytes, far more than the damaged file")
     tensors: dict[str, np.ndarray] = {}
     others = []
     for name, value in state_dict.items():

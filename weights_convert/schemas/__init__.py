@@ -1,11 +1,38 @@
 """The schemas: one file of facts for each owner, and one that says what a schema is."""
 
+from danet_common import CheckpointError
 from weights_convert.schemas.canonical import CANONICAL
+from weights_convert.schemas.gluoncv import GLUONCV
+from weights_convert.schemas.imgclsmob import IMGCLSMOB
+from weights_convert.schemas.mmseg import MMSEG
 from weights_convert.schemas.official import OFFICIAL
+from weights_convert.schemas.paddleseg import PADDLESEG
 from weights_convert.schemas.schema import Schema
+from weights_convert.schemas.timm import TIMM
 from weights_convert.schemas.torchvision import TORCHVISION
 from weights_convert.schemas.tramac import TRAMAC
 
-SCHEMAS: tuple[Schema, ...] = (CANONICAL, OFFICIAL, TRAMAC, TORCHVISION)  # in the order in which they are tried
+# In the order in which they are tried: the first of those that fit equally well is taken.
+SCHEMAS: tuple[Schema, ...] = (
+    CANONICAL,
+    OFFICIAL,
+    TRAMAC,
+    TORCHVISION,
+    *MMSEG,
+    PADDLESEG,
+    *GLUONCV,
+    *IMGCLSMOB,
+    *TIMM,
+)
+SCHEMA_NAMES: tuple[str, ...] = tuple(dict.fromkeys(schema.name for schema in SCHEMAS))
 
-__all__ = ["SCHEMAS", "Schema"]
+
+def layouts_of(name: str) -> tuple[Schema, ...]:
+    """The schemas of this name, one for each of the owner's layouts. Raises CheckpointError for an unknown name."""
+    layouts = tuple(schema for schema in SCHEMAS if schema.name == name)
+    if not layouts:
+        raise CheckpointError(f"unknown schema {name!r}; known: {', '.join(SCHEMA_NAMES)}")
+    return layouts
+
+
+__all__ = ["SCHEMAS", "SCHEMA_NAMES", "Schema", "layouts_of"]

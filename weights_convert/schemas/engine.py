@@ -1,94 +1,21 @@
-"""Applying a schema, strictly both ways: every key is used exactly once, every tensor filled exactly once."""
+"""Applying a schema: from a file's tensors to the canonical checkpoint, and back to the owner's keys."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
 
-from danet_common import Checkpoint, CheckpointError, DANetConfig, Parameter, parameters
+from danet_common import Checkpoint, CheckpointError, DANetConfig, parameters
 from danet_common.initialisation import initial_tensor
-from weights_convert.infer import BACKBONE_FIELDS, DEEP_WIDTHS, Told, infer
+from weights_convert.infer import BACKBONE_FIELDS, Told
+from weights_convert.schemas.matching import Match, config_of, match, untold_channels
 from weights_convert.schemas.schema import Schema
 from weights_convert.settings import format_setting
 
 Say = Callable[[str], None]
-
-
-@dataclass
-class Match:
-    """A file's keys under a schema. It fits where `faults` is empty.
-
-    keys     canonical name -> the file's key
-    told     what the tensors tell of the config
-    config   the config before anything that the file cannot tell is set
-    faults   missing, unused and misshapen tensors, by the owner's keys
-    """
-
-    schema: Schema
-    keys: dict[str, str] = field(default_factory=dict)
-    told: dict[str, Told] = field(default_factory=dict)
-    config: DANetConfig = field(default_factory=DANetConfig)
-    passengers: list[str] = field(default_factory=list)
-    no_counters: bool = False
-    faults: list[str] = field(default_factory=list)
-
-
-def match(schema: Schema, tensors: Mapping[str, np.ndarray]) -> Match:
-    """How a file's tensors fit a schema."""
-    result = Match(schema)
-    unused = []
-    for key in tensors:
-        name = schema.canonical_name(key)
-        if key in schema.passengers:
-            result.passengers.append(key)
-        elif name is None or name in result.keys:
-            unused.append(key)
-        else:
-            result.keys[name] = key
-    shapes = {name: tensors[key].shape for name, key in result.keys.items()}
-    result.told = infer(shapes, schema.backbone_only)
-    try:
-        result.config = _untold_channels(_config(schema, result.told, {}))
-    except CheckpointError as error:  # sizes of zero, or no sizes at all
-        result.faults.append(str(error))
-        return result
-    _check(result, tensors, unused)
-    return result
-
-
-def _check(result: Match, tensors: Mapping[str, np.ndarray], unused: Sequence[str]) -> None:
-    schema = result.schema
-    wanted = {
-        name: parameter
-        for name, parameter in parameters(result.config).items()
-        if not schema.backbone_only or name.startswith("backbone.")
-    }
-    counters = {name for name, parameter in wanted.items() if parameter.kind == "count"}
-    result.no_counters = not counters & result.keys.keys()
-    if result.no_counters:
-        wanted = {name: parameter for name, parameter in wanted.items() if name not in counters}
-    for name, parameter in wanted.items():
-        if name not in result.keys:
-            result.faults.append(
-                f"missing: {schema.owner_name(parameter) or name} {list(schema.owner_shape(parameter))}"
-            )
-    surplus = [*unused, *(key for name, key in result.keys.items() if name not in wanted)]
-    result.faults += [f"unused: {key} {list(tensors[key].shape)}" for key in surplus]
-    for name, parameter in wanted.items():
-        if name in result.keys:
-            result.faults += _misshapen(schema, parameter, result.keys[name], tensors[result.keys[name]])
-
-
-def _misshapen(schema: Schema, parameter: Parameter, key: str, array: np.ndarray) -> list[str]:
-    if array.shape != schema.owner_shape(parameter):
-        return [f"misshapen: {key} is {list(array.shape)}, expected {list(schema.owner_shape(parameter))}"]
-    whole = parameter.kind == "count"
-    if whole != np.issubdtype(array.dtype, np.integer):
-        return [f"misshapen: {key} is {array.dtype}, expected {'whole' if whole else 'floating-point'} numbers"]
-    return []
 
 
 def to_canonical(found: Match, tensors: Mapping[str, np.ndarray], settings: Mapping[str, Any], say: Say) -> Checkpoint:
@@ -99,18 +26,23 @@ def to_canonical(found: Match, tensors: Mapping[str, np.ndarray], settings: Mapp
         raise CheckpointError(f"not a whole checkpoint of schema {schema.name}: {len(found.faults)} faults\n  {listed}")
     told = {name: Told(value.value, found.keys.get(value.tensor, value.tensor)) for name, value in found.told.items()}
     check_settings(told, settings, {key: array.shape for key, array in tensors.items()})
-    config = _config(schema, told, settings)
-    defaulted = _say_settings(schema, told, config, settings, say)
-    config = _untold_channels(config)
+    config = config_of(schema, told, found.stated, settings)
+    for note in (*found.notes, *schema.notes):
+        say(note)
+    defaulted = _say_settings(schema, found, config, settings, say)
+    config = untold_channels(config)
     filled = {}
     for name, parameter in parameters(config).items():
         if name in found.keys:
             filled[name] = tensors[found.keys[name]].reshape(parameter.shape)
         else:
             filled[name] = initial_tensor(parameter)
+    filled |= _folded(found, tensors, say)
     if found.no_counters:
         say("num_batches_tracked: the file has no counters of batches; filled with 0")
     source: dict[str, Any] = {"schema": schema.name, "repository": schema.source, "defaulted": defaulted}
+    if schema.layout:
+        source["layout"] = schema.layout
     if schema.backbone_only:
         say(f"head: a {schema.name} file ends with the backbone; the head is freshly initialised (seed 0)")
         source["backbone_only"] = True
@@ -133,92 +65,122 @@ def check_settings(
             )
 
 
-def _config(schema: Schema, told: Mapping[str, Told], settings: Mapping[str, Any]) -> DANetConfig:
-    fields = {**schema.facts, **{name: value.value for name, value in told.items()}}
-    if fields.get("stem") == "deep":
-        fields.setdefault("stem_widths", DEEP_WIDTHS)
-    try:
-        channels = {**fields, **settings}.get("in_channels", 3)
-        if channels != 3:  # ImageNet's mean and standard deviation are those of three channels
-            fields |= {"mean": (0.0,) * channels, "std": (1.0,) * channels}
-        config = DANetConfig(**{**fields, **settings})
-        return config.replace(
-            **{
-                untold.field: untold.default(config)
-                for untold in schema.untold
-                if untold.field not in settings and untold.field not in told
-            }
-        )
-    except (ValueError, TypeError) as error:
-        raise CheckpointError(str(error)) from None
+def _folded(found: Match, tensors: Mapping[str, np.ndarray], say: Say) -> dict[str, np.ndarray]:
+    """BatchNorm means less the bias of the convolution before them.
 
-
-def _untold_channels(config: DANetConfig) -> DANetConfig:
-    """The config with head and query channels left to their defaults where the tensors have just those."""
-    for name, actual in (("query_channels", "attention_channels"), ("head_channels", "inner_channels")):
-        default = config.replace(**{name: None})
-        if getattr(default, actual) == getattr(config, actual):
-            config = default
-    return config
+    In float64, where the difference of two float32 numbers of similar size is exact.
+    """
+    names = {key: name for name, key in found.keys.items()}
+    means = {}
+    for bias, mean in found.schema.folded.items():
+        if tensors[bias].any():
+            means[names[mean]] = tensors[mean].astype(np.float64) - tensors[bias].astype(np.float64)
+    if means:
+        say(f"folded: the biases of {len(means)} convolutions into the means after them, kept exactly in float64")
+    return means
 
 
 def _say_settings(
-    schema: Schema, told: Mapping[str, Told], config: DANetConfig, settings: Mapping[str, Any], say: Say
+    schema: Schema, found: Match, config: DANetConfig, settings: Mapping[str, Any], say: Say
 ) -> dict[str, str]:
     """Print what was taken for the fields that the file cannot tell; return it as field -> text."""
     defaulted = {}
     for untold in schema.untold:
-        if untold.field not in settings and untold.field not in told:
+        if untold.field not in {*settings, *found.told, *found.stated}:
             text = defaulted[untold.field] = format_setting(getattr(config, untold.field))
             say(f"{untold.field}={text}: the file cannot tell; {untold.reason} (set it with --set {untold.field}=...)")
-    if config.in_channels != 3 and not {"mean", "std"} & settings.keys():
+    if config.in_channels != 3 and not {"mean", "std"} & {*settings, *defaulted}:
         say(f"mean=0, std=1: the file cannot tell, for {config.in_channels} input channels (change with --set)")
     for name, value in settings.items():
-        if name in schema.facts and schema.facts[name] != value:
-            theirs = format_setting(schema.facts[name])
+        if not schema.allows(name, value):
+            theirs = " or ".join(map(format_setting, schema.choices.get(name, (schema.facts.get(name),))))
             say(f"{name}={format_setting(value)}: as set; {schema.name}'s networks have {theirs}")
+        elif name in found.stated and found.stated[name] != value:
+            say(f"{name}={format_setting(value)}: as set; the file says {format_setting(found.stated[name])}")
     return defaulted
 
 
+def layout_for(layouts: Sequence[Schema], checkpoint: Checkpoint) -> Schema:
+    """Of an owner's layouts, the one that the checkpoint came in, else the first that can hold it."""
+    came_in = (checkpoint.source.get("schema"), checkpoint.source.get("layout", ""))
+    remembered = [schema for schema in layouts if (schema.name, schema.layout) == came_in]
+    return min([*remembered, *layouts], key=lambda schema: len(differences(schema, checkpoint)))
+
+
+def differences(schema: Schema, checkpoint: Checkpoint) -> list[str]:
+    """Why the owner has no such network; empty where it has."""
+    config, tensors = checkpoint.config, checkpoint.tensors
+    faults = []
+    for name in {**schema.facts, **schema.choices}:
+        value = getattr(config, name)
+        if not schema.allows(name, value):
+            theirs = " or ".join(map(format_setting, schema.choices.get(name, (schema.facts.get(name),))))
+            faults.append(f"{name} is {format_setting(value)}, theirs is {theirs}")
+    for name, parameter in parameters(config).items():
+        other = schema.sharing(name)
+        if other is not None:
+            if other not in tensors or tensors[name].tobytes() != tensors[other].tobytes():
+                faults.append(f"{name} differs from {other}, and theirs has one tensor for both")
+        elif schema.owner_name(parameter) is None and not _droppable(schema, name, parameter.kind):
+            faults.append(f"no place for {name} {list(parameter.shape)}")
+    return faults
+
+
+def _droppable(schema: Schema, name: str, kind: str) -> bool:
+    return kind == "count" or (schema.backbone_only and not name.startswith("backbone."))
+
+
 def from_canonical(schema: Schema, checkpoint: Checkpoint, say: Say) -> dict[str, np.ndarray]:
-    """A checkpoint's tensors under the owner's keys. Raises CheckpointError where the owner has no such network."""
-    faults = [
-        f"{name} is {format_setting(getattr(checkpoint.config, name))}, theirs is {format_setting(value)}"
-        for name, value in schema.facts.items()
-        if getattr(checkpoint.config, name) != value
-    ]
+    """A checkpoint's tensors under the owner's keys, in the owner's order.
+
+    Raises CheckpointError where the owner has no such network.
+    """
+    faults = differences(schema, checkpoint)
+    if faults:
+        listed = "\n  ".join(faults)
+        raise CheckpointError(f"schema {schema.name} has no such network: {len(faults)} differences\n  {listed}")
     named: dict[str, np.ndarray] = {}
     dropped = 0
     for name, parameter in parameters(checkpoint.config).items():
         key = schema.owner_name(parameter)
         if key is not None:
             named[key] = checkpoint.tensors[name].reshape(schema.owner_shape(parameter))
-        elif parameter.kind == "count" or (schema.backbone_only and not name.startswith("backbone.")):
-            dropped += 1
         else:
-            faults.append(f"no place for {name} {list(parameter.shape)}")
-    if faults:
-        listed = "\n  ".join(faults)
-        raise CheckpointError(f"schema {schema.name} has no such network: {len(faults)} differences\n  {listed}")
+            dropped += schema.sharing(name) is None
     if dropped:
         what = "the head" if schema.backbone_only else "the counters of batches"
         say(f"dropped: {what} ({dropped} tensors), which a {schema.name} file does not have")
     lost = _lost(schema, checkpoint.config, named)
     if lost:
         say(f"a {schema.name} file cannot tell these; set them when it is read again: {' '.join(lost)}")
-    return named | _passengers(schema, checkpoint, say)
+    named |= _unfolded(schema, named, say)
+    named |= _passengers(schema, checkpoint, say)
+    return dict(sorted(named.items(), key=lambda item: schema.place(item[0])))
 
 
 def _lost(schema: Schema, config: DANetConfig, named: Mapping[str, np.ndarray]) -> list[str]:
     """The fields, as settings, that a reader of the owner's file would take otherwise."""
-    taken = _untold_channels(_config(schema, match(schema, named).told, {}))
+    found = match(schema, named, schema.wrap(named, config) if schema.wrap else None)
+    taken = untold_channels(config_of(schema, found.told, found.stated, {}))
     lost = []
     for item in fields(DANetConfig):
-        mine = getattr(_untold_channels(config), item.name)
+        mine = getattr(untold_channels(config), item.name)
         same = mine == getattr(taken, item.name)
         if not same and not (schema.backbone_only and item.name not in BACKBONE_FIELDS):
             lost.append(f"{item.name}={format_setting(mine)}")
     return lost
+
+
+def _unfolded(schema: Schema, named: Mapping[str, np.ndarray], say: Say) -> dict[str, np.ndarray]:
+    """Biases of zero before the BatchNorms whose means already have them in, in the precision of the others."""
+    tensors: dict[str, np.ndarray] = {}
+    for bias, mean in schema.folded.items():
+        if mean in named:
+            dtype = named[mean.rpartition(".")[0] + "." + schema.norm_leaves["variance"]].dtype
+            tensors |= {bias: np.zeros(named[mean].shape, dtype), mean: named[mean].astype(dtype)}
+    if tensors:
+        say(f"the biases of {len(schema.folded)} convolutions are 0: the means after them have them in, rounded")
+    return tensors
 
 
 def _passengers(schema: Schema, checkpoint: Checkpoint, say: Say) -> dict[str, np.ndarray]:

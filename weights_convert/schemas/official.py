@@ -18,7 +18,7 @@ def published_multi_grid(config: DANetConfig) -> tuple[int, ...] | None:
     return (1, 2, 4) if config.stem == "plain" else None
 
 
-def trainer_object(state_dict: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def trainer_object(state_dict: Mapping[str, np.ndarray], config: DANetConfig) -> dict[str, Any]:
     """What their trainer saves and resumes from; without the optimizer's state."""
     return {"epoch": 0, "state_dict": dict(state_dict), "optimizer": None, "best_pred": 0.0}
 
@@ -59,6 +59,19 @@ OFFICIAL = Schema(
         "head.position_attention.gamma": "head.sa.gamma",
         "head.channel_attention.gamma": "head.sc.gamma",
     },
+    order=(
+        "pretrained.",
+        "head.conv5a.",
+        "head.conv5c.",
+        "head.sa.gamma",
+        "head.sa.",
+        "head.sc.",
+        "head.conv51.",
+        "head.conv52.",
+        "head.conv6.",
+        "head.conv7.",
+        "head.conv8.",
+    ),
     facts={
         "output_stride": 8,
         "avg_down": False,

@@ -3,6 +3,9 @@
 A name is a module's path and a leaf. The tables pair module paths of ours with the owner's; `{L}` and the
 like stand for numbers, equal on both sides up to a shift: `layer{L}.{i}` with `bb_{L-1}_{i}`. Nothing is
 guessed: a key that no row produces is a fault.
+
+Where an owner's names differ from version to version or from stem to stem, the owner has several schemas
+of one name, told apart by `layout`.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -22,6 +25,14 @@ PLACEHOLDER = re.compile(r"\{(\w)([+-]\d)?\}")
 NUMBER = "(0|[1-9][0-9]{0,3})"  # one spelling for each number, so that no two keys mean the same tensor
 
 Wrap = Callable[[Mapping[str, np.ndarray]], dict[str, Any]]
+State = Callable[[Mapping[str, Any]], dict[str, Any]]
+
+
+class OwnersObject(Protocol):
+    """Makes the object that the owner's trainer saves."""
+
+    def __call__(self, state_dict: Mapping[str, np.ndarray], config: DANetConfig) -> dict[str, Any]: ...
+
 
 CONVOLUTION: Mapping[Kind, str] = {"kernel": "weight", "bias": "bias"}
 TORCH_NORM: Mapping[Kind, str] = {
@@ -54,31 +65,45 @@ class Schema:
     """One owner's layout.
 
     source         repository, and the commit or version that the facts were read from
+    layout         which of the owner's several layouts of names, where there are several
     convolutions   our module -> the owner's, for convolutions
     norms          the same for BatchNorms
     gammas         our tensor -> the owner's, for the attention scales
     norm_leaves    the owner's words for a BatchNorm's tensors; without "count" the owner keeps no counter
     gamma_shape    (1,) or ()
+    shared         our module that the owner does not have -> the one of ours whose tensors it uses
+    folded         the owner's bias before a BatchNorm -> that BatchNorm's mean, from which it is subtracted
+    order          how keys begin, in the owner's order; keys that begin alike are in ours
     facts          config fields that all networks of this owner share
-    untold         config fields that neither the file nor the owner fixes
+    choices        config field -> the values that networks of this owner have, where they are several
+    untold         config fields that neither the tensors nor the owner fix
+    stated         what the remarks in the owner's file say: {"meta": ...} -> config fields
     passengers     tensors that the owner's network has but never uses, and their shape where we make them up
-    refused        prefix of keys -> why such a file cannot be converted
-    wrap           the object around the state dict in a torch file, where there is one
+    notes          what a user should know of every file of this owner
+    wrap           the object around the state dict, where there is one; from the tensors and the config
+    formats        names of the file formats in which the owner's code reads it
     backbone_only  the owner's network ends before the head
     """
 
     name: str
     source: str
+    layout: str = ""
     convolutions: Mapping[str, str]
     norms: Mapping[str, str]
     gammas: Mapping[str, str] = field(default_factory=dict)
     norm_leaves: Mapping[Kind, str] = field(default_factory=lambda: TORCH_NORM)
     gamma_shape: tuple[int, ...] = (1,)
+    shared: Mapping[str, str] = field(default_factory=dict)
+    folded: Mapping[str, str] = field(default_factory=dict)
+    order: tuple[str, ...] = ()
     facts: Mapping[str, Any] = field(default_factory=dict)
+    choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     untold: tuple[Untold, ...] = ()
+    stated: State | None = None
     passengers: Mapping[str, Callable[[DANetConfig], tuple[int, ...]]] = field(default_factory=dict)
-    refused: Mapping[str, str] = field(default_factory=dict)
-    wrap: Wrap | None = None
+    notes: tuple[str, ...] = ()
+    wrap: OwnersObject | None = None
+    formats: tuple[str, ...] = ("torch", "safetensors")
     backbone_only: bool = False
 
     def owner_name(self, parameter: Parameter) -> str | None:
@@ -104,10 +129,20 @@ class Schema:
         """The shape under which the owner keeps one of our tensors."""
         return self.gamma_shape if parameter.kind == "gamma" else parameter.shape
 
-    @property
-    def has_counters(self) -> bool:
-        """Whether the owner's BatchNorms count their batches."""
-        return "count" in self.norm_leaves
+    def sharing(self, name: str) -> str | None:
+        """Our tensor that the owner uses in the place of this one of ours; None where it is the owner's own."""
+        module, _, leaf = name.rpartition(".")
+        return f"{self.shared[module]}.{leaf}" if module in self.shared else None
+
+    def place(self, key: str) -> int:
+        """Where the owner's order has the first keys that begin like this one."""
+        return next((place for place, start in enumerate(self.order) if key.startswith(start)), len(self.order))
+
+    def allows(self, name: str, value: Any) -> bool:
+        """Whether a network of this owner can have this value of a config field."""
+        if name in self.facts:
+            return bool(value == self.facts[name])
+        return name not in self.choices or value in self.choices[name]
 
     @cached_property
     def _to_owner(self) -> _Table:
@@ -156,8 +191,11 @@ class _Table:
         for row_kind, pattern, variables, right in self.numbered:
             match = pattern.fullmatch(module) if row_kind == kind else None
             if match:
-                values = zip(variables, match.groups(), strict=True)
-                return _fill(right, {name: int(text) - shift for (name, shift), text in values})
+                values = {
+                    (name, int(text) - shift) for (name, shift), text in zip(variables, match.groups(), strict=True)
+                }
+                numbers = dict(values)
+                return _fill(right, numbers) if len(numbers) == len(values) else None  # else one with two values
         return None
 
 

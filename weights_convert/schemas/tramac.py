@@ -41,6 +41,19 @@ TRAMAC = Schema(
         "head.position_attention.gamma": "head.pam.alpha",
         "head.channel_attention.gamma": "head.cam.beta",
     },
+    order=(
+        "pretrained.",
+        "head.conv_p1.",
+        "head.conv_c1.",
+        "head.pam.alpha",
+        "head.pam.",
+        "head.cam.",
+        "head.conv_p2.",
+        "head.conv_c2.",
+        "head.out.",
+        "head.conv_p3.",
+        "head.conv_c3.",
+    ),
     facts={
         "stem": "deep",
         "output_stride": 8,
@@ -55,9 +68,5 @@ TRAMAC = Schema(
     passengers={
         "pretrained.fc.weight": lambda config: (1000, config.stage_channels[3]),
         "pretrained.fc.bias": lambda config: (1000,),
-    },
-    refused={
-        "jpu.": "it is Tramac's JPU variant (joint pyramid upsampling before the head), which is another network "
-        "than DANet; a checkpoint trained without --jpu converts",
     },
 )

@@ -1,0 +1,146 @@
+"""MXNet's `.params`: named arrays as `mxnet.nd.save` and Gluon's `save_parameters` write them.
+
+All numbers little-endian. The file: magic, a reserved word, the arrays, their names; each list is preceded
+by its length. An array: version, kind of storage, shape, device, dtype, and its bytes in C order.
+Source: src/ndarray/ndarray.cc and include/mxnet/tuple.h, MXNet 1.9.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from danet_common import CheckpointError
+from danet_common.atomic import atomic_file
+from weights_convert.archive import Buffer, map_file, raw_bytes
+from weights_convert.contents import Contents
+from weights_convert.schemas.schema import Wrap
+
+NAME = "mxnet"
+DIRECTORY = False
+MAGIC = struct.pack("<Q", 0x112)
+VERSIONS = (0xF993FAC8, 0xF993FAC9, 0xF993FACA)  # 1: 64-bit sizes; 2: also a kind of storage; 3: also empty shapes
+V1, V2, V3 = VERSIONS
+DENSE = 0
+CPU = (1, 0)  # device type and number
+MAXIMUM_DIMENSIONS = 32  # MXNet's own
+DTYPES: Mapping[int, np.dtype[Any]] = {
+    0: np.dtype(np.float32),
+    1: np.dtype(np.float64),
+    2: np.dtype(np.float16),
+    3: np.dtype(np.uint8),
+    4: np.dtype(np.int32),
+    5: np.dtype(np.int8),
+    6: np.dtype(np.int64),
+    7: np.dtype(np.bool_),
+    12: np.dtype(ml_dtypes.bfloat16),
+}
+FLAGS = {dtype: flag for flag, dtype in DTYPES.items()}
+PREFIXES = ("arg:", "aux:")  # of weights and statistics in the files of `mxnet.model.save_checkpoint`
+
+
+def recognises(path: Path, start: bytes, records: list[str]) -> bool:
+    """Whether the file opens with the magic number of a list of arrays."""
+    return start.startswith(MAGIC)
+
+
+def read(path: Path) -> Contents:
+    """Every array, as a view of the file. Raises CheckpointError where the file is damaged or its arrays have no
+    names."""
+    cursor = _Cursor(path)
+    cursor.take("<QQ")
+    arrays = [cursor.array() for _ in range(cursor.count())]
+    names = [cursor.text() for _ in range(cursor.count())]
+    if not names:
+        raise CheckpointError(f"{path}: an MXNet file of {len(arrays)} arrays without names")
+    if len(names) != len(arrays) or cursor.position != cursor.data.size:
+        raise cursor.damage(f"{len(arrays)} arrays, {len(names)} names")
+    if len({*names}) != len(names):
+        raise cursor.damage("a name that occurs twice")
+    if all(name.startswith(PREFIXES) for name in names):
+        names = [name.partition(":")[2] for name in names]
+    return Contents(tensors=dict(zip(names, arrays, strict=True)))
+
+
+class _Cursor:
+    """Reads on in the mapped file. No number is believed before the bytes that it announces are there."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.data, self.position = path, map_file(path), 0
+
+    def damage(self, what: str) -> CheckpointError:
+        return CheckpointError(
+            f"{self.path}: an MXNet file that is cut short or damaged near byte {self.position}: {what}"
+        )
+
+    def bytes(self, count: int) -> np.ndarray:
+        if count > self.data.size - self.position:
+            raise self.damage(f"{count} bytes announced, {self.data.size - self.position} left")
+        self.position += count
+        return self.data[self.position - count : self.position]
+
+    def take(self, layout: str) -> tuple[Any, ...]:
+        return struct.unpack(layout, self.bytes(struct.calcsize(layout)).tobytes())
+
+    def count(self) -> int:
+        """The length of a list, each of whose items takes at least four bytes."""
+        (number,) = self.take("<Q")
+        if 4 * number > self.data.size - self.position:
+            raise self.damage(f"{number} items announced")
+        return int(number)
+
+    def text(self) -> str:
+        try:
+            return self.bytes(self.take("<Q")[0]).tobytes().decode()
+        except UnicodeDecodeError:
+            raise self.damage("a name that is no UTF-8") from None
+
+    def array(self) -> np.ndarray:
+        version, size = self.take("<I")[0], "q"
+        if version not in VERSIONS:  # before version 1 the array began with its number of dimensions
+            self.position, size = self.position - 4, "I"
+        elif version != V1 and self.take("<i")[0] != DENSE:
+            raise self.damage("a sparse array, which no DANet has")
+        (dimensions,) = self.take("<i")
+        if not 0 <= dimensions <= MAXIMUM_DIMENSIONS:
+            raise self.damage(f"an array of {dimensions} dimensions")
+        shape = self.take(f"<{dimensions}{size}")
+        if dimensions == 0 and version != V3:
+            raise self.damage("an array that was never given a shape")
+        _, _, flag = self.take("<iii")
+        if flag not in DTYPES or min(shape, default=0) < 0:
+            raise self.damage(f"an array of dtype number {flag} and shape {list(shape)}")
+        flat = self.bytes(math.prod(shape) * DTYPES[flag].itemsize).view(DTYPES[flag])
+        try:
+            return flat.reshape(shape)
+        except ValueError as error:  # one size is 0 and the others are beyond NumPy
+            raise self.damage(str(error)) from None
+
+
+def write_foreign(named: Mapping[str, np.ndarray], path: Path, wrap: Wrap | None) -> None:
+    """Write what `mxnet.nd.load(path)` and Gluon's `load_parameters(path)` read."""
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        for part in _parts(wrap(named) if wrap else named):
+            file.write(part)
+
+
+def _parts(named: Mapping[str, np.ndarray]) -> Iterator[Buffer]:
+    yield MAGIC + struct.pack("<QQ", 0, len(named))
+    for name, array in named.items():
+        if array.dtype not in FLAGS:
+            raise CheckpointError(f"MXNet has no dtype for {name}, which is {array.dtype}")
+        if array.ndim == 0:
+            raise CheckpointError(f"Gluon has no scalars, and {name} is one")
+        yield struct.pack("<Ii", V2, DENSE) + struct.pack(f"<i{array.ndim}q", array.ndim, *array.shape)
+        yield struct.pack("<iii", *CPU, FLAGS[array.dtype])
+        yield raw_bytes(array)
+    yield struct.pack("<Q", len(named))
+    for name in named:
+        raw = name.encode()
+        yield struct.pack("<Q", len(raw)) + raw

@@ -1,0 +1,102 @@
+"""Plain pickles of NumPy arrays by name, which is what Paddle's `.pdparams` files are; see `pickle_reader` for safety.
+
+`paddle.save(layer.state_dict(), path)` writes one dictionary: arrays, and under NAME_TABLE the parameters'
+names within the framework. Source: python/paddle/framework/io.py, Paddle 3.3.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from danet_common import CheckpointError
+from danet_common.atomic import atomic_file
+from weights_convert import pickled_arrays
+from weights_convert.archive import Buffer, map_file, raw_bytes
+from weights_convert.contents import Contents
+from weights_convert.pickle_reader import Opaque, read_pickle
+from weights_convert.pickled_arrays import PickledArray
+from weights_convert.schemas.schema import Wrap
+
+NAME = "pickle"
+DIRECTORY = False
+PROTOCOLS = tuple(bytes((0x80, number)) for number in (2, 3, 4, 5))
+NAME_TABLE = "StructuredToParameterName@@"
+SLICES = "UnpackBigParamInfor@@"  # protocol 2 cannot hold 4 GiB in one piece, so Paddle cuts such arrays up
+
+# numpy.core.multiarray._reconstruct(numpy.ndarray, (0,), b"b"): an array before its state
+EMPTY_ARRAY = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tC\x01btR"
+# its state follows: (1, shape, dtype, whether in Fortran order, bytes); a dtype is numpy.dtype(text, False, True)
+# with the state (3, byte order, None, None, None, -1, -1, 0)
+DTYPE = b"cnumpy\ndtype\n(%b\x89\x88tR(K\x03%bNNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+
+
+def recognises(path: Path, start: bytes, records: list[str]) -> bool:
+    """Whether it opens as a binary pickle; torch's own pickles are recognised before."""
+    return start.startswith(PROTOCOLS)
+
+
+def read(path: Path) -> Contents:
+    """Read every array. Raises CheckpointError where the file is damaged or holds anything but arrays by name."""
+    data = map_file(path)
+    try:
+        content, end = read_pickle(data.data, pickled_arrays.CONSTRUCTORS)
+    except ValueError as error:  # of which CheckpointError is one
+        raise CheckpointError(f"{path}: damaged pickle: {error}") from None
+    if end != data.size:
+        raise CheckpointError(f"{path}: {data.size - end} bytes after the pickle's end; the file is damaged")
+    if isinstance(content, Opaque):
+        raise CheckpointError(f"{path}: holds a pickled object of class {content.name}, which is never run")
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: a pickled {type(content).__name__}, not a dictionary of arrays")
+    if SLICES in content:
+        raise CheckpointError(f"{path}: its arrays are in slices; save it again with paddle.save(..., protocol=4)")
+    tensors = {key: value.array for key, value in content.items() if _is_array(key, value)}
+    others = [str(key) for key in content if key not in tensors and key != NAME_TABLE]
+    if others or not tensors:
+        listed = "\n  ".join(others[:20])
+        raise CheckpointError(f"{path}: a pickle with {len(others)} entries that are no arrays by name:\n  {listed}")
+    return Contents(tensors=tensors, remarks={NAME_TABLE: content.get(NAME_TABLE)})
+
+
+def _is_array(key: Any, value: Any) -> bool:
+    return type(key) is str and isinstance(value, PickledArray) and value.array is not None
+
+
+def write_foreign(named: Mapping[str, np.ndarray], path: Path, wrap: Wrap | None) -> None:
+    """Write what `paddle.load(path)` reads: arrays by name, and the table of names where the owner has one."""
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        for part in _pickle(wrap(named) if wrap else named):
+            file.write(part)
+
+
+def _pickle(content: Mapping[str, Any]) -> Iterator[Buffer]:
+    """The pickle, protocol 4, in pieces; the arrays' bytes are handed on without a copy."""
+    yield b"\x80\x04}("
+    for key, value in content.items():
+        yield _text(key)
+        if isinstance(value, np.ndarray):
+            yield from _array(value)
+        else:
+            yield b"}(" + b"".join(_text(part) for pair in value.items() for part in pair) + b"u"
+    yield b"u."
+
+
+def _array(array: np.ndarray) -> Iterator[Buffer]:
+    if array.dtype.kind not in "biuf":
+        raise CheckpointError(f"Paddle reads arrays of NumPy's own numbers; an array is {array.dtype}")
+    order = _text("|" if array.dtype.itemsize == 1 else "<")
+    shape = b"(" + b"".join(b"J" + struct.pack("<i", size) for size in array.shape) + b"t"
+    yield EMPTY_ARRAY + b"(K\x01" + shape + DTYPE % (_text(array.dtype.str[1:]), order) + b"\x89"
+    yield b"\x8e" + struct.pack("<Q", array.nbytes)
+    yield raw_bytes(array)
+    yield b"tb"
+
+
+def _text(text: str) -> bytes:
+    raw = text.encode("utf-8", "surrogatepass")
+    return b"X" + struct.pack("<I", len(raw)) + raw

@@ -1,0 +1,51 @@
+"""GluonCV's DANet on its resnet-v1s, from the `.params` files of Gluon's `save_parameters`.
+
+The names are the authors' without `pretrained.`. The network has no dropout; the released version's classifiers
+are the first entry of their Sequential, those trained with the dropout that is now commented out the second.
+"""
+
+from dataclasses import replace
+
+from weights_convert.schemas.official import OFFICIAL
+from weights_convert.schemas.schema import Schema, Untold
+
+BACKBONE = "pretrained."
+CLASSIFIERS = {"position": "head.conv6", "channel": "head.conv7", "fused": "head.conv8"}
+
+
+def _classifiers(number: int) -> dict[str, str]:
+    return {f"head.{output}_classifier": f"{theirs}.{number}" for output, theirs in CLASSIFIERS.items()}
+
+
+WITHOUT_DROPOUT = Schema(
+    name="gluoncv",
+    source="https://github.com/dmlc/gluon-cv, gluoncv/model_zoo/danet.py, version 0.10.5",
+    layout="without dropout",
+    convolutions={
+        **{ours: theirs.removeprefix(BACKBONE) for ours, theirs in OFFICIAL.convolutions.items()},
+        **_classifiers(0),
+    },
+    norms={ours: theirs.removeprefix(BACKBONE) for ours, theirs in OFFICIAL.norms.items()},
+    gammas=OFFICIAL.gammas,
+    norm_leaves={"scale": "gamma", "shift": "beta", "mean": "running_mean", "variance": "running_var"},
+    order=("conv1.", "bn1.", "layer", *OFFICIAL.order[1:]),
+    facts={
+        "block": "bottleneck",  # the head takes 2048 channels
+        "output_stride": 8,
+        "avg_down": False,
+        "multi_grid": None,
+        "contract_dilation": True,
+        "upsample_grid": "corners",
+        "auxiliary": "none",
+        "branch_classifiers": True,
+    },
+    untold=(Untold("dropout_rate", 0.0, "the released network has none"),),
+    formats=("mxnet",),
+)
+WITH_DROPOUT = replace(
+    WITHOUT_DROPOUT,
+    layout="with dropout",
+    convolutions={**WITHOUT_DROPOUT.convolutions, **_classifiers(1)},
+    untold=(Untold("dropout_rate", 0.1, "what the network's text has, commented out"),),
+)
+GLUONCV: tuple[Schema, ...] = (WITHOUT_DROPOUT, WITH_DROPOUT)
