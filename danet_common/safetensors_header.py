@@ -11,6 +11,7 @@ import math
 import os
 import struct
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import ml_dtypes
@@ -42,9 +43,9 @@ class Entry(NamedTuple):
 
 def read_header(path: str | os.PathLike[str]) -> tuple[dict[str, str], dict[str, Entry]]:
     """The metadata, and the tensors in the order in which they lie. Raises ValueError where anything is amiss."""
-    if not os.path.isfile(path):  # noqa: PTH113 - opening a pipe would wait for ever
+    if not Path(path).is_file():  # opening a pipe would wait for ever
         raise ValueError("no ordinary file")
-    with open(path, "rb") as file:
+    with Path(path).open("rb") as file:
         total = os.fstat(file.fileno()).st_size
         head = file.read(8)
         length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0

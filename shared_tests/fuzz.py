@@ -75,16 +75,15 @@ def run_lane(folder: Path, first: int, last: int, step: int, results: Results, u
     at = folder / f"at {first % step}"
     while first < last and time.monotonic() < until:
         command = [sys.executable, "-m", "shared_tests.fuzzing.reader", str(folder), str(first), str(last), str(step)]
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-        )
-        assert process.stdout is not None
-        clock = threading.Timer(max(0.0, until - time.monotonic()) if until < float("inf") else 1e6, process.kill)
-        clock.start()
-        for line in process.stdout:
-            results.add(json.loads(line))
-        clock.cancel()
-        if process.wait() == 0 or time.monotonic() >= until:
+        environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+            clock = threading.Timer(min(until - time.monotonic(), threading.TIMEOUT_MAX), process.kill)
+            clock.start()
+            assert process.stdout is not None
+            for line in process.stdout:
+                results.add(json.loads(line))
+            clock.cancel()
+        if process.returncode == 0 or time.monotonic() >= until:
             return
         number = int(at.read_text()) if at.exists() else first
         results.findings[number] = f"the process ended with {process.returncode}"

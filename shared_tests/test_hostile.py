@@ -62,8 +62,13 @@ class Warden:
     """The process that converts."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir()
-        command = [sys.executable, "-m", "shared_tests.hostile.warden", str(folder)]
+        self.folder, self.started = folder, 0
+        self.start()
+
+    def start(self) -> None:
+        """Start the process, with seeds of its own to read first."""
+        self.started += 1
+        command = [sys.executable, "-m", "shared_tests.hostile.warden", f"{self.folder} {self.started}"]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.answer()["outcome"] == "ready"
 
@@ -143,7 +148,8 @@ def test_hostile_files(
         if found:
             faults[case.name] = found
         if reply["outcome"].startswith(("hung", "died")):
-            warden.__init__(tmp_path / f"warden {index}")  # type: ignore[misc]
+            warden.close()
+            warden.start()
     assert not faults, f"{len(faults)} of {len(cases)}"
 
 

@@ -1,6 +1,6 @@
 """Checkpoints between files, frameworks and schemas: any format -> canonical -> any format.
 
-No framework is imported here. NumPy and h5py do for every format but Orbax's, which needs JAX.
+No framework is imported here: NumPy does for every format, with TensorStore for Orbax's.
 """
 
 from danet_common import Checkpoint, CheckpointError

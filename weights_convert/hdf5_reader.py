@@ -2,8 +2,8 @@
 
 Keras writes the plainest kind of HDF5: the first layout of the format, datasets in one piece, nothing
 compressed. That kind is read here, every number in it checked against the file's size before it is used;
-anything else is refused. The C library of HDF5 follows a damaged file's addresses out of bounds or in
-circles, and follows links into other files, so it is never given a file from elsewhere.
+anything else is refused. The C library of HDF5 follows links and data into other files, and damaged ones
+have crashed it often enough, so it is never given a file from elsewhere.
 
 Source: HDF5 File Format Specification, version 3.0; the section of each structure is named beside it.
 """
@@ -13,12 +13,11 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
+from weights_convert.hdf5_contents import Dataset, Hdf5, check_overlaps
 from weights_convert.hdf5_types import ATTRIBUTE_TYPES, read_dtype
-from weights_convert.pickled_arrays import native
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 UNDEFINED = (1 << 64) - 1
@@ -32,35 +31,6 @@ SPACE, DTYPE, EXTERNAL, LAYOUT, ATTRIBUTE, CONTINUATION, GROUP = 0x01, 0x03, 0x0
 NEWER = (0x02, 0x06, 0x15)  # groups and attributes as later layouts keep them; links to other files are among these
 LEAST_SIZES = {SPACE: 4, DTYPE: 8, LAYOUT: 2, ATTRIBUTE: 8, CONTINUATION: 16, GROUP: 16}  # bytes
 SHARED = 0x02  # flag: the message is elsewhere in the file
-
-
-@dataclass(frozen=True)
-class Dataset:
-    """One dataset: `start` is its first byte in the file; where it cannot be read, `fault` says why."""
-
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    start: int
-    attributes: Mapping[str, str | None]
-    fault: str = ""
-
-    @property
-    def size(self) -> int:
-        """Bytes."""
-        return math.prod(self.shape) * self.dtype.itemsize
-
-    def values(self, raw: np.ndarray) -> np.ndarray:
-        """The array, in this machine's byte order; a view of the file's bytes, uint8 (n,), where those are in it."""
-        return native(raw[self.start : self.start + self.size].view(self.dtype).reshape(self.shape))
-
-
-@dataclass(frozen=True)
-class Hdf5:
-    """A whole file. `attributes` are the root's, with None for a value that is no text; groups have their paths."""
-
-    attributes: Mapping[str, str | None]
-    groups: frozenset[str]
-    datasets: Mapping[str, Dataset]
 
 
 Messages = list[tuple[int, int, int, int]]  # type, flags, first byte, size
@@ -101,7 +71,7 @@ class _Reader:
                 waiting += reversed(below)
             elif path:
                 datasets[path] = self.dataset(messages)
-        _check_overlaps(datasets)
+        check_overlaps(datasets)
         return Hdf5(attributes, frozenset(groups), datasets)
 
     # Bytes, always within the file.
@@ -264,13 +234,3 @@ class _Reader:
                 return
             yield index, (place + 16, length)
             place += 16 + -(-length // 8) * 8
-
-
-def _check_overlaps(datasets: Mapping[str, Dataset]) -> None:
-    """No byte may belong to two datasets, or a small file could unfold into a large one."""
-    end = 0
-    for name, dataset in sorted(datasets.items(), key=lambda item: item[1].start):
-        if dataset.size and not dataset.fault:
-            if dataset.start < end:
-                raise ValueError(f"{name} overlaps another dataset")
-            end = dataset.start + dataset.size

@@ -102,7 +102,7 @@ def read_tree(state: Path) -> dict[tuple[str, ...], np.ndarray]:
         opened = [tensorstore.open(_location(state, leaf, description), read=True) for leaf in leaves]
         arrays = [future.result() for future in opened]
         claimed = sum(array.size * array.dtype.numpy_dtype.itemsize for array in arrays)
-        chunks = (math.prod(array.chunk_layout.read_chunk.shape or ()) for array in arrays)
+        chunks = (math.prod(size or 1 for size in array.chunk_layout.read_chunk.shape or ()) for array in arrays)
         if max(claimed, 8 * max(chunks, default=0)) > bound(_size(state)):
             raise ValueError("its arrays claim to be far larger than its files")
         read = [array.read() for array in arrays]

@@ -13,44 +13,19 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 from danet_common import CheckpointError
+from weights_convert.pickle_objects import Global, Opaque, Stateful, as_dict, named
 from weights_convert.pickle_values import CONSTANTS, LINES, LONG_BYTES, NUMBERS, STRINGS
 
 MAXIMUM_INSTRUCTIONS = 1_000_000  # a ResNet-101 with its optimizer takes about 100,000
 MAXIMUM_MEMO = 1 << 32  # the largest number that the binary instructions can name
-LONGEST_NAME = 500  # characters of a global's
 LINE_STEP = 1 << 12  # bytes that are searched at a time for the end of a line
 DAMAGE = (LookupError, ValueError, TypeError, AttributeError, OverflowError, struct.error, RecursionError)
 SIZED = (str, bytes, memoryview, list, tuple, dict)
 
 Constructor = Callable[..., Any]  # called with the positional arguments in the file
-
-
-@dataclass(frozen=True)
-class Global:
-    """A name: `module.name` of something importable, which is not imported."""
-
-    name: str
-
-
-class Opaque:
-    """Something built by a name that the reader does not know. Holds that name and nothing else."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __repr__(self) -> str:
-        return f"<{self.name}>"
-
-
-@runtime_checkable
-class Stateful(Protocol):
-    """A value that a constructor made and that takes its content from the BUILD instruction."""
-
-    def set_state(self, state: Any) -> None: ...
 
 
 def read_pickle(
@@ -222,28 +197,6 @@ class _Machine:
     def resolve_persistent(self, identity: Any) -> None:
         name = "persistent id"
         self.push(Opaque(name) if self.persistent is None else self.persistent(identity))
-
-
-def named(module: str, name: str) -> Global:
-    """The global of a module. Raises ValueError for what is no name in Python, and would be no help in a message."""
-    if len(module) + len(name) > LONGEST_NAME or not (module + name).isprintable():
-        raise ValueError("a global whose name is no name")
-    return Global(f"{module}.{name}")
-
-
-def as_dict(items: list[Any]) -> dict[Any, Any]:
-    """Keys and values in turn as a dictionary; a key that is no plain scalar becomes one of its own kind."""
-    keys, values = items[::2], items[1::2]
-    if len(keys) != len(values):
-        raise ValueError("a dictionary with a key but no value")
-    result = {key if _may_be_key(key) else Opaque("key"): value for key, value in zip(keys, values, strict=True)}
-    if len(result) != len(keys):
-        raise ValueError("a key is there twice")
-    return result
-
-
-def _may_be_key(key: Any) -> bool:
-    return key is None or isinstance(key, str | bytes) or (isinstance(key, int) and abs(key) < MAXIMUM_MEMO)
 
 
 # Instructions that work on the stack.

@@ -32,14 +32,34 @@ TOKENS = (  # of all formats together: what one reader takes for granted may sur
     b"q\x00", b"h\x00", b"K\x00", b"J\xff\xff\xff\xff", b"\x8a\x09" + b"\xff" * 8 + b"\x00", b"p0\n", b"g0\n",
     b"null", b"true", b"NaN", b"-Infinity", b"1e999", b"-1", b"0", b"1.5", b"{}", b"[]", b'""', b'"', b"\\", b",", b":",
     b"[" * 200, b'{"a":' * 200,
-    b'"shape"', b'"dtype"', b'"data_offsets"', b'"__metadata__"', b'"danet"', b'"weight_map"', b'"chunks"', b'"fill_value"',
+    b'"shape"', b'"dtype"', b'"data_offsets"', b'"__metadata__"', b'"danet"', b'"weight_map"', b'"chunks"',
     b"(0,)", b"(1, 1)", b"|O", b"<f8", b">f4", b"<U4", b"'descr'", b"F32", b"BF16",
     b"\xdd\xff\xff\xff\xff", b"\xdf\x00\x01\x00\x00", b"\xc9\xff\xff\xff\xff\x01", b"\xc7\x00\x01", b"\x81", b"\x91",
     b"../", b"/", b"\x00", b"\n", b"\xff\xfe", b"\xed\xa0\x80", b"\xc3\x28",
     b"num_batches_tracked", b"weight", b"state_dict", b"module.",
 )  # fmt: skip
-NUMBERS = (0, 1, 2, 3, 7, 8, 16, 64, 127, 128, 255, 256, 1 << 15, 1 << 16, 1 << 20, 1 << 24, (1 << 31) - 1, 1 << 31)
-NUMBERS += ((1 << 32) - 1, 1 << 32, 1 << 40, (1 << 62) - 1, (1 << 63) - 1, 1 << 63, (1 << 64) - 1)
+SMALL_NUMBERS = (
+    0,
+    1,
+    2,
+    3,
+    7,
+    8,
+    16,
+    64,
+    127,
+    128,
+    255,
+    256,
+    1 << 15,
+    1 << 16,
+    1 << 20,
+    1 << 24,
+    (1 << 31) - 1,
+    1 << 31,
+)
+LARGE_NUMBERS = ((1 << 32) - 1, 1 << 32, 1 << 40, (1 << 62) - 1, (1 << 63) - 1, 1 << 63, (1 << 64) - 1)
+NUMBERS = (*SMALL_NUMBERS, *LARGE_NUMBERS)
 
 
 def mutate(random: Random, data: bytes) -> bytes:

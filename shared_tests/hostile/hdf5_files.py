@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -33,6 +34,10 @@ def made(make: Callable[[Any], Any], **options: Any) -> Callable[[Path], Path]:
         return path
 
     return build
+
+
+def _create(file: Any, dtype: Any) -> None:
+    file.create_dataset(PATH, (2,), dtype)
 
 
 def by_h5py() -> Mapping[str, Callable[[Path], Path]]:
@@ -98,10 +103,7 @@ def by_h5py() -> Mapping[str, Callable[[Path], Path]]:
         "a dtype that its attribute denies": made(
             lambda file: (file.update({PATH: zeros}), file[PATH].attrs.update({"dtype": "bfloat16"}))
         ),
-        **{
-            f"a dataset of {name}": made(lambda file, dtype=dtype: file.create_dataset(PATH, (2,), dtype))
-            for name, dtype in dtypes.items()
-        },
+        **{f"a dataset of {name}": made(functools.partial(_create, dtype=dtype)) for name, dtype in dtypes.items()},
         "groups nested deeply": made(lambda file: file.create_group("/".join(["head"] * 1000))),
         "names of a kilobyte, nested": made(lambda file: file.create_group("/".join(["h" * 1000] * 100))),
         "30,000 groups": made(lambda file: [file.create_group(f"head/{n}") for n in range(30_000)]),

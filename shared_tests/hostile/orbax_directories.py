@@ -135,7 +135,7 @@ def elsewhere(folder: Path) -> Path:
 
 def cases() -> Iterator[Case]:
     """Links, paths, special files, arrays."""
-    for name, parts in {
+    paths: Mapping[str, tuple[Any, ...]] = {
         "up": ("..", "..", "outside"),
         "with a slash": ("../../outside",),
         "absolute": ("/etc", "passwd"),
@@ -146,7 +146,8 @@ def cases() -> Iterator[Case]:
         "of lists": ([],),
         "long": ("a" * 100_000,),
         "unknown": ("backbone", "unknown", "bias"),
-    }.items():
+    }
+    for name, parts in paths.items():
         yield Case(f"orbax: a path {name}", describing(named(*parts)))
     yield Case(
         "orbax: one path for all",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping
@@ -62,8 +64,8 @@ def cases() -> Iterator[Case]:
     """Special files, links, folders, and one content under every ending."""
     for ending in ENDINGS:
         for name, content in CONTENTS.items():
-            yield Case(f"{ending}: {name}", at(lambda path, content=content: path.write_bytes(content), ending))  # type: ignore[misc]
-        for name, make in {
+            yield Case(f"{ending}: {name}", at(functools.partial(Path.write_bytes, data=content), ending))
+        special: Mapping[str, Callable[[Path], Any]] = {
             "a pipe": os.mkfifo,
             "a socket": make_socket,
             "an empty folder": Path.mkdir,
@@ -73,7 +75,8 @@ def cases() -> Iterator[Case]:
             "a link to a device": lambda path: path.symlink_to("/dev/null"),
             "a link to the folder it is in": lambda path: path.symlink_to("."),
             "nothing there": lambda path: None,
-        }.items():
+        }
+        for name, make in special.items():
             yield Case(f"{ending}: {name}", at(make, ending))
     for name, content in {
         "config.json": b"{}",
@@ -100,18 +103,18 @@ def indexes() -> Iterator[Case]:
         "\0",
         "loop.safetensors",
     ):
-        text = (
-            b'{"metadata": {}, "weight_map": {"w": %s}}'
-            % repr(name).replace("'", '"').replace("\\x00", "\\u0000").encode()
+        text = json.dumps({"metadata": {}, "weight_map": {"w": name}})
+        yield Case(
+            f"an index of {name!r}", at(functools.partial(index_beside_loop, text=text), ".safetensors.index.json")
         )
-
-        def make(path: Path, text: bytes = text) -> None:
-            path.write_bytes(text)
-            (path.parent / "loop.safetensors").symlink_to("loop.safetensors")
-
-        yield Case(f"an index of {name!r}", at(make, ".safetensors.index.json"))
     for seed in ("canonical.pth", "canonical.npz"):
-        yield Case(f"{seed} as a shard", at(lambda path, seed=seed: shard_of(path, seed), ".safetensors.index.json"))  # type: ignore[misc]
+        yield Case(f"{seed} as a shard", at(functools.partial(shard_of, seed=seed), ".safetensors.index.json"))
+
+
+def index_beside_loop(path: Path, text: str) -> None:
+    """An index, beside a link that leads to itself."""
+    path.write_text(text)
+    (path.parent / "loop.safetensors").symlink_to("loop.safetensors")
 
 
 def shard_of(path: Path, seed: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from shared_tests.hostile.case import Case
-from shared_tests.hostile.pickles import called, text
+from shared_tests.hostile.pickle_steps import called, text
 from weights_convert.archive import write_archive
 
 STORAGE = 64  # bytes

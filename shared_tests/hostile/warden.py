@@ -95,7 +95,7 @@ def convert(source: str, destination: str, watch: Watch) -> dict[str, Any]:
 
 
 def main() -> None:
-    folder, replies = Path(sys.argv[1]), sys.stdout
+    folder, replies = Path(sys.argv[1]), sys.stdout  # the folder is made here
     sys.stdout = sys.stderr
     warnings.simplefilter("error")
     for name, path in write_seeds(folder).items():  # so that whatever is imported lazily is
@@ -106,7 +106,8 @@ def main() -> None:
     sys.addaudithook(watch)
     print(json.dumps({"outcome": "ready"}), file=replies, flush=True)
     for line in sys.stdin:
-        print(json.dumps(convert(*json.loads(line), watch)), file=replies, flush=True)
+        source, destination = json.loads(line)
+        print(json.dumps(convert(source, destination, watch)), file=replies, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,98 @@
+"""Memory and time of converting a checkpoint of 500 MB, beside a bare load and save: `python benchmarks/conversion.py`.
+
+The file is an official `.pth.tar` of a ResNet-101 network in float64. Each conversion, and torch's own load
+and safetensors' save to compare with, runs in a process of its own. Time is of the work alone, without the
+imports; memory is the most that the whole process held, imports included.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ENDINGS = (".safetensors", ".pth", ".npz", ".keras", ".weights.h5", ".orbax")
+MIB = 1 << 20
+
+
+def make(path: Path, variant: str) -> int:
+    """Write the file as torch does; bytes of its tensors."""
+    program = (
+        "import sys, torch, weights_convert\n"
+        "from danet_common import VARIANTS, Checkpoint, initial_tensors\n"
+        "config = VARIANTS[sys.argv[2]]\n"
+        "drawn = initial_tensors(config)\n"
+        "tensors = {name: a.astype('f8') if a.dtype.kind == 'f' else a for name, a in drawn.items()}\n"
+        "weights_convert.write(Checkpoint(config, tensors), sys.argv[1], 'official')\n"
+        "torch.save(torch.load(sys.argv[1], weights_only=True), sys.argv[1])\n"
+        "print(sum(array.nbytes for array in tensors.values()))\n"
+    )
+    command = [sys.executable, "-c", program, str(path), variant]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def measure(kind: str, source: Path, destination: Path) -> dict[str, Any]:
+    """Run one kind of work in a process of its own."""
+    command = [sys.executable, __file__, "--work", kind, str(source), str(destination)]
+    answer: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return answer
+
+
+def work(kind: str, source: str, destination: str) -> dict[str, Any]:
+    """Do the work and report its time and the process's memory."""
+    if kind == "bare":
+        import torch
+        from safetensors.torch import save_file
+
+        started = time.perf_counter()
+        save_file(torch.load(source, weights_only=True)["state_dict"], destination)
+    else:
+        import weights_convert
+
+        started = time.perf_counter()
+        weights_convert.convert(source, destination, "official", force=True)
+    seconds = time.perf_counter() - started
+    return {"seconds": seconds, "bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10}
+
+
+def run(variant: str, endings: tuple[str, ...]) -> dict[str, Any]:
+    """Measure the bare load and save, and the conversion into each format; of each the faster of two."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "model_best.pth.tar"
+        size = make(source, variant)
+        rows = {}
+        for kind, ending in (("bare", ".bare.safetensors"), *(("convert", ending) for ending in endings)):
+            both = [measure(kind, source, Path(folder) / f"model{ending}") for _ in range(2)]
+            rows["bare load and save" if kind == "bare" else ending] = min(both, key=lambda row: row["seconds"])
+    return {"tensors": size, "rows": rows}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--variant", default="danet_r101")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--work", nargs=3, metavar=("KIND", "SRC", "DST"), help="used by this program itself")
+    options = parser.parse_args()
+    if options.work:
+        print(json.dumps(work(*options.work)))
+        return
+    answer = run(options.variant, ENDINGS)
+    if options.json:
+        print(json.dumps(answer))
+        return
+    size, rows = answer["tensors"], answer["rows"]
+    bare = rows["bare load and save"]["seconds"]
+    print(f"{size / MIB:.0f} MiB of tensors")
+    for name, row in rows.items():
+        seconds, held = row["seconds"], row["bytes"]
+        print(f"{name:20}{seconds:7.2f} s {seconds / bare:6.2f}x {held / MIB:7.0f} MiB {held / size:6.2f}x")
+
+
+if __name__ == "__main__":
+    main()
