@@ -19,6 +19,7 @@ import numpy as np
 from danet_common.atomic import atomic_file
 from danet_common.config import DANetConfig
 from danet_common.parameters import parameters
+from danet_common.safetensors_writer import write_safetensors
 from danet_common.strict_json import parse_json
 
 FORMAT_VERSION = 1
@@ -118,13 +119,10 @@ def verify_hashes(tensors: Mapping[str, np.ndarray], wanted: Mapping[str, str]) 
 
 def write_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
     """Write a canonical `.safetensors` file, atomically. Raises CheckpointError if the tensors do not fit."""
-    from safetensors.numpy import save_file
-
     checkpoint.check()
-    stored = {name: np.ascontiguousarray(array).reshape(array.shape) for name, array in on_disk(checkpoint).items()}
     text = json.dumps(manifest(checkpoint))
     with atomic_file(path) as temporary:
-        save_file(stored, temporary, metadata={"danet": text})
+        write_safetensors(on_disk(checkpoint), temporary, {"danet": text})
 
 
 def on_disk(checkpoint: Checkpoint) -> dict[str, np.ndarray]:

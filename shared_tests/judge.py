@@ -80,7 +80,7 @@ def case_input(case: Case, offset: float = 0.0) -> NDArray[np.float32]:
     return rule_input(case.config, case.batch, case.height, case.width) + np.float32(offset)
 
 
-@functools.lru_cache(maxsize=64)  # several networks and modes are held to one truth
+@functools.lru_cache(maxsize=4)  # several networks and modes are held to one truth, one after the other
 def truth(case: Case, offset: float = 0.0) -> Arrays:
     """What the reference computes in a case: stages, outputs and updated statistics, by name."""
     tensors, x = rule_tensors(case.config), case_input(case, offset)

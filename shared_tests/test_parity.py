@@ -20,8 +20,8 @@ def assert_agrees(case: Case, worker: Worker, checkpoint_of: CheckpointOf, mode:
     assert verdict.agrees, (verdict.first_departure, verdict.cause)
 
 
+@pytest.mark.parametrize("backend", NETWORKS)  # varies fastest, so that each case's truth is computed once
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in DEEP)) for n in CASES])
-@pytest.mark.parametrize("backend", NETWORKS)
 def test_case(backend: str, name: str, start: Start, checkpoint_of: CheckpointOf) -> None:
     assert_agrees(CASES[name], start(backend), checkpoint_of, FASTEST[backend])
 

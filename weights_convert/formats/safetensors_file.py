@@ -11,6 +11,7 @@ from danet_common import Checkpoint, CheckpointError, write_checkpoint
 from danet_common.atomic import atomic_file
 from danet_common.checkpoint import PASSENGER
 from danet_common.safetensors_header import HEADER_LIMIT, read_header
+from danet_common.safetensors_writer import write_safetensors
 from weights_convert.archive import map_file
 from weights_convert.contents import Contents
 from weights_convert.schemas.schema import Wrap
@@ -49,23 +50,11 @@ def read(path: Path) -> Contents:
 
 def write(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
     """Write the canonical file."""
-    from safetensors import SafetensorError
-
-    try:
-        write_checkpoint(checkpoint, path)
-    except SafetensorError as error:  # of its writer: the disk is full, ...
-        raise OSError(str(error)) from None
+    write_checkpoint(checkpoint, path)
     return ()
 
 
 def write_foreign(named: Mapping[str, np.ndarray], path: Path, wrap: Wrap | None) -> None:
     """Write tensors under an owner's names, without a manifest and without the owner's object around them."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import save_file
-
-    stored = {name: np.asarray(array, order="C") for name, array in named.items()}
-    try:
-        with atomic_file(path) as temporary:
-            save_file(stored, temporary, metadata={"format": "pt"})
-    except SafetensorError as error:
-        raise OSError(str(error)) from None
+    with atomic_file(path) as temporary:
+        write_safetensors(named, temporary, {"format": "pt"})
