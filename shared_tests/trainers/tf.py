@@ -8,7 +8,10 @@ import tensorflow as tf
 
 from danet_common.recipe import TrainConfig
 from danet_tf.losses import segmentation_loss
+from danet_tf.resume import load_state, save_state
+from danet_tf.train import train_step
 from shared_tests.job import Groups
+from shared_tests.trainers.following import follow
 
 
 def loss(fields: dict[str, Any], arrays: Groups) -> Groups:
@@ -26,3 +29,8 @@ def loss(fields: dict[str, Any], arrays: Groups) -> Groups:
     losses, gradients = call(outputs)
     found = {name: tf.convert_to_tensor(gradient).numpy().transpose(0, 3, 1, 2) for name, gradient in gradients.items()}
     return {"losses": {name: value.numpy() for name, value in losses.items()}, "gradients": found}
+
+
+def train(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """Some steps of a run."""
+    return follow(load_state, train_step, save_state, fields, arrays)

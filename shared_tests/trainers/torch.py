@@ -8,7 +8,10 @@ import torch
 
 from danet_common.recipe import TrainConfig
 from danet_torch.losses import segmentation_loss
+from danet_torch.resume import load_state, save_state
+from danet_torch.train import train_step
 from shared_tests.job import Groups
+from shared_tests.trainers.following import follow
 
 
 def loss(fields: dict[str, Any], arrays: Groups) -> Groups:
@@ -19,3 +22,8 @@ def loss(fields: dict[str, Any], arrays: Groups) -> Groups:
     losses["loss"].backward()
     gradients = {name: output.grad.numpy() for name, output in outputs.items() if output.grad is not None}
     return {"losses": {name: value.detach().numpy() for name, value in losses.items()}, "gradients": gradients}
+
+
+def train(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """Some steps of a run."""
+    return follow(load_state, train_step, save_state, fields, arrays)
