@@ -30,7 +30,7 @@ def dropout_masks(
         return {}
     masks = {}
     for output in config.outputs:
-        shape = (_channels(config, output),)
+        shape: tuple[int, ...] = (_channels(config, output),)
         if config.dropout == "element":
             stride = _stride(config, output)
             shape = (*shape, _reduced(height, stride), _reduced(width, stride))

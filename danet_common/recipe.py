@@ -100,7 +100,8 @@ class TrainConfig:
         if unknown:
             raise ValueError(f"unknown recipe fields: {', '.join(unknown)}")
         try:
-            return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()})
+            values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in fields.items()}
+            return cls(**values)
         except TypeError as error:
             raise ValueError(f"a recipe field has the wrong type: {error}") from None
 

@@ -63,7 +63,7 @@ def apply_gradients(
     updates, optimizer = transformation(recipe).update(gradients, optimizer, weights)
     for parameter, leaf in trainable_leaves(model):
         name = parameter.name
-        leaf[...] = weights[name] - (rate * rate_factor(recipe, name)).astype(leaf.dtype) * updates[name]
+        leaf[...] = weights[name] - jnp.asarray(rate * rate_factor(recipe, name), leaf.dtype) * updates[name]
     return optimizer
 
 

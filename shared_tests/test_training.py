@@ -12,6 +12,7 @@ import pytest
 from danet_common import DANetConfig
 from danet_common.recipe import TrainConfig
 from danet_common.training_checkpoint import TrainingCheckpoint, read_training, slot_shapes, write_training
+from shared_tests.backends import BACKENDS, Worker
 from shared_tests.conftest import NETWORKS, Start
 from shared_tests.golden_cases import TINY
 from shared_tests.job import Groups
@@ -132,23 +133,38 @@ def test_a_run_handed_over(order: Sequence[str], start: Start, whole: Any, tmp_p
 
 
 @pytest.mark.parametrize("backend", NETWORKS)
-def test_resuming_is_exact(backend: str, start: Start, whole: Any, tmp_path: Path) -> None:
-    losses, folder = whole(backend)
-    rest = go_on(start, backend, folder / "17.safetensors", 3, tmp_path)["losses"]["loss"]
-    assert np.array_equal(rest, losses[17:])
-    truth, found = at(folder, STEPS), at(tmp_path, STEPS)
-    assert all(np.array_equal(found[name], value) for name, value in truth.items())
-    for name, value in truth.items():
-        assert found[name].dtype == value.dtype, name
+def test_resuming_is_exact(backend: str, start: Start, tmp_path: Path) -> None:
+    """In a new process, as after a kill, the rest of a run is the same bit for bit.
+
+    A new one for both, because TensorFlow rounds by the names in its graph, and Keras numbers those by process.
+    """
+    first = beginning(tmp_path / "0.safetensors", CONFIG, RECIPE)
+    start(backend)  # skips where the framework is missing
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    with Worker(BACKENDS[backend]) as fresh:
+        losses = go_on(lambda _: fresh, backend, first, 4, whole)["losses"]["loss"]
+    with Worker(BACKENDS[backend]) as fresh:
+        rest = go_on(lambda _: fresh, backend, whole / "2.safetensors", 2, parts)["losses"]["loss"]
+    assert np.array_equal(rest, losses[2:])
+    truth, found = at(whole, 4), at(parts, 4)
+    assert [name for name, value in truth.items() if not np.array_equal(found[name], value)] == []
+    assert all(found[name].dtype == value.dtype for name, value in truth.items())
 
 
+# Each is compiled in three frameworks, so what does not meddle with each other shares one.
 VARIATIONS = {
-    "adamw": (CONFIG, RECIPE.replace(optimizer="adamw", learning_rate=1e-4, weight_decay=0.05)),
+    "adamw, element": (
+        CONFIG.replace(dropout="element", auxiliary="linear"),
+        RECIPE.replace(optimizer="adamw", learning_rate=1e-4, weight_decay=0.05),
+    ),
     "accumulation": (CONFIG, RECIPE.replace(accumulation=2, clip_norm=None)),
-    "frozen_batch_norm": (CONFIG, RECIPE.replace(frozen_batch_norm=True, average_decay=None)),
-    "ohem": (CONFIG, RECIPE.replace(ohem_threshold=0.2, ohem_minimum=300, class_weights=None)),
-    "element": (CONFIG.replace(dropout="element", auxiliary="linear"), RECIPE),
+    "frozen_batch_norm, ohem": (
+        CONFIG,
+        RECIPE.replace(frozen_batch_norm=True, average_decay=None, ohem_threshold=0.2, ohem_minimum=300),
+    ),
 }
+# Softmax does not see the keys' bias: its gradient is rounding noise, which adamw makes steps of full size of.
+UNSEEN = "position_attention.key.bias"
 
 
 @pytest.mark.parametrize("variation", VARIATIONS)
@@ -160,9 +176,11 @@ def test_variations(variation: str, start: Start, tmp_path: Path) -> None:
         go_on(start, backend, first, 2, tmp_path / backend)
         go_on(start, then, tmp_path / backend / "2.safetensors", 1, tmp_path / backend)
     for step in (1, 2, 3):
-        truth = at(tmp_path / "torch", step)
-        for backend in NETWORKS[1:]:
-            worst, name = departure(truth, at(tmp_path / backend, step))
+        truth, *others = [at(tmp_path / backend, step) for backend in NETWORKS]
+        if recipe.optimizer == "adamw":
+            truth, *others = [{n: v for n, v in run.items() if UNSEEN not in n} for run in (truth, *others)]
+        for backend, found in zip(NETWORKS[1:], others, strict=True):
+            worst, name = departure(truth, found)
             assert worst <= AGREEMENT, (step, backend, name)
     statistics = [name for name in truth if "running" in name]
     moved = [name for name in statistics if not np.array_equal(truth[name], rule_tensors(config)[name])]

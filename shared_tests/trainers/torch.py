@@ -25,5 +25,10 @@ def loss(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 
 def train(fields: dict[str, Any], arrays: Groups) -> Groups:
-    """Some steps of a run."""
-    return follow(load_state, train_step, save_state, fields, arrays)
+    """Some steps of a run, in one thread: several spend more on waiting for each other than a tiny network costs."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return follow(load_state, train_step, save_state, fields, arrays)
+    finally:
+        torch.set_num_threads(threads)
