@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import operator
+from collections.abc import Mapping
 
 from flax import nnx
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from danet_common.config import DANetConfig
+from danet_common.dropout import NO_MASKS
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
 from danet_jax.attention import ChannelAttention, PositionAttention
@@ -44,9 +46,9 @@ class DualAttentionHead(nnx.Module):
             self.channel_classifier = Conv(inner, config.num_classes, 1, numerics, bias=True)
 
     def __call__(
-        self, x: Float[Array, "b h w c"], stages: Stages = NO_STAGES
+        self, x: Float[Array, "b h w c"], stages: Stages = NO_STAGES, masks: Mapping[str, Array] = NO_MASKS
     ) -> dict[str, Float[Array, "b h w classes"]]:
-        """Logits by output, the fused ones first, at the size of `x`."""
+        """Logits by output, the fused ones first, at the size of `x`; `masks` say what each dropout keeps."""
         branches = {}
         if self.config.position_attention:
             branch = stages.keep("position_in", self.position_in(x))
@@ -59,12 +61,12 @@ class DualAttentionHead(nnx.Module):
         if not branches:
             branches["plain"] = stages.keep("plain_out", self.plain_out(x))
         fused = functools.reduce(operator.add, branches.values())
-        logits = {"fused": stages.keep("fused_logits", self.fused_classifier(self.dropout(fused)))}
+        logits = {"fused": stages.keep("fused_logits", self.fused_classifier(self.dropout(fused, masks.get("fused"))))}
         if "position" in self.config.outputs:
-            position = self.position_classifier(self.dropout(branches["position"]))
+            position = self.position_classifier(self.dropout(branches["position"], masks.get("position")))
             logits["position"] = stages.keep("position_logits", position)
         if "channel" in self.config.outputs:
-            channel = self.channel_classifier(self.dropout(branches["channel"]))
+            channel = self.channel_classifier(self.dropout(branches["channel"], masks.get("channel")))
             logits["channel"] = stages.keep("channel_logits", channel)
         return logits
 
@@ -79,7 +81,9 @@ class AuxiliaryHead(nnx.Module):
         channels = hidden if fcn else config.stage_channels[3]
         self.classifier = Conv(channels, config.num_classes, 1, numerics, bias=True)
 
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w classes"]:
+    def __call__(
+        self, x: Float[Array, "b h w c"], kept: Bool[Array, "b *hw c"] | None = None
+    ) -> Float[Array, "b h w classes"]:
         if self.hidden is not None:
             x = self.hidden(x)
-        return self.classifier(self.dropout(x))
+        return self.classifier(self.dropout(x, kept))

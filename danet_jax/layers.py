@@ -7,7 +7,7 @@ import jax
 from flax import nnx
 from jax import Array
 from jax import numpy as jnp
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from danet_common.numerics import Numerics, widened
 
@@ -99,7 +99,12 @@ class ConvNormAct(nnx.Module):
 
 
 class Dropout(nnx.Module):
-    """Dropout of whole channels (`channel`, Tompson et al., 2015) or of single values (`element`)."""
+    """Dropout of whole channels (`channel`, Tompson et al., 2015) or of single values (`element`).
+
+    out = x / (1 - rate) where kept, else 0
+
+    Handed `kept`, (N, C) or like `x`, it does that in every mode; else it draws in training, as its framework does.
+    """
 
     def __init__(self, rate: float, kind: str) -> None:
         self.rate = rate
@@ -107,7 +112,11 @@ class Dropout(nnx.Module):
         self.deterministic = False  # set by model.train() and model.eval()
         self.rngs = nnx.Rngs(dropout=0) if rate > 0 else None
 
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+    def __call__(
+        self, x: Float[Array, "b h w c"], kept: Bool[Array, "b *hw c"] | None = None
+    ) -> Float[Array, "b h w c"]:
+        if kept is not None:
+            return jnp.where(kept[:, None, None, :] if kept.ndim == 2 else kept, x / (1 - self.rate), 0)
         if self.deterministic or self.rngs is None:
             return x
         shape = (x.shape[0], 1, 1, x.shape[3]) if self.kind == "channel" else x.shape

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import jax
 from flax import nnx
@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from danet_common.checkpoint import Checkpoint, write_checkpoint
 from danet_common.config import DANetConfig
+from danet_common.dropout import NO_MASKS
 from danet_common.numerics import numerics
 from danet_common.stages import requested
 from danet_common.stored import open_checkpoint
@@ -42,19 +43,20 @@ class DANet(nnx.Module):
             initialise(self, seed)
 
     def __call__(
-        self, x: Float[Array, "b h w c"], stages: Collection[str] = ()
+        self, x: Float[Array, "b h w c"], stages: Collection[str] = (), masks: Mapping[str, Array] = NO_MASKS
     ) -> dict[str, Float[Array, "b h w classes"]]:
         """Logits by output, `fused` (the prediction) first, at the size of `x`; with `stages`, those too.
 
-        `x` holds normalised pixels in any floating dtype. Raises ValueError for an unknown stage.
+        `x` holds normalised pixels in any floating dtype. `masks` say what the dropout before each output keeps,
+        (N, C) or like its features; without, it is the framework's own. Raises ValueError for an unknown stage.
         """
         kept = requested(self.config, stages)
         height, width = x.shape[1:3]
         layer3, layer4 = self.backbone(x.astype(self.head.fused_classifier.kernel.dtype), stages=kept)
-        logits = self.head(layer4, stages=kept)
+        logits = self.head(layer4, stages=kept, masks=masks)
         if self.config.auxiliary != "none":
             source = layer3 if self.config.auxiliary == "fcn" else layer4
-            logits["aux"] = kept.keep("aux_logits", self.auxiliary(source))
+            logits["aux"] = kept.keep("aux_logits", self.auxiliary(source, masks.get("aux")))
         grid = self.config.upsample_grid
         return {name: resize(value, height, width, grid) for name, value in logits.items()} | kept.kept
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import operator
+from collections.abc import Mapping
 
 import keras
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from keras import KerasTensor as Tensor
 
 from danet_common.config import DANetConfig
+from danet_common.dropout import NO_MASKS
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
 from danet_tf.attention import ChannelAttention, PositionAttention
@@ -46,9 +48,9 @@ class DualAttentionHead(Module):
             self.channel_classifier = Conv(inner, config.num_classes, 1, numerics, bias=True)
 
     def call(
-        self, x: Float[Tensor, "b h w c"], stages: Stages = NO_STAGES
+        self, x: Float[Tensor, "b h w c"], stages: Stages = NO_STAGES, masks: Mapping[str, Tensor] = NO_MASKS
     ) -> dict[str, Float[Tensor, "b h w classes"]]:
-        """Logits by output, the fused ones first, at the size of `x`."""
+        """Logits by output, the fused ones first, at the size of `x`; `masks` say what each dropout keeps."""
         branches = {}
         if self.config.position_attention:
             branch = stages.keep("position_in", self.position_in(x))
@@ -61,12 +63,12 @@ class DualAttentionHead(Module):
         if not branches:
             branches["plain"] = stages.keep("plain_out", self.plain_out(x))
         fused = functools.reduce(operator.add, branches.values())
-        logits = {"fused": stages.keep("fused_logits", self.fused_classifier(self.dropout(fused)))}
+        logits = {"fused": stages.keep("fused_logits", self.fused_classifier(self.dropout(fused, masks.get("fused"))))}
         if "position" in self.config.outputs:
-            position = self.position_classifier(self.dropout(branches["position"]))
+            position = self.position_classifier(self.dropout(branches["position"], masks.get("position")))
             logits["position"] = stages.keep("position_logits", position)
         if "channel" in self.config.outputs:
-            channel = self.channel_classifier(self.dropout(branches["channel"]))
+            channel = self.channel_classifier(self.dropout(branches["channel"], masks.get("channel")))
             logits["channel"] = stages.keep("channel_logits", channel)
         return logits
 
@@ -83,7 +85,9 @@ class AuxiliaryHead(Module):
         channels = hidden if fcn else config.stage_channels[3]
         self.classifier = Conv(channels, config.num_classes, 1, numerics, bias=True)
 
-    def call(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w classes"]:
+    def call(
+        self, x: Float[Tensor, "b h w c"], kept: Bool[Tensor, "b *hw c"] | None = None
+    ) -> Float[Tensor, "b h w classes"]:
         if self.hidden is not None:
             x = self.hidden(x)
-        return self.classifier(self.dropout(x))
+        return self.classifier(self.dropout(x, kept))

@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from keras import KerasTensor as Tensor
 from keras import ops
 
@@ -146,7 +146,12 @@ class ConvNormAct(Module):
 
 @keras.saving.register_keras_serializable("danet")
 class Dropout(keras.layers.Layer):
-    """Dropout of whole channels (`channel`, Tompson et al., 2015) or of single values (`element`)."""
+    """Dropout of whole channels (`channel`, Tompson et al., 2015) or of single values (`element`).
+
+    out = x / (1 - rate) where kept, else 0
+
+    Handed `kept`, (N, C) or like `x`, it does that in every mode; else it draws in training, as its framework does.
+    """
 
     def __init__(self, rate: float, kind: str) -> None:
         super().__init__(autocast=False)
@@ -154,7 +159,11 @@ class Dropout(keras.layers.Layer):
         self.kind = kind
         self.seed_generator = keras.random.SeedGenerator(0) if rate > 0 else None
 
-    def call(self, x: Float[Tensor, "b h w c"], training: bool = False) -> Float[Tensor, "b h w c"]:
+    def call(
+        self, x: Float[Tensor, "b h w c"], kept: Bool[Tensor, "b *hw c"] | None = None, training: bool = False
+    ) -> Float[Tensor, "b h w c"]:
+        if kept is not None:
+            return ops.where(kept[:, None, None, :] if len(kept.shape) == 2 else kept, x / (1 - self.rate), 0)
         if not training or self.seed_generator is None:
             return x
         batch, _, _, channels = ops.shape(x)

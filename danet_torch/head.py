@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import operator
+from collections.abc import Mapping
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from danet_common.config import DANetConfig
+from danet_common.dropout import NO_MASKS
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
 from danet_torch.attention import ChannelAttention, PositionAttention
@@ -44,9 +46,9 @@ class DualAttentionHead(nn.Module):
             self.channel_classifier = Conv(inner, config.num_classes, 1, numerics, bias=True)
 
     def forward(
-        self, x: Float[Tensor, "b c h w"], stages: Stages = NO_STAGES
+        self, x: Float[Tensor, "b c h w"], stages: Stages = NO_STAGES, masks: Mapping[str, Tensor] = NO_MASKS
     ) -> dict[str, Float[Tensor, "b classes h w"]]:
-        """Logits by output, the fused ones first, at the size of `x`."""
+        """Logits by output, the fused ones first, at the size of `x`; `masks` say what each dropout keeps."""
         branches = {}
         if self.config.position_attention:
             branch = stages.keep("position_in", self.position_in(x))
@@ -59,12 +61,12 @@ class DualAttentionHead(nn.Module):
         if not branches:
             branches["plain"] = stages.keep("plain_out", self.plain_out(x))
         fused = functools.reduce(operator.add, branches.values())
-        logits = {"fused": stages.keep("fused_logits", self.fused_classifier(self.dropout(fused)))}
+        logits = {"fused": stages.keep("fused_logits", self.fused_classifier(self.dropout(fused, masks.get("fused"))))}
         if "position" in self.config.outputs:
-            position = self.position_classifier(self.dropout(branches["position"]))
+            position = self.position_classifier(self.dropout(branches["position"], masks.get("position")))
             logits["position"] = stages.keep("position_logits", position)
         if "channel" in self.config.outputs:
-            channel = self.channel_classifier(self.dropout(branches["channel"]))
+            channel = self.channel_classifier(self.dropout(branches["channel"], masks.get("channel")))
             logits["channel"] = stages.keep("channel_logits", channel)
         return logits
 
@@ -80,7 +82,9 @@ class AuxiliaryHead(nn.Module):
         channels = hidden if fcn else config.stage_channels[3]
         self.classifier = Conv(channels, config.num_classes, 1, numerics, bias=True)
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b classes h w"]:
+    def forward(
+        self, x: Float[Tensor, "b c h w"], kept: Bool[Tensor, "b c *hw"] | None = None
+    ) -> Float[Tensor, "b classes h w"]:
         if self.hidden is not None:
             x = self.hidden(x)
-        return self.classifier(self.dropout(x))
+        return self.classifier(self.dropout(x, kept))

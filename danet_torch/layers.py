@@ -4,7 +4,7 @@ They fix what frameworks leave open: symmetric zero padding, torch's BatchNorm, 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -61,14 +61,23 @@ class ConvNormAct(nn.Module):
 
 
 class Dropout(nn.Module):
-    """Dropout of whole channels (`channel`, Tompson et al., 2015) or of single values (`element`)."""
+    """Dropout of whole channels (`channel`, Tompson et al., 2015) or of single values (`element`).
+
+    out = x / (1 - rate) where kept, else 0
+
+    Handed `kept`, (N, C) or like `x`, it does that in every mode; else it draws in training, as its framework does.
+    """
 
     def __init__(self, rate: float, kind: str) -> None:
         super().__init__()
         self.rate = rate
         self.kind = kind
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+    def forward(
+        self, x: Float[Tensor, "b c h w"], kept: Bool[Tensor, "b c *hw"] | None = None
+    ) -> Float[Tensor, "b c h w"]:
+        if kept is not None:
+            return torch.where(kept[:, :, None, None] if kept.ndim == 2 else kept, x / (1 - self.rate), 0)
         dropout = F.dropout2d if self.kind == "channel" else F.dropout
         return dropout(x, self.rate, self.training)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from danet_common.checkpoint import Checkpoint, write_checkpoint
 from danet_common.config import DANetConfig
+from danet_common.dropout import NO_MASKS
 from danet_common.numerics import numerics
 from danet_common.stages import requested
 from danet_common.stored import open_checkpoint
@@ -40,19 +41,20 @@ class DANet(nn.Module):
             initialise(self, seed)
 
     def forward(
-        self, x: Float[Tensor, "b c h w"], stages: Collection[str] = ()
+        self, x: Float[Tensor, "b c h w"], stages: Collection[str] = (), masks: Mapping[str, Tensor] = NO_MASKS
     ) -> dict[str, Float[Tensor, "b classes h w"]]:
         """Logits by output, `fused` (the prediction) first, at the size of `x`; with `stages`, those too.
 
-        `x` holds normalised pixels in any floating dtype. Raises ValueError for an unknown stage.
+        `x` holds normalised pixels in any floating dtype. `masks` say what the dropout before each output keeps,
+        (N, C) or like its features; without, it is the framework's own. Raises ValueError for an unknown stage.
         """
         kept = requested(self.config, stages)
         height, width = x.shape[2:]
         layer3, layer4 = self.backbone(x.to(self.head.fused_classifier.weight.dtype), stages=kept)
-        logits = self.head(layer4, stages=kept)
+        logits = self.head(layer4, stages=kept, masks=masks)
         if self.config.auxiliary != "none":
             source = layer3 if self.config.auxiliary == "fcn" else layer4
-            logits["aux"] = kept.keep("aux_logits", self.auxiliary(source))
+            logits["aux"] = kept.keep("aux_logits", self.auxiliary(source, masks.get("aux")))
         grid = self.config.upsample_grid
         return {name: resize(value, height, width, grid) for name, value in logits.items()} | kept.kept
 

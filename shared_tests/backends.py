@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from shared_tests.job import Answer, Job, load_arrays, save_arrays
+from shared_tests.job import Answer, Groups, Job, load_arrays, save_arrays
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,15 @@ class Worker:
         save_arrays(request, arrays)
         flags = self.ask({"job": fields, "arrays": str(request), "reply": str(reply)})["flags"]
         return Answer(**{"outputs": {}, **load_arrays(reply)}, flags=flags)
+
+    def practise(self, function: str, fields: dict[str, Any], arrays: Groups) -> Groups:
+        """Call a function of the framework's module in `shared_tests.trainers`. Raises BackendError."""
+        request, reply = Path(self.folder.name) / "request.npz", Path(self.folder.name) / "reply.npz"
+        save_arrays(request, arrays)
+        trainer = f"shared_tests.trainers.{self.backend.name}"
+        names = {"trainer": trainer, "function": function, "arrays": str(request), "reply": str(reply)}
+        self.ask({"fields": fields, **names})
+        return load_arrays(reply)
 
     def mutate(self, mutation: dict[str, str] | None) -> None:
         """Seed a bug into the backend's own package, or take the last one out (None)."""

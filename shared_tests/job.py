@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 GROUPS = ("outputs", "stages", "statistics", "gradients")
+Groups = dict[str, dict[str, np.ndarray]]  # named arrays in named groups
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,9 +71,9 @@ def save_arrays(path: str | os.PathLike[str], groups: Mapping[str, Mapping[str, 
     np.savez(path, allow_pickle=False, **flat)
 
 
-def load_arrays(path: str | os.PathLike[str]) -> dict[str, dict[str, np.ndarray]]:
+def load_arrays(path: str | os.PathLike[str]) -> Groups:
     """The inverse of `save_arrays`."""
-    groups: dict[str, dict[str, np.ndarray]] = {}
+    groups: Groups = {}
     with np.load(Path(path), allow_pickle=False) as file:
         for entry in file.files:
             group, _, name = entry.partition("/")

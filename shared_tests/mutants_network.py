@@ -91,7 +91,7 @@ HEAD = (
         "fusion_by_mean",
         "the branches are averaged; DANet sums them",
         PLAIN,
-        alike("head.py", ("self.dropout(fused)", "self.dropout(fused / 2)")),
+        alike("head.py", ("self.dropout(fused, ", "self.dropout(fused / 2, ")),
     ),
     Mutation(
         "classifiers_swapped",

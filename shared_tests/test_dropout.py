@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from danet_common import Checkpoint, write_checkpoint
+from danet_common.dropout import dropout_masks
+from shared_tests import reference
 from shared_tests.backends import Worker
 from shared_tests.golden_cases import TINY
 from shared_tests.job import Job
@@ -47,3 +49,34 @@ def test_training(worker: Worker, tmp_path: Path, kind: str) -> None:
 def test_inference(worker: Worker, tmp_path: Path) -> None:
     before, after = dropped(worker, tmp_path, "channel", training=False)
     np.testing.assert_allclose(after, before, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["channel", "element"])
+def test_masks_fit_the_features(kind: str) -> None:
+    """Each output's mask is as large as the features before its classifier, at every output stride."""
+    for stride, auxiliary in [(8, "fcn"), (16, "linear"), (32, "fcn"), (32, "none")]:
+        config = TINY.replace(output_stride=stride, auxiliary=auxiliary, dropout=kind, auxiliary_channels=10)
+        stages = ["position_out", "channel_out", "layer3", "layer4"]
+        features = reference.forward(config, rule_tensors(config), rule_input(config, 1, 33, 47), stages=stages).stages
+        before = {"fused": "position_out", "position": "position_out", "channel": "channel_out"}
+        before["aux"] = "layer3" if auxiliary == "fcn" else "layer4"
+        for output, mask in dropout_masks(config, 0, 0, range(2), 33, 47).items():
+            channels = 10 if output == "aux" and auxiliary == "fcn" else features[before[output]].shape[1]
+            size = features[before[output]].shape[2:] if kind == "element" else ()
+            assert mask.shape == (2, channels, *size), (stride, output)
+
+
+def test_masks_depend_on_row_step_output_and_seed_alone() -> None:
+    whole = dropout_masks(TINY, 3, 5, range(6), 33, 47)
+    for rows in (range(2), range(2, 6)):
+        part = dropout_masks(TINY, 3, 5, rows, 65, 33)
+        assert all(np.array_equal(part[output], mask[rows.start : rows.stop]) for output, mask in whole.items())
+    others = [dropout_masks(TINY, 3, 6, range(6), 33, 47), dropout_masks(TINY, 4, 5, range(6), 33, 47)]
+    every = [mask.tobytes() for masks in (whole, *others) for mask in masks.values()]
+    assert len(set(every)) == len(every)
+    assert not dropout_masks(TINY.replace(dropout_rate=0.0), 3, 5, range(6), 33, 47)
+
+
+def test_masks_keep_their_share() -> None:
+    masks = dropout_masks(TINY.replace(dropout_rate=RATE), 0, 0, range(200), 33, 47)
+    assert all(abs(mask.mean() - (1 - RATE)) < 0.03 for mask in masks.values())  # 4800: a deviation of 0.006

@@ -17,11 +17,12 @@ FILES = sorted(path.name for path in (ROOT / "danet_torch").glob("*.py"))
 FORWARD = {"call": "forward", "__call__": "forward"}
 
 # What one framework alone needs: Keras wants a base class, explicit building and serialisation, and has no walk
-# over its layers; torch fills a layer's weights when it is made; JAX would compute float64 in float32.
+# over its layers; torch fills a layer's weights when it is made; JAX would compute float64 in float32. Of torch's
+# optimizers, Optax has the parts and Keras none.
 ALONE = {
     "torch": {"Conv.reset_parameters"},
-    "tf": {"Module", "build", "get_config", "from_config", "named_modules"},
-    "jax": {"require_dtype"},
+    "tf": {"Module", "build", "get_config", "from_config", "named_modules", "TorchOptimizer"},
+    "jax": {"require_dtype", "transformation"},
 }
 # torch has these two as layers and the others as functions, so torch neither writes nor names what is in them.
 LEAVES = {"Conv", "BatchNorm"}

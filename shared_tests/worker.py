@@ -40,6 +40,13 @@ def answer(adapter: Adapter, request: dict[str, Any]) -> dict[str, Any]:
     return {"flags": result.flags}
 
 
+def practise(request: dict[str, Any]) -> dict[str, Any]:
+    """Call one function of a trainer, `function(fields, arrays) -> arrays`; they go into the file it names."""
+    function = getattr(importlib.import_module(request["trainer"]), request["function"])
+    save_arrays(request["reply"], function(request["fields"], load_arrays(request["arrays"])))
+    return {}
+
+
 def serve(requests: IO[str], replies: IO[str], name: str) -> None:
     """Answer until the input ends. A failing job is reported and the process lives on."""
     adapter: Adapter | None = None
@@ -51,6 +58,8 @@ def serve(requests: IO[str], replies: IO[str], name: str) -> None:
 
                 adapter = install(name, request["mutation"])
                 reply: dict[str, Any] = {}
+            elif "trainer" in request:
+                reply = practise(request)
             else:
                 adapter = adapter or load_adapter(name)
                 reply = answer(adapter, request)

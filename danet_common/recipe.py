@@ -1,0 +1,143 @@
+"""How a network is trained: one frozen value that says everything about a step but its data.
+
+A recipe, a network and a batch give the same step in each of the three frameworks. A step is one update of the
+weights, from one global batch; steps are numbered from 0.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+OptimizerName = Literal["sgd", "adamw"]
+POSITIVE = ("steps", "batch_size", "accumulation", "ohem_minimum")
+NOT_NEGATIVE = ("learning_rate", "head_rate", "minimum_rate", "power", "warmup_steps", "weight_decay")
+NOT_NEGATIVE_WEIGHTS = ("fused_weight", "position_weight", "channel_weight", "aux_weight")
+SHARES = ("momentum", "adam_mean_decay", "adam_square_decay")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """One recipe. Raises ValueError, naming the field, where a value trains nothing."""
+
+    steps: int = 40_000  # where the learning rate reaches its minimum
+    batch_size: int = 8  # pictures of one step, on all devices and in all parts together
+    accumulation: int = 1  # equal parts that a batch is computed in; their gradients are averaged
+    seed: int = 0  # of initial weights, dropout and the order and augmentation of the data
+
+    # Optimizer.
+    optimizer: OptimizerName = "sgd"
+    learning_rate: float = 0.01
+    head_rate: float = 10.0  # factor on the learning rate of everything but the backbone (the authors' 10)
+    momentum: float = 0.9  # sgd: velocity = momentum * velocity + gradient, as torch's
+    weight_decay: float = 1e-4  # sgd: added to the gradient (coupled), as torch's; adamw: decoupled
+    adam_mean_decay: float = 0.9
+    adam_square_decay: float = 0.999
+    adam_epsilon: float = 1e-8
+    clip_norm: float | None = None  # largest norm of all gradients together
+    average_decay: float | None = None  # of the exponential moving average of the weights; None: there is none
+
+    # Schedule.
+    power: float = 0.9  # of the polynomial
+    minimum_rate: float = 0.0  # mmseg ends at 1e-4
+    warmup_steps: int = 0  # over which the rate grows in equal parts
+
+    # Loss.
+    fused_weight: float = 1.0
+    position_weight: float = 1.0  # Tramac 0.4
+    channel_weight: float = 1.0  # Tramac 0.4
+    aux_weight: float = 0.4
+    ignore_index: int = 255
+    class_weights: tuple[float, ...] | None = None
+    ohem_threshold: float | None = None  # learn from pixels whose class is less probable than this; None: from all
+    ohem_minimum: int = 100_000  # and from this many of the hardest for each picture of the batch
+    frozen_batch_norm: bool = False  # normalise by the running statistics and leave them; scale and shift learn
+
+    def __post_init__(self) -> None:
+        if self.optimizer not in get_args(OptimizerName):
+            raise ValueError(f"optimizer must be one of {', '.join(get_args(OptimizerName))}; got {self.optimizer!r}")
+        self._require(POSITIVE, "at least 1", lambda value: value >= 1)
+        self._require((*NOT_NEGATIVE, *NOT_NEGATIVE_WEIGHTS), "0 or more", lambda value: 0 <= value < math.inf)
+        self._require(SHARES, "in [0, 1)", lambda value: 0 <= value < 1)
+        self._require(("adam_epsilon",), "positive", lambda value: value > 0)
+        self._require(("clip_norm",), "None or positive", lambda value: value is None or value > 0)
+        self._require(("average_decay",), "None or in [0, 1)", lambda value: value is None or 0 <= value < 1)
+        self._require(("ohem_threshold",), "None or in (0, 1]", lambda value: value is None or 0 < value <= 1)
+        self._require(("class_weights",), "None or 0 or more each", lambda value: value is None or min(value) >= 0)
+        if self.batch_size % self.accumulation:
+            raise ValueError(
+                f"batch_size must be whole parts: {self.batch_size} is not a multiple of accumulation, "
+                f"{self.accumulation}"
+            )
+
+    def _require(self, names: tuple[str, ...], wanted: str, holds: Any) -> None:
+        for name in names:
+            if not holds(getattr(self, name)):
+                raise ValueError(f"{name} must be {wanted}; got {getattr(self, name)!r}")
+
+    @property
+    def output_weights(self) -> dict[str, float]:
+        """Output's name -> its weight in the loss."""
+        weights = (self.fused_weight, self.position_weight, self.channel_weight, self.aux_weight)
+        return dict(zip(("fused", "position", "channel", "aux"), weights, strict=True))
+
+    def replace(self, **changes: Any) -> TrainConfig:
+        """A copy with some fields changed."""
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: every field."""
+        fields = dataclasses.asdict(self)
+        return fields | {"class_weights": None if self.class_weights is None else list(self.class_weights)}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> TrainConfig:
+        """The inverse of `to_dict`; absent fields take their defaults, unknown ones raise ValueError."""
+        unknown = sorted(set(fields) - {field.name for field in dataclasses.fields(cls)})
+        if unknown:
+            raise ValueError(f"unknown recipe fields: {', '.join(unknown)}")
+        try:
+            values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in fields.items()}
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(f"a recipe field has the wrong type: {error}") from None
+
+
+def learning_rate(recipe: TrainConfig, step: int) -> float:
+    """Of the backbone in one step: polynomial decay from the rate to its minimum, after a linear warm-up.
+
+    rate = (learning_rate - minimum_rate) * (1 - step / steps) ** power + minimum_rate,
+    times (step + 1) / warmup_steps while that is below 1.
+    """
+    left = max(0.0, 1 - step / recipe.steps)
+    rate = (recipe.learning_rate - recipe.minimum_rate) * left**recipe.power + recipe.minimum_rate
+    return rate * min(1.0, (step + 1) / recipe.warmup_steps) if recipe.warmup_steps else rate
+
+
+def rate_factor(recipe: TrainConfig, name: str) -> float:
+    """What the learning rate of the tensor with this canonical name is multiplied by."""
+    return 1.0 if name.startswith("backbone.") else recipe.head_rate
+
+
+# As published, for Cityscapes; each was run on several GPUs, batch_size is that of all.
+RECIPES: dict[str, TrainConfig] = {
+    # junfu1115/DANet: README (240 epochs of 2975 // 8 batches, rate 0.003), experiments/segmentation/train.py.
+    "official-cityscapes": TrainConfig(steps=240 * 371, learning_rate=0.003),
+    # mmsegmentation: configs/_base_/schedules/schedule_{40k,80k}.py, 4 x 2 pictures.
+    "mmseg-40k": TrainConfig(learning_rate=0.01, minimum_rate=1e-4, weight_decay=5e-4, head_rate=1.0),
+    "mmseg-80k": TrainConfig(steps=80_000, learning_rate=0.01, minimum_rate=1e-4, weight_decay=5e-4, head_rate=1.0),
+    # PaddleSeg: configs/danet/danet_resnet50_os8_cityscapes_1024x512_80k.yml, 4 x 2 pictures.
+    "paddleseg-80k": TrainConfig(steps=80_000, learning_rate=0.01, weight_decay=4e-5, head_rate=1.0),
+}
+
+
+def get_recipe(recipe: TrainConfig | str) -> TrainConfig:
+    """A recipe as it is, or the named one. Raises ValueError for an unknown name."""
+    if isinstance(recipe, TrainConfig):
+        return recipe
+    if recipe not in RECIPES:
+        raise ValueError(f"unknown recipe {recipe!r}; known: {', '.join(RECIPES)}")
+    return RECIPES[recipe]

@@ -1,0 +1,108 @@
+"""Optimizers with torch's semantics: SGD with coupled weight decay, and AdamW; the head learns faster.
+
+sgd    velocity = momentum * velocity + gradient + weight_decay * weight;   weight -= rate * velocity
+adamw  weight -= rate * (mean / (sqrt(square) + epsilon) + weight_decay * weight), both averages bias-corrected
+
+`rate` is the step's learning rate times the tensor's factor. All tensors decay, BatchNorm's and biases too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import KerasTensor as Tensor
+from keras import ops
+
+from danet_common.leaves import from_channels_last, to_channels_last
+from danet_common.parameters import Parameter
+from danet_common.recipe import TrainConfig, rate_factor
+from danet_common.training_checkpoint import slot_names
+from danet_tf.weights import get_leaf, named_leaves, set_leaf
+
+
+class TorchOptimizer(keras.optimizers.Optimizer):
+    """Both optimizers, as Keras runs them: its own fold the rate into the velocity, decouple sgd's weight decay
+    and add adamw's epsilon before the bias correction."""
+
+    def __init__(self, model: keras.Model, recipe: TrainConfig) -> None:
+        rate = keras.Variable(0.0, dtype=model.numerics.wide, trainable=False)  # Keras's own is float32
+        super().__init__(learning_rate=lambda: rate.value)
+        self.rate = rate
+        self.recipe = recipe
+        leaves = trainable_leaves(model)
+        self.factors = [rate_factor(recipe, parameter.name) for parameter, _ in leaves]
+        self.build([leaf for _, leaf in leaves])
+
+    def build(self, variables: list[keras.Variable]) -> None:
+        super().build(variables)
+        self.slots = {slot: self.add_optimizer_variables(variables, slot) for slot in slot_names(self.recipe)}
+
+    def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
+        """One tensor's update."""
+        recipe, index = self.recipe, self._get_variable_index(variable)
+        rate = ops.cast(learning_rate * self.factors[index], variable.dtype)
+        if recipe.optimizer == "sgd":
+            velocity = self.slots["momentum"][index]
+            self.assign(velocity, recipe.momentum * velocity + (gradient + recipe.weight_decay * variable))
+            self.assign_sub(variable, rate * velocity)
+            return
+        mean, square = self.slots["adam.mean"][index], self.slots["adam.square"][index]
+        count = ops.cast(self.iterations + 1, variable.dtype)
+        self.assign_add(mean, (1 - recipe.adam_mean_decay) * (gradient - mean))
+        self.assign_add(square, (1 - recipe.adam_square_decay) * (ops.square(gradient) - square))
+        mean = mean / (1 - recipe.adam_mean_decay**count)
+        square = square / (1 - recipe.adam_square_decay**count)
+        update = mean / (ops.sqrt(square) + recipe.adam_epsilon) + recipe.weight_decay * variable
+        self.assign_sub(variable, rate * update)
+
+
+def make_optimizer(model: keras.Model, recipe: TrainConfig) -> TorchOptimizer:
+    """An optimizer before its first step."""
+    return TorchOptimizer(model, recipe)
+
+
+def trainable_leaves(model: keras.layers.Layer) -> list[tuple[Parameter, keras.Variable]]:
+    """What an optimizer updates."""
+    return [(parameter, leaf) for parameter, leaf in named_leaves(model) if parameter.trainable]
+
+
+def clip(gradients: dict[str, Tensor], limit: float) -> dict[str, Tensor]:
+    """All gradients, made smaller by one factor where their norm together is above the limit."""
+    norm = ops.sqrt(ops.sum(ops.stack([ops.sum(ops.square(gradient)) for gradient in gradients.values()])))
+    factor = ops.minimum(limit / (norm + 1e-6), 1)  # as torch.nn.utils.clip_grad_norm_
+    return {name: gradient * factor for name, gradient in gradients.items()}
+
+
+@tf.function
+def apply_gradients(
+    model: keras.Model, optimizer: TorchOptimizer, gradients: dict[str, Tensor], rate: Tensor, recipe: TrainConfig
+) -> None:
+    """Update the weights, and what the optimizer remembers."""
+    if recipe.clip_norm is not None:
+        gradients = clip(gradients, recipe.clip_norm)
+    leaves = trainable_leaves(model)
+    optimizer.rate.assign(rate)
+    optimizer.apply([gradients[parameter.name] for parameter, _ in leaves], [leaf for _, leaf in leaves])
+
+
+def get_slots(model: keras.Model, optimizer: TorchOptimizer, recipe: TrainConfig) -> dict[str, np.ndarray]:
+    """What the optimizer remembers, as `momentum.NAME` or `adam.mean.NAME` and `adam.square.NAME`, canonical."""
+    slots = {}
+    for slot in slot_names(recipe):
+        for (parameter, _), value in zip(trainable_leaves(model), optimizer.slots[slot], strict=True):
+            slots[f"{slot}.{parameter.name}"] = from_channels_last(parameter, get_leaf(value))
+    return slots
+
+
+def set_slots(
+    model: keras.Model, optimizer: TorchOptimizer, recipe: TrainConfig, slots: Mapping[str, np.ndarray], step: int
+) -> TorchOptimizer:
+    """An optimizer that remembers what `get_slots` gave after so many steps."""
+    optimizer.iterations.assign(step)
+    for slot in slot_names(recipe):
+        for (parameter, _), value in zip(trainable_leaves(model), optimizer.slots[slot], strict=True):
+            set_leaf(value, to_channels_last(parameter, slots[f"{slot}.{parameter.name}"]))
+    return optimizer

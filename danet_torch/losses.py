@@ -1,0 +1,55 @@
+"""The training loss: cross-entropy over the pixels that count, summed over the outputs.
+Written from the logits, in at least float32; finite and with a defined gradient for every batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from danet_common.recipe import TrainConfig
+from danet_torch.layers import widen
+
+
+def segmentation_loss(
+    outputs: Mapping[str, Float[Tensor, "b classes h w"]], labels: Int[Tensor, "b h w"], recipe: TrainConfig
+) -> dict[str, Float[Tensor, ""]]:
+    """The loss of every output, and as `loss` their sum with the recipe's weights."""
+    losses = {name: cross_entropy(logits, labels, recipe) for name, logits in outputs.items()}
+    weighted = [recipe.output_weights[name] * value for name, value in losses.items()]
+    return {"loss": torch.sum(torch.stack(weighted)), **losses}
+
+
+def cross_entropy(
+    logits: Float[Tensor, "b classes h w"], labels: Int[Tensor, "b h w"], recipe: TrainConfig
+) -> Float[Tensor, ""]:
+    """Mean of -log softmax(logits)[label] over the pixels that count, each weighing as much as its class.
+
+    Pixels whose label is `ignore_index`, or is no class at all, do not count; where none does, the loss is 0 and
+    so are its gradients.
+    """
+    valid = (labels != recipe.ignore_index) & (labels >= 0) & (labels < logits.shape[1])
+    target = torch.where(valid, labels, 0).long()  # before the gather, which must not meet 255
+    log_probability = torch.log_softmax(widen(logits), dim=1).gather(1, target[:, None])[:, 0]
+    weight = valid.to(log_probability.dtype)
+    if recipe.class_weights is not None:
+        weight = weight * torch.tensor(recipe.class_weights, dtype=weight.dtype, device=weight.device)[target]
+    if recipe.ohem_threshold is not None:
+        weight = weight * hard_pixels(torch.exp(log_probability).detach(), valid, recipe.ohem_threshold, recipe)
+    total = torch.sum(weight)
+    return -torch.sum(weight * log_probability) / torch.where(total > 0, total, 1)
+
+
+def hard_pixels(
+    probability: Float[Tensor, "b h w"], valid: Bool[Tensor, "b h w"], threshold: float, recipe: TrainConfig
+) -> Bool[Tensor, "b h w"]:
+    """Online hard example mining (Shrivastava et al., CVPR 2016), as in mmseg and PaddleSeg.
+
+    Those whose class has less than the threshold's probability, and at least the `ohem_minimum` hardest for each
+    picture, wherever in the batch they are.
+    """
+    ordered = torch.sort(torch.where(valid, probability, 2).flatten()).values  # void comes last
+    count = min(recipe.ohem_minimum * probability.shape[0], ordered.shape[0])
+    return (probability < threshold) | (probability <= ordered[count - 1])

@@ -1,0 +1,36 @@
+"""Trains with `danet_tf`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow as tf
+
+from danet_common.recipe import TrainConfig
+from danet_tf.losses import segmentation_loss
+from danet_tf.resume import load_state, save_state
+from danet_tf.train import train_step
+from shared_tests.job import Groups
+from shared_tests.trainers.following import follow
+
+
+def loss(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """The losses of outputs (N, C, H, W), and the gradient of the whole one by each."""
+    outputs = {name: tf.constant(array.transpose(0, 2, 3, 1)) for name, array in arrays["outputs"].items()}
+    labels, recipe = tf.constant(arrays["input"]["labels"]), TrainConfig.from_dict(fields["recipe"])
+
+    @tf.function
+    def call(outputs: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        with tf.GradientTape() as tape:
+            tape.watch(outputs)
+            losses = segmentation_loss(outputs, labels, recipe)
+        return losses, tape.gradient(losses["loss"], outputs)
+
+    losses, gradients = call(outputs)
+    found = {name: tf.convert_to_tensor(gradient).numpy().transpose(0, 3, 1, 2) for name, gradient in gradients.items()}
+    return {"losses": {name: value.numpy() for name, value in losses.items()}, "gradients": found}
+
+
+def train(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """Some steps of a run."""
+    return follow(load_state, train_step, save_state, fields, arrays)

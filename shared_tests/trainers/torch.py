@@ -1,0 +1,34 @@
+"""Trains with `danet_torch`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from danet_common.recipe import TrainConfig
+from danet_torch.losses import segmentation_loss
+from danet_torch.resume import load_state, save_state
+from danet_torch.train import train_step
+from shared_tests.job import Groups
+from shared_tests.trainers.following import follow
+
+
+def loss(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """The losses of outputs (N, C, H, W), and the gradient of the whole one by each."""
+    outputs = {name: torch.from_numpy(array).requires_grad_() for name, array in arrays["outputs"].items()}
+    labels = torch.from_numpy(arrays["input"]["labels"])
+    losses = segmentation_loss(outputs, labels, TrainConfig.from_dict(fields["recipe"]))
+    losses["loss"].backward()
+    gradients = {name: output.grad.numpy() for name, output in outputs.items() if output.grad is not None}
+    return {"losses": {name: value.detach().numpy() for name, value in losses.items()}, "gradients": gradients}
+
+
+def train(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """Some steps of a run, in one thread: several spend more on waiting for each other than a tiny network costs."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return follow(load_state, train_step, save_state, fields, arrays)
+    finally:
+        torch.set_num_threads(threads)
