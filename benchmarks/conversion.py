@@ -46,7 +46,7 @@ def measure(kind: str, source: Path, destination: Path) -> dict[str, Any]:
 
 def work(kind: str, source: str, destination: str) -> dict[str, Any]:
     """Do the work and report its time and the process's memory."""
-    if kind == "bare":
+    if kind == "bare load and save":
         import torch
         from safetensors.torch import save_file
 
@@ -56,20 +56,26 @@ def work(kind: str, source: str, destination: str) -> dict[str, Any]:
         import weights_convert
 
         started = time.perf_counter()
-        weights_convert.convert(source, destination, "official", force=True)
+        weights_convert.convert(source, destination, "official" if kind == "from official" else None, force=True)
     seconds = time.perf_counter() - started
     return {"seconds": seconds, "bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10}
 
 
 def run(variant: str, endings: tuple[str, ...]) -> dict[str, Any]:
-    """Measure the bare load and save, and the conversion into each format; of each the faster of two."""
+    """Measure the bare load and save, and the conversion into each format and back; of each the faster of two."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "model_best.pth.tar"
         size = make(source, variant)
+        works = [("bare load and save", source, Path(folder) / "bare.safetensors")]
+        works += [("from official", source, Path(folder) / f"model{ending}") for ending in endings]
+        works += [
+            ("back", Path(folder) / f"model{ending}", Path(folder) / "back.safetensors") for ending in endings[1:]
+        ]
         rows = {}
-        for kind, ending in (("bare", ".bare.safetensors"), *(("convert", ending) for ending in endings)):
-            both = [measure(kind, source, Path(folder) / f"model{ending}") for _ in range(2)]
-            rows["bare load and save" if kind == "bare" else ending] = min(both, key=lambda row: row["seconds"])
+        for kind, start, end in works:
+            both = [measure(kind, start, end) for _ in range(2)]
+            name = kind if kind == "bare load and save" else f"{start.name} -> {end.name.removeprefix('model')}"
+            rows[name] = min(both, key=lambda row: row["seconds"])
     return {"tensors": size, "rows": rows}
 
 
@@ -91,7 +97,7 @@ def main() -> None:
     print(f"{size / MIB:.0f} MiB of tensors")
     for name, row in rows.items():
         seconds, held = row["seconds"], row["bytes"]
-        print(f"{name:20}{seconds:7.2f} s {seconds / bare:6.2f}x {held / MIB:7.0f} MiB {held / size:6.2f}x")
+        print(f"{name:38}{seconds:7.2f} s {seconds / bare:6.2f}x {held / MIB:7.0f} MiB {held / size:6.2f}x")
 
 
 if __name__ == "__main__":

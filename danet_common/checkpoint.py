@@ -121,8 +121,11 @@ def write_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> No
     """Write a canonical `.safetensors` file, atomically. Raises CheckpointError if the tensors do not fit."""
     checkpoint.check()
     text = json.dumps(manifest(checkpoint))
-    with atomic_file(path) as temporary:
-        write_safetensors(on_disk(checkpoint), temporary, {"danet": text})
+    try:
+        with atomic_file(path) as temporary:
+            write_safetensors(on_disk(checkpoint), temporary, {"danet": text})
+    except ValueError as error:
+        raise CheckpointError(str(error)) from None
 
 
 def on_disk(checkpoint: Checkpoint) -> dict[str, np.ndarray]:

@@ -19,6 +19,7 @@ import numpy as np
 
 from danet_common.atomic import atomic_file
 from danet_common.checkpoint import Checkpoint, CheckpointError, manifest, on_disk
+from danet_common.safetensors_writer import write_safetensors
 from danet_common.strict_json import parse_json
 
 INDEX_ENDING = ".safetensors.index.json"
@@ -75,8 +76,6 @@ def write_shards(checkpoint: Checkpoint, path: str | os.PathLike[str], max_shard
     any error the new ones are removed. Raises CheckpointError if the tensors do not fit, ValueError for a
     `path` without the ending or a size below 1.
     """
-    from safetensors.numpy import save_file
-
     path = Path(path)
     if not path.name.endswith(INDEX_ENDING) or path.name == INDEX_ENDING:
         raise ValueError(f"the name of an index ends in {INDEX_ENDING}; got {path.name}")
@@ -92,9 +91,8 @@ def write_shards(checkpoint: Checkpoint, path: str | os.PathLike[str], max_shard
     written: list[Path] = []
     try:
         for name, keys in zip(names, shards, strict=True):
-            arrays = {key: np.asarray(tensors[key], order="C") for key in keys}
             with atomic_file(path.parent / name) as temporary:
-                save_file(arrays, temporary, metadata={"format": "pt"})
+                write_safetensors({key: tensors[key] for key in keys}, temporary, {"format": "pt"})
             written.append(path.parent / name)
         with atomic_file(path) as temporary:
             temporary.write_text(json.dumps({"metadata": metadata, "weight_map": weight_map}, indent=2))

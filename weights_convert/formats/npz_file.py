@@ -33,7 +33,7 @@ LENGTH_SIZES = {b"\1\0": 2, b"\2\0": 4, b"\3\0": 4}  # bytes of the header's len
 HEADER_LIMIT = 1 << 14  # bytes; NumPy writes 128
 # As numpy.lib.format writes it. It is matched and not evaluated, though NumPy itself would.
 HEADER = re.compile(
-    r"\{'descr': '([<>|=][biufU][0-9]{1,9})', 'fortran_order': (True|False), "
+    r"\{'descr': '([<>|=](?:b1|[iu][1248]|f[248]|U[0-9]{1,9}))', 'fortran_order': (True|False), "
     r"'shape': \(((?:[0-9]{1,19}L?(?:, ?|(?=\))))*)\),? ?\} *\n?"
 )
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)

@@ -56,5 +56,8 @@ def write(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
 
 def write_foreign(named: Mapping[str, np.ndarray], path: Path, wrap: Wrap | None) -> None:
     """Write tensors under an owner's names, without a manifest and without the owner's object around them."""
-    with atomic_file(path) as temporary:
-        write_safetensors(named, temporary, {"format": "pt"})
+    try:
+        with atomic_file(path) as temporary:
+            write_safetensors(named, temporary, {"format": "pt"})
+    except ValueError as error:
+        raise CheckpointError(str(error)) from None

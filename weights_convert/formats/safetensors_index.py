@@ -38,10 +38,5 @@ def read(path: Path) -> Contents:
 
 def write(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
     """Write the canonical set, in files of the hub's usual size."""
-    from safetensors import SafetensorError
-
-    try:
-        write_shards(checkpoint, path)
-    except SafetensorError as error:  # of its writer: the disk is full, ...
-        raise OSError(str(error)) from None
+    write_shards(checkpoint, path)
     return ()
