@@ -11,7 +11,8 @@ import pytest
 from danet_common import Checkpoint, CheckpointError, parameters, write_checkpoint
 from shared_tests.devices.running import CONFIG, float64_checkpoint, run_program
 from shared_tests.rule import rule_tensors
-from weights_convert.live.source import as_checkpoint, fit, kernel_dtype
+from weights_convert.casting import fit
+from weights_convert.live.source import as_checkpoint, kernel_dtype
 
 ROUNDING = 1e-12  # of float64, through the whole network; 2e-15 was seen
 KINDS = {"kernel", "bias", "scale", "shift", "mean", "variance", "count", "gamma"}

@@ -7,6 +7,7 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
+import numpy.typing as npt
 
 from danet_common import Checkpoint, CheckpointError, parameters
 from danet_common.parameters import Parameter
@@ -38,8 +39,17 @@ def _cast(parameter: Parameter, array: np.ndarray, dtype: np.dtype[Any]) -> np.n
         return array
     if (parameter.is_norm or parameter.kind == "gamma") and dtype.itemsize < 4:
         dtype = DTYPES["float32"]
+    return fit(parameter.name, array, dtype)
+
+
+def fit(name: str, array: np.ndarray, dtype: npt.DTypeLike) -> np.ndarray:
+    """A tensor in another dtype, copied where it has another.
+
+    Raises CheckpointError where a finite value would become infinite.
+    """
     with np.errstate(over="ignore", invalid="ignore"):
         result = array.astype(dtype, copy=False)
-    if dtype.itemsize < array.dtype.itemsize and np.isfinite(array).all() and not np.isfinite(result).all():
-        raise CheckpointError(f"{parameter.name} has values too large for {dtype}; choose a wider dtype")
+    narrower = result.dtype.itemsize < array.dtype.itemsize and array.dtype.kind not in "iu"
+    if narrower and np.isfinite(array).all() and not np.isfinite(result).all():
+        raise CheckpointError(f"{name} has values too large for {result.dtype}; choose a wider dtype")
     return result

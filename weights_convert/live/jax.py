@@ -11,7 +11,8 @@ from danet_common import Checkpoint, DANetConfig
 from danet_common.leaves import to_channels_last
 from danet_common.parameters import Parameter
 from danet_common.stored import Slices
-from weights_convert.live.source import LiveTensors, Source, as_checkpoint, fit, kernel_dtype, read_part
+from weights_convert.casting import fit
+from weights_convert.live.source import LiveTensors, Source, as_checkpoint, kernel_dtype, read_part
 
 if TYPE_CHECKING:
     import jax

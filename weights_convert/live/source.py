@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from danet_common import Checkpoint, CheckpointError, open_checkpoint, open_pretrained, parameters
 from danet_common.leaves import from_channels_last
@@ -102,16 +101,3 @@ def kernel_dtype(checkpoint: Checkpoint) -> str:
     if len(found) > 1:
         raise CheckpointError(f"the kernels are of several dtypes, {', '.join(sorted(found))}: say which with dtype=")
     return found.pop()
-
-
-def fit(name: str, array: np.ndarray, dtype: npt.DTypeLike) -> np.ndarray:
-    """A tensor in a network's dtype, copied where it has another.
-
-    Raises CheckpointError where a finite value would become infinite.
-    """
-    with np.errstate(over="ignore", invalid="ignore"):
-        result = array.astype(dtype, copy=False)
-    narrower = result.dtype.itemsize < array.dtype.itemsize and array.dtype.kind not in "iu"
-    if narrower and np.isfinite(array).all() and not np.isfinite(result).all():
-        raise CheckpointError(f"{name} has values too large for {result.dtype}; choose a wider dtype")
-    return result

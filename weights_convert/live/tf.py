@@ -6,7 +6,8 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from danet_common.leaves import to_channels_last
-from weights_convert.live.source import Source, as_checkpoint, fit, kernel_dtype
+from weights_convert.casting import fit
+from weights_convert.live.source import Source, as_checkpoint, kernel_dtype
 
 if TYPE_CHECKING:
     from danet_tf import DANet

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from danet_common import Checkpoint
 from danet_common.parameters import Parameter
 from danet_common.stored import Slices
-from weights_convert.live.source import LiveTensors, Source, as_checkpoint, fit, kernel_dtype, read_part
+from weights_convert.casting import fit
+from weights_convert.live.source import LiveTensors, Source, as_checkpoint, kernel_dtype, read_part
 
 if TYPE_CHECKING:
     import torch
