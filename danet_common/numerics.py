@@ -6,15 +6,30 @@ from typing import Literal, NamedTuple, get_args
 
 from danet_common.config import DANetConfig
 
-DType = Literal["float32", "float64", "bfloat16", "float16"]
+DType = Literal["float32", "float64", "bfloat16", "float16", "mixed_bfloat16"]
 
 
 class Numerics(NamedTuple):
-    """`dtype` of convolutions and activations; BatchNorm's epsilon, and its momentum in torch's sense."""
+    """`dtype` of convolutions and activations; BatchNorm's epsilon, and its momentum in torch's sense.
+
+    `kernels` is the dtype in which convolutions keep their weights: `dtype`, or float32 in mixed precision, where a
+    small update must not be rounded away.
+    """
 
     dtype: str = "float32"
     epsilon: float = 1e-5
     momentum: float = 0.1
+    kernels: str = "float32"
+
+    @property
+    def mixed(self) -> bool:
+        """Whether kernels are rounded to `dtype` each time they are used."""
+        return self.kernels != self.dtype
+
+    @property
+    def policy(self) -> str:
+        """What `numerics` made this of."""
+        return f"mixed_{self.dtype}" if self.mixed else self.dtype
 
     @property
     def wide(self) -> str:
@@ -31,4 +46,7 @@ def numerics(config: DANetConfig, dtype: str) -> Numerics:
     """What a network of this config computes with. Raises ValueError for a dtype that is none of `DType`."""
     if dtype not in get_args(DType):
         raise ValueError(f"dtype must be one of {', '.join(get_args(DType))}; got {dtype!r}")
-    return Numerics(dtype, config.batch_norm_epsilon, config.batch_norm_momentum)
+    mixed = dtype.startswith("mixed_")
+    computed = dtype.removeprefix("mixed_")
+    kernels = "float32" if mixed else computed
+    return Numerics(computed, config.batch_norm_epsilon, config.batch_norm_momentum, kernels)

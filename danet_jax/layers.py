@@ -30,8 +30,8 @@ class Conv(nnx.Module):
         self.padding = dilation * (kernel_size // 2)
         self.stride = stride
         self.dilation = dilation
-        self.kernel = nnx.Param(jnp.zeros(shape, numerics.dtype))
-        self.bias = nnx.Param(jnp.zeros(out_channels, numerics.dtype)) if bias else None
+        self.kernel = nnx.Param(jnp.zeros(shape, numerics.kernels))
+        self.bias = nnx.Param(jnp.zeros(out_channels, numerics.kernels)) if bias else None
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b p q d"]:
         out = jax.lax.conv_general_dilated(

@@ -27,14 +27,15 @@ class DANet(nnx.Module):
     """The dual attention network.
 
     config   a DANetConfig or a variant's name
-    dtype    of convolutions and activations; BatchNorm, attention weights and logits are at least float32
+    dtype    of convolutions and activations; BatchNorm, attention weights and logits are at least float32;
+             `mixed_bfloat16` keeps the kernels in float32, for training
     seed     of the initial weights, the same in every framework; None leaves kernels at zero
     """
 
     def __init__(self, config: DANetConfig | str, *, dtype: str = "float32", seed: int | None = 0) -> None:
         self.config = get_config(config)
         self.numerics = numerics(self.config, dtype)
-        require_dtype(dtype)
+        require_dtype(self.numerics.dtype)
         self.backbone = ResNet(self.config, self.numerics)
         self.head = DualAttentionHead(self.config, self.numerics)
         if self.config.auxiliary != "none":
@@ -52,7 +53,9 @@ class DANet(nnx.Module):
         """
         kept = requested(self.config, stages)
         height, width = x.shape[1:3]
-        layer3, layer4 = self.backbone(x.astype(self.head.fused_classifier.kernel.dtype), stages=kept)
+        kernels = self.head.fused_classifier.kernel.dtype
+        x = x.astype(self.numerics.dtype if self.numerics.mixed else kernels)
+        layer3, layer4 = self.backbone(x, stages=kept)
         logits = self.head(layer4, stages=kept, masks=masks)
         if self.config.auxiliary != "none":
             source = layer3 if self.config.auxiliary == "fcn" else layer4

@@ -18,7 +18,7 @@ class Module(keras.layers.Layer):
     """A Keras layer whose shapes are all known when it is constructed: it is built at once, and casts nothing."""
 
     def __init__(self, numerics: Numerics, **arguments: Any) -> None:
-        super().__init__(dtype=numerics.dtype, autocast=False)
+        super().__init__(dtype=numerics.kernels, autocast=False)
         self.numerics = numerics
         self.arguments = arguments
 
@@ -68,12 +68,13 @@ class Conv(Module):
         self.built = True
 
     def call(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q d"]:
+        kernel = ops.cast(self.kernel, x.dtype)
         if self.stride == 1:  # "same" is symmetric here, and not at stride 2
-            out = ops.conv(x, self.kernel, 1, "same", dilation_rate=self.dilation)
+            out = ops.conv(x, kernel, 1, "same", dilation_rate=self.dilation)
         else:
             around = (self.padding, self.padding)
-            out = ops.conv(ops.pad(x, ((0, 0), around, around, (0, 0))), self.kernel, self.stride, "valid")
-        return out if self.bias is None else out + self.bias
+            out = ops.conv(ops.pad(x, ((0, 0), around, around, (0, 0))), kernel, self.stride, "valid")
+        return out if self.bias is None else out + ops.cast(self.bias, x.dtype)
 
 
 @keras.saving.register_keras_serializable("danet")

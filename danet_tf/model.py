@@ -29,12 +29,13 @@ class DANet(keras.Model):
     """The dual attention network.
 
     config   a DANetConfig or a variant's name
-    dtype    of convolutions and activations; BatchNorm, attention weights and logits are at least float32
+    dtype    of convolutions and activations; BatchNorm, attention weights and logits are at least float32;
+             `mixed_bfloat16` keeps the kernels in float32, for training
     seed     of the initial weights, the same in every framework; None leaves kernels at zero
     """
 
     def __init__(self, config: DANetConfig | str, *, dtype: str = "float32", seed: int | None = 0) -> None:
-        super().__init__(name="danet", dtype=dtype, autocast=False)
+        super().__init__(name="danet", autocast=False)
         self.config = get_config(config)
         self.numerics = numerics(self.config, dtype)
         self.backbone = ResNet(self.config, self.numerics)
@@ -71,7 +72,7 @@ class DANet(keras.Model):
         return {name: resize(value, height, width, grid) for name, value in logits.items()} | kept.kept
 
     def get_config(self) -> dict[str, Any]:
-        return {"config": self.config.to_dict(), "dtype": self.numerics.dtype}
+        return {"config": self.config.to_dict(), "dtype": self.numerics.policy}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> DANet:

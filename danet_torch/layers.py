@@ -26,13 +26,17 @@ class Conv(nn.Conv2d):
         bias: bool = False,
     ) -> None:
         padding = dilation * (kernel_size // 2)
-        dtype = getattr(torch, numerics.dtype)
+        dtype = getattr(torch, numerics.kernels)
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, bias=bias, dtype=dtype)
 
     def reset_parameters(self) -> None:
         """Zeros; `weights.initialise` draws the real ones."""
         for parameter in self.parameters():
             nn.init.zeros_(parameter)
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d p q"]:
+        bias = None if self.bias is None else self.bias.to(x.dtype)
+        return F.conv2d(x, self.weight.to(x.dtype), bias, self.stride, self.padding, self.dilation)
 
 
 class BatchNorm(nn.BatchNorm2d):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection, Mapping
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -25,7 +26,8 @@ class DANet(nn.Module):
     """The dual attention network.
 
     config   a DANetConfig or a variant's name
-    dtype    of convolutions and activations; BatchNorm, attention weights and logits are at least float32
+    dtype    of convolutions and activations; BatchNorm, attention weights and logits are at least float32;
+             `mixed_bfloat16` keeps the kernels in float32, for training
     seed     of the initial weights, the same in every framework; None leaves kernels at zero
     """
 
@@ -50,7 +52,9 @@ class DANet(nn.Module):
         """
         kept = requested(self.config, stages)
         height, width = x.shape[2:]
-        layer3, layer4 = self.backbone(x.to(self.head.fused_classifier.weight.dtype), stages=kept)
+        kernels = self.head.fused_classifier.weight.dtype
+        x = x.to(getattr(torch, self.numerics.dtype) if self.numerics.mixed else kernels)
+        layer3, layer4 = self.backbone(x, stages=kept)
         logits = self.head(layer4, stages=kept, masks=masks)
         if self.config.auxiliary != "none":
             source = layer3 if self.config.auxiliary == "fcn" else layer4
