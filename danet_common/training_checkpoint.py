@@ -17,6 +17,7 @@ import numpy as np
 
 from danet_common.checkpoint import Checkpoint, CheckpointError, write_checkpoint
 from danet_common.config import DANetConfig
+from danet_common.numerics import widened
 from danet_common.parameters import parameters
 from danet_common.recipe import TrainConfig
 from danet_common.stored import read_checkpoint
@@ -51,6 +52,20 @@ def slot_shapes(config: DANetConfig, recipe: TrainConfig) -> dict[str, tuple[int
     slots = (*slot_names(recipe), *(() if recipe.average_decay is None else ("average",)))
     trainable = [parameter for parameter in parameters(config).values() if parameter.trainable]
     return {f"{slot}.{parameter.name}": parameter.shape for slot in slots for parameter in trainable}
+
+
+def beginning(config: DANetConfig, recipe: TrainConfig, tensors: Mapping[str, np.ndarray]) -> TrainingCheckpoint:
+    """A run before its first step, from a network's tensors in at least float32: the same in every framework."""
+    tensors = {name: _widened(array) for name, array in tensors.items()}
+    slots = {
+        name: tensors[name.removeprefix("average.")] if name.startswith("average.") else np.zeros(shape, np.float32)
+        for name, shape in slot_shapes(config, recipe).items()
+    }
+    return TrainingCheckpoint(config, recipe, 0, tensors, slots)
+
+
+def _widened(array: np.ndarray) -> np.ndarray:
+    return array if array.dtype.kind == "i" else array.astype(widened(array.dtype.name))
 
 
 def write_training(training: TrainingCheckpoint, path: str | os.PathLike[str]) -> None:

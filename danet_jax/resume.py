@@ -12,14 +12,15 @@ from jax import numpy as jnp
 from danet_common.checkpoint import Checkpoint
 from danet_common.leaves import from_channels_last, to_channels_last
 from danet_common.training_checkpoint import TrainingCheckpoint, read_training, write_training
+from danet_jax.engine import Engine
 from danet_jax.model import from_checkpoint
 from danet_jax.optimizers import get_slots, set_slots, trainable_leaves
 from danet_jax.train import TrainState, create_state
 from danet_jax.weights import get_tensors
 
 
-def save_state(state: TrainState, path: str | os.PathLike[str], data: Mapping[str, Any] | None = None) -> None:
-    """Write a run as a training checkpoint, atomically; `data` (JSON-ready) says where in the data it is."""
+def capture(state: TrainState, data: Mapping[str, Any] | None = None) -> TrainingCheckpoint:
+    """A run as it is; `data` (JSON-ready) says where in the data it is. Every process must take part."""
     slots = get_slots(state.model, state.optimizer, state.recipe)
     if state.average is not None:
         for parameter, _ in trainable_leaves(state.model):
@@ -27,21 +28,31 @@ def save_state(state: TrainState, path: str | os.PathLike[str], data: Mapping[st
                 parameter, np.asarray(state.average[parameter.name])
             )
     tensors, source = get_tensors(state.model), {"backend": "jax"}
-    training = TrainingCheckpoint(state.model.config, state.recipe, state.step, tensors, slots, data or {}, source)
-    write_training(training, path)
+    return TrainingCheckpoint(state.model.config, state.recipe, state.step, tensors, slots, data or {}, source)
 
 
-def load_state(path: str | os.PathLike[str], dtype: str = "float32") -> tuple[TrainState, dict[str, Any]]:
-    """The run in a training checkpoint, whichever framework wrote it, and where in the data it is.
-
-    Raises CheckpointError where the file is damaged, or holds a network alone.
-    """
-    training = read_training(path)
-    state = create_state(from_checkpoint(Checkpoint(training.config, training.tensors), dtype), training.recipe)
+def restore(training: TrainingCheckpoint, engine: Engine | None = None, dtype: str | None = None) -> TrainState:
+    """A run to go on with, on all of an engine's devices; `dtype` is the recipe's if not given."""
+    network = Checkpoint(training.config, training.tensors)
+    state = create_state(from_checkpoint(network, dtype or training.recipe.dtype), training.recipe)
     state.optimizer = set_slots(state.model, state.optimizer, training.recipe, training.slots, training.step)
     if state.average is not None:
         for parameter, leaf in trainable_leaves(state.model):
             array = to_channels_last(parameter, training.slots[f"average.{parameter.name}"])
             state.average[parameter.name] = jnp.asarray(array, leaf.dtype)
     state.step = training.step
-    return state, dict(training.data)
+    return state
+
+
+def save_state(state: TrainState, path: str | os.PathLike[str], data: Mapping[str, Any] | None = None) -> None:
+    """Write a run as a training checkpoint, atomically."""
+    write_training(capture(state, data), path)
+
+
+def load_state(path: str | os.PathLike[str], dtype: str | None = None) -> tuple[TrainState, dict[str, Any]]:
+    """The run in a training checkpoint, whichever framework wrote it, and where in the data it is.
+
+    Raises CheckpointError where the file is damaged, or holds a network alone.
+    """
+    training = read_training(path)
+    return restore(training, dtype=dtype), dict(training.data)
