@@ -14,6 +14,7 @@ from danet_cli.convert import convert
 from danet_cli.demo import demo
 from danet_cli.inspect import inspect
 from danet_cli.predict import predict
+from danet_cli.train import train
 
 app = typer.Typer(
     name="danet",
@@ -23,7 +24,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (convert, inspect, check, predict, demo):
+for command in (convert, inspect, check, train, predict, demo):
     app.command(epilog=EXIT_CODES)(command)
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 if TYPE_CHECKING:  # NumPy comes with it, and `danet --help` needs none
     from danet_common import DANetConfig
 
+FROM_THE_DATA = ("num_classes", "class_names", "palette")
 SHOWN = ("class_names", "palette")  # long: their presence is said, not their value
 
 
@@ -31,6 +32,31 @@ def parse_size(text: str) -> tuple[int, int]:
     if not match:
         raise typer.BadParameter(f"--size takes HEIGHTxWIDTH in pixels, such as 256x512; got {text!r}")
     return int(match[1]), int(match[2])
+
+
+def training_settings(assignments: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """What `--set` changes in the network's config, the recipe and the augmentation: each field has one owner."""
+    from typing import get_type_hints
+
+    from danet_common import DANetConfig
+    from danet_common.data import Augmentation
+    from danet_common.data.resizing import Size
+    from danet_common.recipe import TrainConfig
+    from weights_convert.settings import parse_as
+
+    owners = [get_type_hints(owner) for owner in (DANetConfig, TrainConfig, Augmentation)]
+    changes: tuple[dict[str, Any], dict[str, Any], dict[str, Any]] = ({}, {}, {})
+    for field, text in parse_assignments(assignments).items():
+        if field in FROM_THE_DATA:
+            raise typer.BadParameter(f"--set {field}: it comes from the data set")
+        owner = next((place for place, hints in enumerate(owners) if field in hints), None)
+        if owner is None:
+            known = ", ".join(name for hints in owners for name in hints if name not in FROM_THE_DATA)
+            raise typer.BadParameter(f"--set {field}: there is no such field; there are {known}")
+        hint = owners[owner][field]
+        sized = hint in (Size, Size | None)
+        changes[owner][field] = parse_as(hint, field, text.lower().replace("x", ",") if sized else text)
+    return changes
 
 
 def summary(config: DANetConfig) -> str:

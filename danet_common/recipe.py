@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from danet_common.data.augmentation import Augmentation
 from danet_common.numerics import DType
 
 OptimizerName = Literal["sgd", "adamw"]
@@ -136,6 +137,19 @@ RECIPES: dict[str, TrainConfig] = {
     "mmseg-80k": TrainConfig(steps=80_000, learning_rate=0.01, minimum_rate=1e-4, weight_decay=5e-4, head_rate=1.0),
     # PaddleSeg: configs/danet/danet_resnet50_os8_cityscapes_1024x512_80k.yml, 4 x 2 pictures.
     "paddleseg-80k": TrainConfig(steps=80_000, learning_rate=0.01, weight_decay=4e-5, head_rate=1.0),
+}
+
+# What the same sources do to the pictures. The authors draw scales as the paper says and blur as their code's
+# encoding/datasets/base.py; mmsegmentation's are of _base_/datasets/cityscapes.py; PaddleSeg, of _base_/cityscapes.yml,
+# draws its scales in steps of 0.25.
+MMSEG = Augmentation(
+    crop=(512, 1024), largest_share=0.75, brightness=32 / 255, contrast=0.5, saturation=0.5, hue=36.0, base=(2048, 1024)
+)
+AUGMENTATIONS: dict[str, Augmentation] = {
+    "official-cityscapes": Augmentation(crop=(768, 768), blur=1.0),
+    "mmseg-40k": MMSEG,
+    "mmseg-80k": MMSEG,
+    "paddleseg-80k": Augmentation(crop=(512, 1024), brightness=0.4, contrast=0.4, saturation=0.4),
 }
 
 

@@ -22,10 +22,15 @@ def parse_setting(field: str, text: str) -> Any:
     """One field's value: `none`, `true`, `8`, `0.1`, `corners`, `1,2,4`. Raises CheckpointError."""
     if field not in HINTS:
         raise CheckpointError(f"unknown setting {field!r}; a config has {', '.join(HINTS)}")
+    return parse_as(HINTS[field], field, text)
+
+
+def parse_as(hint: Any, field: str, text: str) -> Any:
+    """The value of a field declared with this type. Raises CheckpointError."""
     try:
-        return _parse(text.strip(), HINTS[field])
+        return _parse(text.strip(), hint)
     except (ValueError, KeyError):
-        raise CheckpointError(f"the setting {field} must be {describe(HINTS[field])}; got {text!r}") from None
+        raise CheckpointError(f"the setting {field} must be {describe(hint)}; got {text!r}") from None
 
 
 def format_setting(value: Any, depth: int = 0) -> str:

@@ -1,0 +1,176 @@
+"""danet train: a network from a data set, in any of the three frameworks, and on from where a run is in any other."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from danet_cli.console import ExitCode, Unable
+from danet_cli.predict import BackendName, import_backend
+from danet_cli.training_plan import Asked, begin, go_on
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from danet_common.data import Dataset, Loader
+    from danet_common.run import Framework, RunFolder, RunPlan
+    from danet_common.training_checkpoint import TrainingCheckpoint
+
+NEEDED = ("grain", "matplotlib", "tensorboard")  # for batches, curves and events
+
+
+def train(
+    data: Annotated[
+        str | None, typer.Option(metavar="SPEC", help="NAME:PATH, such as cityscapes:DIR, or scenes.")
+    ] = None,
+    backend: Annotated[BackendName | None, typer.Option(help="Which framework computes.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="RUN", help="The new run's folder.")] = None,
+    resume: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Go on with a run, in its framework or in --backend.")
+    ] = None,
+    network: Annotated[
+        str | None, typer.Option(metavar="NAME|CKPT", help="A variant, or a checkpoint to begin from; danet_r50.")
+    ] = None,
+    recipe: Annotated[
+        str | None, typer.Option(metavar="NAME", help="A published recipe, such as official-cityscapes or mmseg-40k.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="FIELD=VALUE", help="Of network, recipe or augmentation; may be repeated."),
+    ] = None,
+    split: Annotated[str | None, typer.Option(metavar="NAME", help="What is learned from; train.")] = None,
+    val: Annotated[str | None, typer.Option(metavar="SPEC", help="Validation data, or none; those of --data.")] = None,
+    val_split: Annotated[str | None, typer.Option(metavar="NAME", help="What is validated with; val.")] = None,
+    validate_every: Annotated[int | None, typer.Option(metavar="N", help="Steps; a twentieth of all of them.")] = None,
+    save_every: Annotated[int | None, typer.Option(metavar="N", help="Steps; 500.")] = None,
+    log_every: Annotated[int | None, typer.Option(metavar="N", help="Steps; 10.")] = None,
+    stop_after: Annotated[int | None, typer.Option(metavar="STEP", help="Save and end when it is done.")] = None,
+    threads: Annotated[int, typer.Option(metavar="N", min=0, help="Threads that make batches.")] = 2,
+    workers: Annotated[int, typer.Option(metavar="N", min=0, help="Processes that make them instead.")] = 0,
+) -> int:
+    """Train a network; Ctrl-C saves the run and says how to go on with it.
+
+    Data, recipe and seed decide the batches, the initial weights and what dropout drops, in every framework the same.
+    --set takes any field of the network's config, of the recipe and of the augmentation.
+
+    \b
+    Examples:
+      danet train --data cityscapes:/data/cityscapes --backend torch --out run --recipe official-cityscapes
+      danet train --data camvid:camvid --backend jax --out run --network danet_r18 --set steps=8000 --set crop=360x480
+      danet train --data scenes --backend tf --out run --network danet_tiny --set steps=400 --set optimizer=adamw
+      danet train --resume run --backend jax --stop-after 200
+    """
+    from danet_common.run import RunFolder
+
+    require_packages()
+    asked = Asked(data, split, val, val_split, network, recipe, settings or [], log_every, save_every, validate_every)
+    if resume is None:
+        if data is None or backend is None or out is None:
+            raise typer.BadParameter("a new run needs --data, --backend and --out; --resume RUN goes on with one")
+        folder = RunFolder(out)
+        folder.require_new()
+        plan, training = begin(asked)
+    else:
+        if out is not None:
+            raise typer.BadParameter("--out is for a new run; --resume RUN goes on in RUN")
+        folder = RunFolder(resume)
+        plan, training = go_on(folder, asked)
+    chosen: Any = backend or training.source["backend"]
+    return drive(plan, folder, training, chosen, resume is None, stop_after, threads, workers)
+
+
+def require_packages() -> None:
+    """Raise Unable, before any work, where a package is absent."""
+    absent = [name for name in NEEDED if importlib.util.find_spec(name) is None]
+    if absent:
+        raise Unable(f"training needs {', '.join(absent)}, which is not installed: pip install 'danet[train]'")
+
+
+def drive(
+    plan: RunPlan,
+    folder: RunFolder,
+    training: TrainingCheckpoint,
+    backend: BackendName,
+    new: bool,
+    stop_after: int | None,
+    threads: int,
+    workers: int,
+) -> int:
+    """Train in one framework until the run ends, and say how it did."""
+    from danet_cli.training_display import describe, open_display, summarise
+    from danet_common.data import open_dataset
+    from danet_common.run import Ending, Run, Watcher, place_in
+
+    learned = open_dataset(plan.data, plan.split)
+    validated = None if plan.val is None else open_dataset(plan.val, plan.val_split)
+    require_same_classes(learned, validated)
+    if plan.recipe.dtype == "float64":
+        os.environ["JAX_ENABLE_X64"] = "1"  # JAX reads it when it is imported
+    module = import_backend(backend)
+    engine = importlib.import_module(f"{module.__name__}.engine").start_engine()
+    try:
+        leads = engine.process_index == 0
+        loader = open_loader(plan, learned, engine, threads, workers)
+        for dataset in (learned, validated):
+            if leads and dataset is not None:
+                dataset.check()
+        if leads and new:
+            training.data = place_in(loader, validated)
+            folder.create(plan, training)
+        if leads:
+            describe(plan, folder, backend, engine, training, learned, validated)
+        until = min(stop_after or plan.recipe.steps, plan.recipe.steps)
+        with open_display(plan, training, until) if leads else Watcher() as watcher:
+            run = Run(plan, folder, framework_of(module), engine, training, loader, validated, watcher)
+            try:
+                ending = run.advance(stop_after)
+            finally:
+                run.close()
+        if leads:
+            summarise(plan, folder, backend, run, ending)
+        return ExitCode.INTERRUPTED if ending is Ending.INTERRUPTED else ExitCode.DONE
+    finally:
+        engine.close()
+
+
+def require_same_classes(learned: Dataset, validated: Dataset | None) -> None:
+    """Raise Unable where the network could not be judged by what it learns."""
+    if validated is not None and validated.names != learned.names:
+        raise Unable(f"the classes of {validated.title} are not those of {learned.title}")
+
+
+def open_loader(plan: RunPlan, dataset: Dataset, engine: Any, threads: int, workers: int) -> Loader:
+    """This process's part of the batches. Raises Unable where they cannot be parted."""
+    from danet_common.data import Loader, Order
+
+    recipe, processes = plan.recipe, engine.process_count
+    if recipe.batch_size % (processes * recipe.accumulation):
+        raise Unable(
+            f"batch_size={recipe.batch_size} must be whole rows for each of {processes} processes "
+            f"in each of {recipe.accumulation} parts"
+        )
+    shard = {"shard_index": engine.process_index, "shard_count": processes}
+    order = Order(count=len(dataset), batch_size=recipe.batch_size // processes, seed=recipe.seed, **shard)
+    return Loader(dataset, plan.augmentation, plan.config, order, threads=threads, workers=workers)
+
+
+def framework_of(module: ModuleType) -> Framework:
+    """The functions of one of the three packages that training calls."""
+    from danet_common.run import Framework
+
+    resume, step, weights = (
+        importlib.import_module(f"{module.__name__}.{name}") for name in ("resume", "train", "weights")
+    )
+    return Framework(
+        name=module.__name__.removeprefix("danet_"),
+        restore=resume.restore,
+        capture=resume.capture,
+        train_step=step.train_step,
+        from_checkpoint=module.from_checkpoint,
+        set_tensors=weights.set_tensors,
+        predict=module.predict,
+    )

@@ -1,0 +1,132 @@
+"""What `danet train` was asked, brought together from options, named recipes, data and checkpoints."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from danet_cli.console import Unable, note
+from danet_cli.settings import training_settings
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from danet_common import DANetConfig
+    from danet_common.data import Augmentation, Dataset
+    from danet_common.recipe import TrainConfig
+    from danet_common.run import RunFolder, RunPlan
+    from danet_common.training_checkpoint import TrainingCheckpoint
+
+LARGEST_CROP = 768  # each side of a training picture, where neither a recipe nor --set says: the paper's
+LOG_EVERY, SAVE_EVERY, VALIDATIONS = 10, 500, 20
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options that say what a run is; None where they were left out."""
+
+    data: str | None
+    split: str | None
+    val: str | None
+    val_split: str | None
+    network: str | None
+    recipe: str | None
+    settings: list[str]
+    log_every: int | None
+    save_every: int | None
+    validate_every: int | None
+
+
+def begin(asked: Asked) -> tuple[RunPlan, TrainingCheckpoint]:
+    """A new run and its state before the first step. Raises for anything that cannot be, before any work is done."""
+    from danet_common import __version__
+    from danet_common.data import open_dataset
+    from danet_common.recipe import TrainConfig, get_recipe
+    from danet_common.run import Cadence, RunPlan
+    from danet_common.run.plan import placed
+    from danet_common.training_checkpoint import beginning
+
+    assert asked.data is not None
+    of_config, of_recipe, of_augmentation = training_settings(asked.settings)
+    recipe = (TrainConfig() if asked.recipe is None else get_recipe(asked.recipe)).replace(**of_recipe)
+    dataset = open_dataset(asked.data, asked.split or "train")
+    check_class_weights(recipe, dataset)
+    named = asked.network or "danet_r50"
+    config, tensors = first_weights(named, dataset, of_config, recipe.seed)
+    val = None if asked.val == "none" else asked.val or asked.data
+    every = asked.validate_every or max(1, recipe.steps // VALIDATIONS)
+    plan = RunPlan(
+        data=placed(asked.data),
+        split=asked.split or "train",
+        val=None if val is None else placed(val),
+        val_split=asked.val_split or "val",
+        network=named,
+        recipe_name=asked.recipe,
+        config=config,
+        recipe=recipe,
+        augmentation=augmentation_of(asked, dataset, of_augmentation),
+        cadence=Cadence(log=asked.log_every or LOG_EVERY, save=asked.save_every or SAVE_EVERY, validate=every),
+        version=__version__,
+    )
+    return plan, beginning(config, recipe, tensors)
+
+
+def check_class_weights(recipe: TrainConfig, dataset: Dataset) -> None:
+    """Raise Unable unless there is one weight for each class."""
+    if recipe.class_weights is not None and len(recipe.class_weights) != dataset.num_classes:
+        raise Unable(f"class_weights has {len(recipe.class_weights)} items; {dataset.title} has {dataset.num_classes}")
+
+
+def first_weights(
+    named: str, dataset: Dataset, changes: dict[str, Any], seed: int
+) -> tuple[DANetConfig, dict[str, np.ndarray]]:
+    """The network for a data set, and its tensors: drawn, or a checkpoint's."""
+    import weights_convert
+    from danet_common import VARIANTS, initial_tensors
+    from danet_common.run import fine_tuned
+
+    changes = changes | {
+        "num_classes": dataset.num_classes,
+        "class_names": dataset.names,
+        "palette": dataset.palette,
+    }
+    if named in VARIANTS:
+        config = VARIANTS[named].replace(**changes)
+        return config, initial_tensors(config, seed)
+    if not Path(named).exists():
+        raise Unable(f"--network {named}: no such file, and no variant; variants are {', '.join(VARIANTS)}")
+    checkpoint = weights_convert.read(named, report=lambda line: note(f"{named}: {line}"))
+    config = checkpoint.config.replace(**changes)
+    return config, fine_tuned(checkpoint, config, seed, lambda line: note(f"{named}: {line}"))
+
+
+def augmentation_of(asked: Asked, dataset: Dataset, changes: dict[str, Any]) -> Augmentation:
+    """The recipe's own where it is a published one; else the paper's, with a crop no larger than the pictures."""
+    from danet_common.data import Augmentation
+    from danet_common.recipe import AUGMENTATIONS
+
+    if asked.recipe is not None:
+        return dataclasses.replace(AUGMENTATIONS[asked.recipe], **changes)
+    if "crop" not in changes:
+        height, width = (min(side, LARGEST_CROP) for side in dataset.item(0).labels.shape)
+        note(f"crop={height}x{width}: the first picture's size, at most {LARGEST_CROP}; --set crop=HxW chooses another")
+        changes = changes | {"crop": (height, width)}
+    return Augmentation(**changes)
+
+
+def go_on(folder: RunFolder, asked: Asked) -> tuple[RunPlan, TrainingCheckpoint]:
+    """A run where it is; the data may lie elsewhere now. Raises for options that would make another run of it."""
+    from danet_common.run.plan import placed
+
+    moved: dict[str, Any] = {name: placed(spec) for name in ("data", "val") if (spec := getattr(asked, name))}
+    given = [field.name for field in dataclasses.fields(asked) if getattr(asked, field.name)]
+    refused = [f"--{name.replace('_', '-')}" for name in given if name not in moved]
+    if refused:
+        listed = ", ".join(refused).replace("--settings", "--set")
+        raise typer.BadParameter(f"a run goes on as it was begun; --resume takes no {listed}")
+    plan = folder.read_plan()
+    return dataclasses.replace(plan, **moved), folder.read_last(plan)

@@ -1,0 +1,34 @@
+"""Ctrl-C and the system's request to end, heard while a run trains and heeded when its step is done."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Interruption:
+    """`asked` turns true at the first signal; a Ctrl-C after it raises KeyboardInterrupt. Use as a context manager."""
+
+    def __init__(self, announce: Callable[[], None]) -> None:
+        self.asked = False
+        self.announce = announce
+        self.before: dict[signal.Signals, Any] = {}
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        if self.asked and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        if not self.asked:
+            self.asked = True
+            self.announce()
+
+    def __enter__(self) -> Interruption:
+        self.before = {number: signal.signal(number, self._ask) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self.before.items():
+            signal.signal(number, handler)
