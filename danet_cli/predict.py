@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import importlib
-import os
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from danet_cli.backend import BackendName, import_backend
 from danet_cli.console import ExitCode, Unable, complain, note, print_json, progress
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-BackendName = Literal["torch", "tf", "jax"]
 OPACITY = 0.5
 
 
@@ -88,12 +86,3 @@ def refuse_same_names(images: list[Path]) -> None:
         other = by_stem.setdefault(image.stem, image)
         if other is not image:
             raise Unable(f"{other} and {image} would both be written as {image.stem}_mask.png; predict them apart")
-
-
-def import_backend(backend: BackendName) -> ModuleType:
-    """The package of a backend, with TensorFlow's greetings turned off."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        return importlib.import_module(f"danet_{backend}")
-    except ModuleNotFoundError as error:
-        raise Unable(f"backend {backend} needs {error.name}, not installed: pip install 'danet[{backend}]'") from None

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from danet_cli.backend import BackendName, import_backend
 from danet_cli.console import ExitCode, Unable
-from danet_cli.predict import BackendName, import_backend
 from danet_cli.training_plan import Asked, begin, go_on
 
 if TYPE_CHECKING:

@@ -17,11 +17,11 @@ FILES = sorted(path.name for path in (ROOT / "danet_torch").glob("*.py"))
 FORWARD = {"call": "forward", "__call__": "forward"}
 
 # What one framework alone needs: Keras wants a base class, explicit building and serialisation, and has no walk
-# over its layers; torch fills a layer's weights when it is made; JAX would compute float64 in float32. Of torch's
-# optimizers, Optax has the parts and Keras none.
+# over its layers and no compiler of functions; torch fills a layer's weights when it is made; JAX would compute
+# float64 in float32. Of torch's optimizers, Optax has the parts and Keras none.
 ALONE = {
     "torch": {"Conv.reset_parameters"},
-    "tf": {"Module", "build", "get_config", "from_config", "named_modules", "TorchOptimizer"},
+    "tf": {"Module", "build", "get_config", "from_config", "named_modules", "TorchOptimizer", "compiled"},
     "jax": {"require_dtype", "transformation"},
 }
 # torch has these two as layers and the others as functions, so torch neither writes nor names what is in them.
@@ -40,6 +40,7 @@ MEANINGS = {
     "* gamma + beta": "* weight + bias",
     "* scale + bias": "* weight + bias",
     "The model is in inference mode, as `load` returns it. ": "",  # Keras models have no mode to be in
+    " Puts the model in inference mode.": "",
 }
 
 Definition = ast.FunctionDef | ast.ClassDef

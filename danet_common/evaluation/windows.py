@@ -1,0 +1,59 @@
+"""Where the windows of a picture lie, and how many the network sees at once."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from danet_common.config import DANetConfig
+from danet_common.data.resizing import Size
+from danet_common.evaluation.protocol import Protocol
+from danet_common.evaluation.protocols import LARGEST_MAP
+
+LARGEST_BATCH = 2**21  # pixels: one frame of Cityscapes
+
+
+class Windows(NamedTuple):
+    """The first rows and columns of windows of one size, and the size of the picture that they cover exactly."""
+
+    size: Size
+    tops: list[int]
+    lefts: list[int]
+    covered: Size
+
+    @property
+    def places(self) -> list[tuple[slice, slice]]:
+        """Rows and columns of every window, row by row."""
+        height, width = self.size
+        return [(slice(top, top + height), slice(left, left + width)) for top in self.tops for left in self.lefts]
+
+
+def place_windows(size: Size, protocol: Protocol) -> Windows:
+    """The windows of a picture.
+
+    Where the edge is `shift` they end with the picture, and are no larger; where it is `pad` they may reach beyond,
+    so that the picture must be filled up to the size that they cover.
+    """
+    window, stride = protocol.window or size, protocol.stride or size
+    if protocol.edge == "shift":
+        window = min(window[0], size[0]), min(window[1], size[1])
+    tops, lefts = (
+        _starts(length, side, step, protocol.edge) for length, side, step in zip(size, window, stride, strict=True)
+    )
+    return Windows(window, tops, lefts, (tops[-1] + window[0], lefts[-1] + window[1]))
+
+
+def _starts(length: int, side: int, step: int, edge: str) -> list[int]:
+    """As many windows as it takes until one reaches the end."""
+    count = 1 + max(0, -(-(length - side) // step))
+    last = length - side if edge == "shift" else length
+    return [min(index * step, last) for index in range(count)]
+
+
+def batch_size(count: int, size: Size, config: DANetConfig) -> int:
+    """The most windows of this size at once that need no more memory than one large picture and divide their number.
+
+    All batches are alike, so that a compiled network is compiled once.
+    """
+    positions = -(-size[0] // config.output_stride) * -(-size[1] // config.output_stride)
+    room = max(1, min(LARGEST_BATCH // (size[0] * size[1]), LARGEST_MAP // (4 * positions**2)))
+    return next(batch for batch in range(min(room, count), 0, -1) if count % batch == 0)
