@@ -124,6 +124,14 @@ class Dropout(nnx.Module):
         return jnp.where(kept, x / (1 - self.rate), 0)
 
 
+def recomputed(module: nnx.Module, x: Float[Array, "b h w c"]) -> Float[Array, "b p q d"]:
+    """What a module makes of `x`; the gradient computes all that leads to it again, so that only `x` is kept.
+
+    The running statistics move once.
+    """
+    return nnx.remat(lambda module, x: module(x))(module, x)
+
+
 def max_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b p q c"]:
     """3x3 maximum, stride 2, padded by one with -inf."""
     padding = [(0, 0), (1, 1), (1, 1), (0, 0)]

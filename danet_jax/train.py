@@ -80,7 +80,7 @@ def compute_gradients(
     """One part's share of the losses and, by canonical name, of the gradients; moves the running statistics."""
 
     def loss(model: DANet) -> tuple[Float[Array, ""], Named]:
-        losses = segmentation_loss(model(x, masks=masks), labels, recipe)
+        losses = segmentation_loss(model(x, masks=masks, recompute=recipe.recompute), labels, recipe)
         shares = {name: value / recipe.accumulation for name, value in losses.items()}
         return shares["loss"], shares
 

@@ -3,6 +3,8 @@ They fix what frameworks leave open: symmetric zero padding, torch's BatchNorm, 
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from typing import Any
 
 import keras
@@ -18,7 +20,7 @@ class Module(keras.layers.Layer):
     """A Keras layer whose shapes are all known when it is constructed: it is built at once, and casts nothing."""
 
     def __init__(self, numerics: Numerics, **arguments: Any) -> None:
-        super().__init__(dtype=numerics.kernels, autocast=False)
+        super().__init__(dtype=numerics.policy, autocast=False)
         self.numerics = numerics
         self.arguments = arguments
 
@@ -173,6 +175,20 @@ class Dropout(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {"rate": self.rate, "kind": self.kind}
+
+
+def recomputed(module: Module, x: Float[Tensor, "b h w c"], training: bool) -> Float[Tensor, "b p q d"]:
+    """What a module makes of `x`; the gradient computes all that leads to it again, so that only `x` is kept.
+
+    The running statistics move once.
+    """
+    passes = itertools.count()
+
+    def call(x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q d"]:
+        with contextlib.nullcontext() if next(passes) == 0 else keras.StatelessScope():  # which keeps what moves
+            return module(x, training=training)  # the gradient asks outside of the network's call
+
+    return keras.remat(call)(x)
 
 
 def max_pool(x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q c"]:

@@ -79,7 +79,9 @@ def compute_gradients(
     """One part's share of the losses and, by canonical name, of the gradients; moves the running statistics."""
     leaves = {parameter.name: leaf.value for parameter, leaf in trainable_leaves(model)}
     with tf.GradientTape() as tape:
-        losses = segmentation_loss(model(x, training=not recipe.frozen_batch_norm, masks=masks), labels, recipe)
+        losses = segmentation_loss(
+            model(x, training=not recipe.frozen_batch_norm, masks=masks, recompute=recipe.recompute), labels, recipe
+        )
         shares = {name: value / recipe.accumulation for name, value in losses.items()}
     return shares, tape.gradient(shares["loss"], leaves, unconnected_gradients="zero")
 

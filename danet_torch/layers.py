@@ -3,10 +3,13 @@ They fix what frameworks leave open: symmetric zero padding, torch's BatchNorm, 
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from danet_common.numerics import Numerics, widened
 
@@ -84,6 +87,22 @@ class Dropout(nn.Module):
             return torch.where(kept[:, :, None, None] if kept.ndim == 2 else kept, x / (1 - self.rate), 0)
         dropout = F.dropout2d if self.kind == "channel" else F.dropout
         return dropout(x, self.rate, self.training)
+
+
+def recomputed(module: nn.Module, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d p q"]:
+    """What a module makes of `x`; the gradient computes all that leads to it again, so that only `x` is kept.
+
+    The running statistics move once.
+    """
+    passes = itertools.count()
+
+    def call(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d p q"]:
+        if next(passes) == 0:
+            return module(x)
+        copies = {name: buffer.clone() for name, buffer in module.named_buffers()}  # these may move again
+        return torch.func.functional_call(module, copies, (x,))
+
+    return checkpoint(call, x, use_reentrant=False)
 
 
 def max_pool(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c p q"]:

@@ -77,7 +77,7 @@ def compute_gradients(
     recipe: TrainConfig,
 ) -> tuple[Named, Named]:
     """One part's share of the losses and, by canonical name, of the gradients; moves the running statistics."""
-    losses = segmentation_loss(model(x, masks=masks), labels, recipe)
+    losses = segmentation_loss(model(x, masks=masks, recompute=recipe.recompute), labels, recipe)
     shares = {name: value / recipe.accumulation for name, value in losses.items()}
     shares["loss"].backward()
     gradients = Named()
