@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import weights_convert
 from danet_common import VARIANTS, Checkpoint, CheckpointError, DANetConfig, write_checkpoint
+from danet_common.config import Block
 from danet_common.initialisation import initial_tensors
 from shared_tests.owners_networks import NETWORKS, checkpoint_of, named_tensors, write_owners_file
 from weights_convert.backbone import fill_backbone
@@ -17,7 +19,13 @@ from weights_convert.formats import safetensors_file, torch_file
 
 WRITERS = {".pth": torch_file, ".safetensors": safetensors_file}
 BACKBONES = [key for key in NETWORKS if key[0] in ("torchvision", "timm")]
-HEAD = {"head_channels": 12, "num_classes": 3, "multi_grid": (1, 2, 4), "auxiliary": "fcn", "output_stride": 16}
+HEAD: dict[str, Any] = {
+    "head_channels": 12,
+    "num_classes": 3,
+    "multi_grid": (1, 2, 4),
+    "auxiliary": "fcn",
+    "output_stride": 16,
+}
 
 
 def filled(config: DANetConfig, path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
@@ -43,7 +51,7 @@ def test_classification_networks(name: str, layout: str, ending: str, tmp_path: 
     """Into a network whose head and strides are others."""
     path = tmp_path / f"resnet{ending}"
     WRITERS[ending].write_foreign(named_tensors(name, layout), path, None)
-    tensors, lines = filled(NETWORKS[name, layout].replace(**HEAD), path)
+    tensors, lines = filled(NETWORKS[name, layout].replace(**OTHERS), path)
     assert_backbone(tensors, checkpoint_of(name, layout).tensors)
     count = sum(key.startswith("backbone.") for key in tensors)
     classifier = [f"dropped: fc.{leaf}, of the file's classifier" for leaf in ("bias", "weight")]
@@ -65,19 +73,19 @@ def test_our_own_network(tmp_path: Path) -> None:
     """One that was trained with other pixels: that is said."""
     mine = VARIANTS["danet_tiny"].replace(mean=(0.5, 0.5, 0.5))
     write_checkpoint(Checkpoint(mine, initial_tensors(mine, seed=8)), tmp_path / "mine.safetensors")
-    tensors, lines = filled(VARIANTS["danet_tiny"].replace(**HEAD), tmp_path / "mine.safetensors")
+    tensors, lines = filled(VARIANTS["danet_tiny"].replace(**OTHERS), tmp_path / "mine.safetensors")
     assert_backbone(tensors, initial_tensors(mine, seed=8))
     assert lines[2:] == ["mean=0.5,0.5,0.5: as the backbone was trained; here mean=0.485,0.456,0.406"]
 
 
-RESNETS = {
+RESNETS: dict[str, tuple[Block, tuple[int, int, int, int]]] = {
     "resnet18": ("basic", (2, 2, 2, 2)),
     "resnet34": ("basic", (3, 4, 6, 3)),
     "resnet50": ("bottleneck", (3, 4, 6, 3)),
     "resnet101": ("bottleneck", (3, 4, 23, 3)),
     "resnet152": ("bottleneck", (3, 8, 36, 3)),
 }
-SMALL = {"widths": (2, 2, 3, 4), "stem_widths": (2,)}  # of a hundredth of the size
+SMALL: dict[str, Any] = {"widths": (2, 2, 3, 4), "stem_widths": (2,)}  # of a hundredth of the size
 
 
 @pytest.mark.parametrize("name", RESNETS)

@@ -133,8 +133,8 @@ def test_small_updates_are_not_lost(backend: str, mixed: Learned) -> None:
         update = after[name] - before[name].astype(np.float32)
         assert np.median(np.abs(update / before[name])) < ROUNDOFF / 2, name
         narrow = before[name].astype(ml_dtypes.bfloat16)
-        moved += np.count_nonzero(update)
-        survived += np.count_nonzero((narrow + update).astype(ml_dtypes.bfloat16) != narrow)
+        moved += int(np.count_nonzero(update))
+        survived += int(np.count_nonzero((narrow + update).astype(ml_dtypes.bfloat16) != narrow))
         count += update.size
     assert moved > 0.99 * count
     assert survived < 0.2 * count

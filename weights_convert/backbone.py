@@ -43,8 +43,9 @@ def fill_backbone(
         raise CheckpointError(
             f"{path}: its backbone has {theirs}, the network {ours}; it fits {_nearest(found.config)}"
         )
-    for line in _lines(config, found, Path(path).name, len(backbone)) if report else ():
-        report(line)
+    if report is not None:
+        for line in _lines(config, found, Path(path).name, len(backbone)):
+            report(line)
     return {**tensors, **backbone}
 
 

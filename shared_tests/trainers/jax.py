@@ -47,11 +47,11 @@ def kept(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 def bytes_kept(model: DANet, x: jax.Array, recompute: bool) -> int:
     """By the pullback of one forward pass, which is traced only."""
-    graph, weights, rest = nnx.split(model, nnx.Param, ...)
+    graph, weights, *rest = nnx.split(model, nnx.Param, ...)
 
     def call(weights: nnx.State) -> dict[str, jax.Array]:
         statistics = jax.tree.map(lambda leaf: leaf, rest)  # of this trace, which alone may move them
-        return nnx.merge(graph, weights, statistics)(x, recompute=recompute)
+        return nnx.merge(graph, weights, *statistics)(x, recompute=recompute)
 
     pullback = jax.eval_shape(lambda weights: jax.vjp(call, weights)[1], weights)
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(pullback))
