@@ -19,13 +19,7 @@ from weights_convert.formats import safetensors_file, torch_file
 
 WRITERS = {".pth": torch_file, ".safetensors": safetensors_file}
 BACKBONES = [key for key in NETWORKS if key[0] in ("torchvision", "timm")]
-HEAD: dict[str, Any] = {
-    "head_channels": 12,
-    "num_classes": 3,
-    "multi_grid": (1, 2, 4),
-    "auxiliary": "fcn",
-    "output_stride": 16,
-}
+OTHERS: dict[str, Any] = {"num_classes": 3, "multi_grid": (1, 2, 4), "auxiliary": "fcn", "output_stride": 16}
 
 
 def filled(config: DANetConfig, path: Path) -> tuple[dict[str, np.ndarray], list[str]]:
