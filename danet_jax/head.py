@@ -59,14 +59,18 @@ class DualAttentionHead(nnx.Module):
         branches = {}
         if self.config.position_attention:
             branch = stages.keep("position_in", self.position_in(x))
-            attend = self.position_attention
-            branch = recomputed(attend, branch) if recompute else attend(branch, stages=stages)
+            if recompute:
+                branch = recomputed(self.position_attention, branch)
+            else:
+                branch = self.position_attention(branch, stages=stages)
             branch = stages.keep("position_attention", branch)
             branches["position"] = stages.keep("position_out", self.position_out(branch))
         if self.config.channel_attention:
             branch = stages.keep("channel_in", self.channel_in(x))
-            attend = self.channel_attention
-            branch = recomputed(attend, branch) if recompute else attend(branch, stages=stages)
+            if recompute:
+                branch = recomputed(self.channel_attention, branch)
+            else:
+                branch = self.channel_attention(branch, stages=stages)
             branch = stages.keep("channel_attention", branch)
             branches["channel"] = stages.keep("channel_out", self.channel_out(branch))
         if not branches:
