@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +54,7 @@ def official(
     """PyTorch-Encoding's MultiEvalModule in junfu1115/DANet, with `base_size` and `crop_size`."""
     height, width = image.shape[:2]
     stride = int(crop * (2.0 / 3.0))
-    scores = 0
+    scores: Any = 0
     for scale in scales:
         long_size = math.ceil(base * scale)
         if height > width:
@@ -63,7 +64,8 @@ def official(
         picture = interpolated(normalised(image), h, w, True)
         padded = black(picture, max(h, crop), max(w, crop))
         ph, pw = padded.shape[:2]
-        outputs, count = None, np.zeros((ph, pw, 1))
+        outputs: Any = None
+        count = np.zeros((ph, pw, 1))
         for i in range(math.ceil((ph - crop) / stride) + 1):
             for j in range(math.ceil((pw - crop) / stride) + 1):
                 top, left = i * stride, j * stride
@@ -100,7 +102,7 @@ def mmseg(
 ) -> Array:
     """mmsegmentation's test pipeline and EncoderDecoder; with several ratios or flips, its aug_test."""
     height, width = image.shape[:2]
-    total = 0
+    total: Any = 0
     for ratio in ratios:
         long_edge, short_edge = int(max(scale) * ratio), int(min(scale) * ratio)
         factor = min(long_edge / max(height, width), short_edge / min(height, width))
@@ -125,7 +127,7 @@ def paddleseg(
 ) -> Array:
     """PaddleSeg's aug_inference; with one scale of 1 and no flip it is its inference."""
     height, width = image.shape[:2]
-    total = 0
+    total: Any = 0
     for scale in scales:
         resized = interpolated(normalised(image), int(height * scale + 0.5), int(width * scale + 0.5), False)
         for flip in flips:

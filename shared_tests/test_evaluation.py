@@ -216,11 +216,15 @@ def test_named_protocols_have_the_published_numbers() -> None:
 @pytest.mark.parametrize("edge", ["shift", "pad"])
 def test_windows_cover_every_pixel(edge: Any) -> None:
     generator = np.random.default_rng(0)
+
+    def draw(first: int, last: int) -> int:
+        return int(generator.integers(first, last + 1))
+
     for _ in range(400):
-        window = tuple(generator.integers(1, 12, 2).tolist())
-        stride = tuple(int(generator.integers(1, side + 1)) for side in window)
-        near = [int(side + generator.integers(-2, 3)) for side in window]  # smaller, equal, one more
-        size = tuple(max(1, side) if generator.random() < 0.5 else int(generator.integers(1, 40)) for side in near)
+        window = draw(1, 11), draw(1, 11)
+        stride = draw(1, window[0]), draw(1, window[1])
+        near = max(1, window[0] + draw(-2, 2)), max(1, window[1] + draw(-2, 2))  # smaller, equal, one more
+        size = near if draw(0, 1) else (draw(1, 40), draw(1, 40))
         placed = place_windows(size, Protocol(window=window, stride=stride, edge=edge))
         counted = np.zeros(placed.covered, int)
         for top in placed.tops:
@@ -263,8 +267,8 @@ def test_mirroring_the_image_mirrors_the_labels(merge: Any) -> None:
 def test_one_window_is_the_whole(window: tuple[int, int]) -> None:
     image, whole = noise(12, 19), Protocol(merge="logits")
     slid = whole.replace(window=window, stride=window)
-    scores_of = [prediction.summed_views(toy_infer, image, protocol, TOY) for protocol in (whole, slid)]
-    assert np.array_equal(*scores_of)
+    first, second = (prediction.summed_views(toy_infer, image, protocol, TOY) for protocol in (whole, slid))
+    assert np.array_equal(first, second)
 
 
 @pytest.mark.parametrize("grid", GRIDS)
