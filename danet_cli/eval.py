@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,6 +18,7 @@ from danet_cli.settings import parse_scales, parse_size
 if TYPE_CHECKING:
     import numpy as np
 
+    from danet_common import Checkpoint, DANetConfig
     from danet_common.data import Dataset
     from danet_common.evaluation import Infer, Protocol
 
@@ -63,6 +66,7 @@ def evaluate(
     dataset = open_dataset(data, split)
     checkpoint = weights_convert.read(weights, report=lambda line: note(f"{weights}: {line}"))
     require_same_classes(dataset, checkpoint.config)
+    note_other_names(dataset, checkpoint.config)
     dataset.check(limit)
     model, infer = inferring(import_backend(backend), checkpoint)
     begun = time.perf_counter()
@@ -72,7 +76,7 @@ def evaluate(
         note(f"{dataset.title}: no pixel has a label, so there is nothing to judge; all means are 0")
     found = scores(matrix)
     answer = {
-        "weights": str(weights),
+        "checkpoint": {"path": str(weights), "sha256": fingerprint(checkpoint)},
         "backend": backend,
         "data": {"spec": data, "split": split, "images": count, "fingerprint": dataset.fingerprint()},
         "protocol": {"name": protocol, **chosen.to_dict()},
@@ -91,6 +95,19 @@ def evaluate(
         write_report(Path(report), answer)
     print_figures(answer)
     return ExitCode.DONE
+
+
+def fingerprint(checkpoint: Checkpoint) -> str:
+    """Of all tensors by name: the same in any format."""
+    return hashlib.sha256(json.dumps(checkpoint.hashes(), sort_keys=True).encode()).hexdigest()
+
+
+def note_other_names(dataset: Dataset, config: DANetConfig) -> None:
+    """Say where network and data call a class by different names: their order may be another."""
+    pairs = zip(config.class_names or dataset.names, dataset.names, strict=True)
+    for label, (ours, theirs) in enumerate(pairs):
+        if ours != theirs:
+            note(f"the network's class {label} is {ours}, the data's is {theirs}")
 
 
 def choose_protocol(name: str, scales: str | None, flip: bool, window: str | None, stride: str | None) -> Protocol:
@@ -112,7 +129,7 @@ def choose_protocol(name: str, scales: str | None, flip: bool, window: str | Non
 
 
 def confusion(
-    infer: Infer, dataset: Dataset, protocol: Protocol, config: Any, limit: int | None
+    infer: Infer, dataset: Dataset, protocol: Protocol, config: DANetConfig, limit: int | None
 ) -> tuple[np.ndarray, int]:
     """The confusion matrix, with progress, and how many pictures it is of."""
     from danet_common.evaluation import evaluate as evaluated

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt, UInt8
 
 from danet_common.config import DANetConfig
 from danet_common.data.resizing import Size
-from danet_common.evaluation.interpolation import resize, resized_rows
+from danet_common.evaluation.interpolation import resize, resize_bytes, resized_rows
 from danet_common.evaluation.protocol import Protocol
-from danet_common.evaluation.windows import batch_size, place_windows
+from danet_common.evaluation.windows import Windows, batch_size, place_windows
 from danet_common.image import label_dtype, normalise
 
 # Normalised pictures (N, H, W, C) float32 -> the logits of `fused` (N, H, W, K), float32 or float64.
@@ -24,9 +24,23 @@ def predict_labels(
     infer: Infer, image: UInt8[np.ndarray, "h w 3"], protocol: Protocol, config: DANetConfig
 ) -> UInt[np.ndarray, "h w"]:
     """The class of every pixel of an RGB image, at its own size. uint8 for up to 256 classes."""
-    height, width = image.shape[:2]
+    size = image.shape[0], image.shape[1]
+    labels = np.empty(size, label_dtype(config))
+    if protocol.views == 1 and protocol.input_size(size, protocol.scales[0]) == size:
+        picture = prepare(image, size, protocol, config)
+        for part, rows in scored_rows(infer, picture, protocol, config):
+            labels[part] = np.argmax(rows, axis=2)
+    else:
+        labels[:] = np.argmax(summed_views(infer, image, protocol, config), axis=2)
+    return labels
+
+
+def summed_views(
+    infer: Infer, image: UInt8[np.ndarray, "h w 3"], protocol: Protocol, config: DANetConfig
+) -> Float[np.ndarray, "h w k"]:
+    """The sum of the scores of all views, at the image's size."""
+    height, width, _ = image.shape
     grid = protocol.score_grid or config.upsample_grid
-    softened = protocol.merge == "probabilities" and protocol.views > 1  # of one view it would change no order
     total: Float[np.ndarray, "h w k"] | None = None
     for scale in protocol.scales:
         picture = prepare(image, protocol.input_size((height, width), scale), protocol, config)
@@ -36,9 +50,9 @@ def predict_labels(
             if total is None:
                 total = np.zeros((height, width, scores.shape[2]), scores.dtype)
             for part, rows in resized_rows(scores, height, width, grid):
-                total[part] += softmax(rows) if softened else rows
+                total[part] += softmax(rows) if protocol.merge == "probabilities" else rows
     assert total is not None
-    return np.argmax(total, axis=2).astype(label_dtype(config))
+    return total
 
 
 def prepare(
@@ -46,8 +60,7 @@ def prepare(
 ) -> Float32[np.ndarray, "p q c"]:
     """The image as the network takes it, resized."""
     if protocol.bytes_first:
-        pixels = resize(image.astype(np.float32), *size, protocol.image_grid) if image.shape[:2] != size else image
-        return normalise(np.rint(pixels).astype(np.uint8), config)
+        return normalise(resize_bytes(image, *size, protocol.image_grid), config)
     return resize(normalise(image, config), *size, protocol.image_grid)
 
 
@@ -55,25 +68,52 @@ def score(
     infer: Infer, picture: Float32[np.ndarray, "h w c"], protocol: Protocol, config: DANetConfig
 ) -> Float[np.ndarray, "h w k"]:
     """What the protocol averages over windows, at the picture's size: logits, or their exponentials."""
+    whole: Float[np.ndarray, "h w k"] | None = None
+    for part, rows in scored_rows(infer, picture, protocol, config):
+        if whole is None:
+            whole = np.empty((*picture.shape[:2], rows.shape[2]), rows.dtype)
+        whole[part] = rows
+    assert whole is not None
+    return whole
+
+
+def scored_rows(
+    infer: Infer, picture: Float32[np.ndarray, "h w c"], protocol: Protocol, config: DANetConfig
+) -> Iterator[tuple[slice, Float[np.ndarray, "r w k"]]]:
+    """The same from above, each row once, as soon as no further window has it: of a large picture never all at once."""
     height, width, _ = picture.shape
     windows = place_windows((height, width), protocol)
-    places, padded = windows.places, fill(picture, windows.covered, config)
-    if len(places) == 1:
-        return score_batch(infer, padded[None], protocol)[0, :height, :width]
+    padded = fill(picture, windows.covered, config)
+    if len(windows.tops) == len(windows.lefts) == 1:
+        yield slice(0, height), score_batch(infer, padded[None], protocol)[0, :height, :width]
+        return
+    left_over: Float[np.ndarray, "r w k"] | None = None  # sums of rows that windows further down have too
+    for top, following in zip(windows.tops, [*windows.tops[1:], windows.covered[0]], strict=True):
+        band = slide(infer, padded[top : top + windows.size[0]], windows, protocol, config)
+        if left_over is not None:
+            band[: len(left_over)] += left_over
+        done = band[: following - top, :width]
+        done = done / windows.counts(top, following, width).astype(done.dtype)[..., None]
+        yield slice(top, min(following, height)), done[: height - top]
+        left_over = band[following - top :].copy()
+
+
+def slide(
+    infer: Infer, band: Float32[np.ndarray, "h w c"], windows: Windows, protocol: Protocol, config: DANetConfig
+) -> Float[np.ndarray, "h w k"]:
+    """The sums of the scores of one row of windows."""
+    count, (height, width) = len(windows.lefts), windows.size
     total: Float[np.ndarray, "h w k"] | None = None
-    count = np.zeros((*windows.covered, 1), np.float32)
-    step = batch_size(len(places), windows.size, config)
-    for first in range(0, len(places), step):
-        batch = places[first : first + step]
-        scores = score_batch(infer, np.stack([padded[place] for place in batch]), protocol)
+    step = batch_size(count, windows.size, config)
+    for first in range(0, count, step):
+        lefts = windows.lefts[first : first + step]
+        scores = score_batch(infer, np.stack([band[:, left : left + width] for left in lefts]), protocol)
         if total is None:
-            total = np.zeros((*windows.covered, scores.shape[3]), scores.dtype)
-        for place, values in zip(batch, scores, strict=True):
-            total[place] += values
-            count[place] += 1
+            total = np.zeros((height, windows.covered[1], scores.shape[3]), scores.dtype)
+        for left, values in zip(lefts, scores, strict=True):
+            total[:, left : left + width] += values
     assert total is not None
-    total /= count
-    return total[:height, :width]
+    return total
 
 
 def score_batch(

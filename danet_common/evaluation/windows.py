@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+from jaxtyping import Int
+
 from danet_common.config import DANetConfig
 from danet_common.data.resizing import Size
 from danet_common.evaluation.protocol import Protocol
@@ -20,11 +23,10 @@ class Windows(NamedTuple):
     lefts: list[int]
     covered: Size
 
-    @property
-    def places(self) -> list[tuple[slice, slice]]:
-        """Rows and columns of every window, row by row."""
-        height, width = self.size
-        return [(slice(top, top + height), slice(left, left + width)) for top in self.tops for left in self.lefts]
+    def counts(self, first: int, last: int, width: int) -> Int[np.ndarray, "r w"]:
+        """How many windows have each pixel of the rows from `first` to before `last`, and of `width` columns."""
+        rows = _covering(self.tops, self.size[0], np.arange(first, last))
+        return rows[:, None] * _covering(self.lefts, self.size[1], np.arange(width))
 
 
 def place_windows(size: Size, protocol: Protocol) -> Windows:
@@ -47,6 +49,12 @@ def _starts(length: int, side: int, step: int, edge: str) -> list[int]:
     count = 1 + max(0, -(-(length - side) // step))
     last = length - side if edge == "shift" else length
     return [min(index * step, last) for index in range(count)]
+
+
+def _covering(starts: list[int], side: int, pixels: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
+    """How many of the intervals that begin at `starts` have each pixel."""
+    first = np.asarray(starts)[:, None]
+    return ((first <= pixels) & (pixels < first + side)).sum(axis=0)
 
 
 def batch_size(count: int, size: Size, config: DANetConfig) -> int:
