@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import os
 from pathlib import Path
@@ -14,8 +15,6 @@ from danet_cli.console import ExitCode, Unable
 from danet_cli.training_plan import Asked, begin, go_on
 
 if TYPE_CHECKING:
-    from types import ModuleType
-
     from danet_common.data import Dataset, Loader
     from danet_common.run import Framework, RunFolder, RunPlan
     from danet_common.training_checkpoint import TrainingCheckpoint
@@ -110,31 +109,28 @@ def drive(
     require_same_classes(learned, validated)
     if plan.recipe.dtype == "float64":
         os.environ["JAX_ENABLE_X64"] = "1"  # JAX reads it when it is imported
-    module = import_backend(backend)
-    engine = importlib.import_module(f"{module.__name__}.engine").start_engine()
-    try:
-        leads = engine.process_index == 0
-        loader = open_loader(plan, learned, engine, threads, workers)
-        for dataset in (learned, validated):
-            if leads and dataset is not None:
-                dataset.check()
-        if leads and new:
-            training.data = place_in(loader, validated)
-            folder.create(plan, training)
-        if leads:
-            describe(plan, folder, backend, engine, training, learned, validated)
-        until = min(stop_after or plan.recipe.steps, plan.recipe.steps)
-        with open_display(plan, training, until) if leads else Watcher() as watcher:
-            run = Run(plan, folder, framework_of(module), engine, training, loader, validated, watcher)
-            try:
-                ending = run.advance(stop_after)
-            finally:
-                run.close()
-        if leads:
-            summarise(plan, folder, backend, run, ending)
-        return ExitCode.INTERRUPTED if ending is Ending.INTERRUPTED else ExitCode.DONE
-    finally:
-        engine.close()
+    framework, engine = join(backend)
+    leads = engine.process_index == 0
+    loader = open_loader(plan, learned, engine, threads, workers)
+    for dataset in (learned, validated):
+        if leads and dataset is not None:
+            dataset.check()
+    if leads and new:
+        training.data = place_in(loader, validated)
+        folder.create(plan, training)
+    if leads:
+        describe(plan, folder, backend, engine, training, learned, validated)
+    until = min(stop_after or plan.recipe.steps, plan.recipe.steps)
+    with open_display(plan, training, until) if leads else Watcher() as watcher:
+        run = Run(plan, folder, framework, engine, training, loader, validated, watcher)
+        try:
+            ending = run.advance(stop_after)
+        finally:
+            run.close()
+    if leads:
+        summarise(plan, folder, backend, run, ending)
+    engine.close()  # not after an error: the others may never come
+    return ExitCode.INTERRUPTED if ending is Ending.INTERRUPTED else ExitCode.DONE
 
 
 def require_same_classes(learned: Dataset, validated: Dataset | None) -> None:
@@ -158,19 +154,20 @@ def open_loader(plan: RunPlan, dataset: Dataset, engine: Any, threads: int, work
     return Loader(dataset, plan.augmentation, plan.config, order, threads=threads, workers=workers)
 
 
-def framework_of(module: ModuleType) -> Framework:
-    """The functions of one of the three packages that training calls."""
+def join(backend: BackendName) -> tuple[Framework, Any]:
+    """The functions of a framework that training calls, and its engine, joined with the other processes."""
     from danet_common.run import Framework
 
-    resume, step, weights = (
-        importlib.import_module(f"{module.__name__}.{name}") for name in ("resume", "train", "weights")
-    )
-    return Framework(
-        name=module.__name__.removeprefix("danet_"),
+    package = import_backend(backend)
+    names = ("engine", "resume", "train", "weights")
+    engine, resume, step, weights = (importlib.import_module(f"{package.__name__}.{name}") for name in names)
+    framework = Framework(
+        name=backend,
         restore=resume.restore,
         capture=resume.capture,
         train_step=step.train_step,
-        from_checkpoint=module.from_checkpoint,
+        from_checkpoint=package.from_checkpoint,
         set_tensors=weights.set_tensors,
-        predict=module.predict,
+        predict=package.predict,
     )
+    return framework, engine.start_engine()

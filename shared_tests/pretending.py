@@ -1,0 +1,79 @@
+"""A framework that computes next to nothing, so that the loop around it can be tested at every moment of a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from danet_common import Checkpoint
+from danet_common.run import Framework
+from danet_common.training_checkpoint import TrainingCheckpoint
+
+NAME = "head.fused_classifier.bias"  # the one tensor that learns
+
+Moment = Callable[[str, int], None]  # told "train_step" or "predict", and the step
+
+
+@dataclass
+class PretendState:
+    """A run whose step is a sum over its batch."""
+
+    training: TrainingCheckpoint
+    step: int
+    tensors: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+@dataclass
+class PretendEngine:
+    """One of several processes, which it plays all alone; `added` is what the others give to every sum."""
+
+    process_index: int = 0
+    process_count: int = 1
+    added: int = 0
+
+    def sum(self, array: np.ndarray) -> np.ndarray:
+        """With what the others give."""
+        return array + self.added
+
+
+def pretend(
+    moment: Moment = lambda name, step: None, loss: Callable[[int], float] = lambda step: 1.0, name: str = "torch"
+) -> Framework:
+    """A framework whose every step depends on all that a real one's does: weights, batch and number.
+
+    moment  called when a step or a prediction begins; it may raise, send a signal, or look around
+    loss    step, from 1 -> a factor on its loss
+    """
+
+    def restore(training: TrainingCheckpoint, engine: Any) -> PretendState:
+        return PretendState(training, training.step, {n: np.array(a) for n, a in training.tensors.items()})
+
+    def capture(state: PretendState, data: Mapping[str, Any]) -> TrainingCheckpoint:
+        first = state.training
+        tensors = {name: array.copy() for name, array in state.tensors.items()}
+        return TrainingCheckpoint(first.config, first.recipe, state.step, tensors, first.slots, data, {"backend": name})
+
+    def train_step(state: PretendState, batch: Mapping[str, np.ndarray], first_row: int) -> dict[str, float]:
+        moment("train_step", state.step + 1)
+        seen = float(batch["image"].astype(np.float64).mean() + batch["labels"].astype(np.float64).mean() / 100)
+        state.step += 1
+        state.tensors[NAME] = (state.tensors[NAME] * 0.9 + np.arange(7) * seen / state.step).astype(np.float32)
+        value = loss(state.step) * (abs(seen) + float(np.abs(state.tensors[NAME]).sum()))
+        return {"loss": value, "fused": value, "position": value / 2, "channel": value / 3}
+
+    def predict(model: dict[str, np.ndarray], image: np.ndarray) -> np.ndarray:
+        moment("predict", 0)
+        favoured = math.floor(float(np.abs(model[NAME]).sum()) * 1000) % 7
+        return np.where(image.sum(2) % 5 == 0, 0, favoured).astype(np.uint8)
+
+    def from_checkpoint(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
+        return dict(checkpoint.tensors)
+
+    def set_tensors(model: dict[str, np.ndarray], tensors: Mapping[str, np.ndarray]) -> None:
+        model.update(tensors)
+
+    return Framework(name, restore, capture, train_step, from_checkpoint, set_tensors, predict)
