@@ -53,7 +53,10 @@ class Engine:
 
     def replicate(self, tree: Any) -> Any:
         """Arrays that every process has alike, on all devices."""
-        return tree if self.placement is None else jax.device_put(tree, NamedSharding(self.placement, PartitionSpec()))
+        if self.placement is None:
+            return tree
+        sharding = NamedSharding(self.placement, PartitionSpec())
+        return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(sharding, np.asarray(leaf)), tree)
 
     def sum(self, array: np.ndarray) -> np.ndarray:
         """Of all processes' arrays, the same in each."""

@@ -124,16 +124,11 @@ def on_replicas(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def several() -> bool:
-    """Whether tensors are of one device among several."""
-    return tf.distribute.has_strategy()
-
-
 def all_mean(x: Any) -> Any:
     """The mean of all devices' tensors of one shape; gradients are those of the devices' losses together."""
-    return tf.distribute.get_replica_context().all_reduce("MEAN", x) if several() else x
+    return tf.distribute.get_replica_context().all_reduce("MEAN", x) if tf.distribute.has_strategy() else x
 
 
 def all_gather(x: Tensor) -> Tensor:
     """All devices' tensors of one shape, one after another along the first axis; without gradients."""
-    return tf.distribute.get_replica_context().all_gather(x, 0) if several() else x
+    return tf.distribute.get_replica_context().all_gather(x, 0) if tf.distribute.has_strategy() else x

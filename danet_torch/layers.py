@@ -49,6 +49,11 @@ class BatchNorm(nn.BatchNorm2d):
     float32. Raises ValueError in training where a channel has a single value.
     """
 
+    momentum: float
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
+
     def __init__(self, channels: int, numerics: Numerics) -> None:
         super().__init__(channels, numerics.epsilon, numerics.momentum, dtype=getattr(torch, numerics.wide))
 

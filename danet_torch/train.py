@@ -39,6 +39,8 @@ class TrainState:
 
 def create_state(model: DANet, recipe: TrainConfig, engine: Engine) -> TrainState:
     """A run before its first step, of a model that is where the engine's tensors are."""
+    if engine.process_count > 1 and engine.placement.type == "cuda":
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # torch's own kernels; they refuse the CPU
     average = {parameter.name: leaf.detach().clone() for parameter, leaf in trainable_leaves(model)}
     network = model if engine.process_count == 1 else DistributedDataParallel(model)
     optimizer = make_optimizer(model, recipe)

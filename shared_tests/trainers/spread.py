@@ -34,7 +34,9 @@ def main(backend: str, folder: Path) -> None:
     job = json.loads((folder / "job.json").read_text())
     arrays = load_arrays(folder / "arrays.npz")["batch"]
     simulate(backend, job["devices"])
-    engine_room, resume, train = (importlib.import_module(f"danet_{backend}.{n}") for n in ("engine", "resume", "train"))
+    engine_room, resume, train = (
+        importlib.import_module(f"danet_{backend}.{n}") for n in ("engine", "resume", "train")
+    )
     with engine_room.start_engine() as engine:
         state = resume.restore(read_training(job["start"]), engine, dtype=job["dtype"])
         batch_size, share = state.recipe.batch_size, state.recipe.batch_size // engine.process_count
