@@ -50,8 +50,8 @@ class BatchNorm(nnx.Module):
 
     out = (x - mean) / sqrt(variance + epsilon) * scale + bias
 
-    Normalises by the biased variance of the batch and keeps the unbiased one; at least float32.
-    Raises ValueError in training where a channel has a single value.
+    Normalises by the biased variance of the batch, of all devices together, and keeps the unbiased one; at least
+    float32. Raises ValueError in training where a channel has a single value.
     """
 
     def __init__(self, channels: int, numerics: Numerics) -> None:

@@ -8,12 +8,14 @@ import itertools
 from typing import Any
 
 import keras
+import tensorflow as tf
 from jaxtyping import Bool, Float
 from keras import KerasTensor as Tensor
 from keras import ops
 
 from danet_common.config import DANetConfig
 from danet_common.numerics import Numerics, widened
+from danet_tf.engine import all_mean
 
 
 class Module(keras.layers.Layer):
@@ -85,8 +87,8 @@ class BatchNorm(Module):
 
     out = (x - mean) / sqrt(variance + epsilon) * gamma + beta
 
-    Normalises by the biased variance of the batch and keeps the unbiased one; at least float32.
-    Raises ValueError in training where a channel has a single value.
+    Normalises by the biased variance of the batch, of all devices together, and keeps the unbiased one; at least
+    float32. Raises ValueError in training where a channel has a single value.
     """
 
     def __init__(self, channels: int, numerics: Numerics) -> None:
@@ -122,11 +124,11 @@ class BatchNorm(Module):
     def update(self, x: Float[Tensor, "b h w c"]) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
         """Mean and biased variance of the batch, after moving the running statistics towards them."""
         batch, height, width, _ = ops.shape(x)
-        count = batch * height * width
+        count = batch * height * width * tf.distribute.get_strategy().num_replicas_in_sync
         if isinstance(count, int) and count == 1:
             raise ValueError(f"training needs more than one value per channel; got shape {x.shape}")
-        mean = ops.mean(x, (0, 1, 2))
-        variance = ops.mean(ops.square(x - mean), (0, 1, 2))  # two passes: E[x^2] - E[x]^2 cancels
+        mean = all_mean(ops.mean(x, (0, 1, 2)))
+        variance = all_mean(ops.mean(ops.square(x - mean), (0, 1, 2)))  # two passes: E[x^2] - E[x]^2 cancels
         unbiased = variance * (ops.cast(count, x.dtype) / ops.cast(count - 1, x.dtype))
         self.moving_mean.assign_add(self.momentum * (ops.stop_gradient(mean) - self.moving_mean))
         self.moving_variance.assign_add(self.momentum * (ops.stop_gradient(unbiased) - self.moving_variance))
