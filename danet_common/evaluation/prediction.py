@@ -40,19 +40,31 @@ def summed_views(
 ) -> Float[np.ndarray, "h w k"]:
     """The sum of the scores of all views, at the image's size."""
     height, width, _ = image.shape
-    grid = protocol.score_grid or config.upsample_grid
     total: Float[np.ndarray, "h w k"] | None = None
     for scale in protocol.scales:
         picture = prepare(image, protocol.input_size((height, width), scale), protocol, config)
         for mirrored in protocol.mirrorings:
-            scores = score(infer, picture[:, ::-1] if mirrored else picture, protocol, config)
-            scores = scores[:, ::-1] if mirrored else scores
-            if total is None:
-                total = np.zeros((height, width, scores.shape[2]), scores.dtype)
-            for part, rows in resized_rows(scores, height, width, grid):
-                total[part] += softmax(rows) if protocol.merge == "probabilities" else rows
+            for part, rows in view_rows(infer, picture, mirrored, (height, width), protocol, config):
+                if total is None:
+                    total = np.zeros((height, width, rows.shape[2]), rows.dtype)
+                total[part] += rows
     assert total is not None
     return total
+
+
+def view_rows(
+    infer: Infer,
+    picture: Float32[np.ndarray, "h w c"],
+    mirrored: bool,
+    size: Size,
+    protocol: Protocol,
+    config: DANetConfig,
+) -> Iterator[tuple[slice, Float[np.ndarray, "r w k"]]]:
+    """What one view adds to the sum, some rows at a time."""
+    scores = score(infer, picture[:, ::-1] if mirrored else picture, protocol, config)
+    scores = scores[:, ::-1] if mirrored else scores
+    for part, rows in resized_rows(scores, *size, protocol.score_grid or config.upsample_grid):
+        yield part, softmax(rows) if protocol.merge == "probabilities" else rows
 
 
 def prepare(
@@ -93,7 +105,7 @@ def scored_rows(
         if left_over is not None:
             band[: len(left_over)] += left_over
         done = band[: following - top, :width]
-        done = done / windows.counts(top, following, width).astype(done.dtype)[..., None]
+        done /= windows.counts(top, following, width)[..., None].astype(done.dtype)
         yield slice(top, min(following, height)), done[: height - top]
         left_over = band[following - top :].copy()
 
