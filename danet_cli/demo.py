@@ -1,4 +1,4 @@
-"""danet demo: the main job from end to end, as the commands that a person would type, and one page of what they gave."""
+"""danet demo: the main job from end to end, as commands that a person would type, and one page of what they gave."""
 
 from __future__ import annotations
 

@@ -168,6 +168,6 @@ def join(backend: BackendName) -> tuple[Framework, Any]:
         train_step=step.train_step,
         from_checkpoint=package.from_checkpoint,
         set_tensors=weights.set_tensors,
-        predict=package.predict,
+        infer=package.infer,
     )
     return framework, engine.start_engine()
