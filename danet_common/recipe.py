@@ -133,7 +133,7 @@ def rate_factor(recipe: TrainConfig, name: str) -> float:
 
 # As published, for Cityscapes; each was run on several GPUs, batch_size is that of all.
 RECIPES: dict[str, TrainConfig] = {
-    # junfu1115/DANet at 97f0c42, with which it was trained: README (240 epochs of 2975 // 8 batches, rate 0.003),
+    # junfu1115/DANet at 97f0c42 (September 2018): README (240 epochs of 2975 // 8 batches, rate 0.003),
     # danet/option.py, danet/train.py (three losses of weight 1; the head's rate tenfold). Without an auxiliary head.
     "official-cityscapes": TrainConfig(steps=240 * 371, learning_rate=0.003),
     # mmsegmentation: configs/danet/danet_r50-d8_4xb2-80k_cityscapes-512x1024.py (4 x 2 pictures),
