@@ -11,8 +11,8 @@ from jax import numpy as jnp
 
 from danet_common.config import DANetConfig
 from danet_common.recipe import TrainConfig
+from danet_jax import DANet
 from danet_jax.losses import segmentation_loss
-from danet_jax.model import DANet
 from danet_jax.resume import load_state, save_state
 from danet_jax.train import train_step
 from shared_tests.job import Groups

@@ -9,8 +9,8 @@ import torch
 
 from danet_common.config import DANetConfig
 from danet_common.recipe import TrainConfig
+from danet_torch import DANet
 from danet_torch.losses import segmentation_loss
-from danet_torch.model import DANet
 from danet_torch.resume import load_state, save_state
 from danet_torch.train import train_step
 from shared_tests.job import Groups
@@ -55,3 +55,10 @@ def bytes_kept(model: DANet, x: torch.Tensor, recompute: bool) -> int:
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         model(x, recompute=recompute)
     return sum(sizes)
+
+
+def doubled(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """The logits of a network of this `dtype` after `.double()`."""
+    model, x = DANet("danet_tiny", dtype=fields["dtype"]).eval().double(), torch.from_numpy(arrays["input"]["x"])
+    with torch.no_grad():
+        return {"outputs": {name: logits.numpy() for name, logits in model(x).items()}}
