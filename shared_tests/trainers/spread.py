@@ -47,10 +47,10 @@ def main(backend: str, folder: Path) -> None:
                 os._exit(3)
             rows = (np.arange(first, first + share) + state.step * batch_size) % len(arrays["labels"])
             batch = {name: array[rows] for name, array in arrays.items()}
-            for name, value in train.train_step(state, batch, first).items():
+            for name, value in train.train_step(state, batch, 0 if "first_row" in job["local"] else first).items():
                 losses.setdefault(name, []).append(float(value))
             write_training(resume.capture(state), folder / f"{engine.process_index}-{state.step}.safetensors")
-        total = engine.sum(np.array([[2**40 + engine.process_index, 1]]))
+        total = engine.sum(np.array([[2**40 + engine.process_index, int(engine.process_index == 0)]]))
         found = {"losses": {name: np.array(values) for name, values in losses.items()}, "engine": {"sum": total}}
         save_arrays(folder / f"{engine.process_index}.npz", found)
         (folder / f"{engine.process_index}.txt").write_text(engine.describe())
