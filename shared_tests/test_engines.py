@@ -24,7 +24,7 @@ from shared_tests.backends import BACKENDS, Worker
 from shared_tests.conftest import NETWORKS, Start
 from shared_tests.devices.running import KERAS_WARNING
 from shared_tests.job import Groups, load_arrays, save_arrays
-from shared_tests.test_training import AGREEMENT, CONFIG, RECIPE, beginning, departure, pictures
+from shared_tests.test_training import AGREEMENT, CONFIG, RECIPE, UNSEEN, beginning, departure, pictures
 
 STEPS = 3
 TIMEOUT = 300  # seconds; all of them together take less even where they wait for each other's processor
@@ -115,9 +115,10 @@ def launch(spread: Spread, folder: Path, job: Mapping[str, object]) -> list[tupl
 
 
 def tensors(path: Path) -> dict[str, np.ndarray]:
-    """All of a run's."""
+    """All of a run's, but what adamw makes of rounding noise."""
     training = read_training(path)
-    return {**training.tensors, **training.slots}
+    noise = UNSEEN if training.recipe.optimizer == "adamw" else "nothing"
+    return {name: array for name, array in {**training.tensors, **training.slots}.items() if noise not in name}
 
 
 def on_one(start: Start, backend: str, folder: Path, config: DANetConfig, recipe: TrainConfig) -> np.ndarray:
@@ -128,7 +129,10 @@ def on_one(start: Start, backend: str, folder: Path, config: DANetConfig, recipe
 
 
 def furthest(spread: Spread, folder: Path, start: Path, truth: np.ndarray, local: tuple[str, ...] = ()) -> float:
-    """The largest departure of any loss or tensor of any step from the run on one device."""
+    """The largest departure of any loss or tensor of any step from the run on one device.
+
+    Infinite where two processes do not hold the same, bit for bit.
+    """
     ended = launch(spread, folder, {"start": str(start / "0.safetensors"), "local": local})
     assert [code for code, _ in ended] == [0] * spread.processes, "\n".join(words for _, words in ended)
     departures = [0.0]
@@ -140,9 +144,9 @@ def furthest(spread: Spread, folder: Path, start: Path, truth: np.ndarray, local
         assert (folder / f"{place}.txt").read_text() == kind
     for step in range(1, STEPS + 1):
         first, *others = [tensors(folder / f"{place}-{step}.safetensors") for place in range(spread.processes)]
-        departures.append(departure(tensors(start / f"{step}.safetensors"), first)[0])
-        for other in others:
-            assert [name for name, value in first.items() if not np.array_equal(other[name], value)] == []
+        one = tensors(start / f"{step}.safetensors")
+        departures.append(departure(one, first)[0])
+        departures += [np.inf for other in others if any(not np.array_equal(other[n], a) for n, a in first.items())]
     return max(departures)
 
 
@@ -178,13 +182,11 @@ def test_variations(spread: Spread, variation: str, start: Start, tmp_path: Path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("local", ["losses.all_mean", "losses.all_gather", "layers.all_mean", "first_row"])
+@pytest.mark.parametrize("local", ["losses.all_mean", "losses.all_gather", "layers.all_mean"])
 @pytest.mark.parametrize("spread", SPREADS[:2], ids=str)
 def test_what_is_only_local_is_seen(spread: Spread, local: str, start: Start, tmp_path: Path) -> None:
-    """A loss, a threshold, statistics or masks of a device's own rows alone are far from the run on one."""
+    """A loss, a threshold or statistics of a device's own rows alone are far from the run on one."""
     truth = on_one(start, spread.backend, tmp_path, CONFIG, EVERYTHING)
-    if spread.devices > 1 and local == "first_row":
-        pytest.skip("one process has all rows")
     assert furthest(spread, tmp_path / "spread", tmp_path, truth, (local,)) > 1e-4
 
 
