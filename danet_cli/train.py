@@ -44,10 +44,12 @@ def train(
     split: Annotated[str | None, typer.Option(metavar="NAME", help="What is learned from; train.")] = None,
     val: Annotated[str | None, typer.Option(metavar="SPEC", help="Validation data, or none; those of --data.")] = None,
     val_split: Annotated[str | None, typer.Option(metavar="NAME", help="What is validated with; val.")] = None,
-    validate_every: Annotated[int | None, typer.Option(metavar="N", help="Steps; a twentieth of all of them.")] = None,
-    save_every: Annotated[int | None, typer.Option(metavar="N", help="Steps; 500.")] = None,
-    log_every: Annotated[int | None, typer.Option(metavar="N", help="Steps; 10.")] = None,
-    stop_after: Annotated[int | None, typer.Option(metavar="STEP", help="Save and end when it is done.")] = None,
+    validate_every: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Steps; a twentieth of all of them.")
+    ] = None,
+    save_every: Annotated[int | None, typer.Option(min=1, metavar="N", help="Steps; 500.")] = None,
+    log_every: Annotated[int | None, typer.Option(min=1, metavar="N", help="Steps; 10.")] = None,
+    stop_after: Annotated[int | None, typer.Option(min=1, metavar="STEP", help="Save and end when it is done.")] = None,
     threads: Annotated[int, typer.Option(metavar="N", min=0, help="Threads that make batches.")] = 2,
     workers: Annotated[int, typer.Option(metavar="N", min=0, help="Processes that make them instead.")] = 0,
 ) -> int:

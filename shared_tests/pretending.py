@@ -39,6 +39,12 @@ class PretendEngine:
         """With what the others give."""
         return array + self.added
 
+    def describe(self) -> str:
+        return "a pretended process"
+
+    def close(self) -> None:
+        """There is nothing to leave."""
+
 
 def pretend(
     moment: Moment = lambda name, step: None, loss: Callable[[int], float] = lambda step: 1.0, name: str = "torch"
