@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from danet_common import VARIANTS, initial_tensors
 from danet_common.data.scenes import Scenes
