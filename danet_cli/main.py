@@ -12,6 +12,7 @@ from danet_cli.check import check
 from danet_cli.console import EXIT_CODES, ExitCode, Unable, complain, describe_error
 from danet_cli.convert import convert
 from danet_cli.demo import demo
+from danet_cli.eval import evaluate
 from danet_cli.inspect import inspect
 from danet_cli.predict import predict
 from danet_cli.train import train
@@ -26,6 +27,7 @@ app = typer.Typer(
 )
 for command in (convert, inspect, check, train, predict, demo):
     app.command(epilog=EXIT_CODES)(command)
+app.command("eval", epilog=EXIT_CODES)(evaluate)
 
 
 def print_version(wanted: bool) -> None:

@@ -2,98 +2,153 @@
 
 from __future__ import annotations
 
-import importlib
-import os
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from danet_cli.console import ExitCode, Unable, complain, note, print_json, progress
+from danet_cli.backend import BackendName, import_backend, inferring
+from danet_cli.console import ExitCode, complain, describe_error, note, print_json, progress
+from danet_cli.photographs import Photograph, find_photographs
+from danet_cli.settings import parse_size
 
 if TYPE_CHECKING:
-    from types import ModuleType
+    from collections.abc import Callable
 
-BackendName = Literal["torch", "tf", "jax"]
-OPACITY = 0.5
+    import numpy as np
+
+    from danet_common import DANetConfig
+    from danet_common.evaluation import Infer, Protocol
+
+    Choose = Callable[[tuple[int, int]], Protocol]
 
 
 def predict(
-    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Photographs of any size.")],
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH", help="Photographs of any size, and folders of them, to any depth.")
+    ],
     weights: Annotated[Path, typer.Option(metavar="CKPT", help="A checkpoint of any format.")],
     backend: Annotated[BackendName, typer.Option(help="Which of the three networks computes.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where to write; made if absent.")],
+    protocol: Annotated[
+        str | None, typer.Option(metavar="NAME", help="As `danet eval` has them; whole never cuts into windows.")
+    ] = None,
+    window: Annotated[
+        str | None, typer.Option(metavar="HxW", help="Cut what is larger than this into windows of this size.")
+    ] = None,
+    beside: Annotated[
+        bool, typer.Option("--side-by-side", help="Also a picture of photograph, mask and overlay, with a legend.")
+    ] = False,
+    opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the colours in the overlay.")] = 0.5,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON report.")] = False,
 ) -> int:
     """Write the class of every pixel: <stem>_mask.png, a palette PNG, and <stem>_overlay.png.
 
-    An image that cannot be read is named and left out; the others are done and the exit code is 1.
+    A folder's own folders are made again below --out. Photographs of more than 1024x1024 pixels (at output stride 8)
+    are cut into overlapping windows, as position attention needs memory in the square of the pixels. What cannot be
+    read or predicted is named and left out; the others are done and the exit code is 1.
 
     \b
     Examples:
       danet predict street.jpg --weights danet.safetensors --backend torch --out masks
+      danet predict photos --weights danet.safetensors --backend tf --out masks --side-by-side --window 512x512
       danet predict a.jpg b.png --weights model_best.pth.tar --backend jax --out masks --json
     """
     import weights_convert
 
-    refuse_same_names(images)
+    photographs = find_photographs(paths, out)
     checkpoint = weights_convert.read(weights, report=lambda line: note(f"{weights}: {line}"))
-    module = import_backend(backend)
-    model = module.from_checkpoint(checkpoint)
+    choose = protocol_for(checkpoint.config, protocol, window)
+    model, infer = inferring(import_backend(backend), checkpoint)
     out.mkdir(parents=True, exist_ok=True)
     done: list[dict[str, Any]] = []
-    with progress(len(images)) as step:
-        for image in images:
-            step(image.name)
-            done.append(predict_one(module, model, image, out))
+    with progress(len(photographs)) as step:
+        for photograph in photographs:
+            step(photograph.path.name)
+            done.append(predict_one(infer, choose, model.config, photograph, out, opacity, beside))
     failed = sum("error" in entry for entry in done)
     if as_json:
         print_json({"weights": str(weights), "backend": backend, "failed": failed, "images": done})
     else:
         for entry in done:
             if "error" not in entry:
-                print(f"{entry['mask']}  {entry['overlay']}")
+                print(*(entry[kind] for kind in ("mask", "overlay", "side_by_side") if kind in entry), sep="  ")
     return ExitCode.DISAGREE if failed else ExitCode.DONE
 
 
-def predict_one(module: ModuleType, model: Any, image: Path, out: Path) -> dict[str, Any]:
-    """Predict and write one image; what was written, or why nothing was."""
-    from danet_common.image import ImageError, overlay, read_image, write_image, write_mask
-    from danet_common.palettes import palette_of
+def protocol_for(config: DANetConfig, name: str | None, window: str | None) -> Choose:
+    """What makes of a picture's height and width the protocol for it. Raises where it could be none for any picture."""
+    from danet_common.evaluation import fitting_protocol, get_protocol
+    from danet_common.evaluation.protocols import default_stride
+    from danet_common.image import require_photographs
+
+    require_photographs(config)
+    size = None if window is None else parse_size(window, "--window")
+    if name is None:
+        return lambda picture: fitting_protocol(config, picture, size)
+    named = get_protocol(name)
+    if size is not None:
+        named = named.replace(window=size, stride=default_stride(size))
+    return lambda picture: named
+
+
+def predict_one(
+    infer: Infer,
+    choose: Choose,
+    config: DANetConfig,
+    photograph: Photograph,
+    out: Path,
+    opacity: float,
+    beside: bool,
+) -> dict[str, Any]:
+    """Predict and write one photograph; what was written, or why nothing was."""
+    from danet_common.evaluation import predict_labels
+    from danet_common.image import ImageError, read_image
 
     try:
-        pixels = read_image(image)
+        pixels = read_image(photograph.path)
+        protocol = choose((pixels.shape[0], pixels.shape[1]))
+        labels = predict_labels(infer, pixels, protocol, config)
+        written = write_all(pixels, labels, config, out / photograph.target, opacity, beside)
     except ImageError as error:
         complain(str(error))
-        return {"image": str(image), "error": str(error)}
-    labels, palette = module.predict(model, pixels), palette_of(model.config)
-    mask, overlaid = out / f"{image.stem}_mask.png", out / f"{image.stem}_overlay.png"
-    write_mask(mask, labels, palette)
-    write_image(overlaid, overlay(pixels, labels, palette, OPACITY))
-    return {"image": str(image), "mask": str(mask), "overlay": str(overlaid), "classes": count_classes(model, labels)}
+        return {"image": str(photograph.path), "error": str(error)}
+    except Exception as error:  # each framework has errors of its own for memory that is not there; others go on
+        reason = describe_error(error).strip().splitlines()[0]
+        complain(f"{photograph.path}: {reason}")
+        return {"image": str(photograph.path), "error": reason}
+    height, width = labels.shape
+    facts = {"height": height, "width": width, "window": protocol.window, "classes": count_classes(config, labels)}
+    return {"image": str(photograph.path), **{kind: str(path) for kind, path in written.items()}, **facts}
 
 
-def count_classes(model: Any, labels: Any) -> dict[str, int]:
+def write_all(
+    pixels: np.ndarray, labels: np.ndarray, config: DANetConfig, target: Path, opacity: float, beside: bool
+) -> dict[str, Path]:
+    """Write what is made of one photograph, by kind."""
+    from danet_common.image import overlay, write_image, write_mask
+    from danet_common.palettes import palette_of
+
+    palette = palette_of(config)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    written = {kind: target.with_name(f"{target.name}_{kind}.png") for kind in ("mask", "overlay")}
+    write_mask(written["mask"], labels, palette)
+    write_image(written["overlay"], overlay(pixels, labels, palette, opacity))
+    if beside:
+        from danet_cli.side_by_side import side_by_side
+
+        written["side_by_side"] = target.with_name(f"{target.name}_side_by_side.png")
+        write_image(written["side_by_side"], side_by_side(pixels, labels, palette, class_names(config), opacity))
+    return written
+
+
+def count_classes(config: DANetConfig, labels: np.ndarray) -> dict[str, int]:
     """Class name, or its number where the checkpoint names none -> pixels, the largest first."""
-    names = model.config.class_names
-    counts = Counter(labels.reshape(-1).tolist())
-    return {names[label] if names else str(label): count for label, count in counts.most_common()}
+    names = class_names(config)
+    return {names[label]: count for label, count in Counter(labels.reshape(-1).tolist()).most_common()}
 
 
-def refuse_same_names(images: list[Path]) -> None:
-    """Raise Unable where two images would be written under one name."""
-    by_stem: dict[str, Path] = {}
-    for image in images:
-        other = by_stem.setdefault(image.stem, image)
-        if other is not image:
-            raise Unable(f"{other} and {image} would both be written as {image.stem}_mask.png; predict them apart")
-
-
-def import_backend(backend: BackendName) -> ModuleType:
-    """The package of a backend, with TensorFlow's greetings turned off."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        return importlib.import_module(f"danet_{backend}")
-    except ModuleNotFoundError as error:
-        raise Unable(f"backend {backend} needs {error.name}, not installed: pip install 'danet[{backend}]'") from None
+def class_names(config: DANetConfig) -> tuple[str, ...]:
+    """The checkpoint's, or numbers."""
+    return config.class_names or tuple(map(str, range(config.num_classes)))

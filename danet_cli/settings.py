@@ -26,11 +26,11 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, str]:
     return settings
 
 
-def parse_size(text: str) -> tuple[int, int]:
+def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
     """`"97x129"` as height and width."""
     match = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", text.strip().lower())
     if not match:
-        raise typer.BadParameter(f"--size takes HEIGHTxWIDTH in pixels, such as 256x512; got {text!r}")
+        raise typer.BadParameter(f"{option} takes HEIGHTxWIDTH in pixels, such as 256x512; got {text!r}")
     return int(match[1]), int(match[2])
 
 
@@ -57,6 +57,14 @@ def training_settings(assignments: Sequence[str]) -> tuple[dict[str, Any], dict[
         sized = hint in (Size, Size | None)
         changes[owner][field] = parse_as(hint, field, text.lower().replace("x", ",") if sized else text)
     return changes
+
+
+def parse_scales(text: str) -> tuple[float, ...]:
+    """`"0.5,1"` as factors; what a factor may be is judged further down."""
+    try:
+        return tuple(float(word) for word in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"--scales takes numbers, such as 0.5,0.75,1; got {text!r}") from None
 
 
 def summary(config: DANetConfig) -> str:

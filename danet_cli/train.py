@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from danet_cli.backend import BackendName, import_backend
 from danet_cli.console import ExitCode, Unable
-from danet_cli.predict import BackendName, import_backend
 from danet_cli.training_plan import Asked, begin, go_on
 
 if TYPE_CHECKING:
@@ -170,6 +170,6 @@ def join(backend: BackendName) -> tuple[Framework, Any]:
         train_step=step.train_step,
         from_checkpoint=package.from_checkpoint,
         set_tensors=weights.set_tensors,
-        predict=package.predict,
+        infer=package.infer,
     )
     return framework, engine.start_engine()

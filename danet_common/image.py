@@ -63,12 +63,17 @@ def normalise(image: UInt8[np.ndarray, "h w 3"], config: DANetConfig) -> Float32
     """(pixel / 255 - mean) / std, as the network takes it: three channels are RGB, one is grey."""
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
         raise ValueError(f"an image must be (H, W, 3) uint8; got {image.shape} {image.dtype}")
-    if config.in_channels not in (1, 3):
-        raise ValueError(f"a photograph has 3 channels or 1; this network takes {config.in_channels}")
+    require_photographs(config)
     if config.in_channels == 1:
         image = np.asarray(Image.fromarray(image).convert("L"))[..., None]
     scaled = image.astype(np.float32) / np.float32(255)
     return (scaled - np.asarray(config.mean, np.float32)) / np.asarray(config.std, np.float32)
+
+
+def require_photographs(config: DANetConfig) -> None:
+    """Raise ValueError for a network of other channels than a photograph has."""
+    if config.in_channels not in (1, 3):
+        raise ValueError(f"a photograph has 3 channels or 1; this network takes {config.in_channels}")
 
 
 def label_dtype(config: DANetConfig) -> np.dtype[np.unsignedinteger]:

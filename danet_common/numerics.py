@@ -12,23 +12,23 @@ DType = Literal["float32", "float64", "bfloat16", "float16", "mixed_bfloat16"]
 class Numerics(NamedTuple):
     """`dtype` of convolutions and activations; BatchNorm's epsilon, and its momentum in torch's sense.
 
-    `kernels` is the dtype in which convolutions keep their weights: `dtype`, or float32 in mixed precision, where a
-    small update must not be rounded away.
+    `mixed` keeps the kernels in float32, and rounds them to `dtype` each time they are used: in training a small
+    update must not be rounded away.
     """
 
     dtype: str = "float32"
     epsilon: float = 1e-5
     momentum: float = 0.1
-    kernels: str = "float32"
+    mixed: bool = False
 
     @property
-    def mixed(self) -> bool:
-        """Whether kernels are rounded to `dtype` each time they are used."""
-        return self.kernels != self.dtype
+    def kernels(self) -> str:
+        """The dtype in which convolutions keep their weights."""
+        return "float32" if self.mixed else self.dtype
 
     @property
     def policy(self) -> str:
-        """What `numerics` made this of."""
+        """What `numerics` made this of, and what Keras calls the two dtypes together."""
         return f"mixed_{self.dtype}" if self.mixed else self.dtype
 
     @property
@@ -46,7 +46,5 @@ def numerics(config: DANetConfig, dtype: str) -> Numerics:
     """What a network of this config computes with. Raises ValueError for a dtype that is none of `DType`."""
     if dtype not in get_args(DType):
         raise ValueError(f"dtype must be one of {', '.join(get_args(DType))}; got {dtype!r}")
-    mixed = dtype.startswith("mixed_")
     computed = dtype.removeprefix("mixed_")
-    kernels = "float32" if mixed else computed
-    return Numerics(computed, config.batch_norm_epsilon, config.batch_norm_momentum, kernels)
+    return Numerics(computed, config.batch_norm_epsilon, config.batch_norm_momentum, mixed=computed != dtype)

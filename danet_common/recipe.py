@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from danet_common.data.augmentation import Augmentation
-from danet_common.numerics import DType
 
+TrainDType = Literal["float32", "float64", "mixed_bfloat16"]
 OptimizerName = Literal["sgd", "adamw"]
 POSITIVE = ("steps", "batch_size", "accumulation", "ohem_minimum")
 NOT_NEGATIVE = ("learning_rate", "head_rate", "minimum_rate", "power", "warmup_steps", "weight_decay")
@@ -30,7 +30,9 @@ class TrainConfig:
     batch_size: int = 8  # pictures of one step, on all devices and in all parts together
     accumulation: int = 1  # equal parts that a batch is computed in; their gradients are averaged
     seed: int = 0  # of initial weights, dropout and the order and augmentation of the data
-    dtype: DType = "float32"  # mixed_bfloat16 computes in bfloat16 what float32 weights learn from
+    dtype: TrainDType = "float32"  # mixed_bfloat16 computes in bfloat16 what float32 weights learn from
+    recompute: bool = False  # activations of blocks and attention, for the gradient, instead of keeping them: no
+    # number changes, memory is saved, a step takes a third longer
 
     # Optimizer.
     optimizer: OptimizerName = "sgd"
@@ -63,8 +65,9 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.optimizer not in get_args(OptimizerName):
             raise ValueError(f"optimizer must be one of {', '.join(get_args(OptimizerName))}; got {self.optimizer!r}")
-        if self.dtype not in get_args(DType):
-            raise ValueError(f"dtype must be one of {', '.join(get_args(DType))}; got {self.dtype!r}")
+        if self.dtype not in get_args(TrainDType):
+            known = ", ".join(get_args(TrainDType))
+            raise ValueError(f"dtype must be one of {known}: 16-bit weights lose small updates; got {self.dtype!r}")
         self._require(POSITIVE, "at least 1", lambda value: value >= 1)
         self._require((*NOT_NEGATIVE, *NOT_NEGATIVE_WEIGHTS), "0 or more", lambda value: 0 <= value < math.inf)
         self._require(SHARES, "in [0, 1)", lambda value: 0 <= value < 1)

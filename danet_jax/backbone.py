@@ -11,7 +11,7 @@ from jaxtyping import Float
 from danet_common.config import DANetConfig
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
-from danet_jax.layers import BatchNorm, Conv, average_pool, max_pool
+from danet_jax.layers import BatchNorm, Conv, average_pool, max_pool, recomputed
 
 
 class Stem(nnx.Module):
@@ -88,14 +88,14 @@ class ResNet(nnx.Module):
         self.layer4 = stage(config, 3, config.stage_channels[2], numerics)
 
     def __call__(
-        self, x: Float[Array, "b h w c"], stages: Stages = NO_STAGES
+        self, x: Float[Array, "b h w c"], stages: Stages = NO_STAGES, recompute: bool = False
     ) -> tuple[Float[Array, "b p q d"], Float[Array, "b p q e"]]:
-        """The outputs of layer3 and layer4."""
+        """The outputs of layer3 and layer4; with `recompute`, gradients compute each block again."""
         x = stages.keep("stem", jax.nn.relu(self.bn1(self.conv1(x))))
-        x = stages.keep("layer1", chain(self.layer1, max_pool(x)))
-        x = stages.keep("layer2", chain(self.layer2, x))
-        layer3 = stages.keep("layer3", chain(self.layer3, x))
-        layer4 = stages.keep("layer4", chain(self.layer4, layer3))
+        x = stages.keep("layer1", chain(self.layer1, max_pool(x), recompute))
+        x = stages.keep("layer2", chain(self.layer2, x, recompute))
+        layer3 = stages.keep("layer3", chain(self.layer3, x, recompute))
+        layer4 = stages.keep("layer4", chain(self.layer4, layer3, recompute))
         return layer3, layer4
 
 
@@ -124,8 +124,8 @@ def shortcut(x: Float[Array, "b h w c"], downsample: nnx.List, pooled: bool) -> 
     return chain(downsample, average_pool(x) if pooled else x)
 
 
-def chain(modules: nnx.List, x: Float[Array, "b h w c"]) -> Float[Array, "b p q d"]:
+def chain(modules: nnx.List, x: Float[Array, "b h w c"], recompute: bool = False) -> Float[Array, "b p q d"]:
     """Each module applied to what the one before it returned."""
     for module in modules:
-        x = module(x)
+        x = recomputed(module, x) if recompute else module(x)
     return x

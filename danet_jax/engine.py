@@ -2,32 +2,104 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
 import numpy as np
+from jax import Array
+from jax import numpy as jnp
+from jax.experimental import multihost_utils
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from danet_common.sharing import describe
+
+TIMEOUT = 600  # seconds that a process waits for the others before it gives up
+CLUSTERS = {"slurm": "SLURM_STEP_NUM_TASKS", "ompi": "OMPI_COMM_WORLD_SIZE"}  # in JAX's words: how many there are
 
 
 class Engine:
-    """The processes that were started together, or this process alone.
+    """The processes that were started together, with all their devices; or this process alone, with one.
 
     process_index  of this process, from 0; the first one writes the files
     process_count  each has its part of the rows of a global batch
+    device_count   of all processes together
+    placement      of tensors: a torch.device, a tf.distribute.Strategy, a jax.sharding.Mesh; None: the default device
     """
 
-    def __init__(self) -> None:
-        self.process_index = 0
-        self.process_count = 1
+    def __init__(
+        self,
+        process_index: int = 0,
+        process_count: int = 1,
+        device_count: int = 1,
+        placement: Mesh | None = None,
+    ) -> None:
+        self.process_index = process_index
+        self.process_count = process_count
+        self.device_count = device_count
+        self.placement = placement
 
     def describe(self) -> str:
-        """For people."""
-        return "1 process"
+        """For people: "2 processes, 4 cuda devices"."""
+        return describe(self.process_count, self.device_count, jax.default_backend())
+
+    def place(self, rows: np.ndarray) -> Array:
+        """This process's rows of a global array, on its devices."""
+        if self.placement is None:
+            return jnp.asarray(rows)
+        sharding = NamedSharding(self.placement, PartitionSpec("batch"))
+        return jax.make_array_from_process_local_data(sharding, rows)
+
+    def replicate(self, tree: Any) -> Any:
+        """Arrays that every process has alike, on all devices."""
+        if self.placement is None:
+            return tree
+        sharding = NamedSharding(self.placement, PartitionSpec())
+        return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(sharding, np.asarray(leaf)), tree)
 
     def sum(self, array: np.ndarray) -> np.ndarray:
         """Of all processes' arrays, the same in each."""
-        return array
+        if self.process_count == 1:
+            return array
+        data = np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)  # JAX would narrow 64 bits
+        every = np.asarray(multihost_utils.process_allgather(data))
+        return every.reshape(self.process_count, -1).view(array.dtype).sum(0, array.dtype).reshape(array.shape)
 
     def close(self) -> None:
-        """Leave the others."""
+        """Leave the others, when all are done."""
+        if self.process_count > 1:
+            self.sum(np.zeros(1))
+            jax.distributed.shutdown()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exception: Any) -> None:
+        if kind is None:  # after an error the others may never come
+            self.close()
 
 
 def start_engine() -> Engine:
-    """Join the processes that the environment speaks of."""
-    return Engine()
+    """Join the processes that the environment speaks of, before anything else is computed.
+
+    Raises ValueError where it does not make sense.
+    """
+    cluster = next((name for name, count in CLUSTERS.items() if int(os.environ.get(count, "1")) > 1), None)
+    if "JAX_COORDINATOR_ADDRESS" in os.environ:
+        missing = [name for name in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID") if name not in os.environ]
+        if missing:
+            raise ValueError(f"JAX_COORDINATOR_ADDRESS needs {' and '.join(missing)} beside it")
+        count, index = int(os.environ["JAX_NUM_PROCESSES"]), int(os.environ["JAX_PROCESS_ID"])
+        jax.distributed.initialize(None, count, index, initialization_timeout=TIMEOUT)
+    elif cluster is not None or has_tpu():
+        jax.distributed.initialize(cluster_detection_method=cluster, initialization_timeout=TIMEOUT)
+    if jax.device_count() == 1:
+        return Engine()
+    mesh = jax.make_mesh((jax.device_count(),), ("batch",), axis_types=(AxisType.Auto,))
+    return Engine(jax.process_index(), jax.process_count(), jax.device_count(), mesh)
+
+
+def has_tpu() -> bool:
+    """Whether this host has TPU chips: then there may be other hosts, of which JAX learns by itself."""
+    return any(Path("/dev").glob("accel[0-9]*")) or any(Path("/dev/vfio").glob("[0-9]*"))

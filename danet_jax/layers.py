@@ -50,8 +50,8 @@ class BatchNorm(nnx.Module):
 
     out = (x - mean) / sqrt(variance + epsilon) * scale + bias
 
-    Normalises by the biased variance of the batch and keeps the unbiased one; at least float32.
-    Raises ValueError in training where a channel has a single value.
+    Normalises by the biased variance of the batch, of all devices together, and keeps the unbiased one; at least
+    float32. Raises ValueError in training where a channel has a single value.
     """
 
     def __init__(self, channels: int, numerics: Numerics) -> None:
@@ -122,6 +122,14 @@ class Dropout(nnx.Module):
         shape = (x.shape[0], 1, 1, x.shape[3]) if self.kind == "channel" else x.shape
         kept = jax.random.bernoulli(self.rngs.dropout(), 1 - self.rate, shape)
         return jnp.where(kept, x / (1 - self.rate), 0)
+
+
+def recomputed(module: nnx.Module, x: Float[Array, "b h w c"]) -> Float[Array, "b p q d"]:
+    """What a module makes of `x`; the gradient computes all that leads to it again, so that only `x` is kept.
+
+    The running statistics move once.
+    """
+    return nnx.remat(lambda module, x: module(x))(module, x)
 
 
 def max_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b p q c"]:

@@ -53,6 +53,7 @@ def hard_pixels(
     Those whose class has less than the threshold's probability, and at least the `ohem_minimum` hardest for each
     picture, wherever in the batch they are.
     """
-    ordered = jnp.sort(jnp.where(valid, probability, 2).flatten())  # void comes last
-    count = min(recipe.ohem_minimum * probability.shape[0], ordered.shape[0])
+    every = jnp.where(valid, probability, 2)
+    ordered = jnp.sort(every.flatten())  # void comes last
+    count = min(recipe.ohem_minimum * every.shape[0], ordered.shape[0])
     return (probability < threshold) | (probability <= ordered[count - 1])

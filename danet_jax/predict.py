@@ -6,7 +6,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 from jax import numpy as jnp
-from jaxtyping import Float, UInt, UInt8
+from jaxtyping import Float, Float32, UInt, UInt8
 
 from danet_common.image import label_dtype, normalise
 from danet_jax.model import DANet
@@ -20,6 +20,12 @@ def predict(model: DANet, image: UInt8[np.ndarray, "h w 3"]) -> UInt[np.ndarray,
     x = jnp.asarray(normalise(image, model.config)[None])  # (1, H, W, C)
     labels = jnp.argmax(fused_logits(model, x), axis=-1)[0]
     return np.asarray(labels).astype(label_dtype(model.config))
+
+
+def infer(model: DANet, pictures: Float32[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n h w classes"]:
+    """The fused logits of normalised pictures, at their size, in at least float32. Puts the model in inference mode."""
+    model.eval()
+    return np.asarray(fused_logits(model, jnp.asarray(pictures)))
 
 
 @nnx.jit  # compiled once per image size

@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from flax import nnx
 from jax import numpy as jnp
 
 from danet_common.checkpoint import Checkpoint
 from danet_common.leaves import from_channels_last, to_channels_last
+from danet_common.sharing import check_shares
 from danet_common.training_checkpoint import TrainingCheckpoint, read_training, write_training
 from danet_jax.engine import Engine
 from danet_jax.model import from_checkpoint
@@ -32,14 +34,22 @@ def capture(state: TrainState, data: Mapping[str, Any] | None = None) -> Trainin
 
 
 def restore(training: TrainingCheckpoint, engine: Engine | None = None, dtype: str | None = None) -> TrainState:
-    """A run to go on with, on all of an engine's devices; `dtype` is the recipe's if not given."""
+    """A run to go on with, on all of an engine's devices, or this process's one; `dtype` is the recipe's if not given.
+
+    Raises ValueError where the batch cannot be shared equally.
+    """
+    engine = engine or Engine()
+    check_shares(training.recipe, engine.device_count)
     network = Checkpoint(training.config, training.tensors)
-    state = create_state(from_checkpoint(network, dtype or training.recipe.dtype), training.recipe)
+    model = from_checkpoint(network, dtype or training.recipe.dtype)
+    state = create_state(model, training.recipe, engine)
     state.optimizer = set_slots(state.model, state.optimizer, training.recipe, training.slots, training.step)
     if state.average is not None:
         for parameter, leaf in trainable_leaves(state.model):
             array = to_channels_last(parameter, training.slots[f"average.{parameter.name}"])
             state.average[parameter.name] = jnp.asarray(array, leaf.dtype)
+    nnx.update(model, engine.replicate(nnx.state(model, (nnx.Param, nnx.BatchStat))))  # dropout is handed its masks
+    state.optimizer, state.average = engine.replicate((state.optimizer, state.average))
     state.step = training.step
     return state
 

@@ -3,6 +3,7 @@ A step depends on the recipe, the weights, the batch and the step's number alone
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -10,11 +11,12 @@ import numpy as np
 import optax
 from flax import nnx
 from jax import Array
-from jax import numpy as jnp
 from jaxtyping import Bool, Float, Int
 
 from danet_common.dropout import dropout_masks
 from danet_common.recipe import TrainConfig, learning_rate
+from danet_common.sharing import parts
+from danet_jax.engine import Engine
 from danet_jax.losses import segmentation_loss
 from danet_jax.model import DANet
 from danet_jax.optimizers import apply_gradients, make_optimizer, trainable_leaves
@@ -28,32 +30,34 @@ class TrainState:
 
     model: DANet
     recipe: TrainConfig
+    engine: Engine
     optimizer: optax.OptState
     average: Named | None
     step: int = 0
 
 
-def create_state(model: DANet, recipe: TrainConfig) -> TrainState:
-    """A run before its first step."""
+def create_state(model: DANet, recipe: TrainConfig, engine: Engine) -> TrainState:
+    """A run before its first step, of a model that is where the engine's tensors are."""
     average = {parameter.name: leaf[...] for parameter, leaf in trainable_leaves(model)}
-    return TrainState(model, recipe, make_optimizer(model, recipe), None if recipe.average_decay is None else average)
+    optimizer = make_optimizer(model, recipe)
+    return TrainState(model, recipe, engine, optimizer, None if recipe.average_decay is None else average)
 
 
 def train_step(state: TrainState, batch: Mapping[str, np.ndarray], first_row: int = 0) -> Named:
     """One update of the weights; the loss of every output and `loss`, means over the batch's parts.
 
-    `batch` has `image` (N, H, W, C), normalised, and `labels` (N, H, W): the rows of the step's global batch that
-    begin at `first_row`.
+    `batch` has `image` (N, H, W, C), normalised, and `labels` (N, H, W): this process's rows of the step's global
+    batch, which begin at `first_row`. All processes take the step together, and find the same losses.
     """
     model, recipe, (count, height, width) = state.model, state.recipe, batch["labels"].shape
     rows = range(first_row, first_row + count)
     masks = dropout_masks(model.config, recipe.seed, state.step, rows, height, width)
     (model.eval if recipe.frozen_batch_norm else model.train)()
-    losses, gradients = Named(), Named()
-    for part in np.split(np.arange(count), recipe.accumulation):
-        x, labels, kept = to_tensors(model, batch["image"][part], batch["labels"][part], masks, part)
-        found = compute_gradients(model, x, labels, kept, recipe)
-        losses, gradients = added(losses, found[0]), added(gradients, found[1])
+    shares = (
+        compute_gradients(model, *to_tensors(state.engine, batch, masks, part), recipe)
+        for part in parts(count, recipe.accumulation)
+    )
+    losses, gradients = functools.reduce(added, shares)
     state.optimizer = apply_gradients(model, state.optimizer, gradients, learning_rate(recipe, state.step), recipe)
     if state.average is not None:
         state.average = update_average(model, state.average, recipe)
@@ -62,11 +66,11 @@ def train_step(state: TrainState, batch: Mapping[str, np.ndarray], first_row: in
 
 
 def to_tensors(
-    model: DANet, image: np.ndarray, labels: np.ndarray, masks: Mapping[str, np.ndarray], part: np.ndarray
+    engine: Engine, batch: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray], part: np.ndarray
 ) -> tuple[Float[Array, "b h w c"], Int[Array, "b h w"], Named]:
-    """A part of a host's batch where the network is, in its layout."""
-    kept = {name: jnp.asarray(np.moveaxis(mask[part], 1, -1)) for name, mask in masks.items()}
-    return jnp.asarray(image), jnp.asarray(labels), kept
+    """A part of a process's batch where the network is, in its layout."""
+    kept = {name: engine.place(np.moveaxis(mask[part], 1, -1)) for name, mask in masks.items()}
+    return engine.place(batch["image"][part]), engine.place(batch["labels"][part]), kept
 
 
 @nnx.jit(static_argnames="recipe")
@@ -80,7 +84,7 @@ def compute_gradients(
     """One part's share of the losses and, by canonical name, of the gradients; moves the running statistics."""
 
     def loss(model: DANet) -> tuple[Float[Array, ""], Named]:
-        losses = segmentation_loss(model(x, masks=masks), labels, recipe)
+        losses = segmentation_loss(model(x, masks=masks, recompute=recipe.recompute), labels, recipe)
         shares = {name: value / recipe.accumulation for name, value in losses.items()}
         return shares["loss"], shares
 
@@ -90,9 +94,12 @@ def compute_gradients(
     return shares, {parameter.name: leaf[...] for parameter, leaf in trainable_leaves(holder)}
 
 
-def added(total: Named, part: Named) -> Named:
-    """The sums by name; `total` may be empty."""
-    return {name: total[name] + value if total else value for name, value in part.items()}
+def added(total: tuple[Named, Named], part: tuple[Named, Named]) -> tuple[Named, Named]:
+    """The sums by name."""
+    losses, gradients = (
+        {name: one[name] + other[name] for name in one} for one, other in zip(total, part, strict=True)
+    )
+    return losses, gradients
 
 
 @nnx.jit(static_argnames="recipe")

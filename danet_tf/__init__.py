@@ -2,7 +2,7 @@
 
 from danet_tf.attention import ChannelAttention, PositionAttention
 from danet_tf.model import DANet, from_checkpoint, load, save
-from danet_tf.predict import predict
+from danet_tf.predict import infer, predict
 from danet_tf.pretrained import from_pretrained, save_pretrained
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "PositionAttention",
     "from_checkpoint",
     "from_pretrained",
+    "infer",
     "load",
     "predict",
     "save",

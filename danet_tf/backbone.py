@@ -11,7 +11,7 @@ from keras import ops
 from danet_common.config import DANetConfig
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
-from danet_tf.layers import BatchNorm, Conv, Module, average_pool, max_pool
+from danet_tf.layers import BatchNorm, Conv, Module, average_pool, max_pool, recomputed
 
 
 @keras.saving.register_keras_serializable("danet")
@@ -98,14 +98,14 @@ class ResNet(Module):
         self.layer4 = stage(config, 3, config.stage_channels[2], numerics)
 
     def call(
-        self, x: Float[Tensor, "b h w c"], stages: Stages = NO_STAGES
+        self, x: Float[Tensor, "b h w c"], stages: Stages = NO_STAGES, recompute: bool = False, training: bool = False
     ) -> tuple[Float[Tensor, "b p q d"], Float[Tensor, "b p q e"]]:
-        """The outputs of layer3 and layer4."""
+        """The outputs of layer3 and layer4; with `recompute`, gradients compute each block again."""
         x = stages.keep("stem", ops.relu(self.bn1(self.conv1(x))))
-        x = stages.keep("layer1", chain(self.layer1, max_pool(x)))
-        x = stages.keep("layer2", chain(self.layer2, x))
-        layer3 = stages.keep("layer3", chain(self.layer3, x))
-        layer4 = stages.keep("layer4", chain(self.layer4, layer3))
+        x = stages.keep("layer1", chain(self.layer1, max_pool(x), recompute, training))
+        x = stages.keep("layer2", chain(self.layer2, x, recompute, training))
+        layer3 = stages.keep("layer3", chain(self.layer3, x, recompute, training))
+        layer4 = stages.keep("layer4", chain(self.layer4, layer3, recompute, training))
         return layer3, layer4
 
 
@@ -134,8 +134,10 @@ def shortcut(x: Float[Tensor, "b h w c"], downsample: list[Module], pooled: bool
     return chain(downsample, average_pool(x) if pooled else x)
 
 
-def chain(modules: list[Module], x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q d"]:
+def chain(
+    modules: list[Module], x: Float[Tensor, "b h w c"], recompute: bool = False, training: bool = False
+) -> Float[Tensor, "b p q d"]:
     """Each module applied to what the one before it returned."""
     for module in modules:
-        x = module(x)
+        x = recomputed(module, x, training) if recompute else module(x)
     return x

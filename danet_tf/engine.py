@@ -2,32 +2,133 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import os
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+import tensorflow as tf
+from keras import KerasTensor as Tensor
+
+from danet_common.sharing import describe
+
+TIMEOUT = 600  # seconds that a process waits for the others before it gives up
 
 
 class Engine:
-    """The processes that were started together, or this process alone.
+    """The processes that were started together, with all their devices; or this process alone, with one.
 
     process_index  of this process, from 0; the first one writes the files
     process_count  each has its part of the rows of a global batch
+    device_count   of all processes together
+    placement      of tensors: a torch.device, a tf.distribute.Strategy, a jax.sharding.Mesh; None: the default device
     """
 
-    def __init__(self) -> None:
-        self.process_index = 0
-        self.process_count = 1
+    def __init__(
+        self,
+        process_index: int = 0,
+        process_count: int = 1,
+        device_count: int = 1,
+        placement: tf.distribute.Strategy | None = None,
+    ) -> None:
+        self.process_index = process_index
+        self.process_count = process_count
+        self.device_count = device_count
+        self.placement = placement
 
     def describe(self) -> str:
-        """For people."""
-        return "1 process"
+        """For people: "2 processes, 4 cuda devices"."""
+        kind = next(kind for kind in ("TPU", "GPU", "CPU") if tf.config.list_logical_devices(kind))
+        return describe(self.process_count, self.device_count, kind.lower())
+
+    def scope(self) -> contextlib.AbstractContextManager[Any]:
+        """Where variables are mirrored, and steps taken by every replica."""
+        return contextlib.nullcontext() if self.placement is None else self.placement.scope()
+
+    def place(self, rows: np.ndarray) -> Tensor:
+        """This process's rows of a global array, on its devices."""
+        if self.placement is None:
+            return tf.convert_to_tensor(rows)
+        shares = np.split(rows, self.device_count // self.process_count)
+        return self.placement.experimental_distribute_values_from_function(
+            lambda context: tf.convert_to_tensor(shares[context.replica_id_in_sync_group % len(shares)])
+        )
+
+    def local(self, value: Tensor) -> Tensor:
+        """Of a value that all replicas have alike, this process's own."""
+        return value if self.placement is None else self.placement.experimental_local_results(value)[0]
 
     def sum(self, array: np.ndarray) -> np.ndarray:
         """Of all processes' arrays, the same in each."""
-        return array
+        if self.placement is None or self.process_count == 1:
+            return array
+        local = self.device_count // self.process_count
+        each = self.placement.experimental_distribute_values_from_function(
+            lambda context: tf.constant(
+                array if context.replica_id_in_sync_group % local == 0 else np.zeros_like(array)
+            )
+        )
+        return np.asarray(self.placement.reduce("SUM", each, axis=None))
 
     def close(self) -> None:
-        """Leave the others."""
+        """Leave the others, when all are done."""
+        if self.process_count > 1:
+            self.sum(np.zeros(1))
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exception: Any) -> None:
+        if kind is None:  # after an error the others may never come
+            self.close()
 
 
 def start_engine() -> Engine:
-    """Join the processes that the environment speaks of."""
-    return Engine()
+    """Join the processes that the environment speaks of, before anything else is computed.
+
+    Raises ValueError where it does not make sense.
+    """
+    if "TF_CONFIG" in os.environ:
+        resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
+        chiefs, workers = (resolver.cluster_spec().as_dict().get(job, []) for job in ("chief", "worker"))
+        if resolver.task_type not in ("chief", "worker"):
+            raise ValueError(f"TF_CONFIG's task must be a chief or a worker; got {resolver.task_type!r}")
+        options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=TIMEOUT)
+        strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
+        index = resolver.task_id + (len(chiefs) if resolver.task_type == "worker" else 0)
+        return Engine(index, len(chiefs) + len(workers), strategy.num_replicas_in_sync, strategy)
+    name = os.environ.get("TPU_NAME") or ("local" if tf.config.list_physical_devices("TPU") else None)
+    if name is not None:
+        resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=name)
+        tf.config.experimental_connect_to_cluster(resolver)
+        tf.tpu.experimental.initialize_tpu_system(resolver)
+        strategy = tf.distribute.TPUStrategy(resolver)
+        return Engine(0, 1, strategy.num_replicas_in_sync, strategy)
+    devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+    if len(devices) == 1:
+        return Engine()
+    return Engine(0, 1, len(devices), tf.distribute.MirroredStrategy([device.name for device in devices]))
+
+
+def on_replicas(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function run by every replica, where the caller is in a strategy's scope; else as it is."""
+
+    @functools.wraps(function)
+    def run(*arguments: Any) -> Any:
+        if not tf.distribute.has_strategy():
+            return function(*arguments)
+        return tf.distribute.get_strategy().run(function, arguments)
+
+    return run
+
+
+def all_mean(x: Any) -> Any:
+    """The mean of all devices' tensors of one shape; gradients are those of the devices' losses together."""
+    return tf.distribute.get_replica_context().all_reduce("MEAN", x) if tf.distribute.has_strategy() else x
+
+
+def all_gather(x: Tensor) -> Tensor:
+    """All devices' tensors of one shape, one after another along the first axis; without gradients."""
+    return tf.distribute.get_replica_context().all_gather(x, 0) if tf.distribute.has_strategy() else x

@@ -15,7 +15,7 @@ from danet_common.dropout import NO_MASKS
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
 from danet_tf.attention import ChannelAttention, PositionAttention
-from danet_tf.layers import Conv, ConvNormAct, Dropout, Module
+from danet_tf.layers import Conv, ConvNormAct, Dropout, Module, recomputed
 
 
 @keras.saving.register_keras_serializable("danet")
@@ -48,17 +48,33 @@ class DualAttentionHead(Module):
             self.channel_classifier = Conv(inner, config.num_classes, 1, numerics, bias=True)
 
     def call(
-        self, x: Float[Tensor, "b h w c"], stages: Stages = NO_STAGES, masks: Mapping[str, Tensor] = NO_MASKS
+        self,
+        x: Float[Tensor, "b h w c"],
+        stages: Stages = NO_STAGES,
+        masks: Mapping[str, Tensor] = NO_MASKS,
+        recompute: bool = False,
+        training: bool = False,
     ) -> dict[str, Float[Tensor, "b h w classes"]]:
-        """Logits by output, the fused ones first, at the size of `x`; `masks` say what each dropout keeps."""
+        """Logits by output, the fused ones first, at the size of `x`; `masks` say what each dropout keeps.
+
+        With `recompute`, gradients compute each attention again, and no stages within them are kept.
+        """
         branches = {}
         if self.config.position_attention:
             branch = stages.keep("position_in", self.position_in(x))
-            branch = stages.keep("position_attention", self.position_attention(branch, stages=stages))
+            if recompute:
+                branch = recomputed(self.position_attention, branch, training)
+            else:
+                branch = self.position_attention(branch, stages=stages)
+            branch = stages.keep("position_attention", branch)
             branches["position"] = stages.keep("position_out", self.position_out(branch))
         if self.config.channel_attention:
             branch = stages.keep("channel_in", self.channel_in(x))
-            branch = stages.keep("channel_attention", self.channel_attention(branch, stages=stages))
+            if recompute:
+                branch = recomputed(self.channel_attention, branch, training)
+            else:
+                branch = self.channel_attention(branch, stages=stages)
+            branch = stages.keep("channel_attention", branch)
             branches["channel"] = stages.keep("channel_out", self.channel_out(branch))
         if not branches:
             branches["plain"] = stages.keep("plain_out", self.plain_out(x))

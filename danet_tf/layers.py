@@ -3,22 +3,26 @@ They fix what frameworks leave open: symmetric zero padding, torch's BatchNorm, 
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 from typing import Any
 
 import keras
+import tensorflow as tf
 from jaxtyping import Bool, Float
 from keras import KerasTensor as Tensor
 from keras import ops
 
 from danet_common.config import DANetConfig
 from danet_common.numerics import Numerics, widened
+from danet_tf.engine import all_mean
 
 
 class Module(keras.layers.Layer):
     """A Keras layer whose shapes are all known when it is constructed: it is built at once, and casts nothing."""
 
     def __init__(self, numerics: Numerics, **arguments: Any) -> None:
-        super().__init__(dtype=numerics.kernels, autocast=False)
+        super().__init__(dtype=numerics.policy, autocast=False)
         self.numerics = numerics
         self.arguments = arguments
 
@@ -83,8 +87,8 @@ class BatchNorm(Module):
 
     out = (x - mean) / sqrt(variance + epsilon) * gamma + beta
 
-    Normalises by the biased variance of the batch and keeps the unbiased one; at least float32.
-    Raises ValueError in training where a channel has a single value.
+    Normalises by the biased variance of the batch, of all devices together, and keeps the unbiased one; at least
+    float32. Raises ValueError in training where a channel has a single value.
     """
 
     def __init__(self, channels: int, numerics: Numerics) -> None:
@@ -120,11 +124,11 @@ class BatchNorm(Module):
     def update(self, x: Float[Tensor, "b h w c"]) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
         """Mean and biased variance of the batch, after moving the running statistics towards them."""
         batch, height, width, _ = ops.shape(x)
-        count = batch * height * width
+        count = batch * height * width * tf.distribute.get_strategy().num_replicas_in_sync
         if isinstance(count, int) and count == 1:
             raise ValueError(f"training needs more than one value per channel; got shape {x.shape}")
-        mean = ops.mean(x, (0, 1, 2))
-        variance = ops.mean(ops.square(x - mean), (0, 1, 2))  # two passes: E[x^2] - E[x]^2 cancels
+        mean = all_mean(ops.mean(x, (0, 1, 2)))
+        variance = all_mean(ops.mean(ops.square(x - mean), (0, 1, 2)))  # two passes: E[x^2] - E[x]^2 cancels
         unbiased = variance * (ops.cast(count, x.dtype) / ops.cast(count - 1, x.dtype))
         self.moving_mean.assign_add(self.momentum * (ops.stop_gradient(mean) - self.moving_mean))
         self.moving_variance.assign_add(self.momentum * (ops.stop_gradient(unbiased) - self.moving_variance))
@@ -173,6 +177,20 @@ class Dropout(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return {"rate": self.rate, "kind": self.kind}
+
+
+def recomputed(module: Module, x: Float[Tensor, "b h w c"], training: bool) -> Float[Tensor, "b p q d"]:
+    """What a module makes of `x`; the gradient computes all that leads to it again, so that only `x` is kept.
+
+    The running statistics move once.
+    """
+    passes = itertools.count()
+
+    def call(x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q d"]:
+        with contextlib.nullcontext() if next(passes) == 0 else keras.StatelessScope():  # which keeps what moves
+            return module(x, training=training)  # the gradient asks outside of the network's call
+
+    return keras.remat(call)(x)
 
 
 def max_pool(x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q c"]:

@@ -10,6 +10,7 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from danet_common.recipe import TrainConfig
+from danet_tf.engine import all_gather, all_mean
 from danet_tf.layers import widen
 
 
@@ -40,8 +41,9 @@ def cross_entropy(
     if recipe.ohem_threshold is not None:
         probability = ops.stop_gradient(ops.exp(log_probability))
         weight = weight * ops.cast(hard_pixels(probability, valid, recipe.ohem_threshold, recipe), weight.dtype)
-    total = ops.sum(weight)
-    return -ops.sum(weight * log_probability) / ops.where(total > 0, total, ops.ones_like(total))
+    total = all_mean(ops.sum(weight))
+    total = ops.where(total > 0, total, ops.ones_like(total))
+    return -all_mean(ops.sum(weight * log_probability)) / total
 
 
 def hard_pixels(
@@ -52,7 +54,8 @@ def hard_pixels(
     Those whose class has less than the threshold's probability, and at least the `ohem_minimum` hardest for each
     picture, wherever in the batch they are.
     """
-    ordered = ops.sort(ops.reshape(ops.where(valid, probability, 2 * ops.ones_like(probability)), -1))  # void is last
-    count = ops.minimum(recipe.ohem_minimum * ops.shape(probability)[0], ops.shape(ordered)[0])
+    every = all_gather(ops.where(valid, probability, 2 * ops.ones_like(probability)))
+    ordered = ops.sort(ops.reshape(every, -1))  # void comes last
+    count = ops.minimum(recipe.ohem_minimum * ops.shape(every)[0], ops.shape(ordered)[0])
     below = probability < ops.cast(threshold, probability.dtype)
     return below | (probability <= ops.take(ordered, count - 1))

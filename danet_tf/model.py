@@ -35,7 +35,7 @@ class DANet(keras.Model):
     """
 
     def __init__(self, config: DANetConfig | str, *, dtype: str = "float32", seed: int | None = 0) -> None:
-        super().__init__(name="danet", autocast=False)
+        super().__init__(name="danet", dtype=numerics(get_config(config), dtype).policy, autocast=False)
         self.config = get_config(config)
         self.numerics = numerics(self.config, dtype)
         self.backbone = ResNet(self.config, self.numerics)
@@ -55,16 +55,20 @@ class DANet(keras.Model):
         training: bool = False,
         stages: Collection[str] = (),
         masks: Mapping[str, Tensor] = NO_MASKS,
+        recompute: bool = False,
     ) -> dict[str, Float[Tensor, "b h w classes"]]:
         """Logits by output, `fused` (the prediction) first, at the size of `x`; with `stages`, those too.
 
         `x` holds normalised pixels in any floating dtype. `masks` say what the dropout before each output keeps,
-        (N, C) or like its features; without, it is the framework's own. Raises ValueError for an unknown stage.
+        (N, C) or like its features; without, it is the framework's own. With `recompute` a gradient computes residual
+        blocks and attention again instead of keeping what is in them, unless stages are asked for: the same numbers
+        in less memory. Raises ValueError for an unknown stage.
         """
         kept = requested(self.config, stages)
+        recompute = recompute and not kept.wanted
         height, width = ops.shape(x)[1:3]
-        layer3, layer4 = self.backbone(ops.cast(x, self.numerics.dtype), stages=kept)
-        logits = self.head(layer4, stages=kept, masks=masks)
+        layer3, layer4 = self.backbone(ops.cast(x, self.numerics.dtype), stages=kept, recompute=recompute)
+        logits = self.head(layer4, stages=kept, masks=masks, recompute=recompute)
         if self.config.auxiliary != "none":
             source = layer3 if self.config.auxiliary == "fcn" else layer4
             logits["aux"] = kept.keep("aux_logits", self.auxiliary(source, masks.get("aux")))

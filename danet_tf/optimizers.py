@@ -9,6 +9,7 @@ adamw  weight -= rate * (mean / (sqrt(square) + epsilon) + weight_decay * weight
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,6 +21,7 @@ from danet_common.leaves import from_channels_last, to_channels_last
 from danet_common.parameters import Parameter
 from danet_common.recipe import TrainConfig, rate_factor
 from danet_common.training_checkpoint import slot_names
+from danet_tf.engine import on_replicas
 from danet_tf.weights import get_leaf, named_leaves, set_leaf
 
 
@@ -39,6 +41,10 @@ class TorchOptimizer(keras.optimizers.Optimizer):
     def build(self, variables: list[keras.Variable]) -> None:
         super().build(variables)
         self.slots = {slot: self.add_optimizer_variables(variables, slot) for slot in slot_names(self.recipe)}
+
+    def _all_reduce_sum_gradients(self, grads_and_vars: list[tuple[tf.Tensor, tf.Variable]]) -> list[Any]:
+        """They are the whole batch's already: clipping needs that."""
+        return grads_and_vars
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
         """One tensor's update."""
@@ -77,6 +83,7 @@ def clip(gradients: dict[str, Tensor], limit: float) -> dict[str, Tensor]:
 
 
 @tf.function
+@on_replicas
 def apply_gradients(
     model: keras.Model, optimizer: TorchOptimizer, gradients: dict[str, Tensor], rate: Tensor, recipe: TrainConfig
 ) -> None:

@@ -11,6 +11,7 @@ from keras import ops
 
 from danet_common.checkpoint import Checkpoint
 from danet_common.leaves import from_channels_last, to_channels_last
+from danet_common.sharing import check_shares
 from danet_common.training_checkpoint import TrainingCheckpoint, read_training, write_training
 from danet_tf.engine import Engine
 from danet_tf.model import from_checkpoint
@@ -25,16 +26,23 @@ def capture(state: TrainState, data: Mapping[str, Any] | None = None) -> Trainin
     if state.average is not None:
         for parameter, _ in trainable_leaves(state.model):
             slots[f"average.{parameter.name}"] = from_channels_last(
-                parameter, np.asarray(state.average[parameter.name])
+                parameter, np.asarray(state.engine.local(state.average[parameter.name]))
             )
     tensors, source = get_tensors(state.model), {"backend": "tf"}
     return TrainingCheckpoint(state.model.config, state.recipe, state.step, tensors, slots, data or {}, source)
 
 
 def restore(training: TrainingCheckpoint, engine: Engine | None = None, dtype: str | None = None) -> TrainState:
-    """A run to go on with, on all of an engine's devices; `dtype` is the recipe's if not given."""
+    """A run to go on with, on all of an engine's devices, or this process's one; `dtype` is the recipe's if not given.
+
+    Raises ValueError where the batch cannot be shared equally.
+    """
+    engine = engine or Engine()
+    check_shares(training.recipe, engine.device_count)
     network = Checkpoint(training.config, training.tensors)
-    state = create_state(from_checkpoint(network, dtype or training.recipe.dtype), training.recipe)
+    with engine.scope():  # which mirrors variables
+        model = from_checkpoint(network, dtype or training.recipe.dtype)
+        state = create_state(model, training.recipe, engine)
     state.optimizer = set_slots(state.model, state.optimizer, training.recipe, training.slots, training.step)
     if state.average is not None:
         for parameter, leaf in trainable_leaves(state.model):

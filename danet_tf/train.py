@@ -3,6 +3,7 @@ A step depends on the recipe, the weights, the batch and the step's number alone
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from keras import ops
 
 from danet_common.dropout import dropout_masks
 from danet_common.recipe import TrainConfig, learning_rate
+from danet_common.sharing import parts
+from danet_tf.engine import Engine, all_mean, on_replicas
 from danet_tf.losses import segmentation_loss
 from danet_tf.model import DANet
 from danet_tf.optimizers import TorchOptimizer, apply_gradients, make_optimizer, trainable_leaves
@@ -27,48 +30,52 @@ class TrainState:
 
     model: DANet
     recipe: TrainConfig
+    engine: Engine
     optimizer: TorchOptimizer
     average: Named | None
     step: int = 0
 
 
-def create_state(model: DANet, recipe: TrainConfig) -> TrainState:
-    """A run before its first step."""
+def create_state(model: DANet, recipe: TrainConfig, engine: Engine) -> TrainState:
+    """A run before its first step, of a model that is where the engine's tensors are."""
     average = {parameter.name: ops.copy(leaf) for parameter, leaf in trainable_leaves(model)}
-    return TrainState(model, recipe, make_optimizer(model, recipe), None if recipe.average_decay is None else average)
+    optimizer = make_optimizer(model, recipe)
+    return TrainState(model, recipe, engine, optimizer, None if recipe.average_decay is None else average)
 
 
 def train_step(state: TrainState, batch: Mapping[str, np.ndarray], first_row: int = 0) -> Named:
     """One update of the weights; the loss of every output and `loss`, means over the batch's parts.
 
-    `batch` has `image` (N, H, W, C), normalised, and `labels` (N, H, W): the rows of the step's global batch that
-    begin at `first_row`.
+    `batch` has `image` (N, H, W, C), normalised, and `labels` (N, H, W): this process's rows of the step's global
+    batch, which begin at `first_row`. All processes take the step together, and find the same losses.
     """
     model, recipe, (count, height, width) = state.model, state.recipe, batch["labels"].shape
     rows = range(first_row, first_row + count)
     masks = dropout_masks(model.config, recipe.seed, state.step, rows, height, width)
-    losses, gradients = Named(), Named()
-    for part in np.split(np.arange(count), recipe.accumulation):
-        x, labels, kept = to_tensors(model, batch["image"][part], batch["labels"][part], masks, part)
-        found = compute_gradients(model, x, labels, kept, recipe)
-        losses, gradients = added(losses, found[0]), added(gradients, found[1])
-    rate = tf.constant(learning_rate(recipe, state.step), model.numerics.wide)  # a number would be compiled in
-    apply_gradients(model, state.optimizer, gradients, rate, recipe)
-    if state.average is not None:
-        state.average = update_average(model, state.average, recipe)
+    shares = (
+        compute_gradients(model, *to_tensors(state.engine, batch, masks, part), recipe)
+        for part in parts(count, recipe.accumulation)
+    )
+    with state.engine.scope():
+        losses, gradients = functools.reduce(added, shares)
+        rate = tf.constant(learning_rate(recipe, state.step), model.numerics.wide)  # a number would be compiled in
+        apply_gradients(model, state.optimizer, gradients, rate, recipe)
+        if state.average is not None:
+            state.average = update_average(model, state.average, recipe)
     state.step += 1
-    return losses
+    return {name: state.engine.local(value) for name, value in losses.items()}
 
 
 def to_tensors(
-    model: DANet, image: np.ndarray, labels: np.ndarray, masks: Mapping[str, np.ndarray], part: np.ndarray
+    engine: Engine, batch: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray], part: np.ndarray
 ) -> tuple[Float[Tensor, "b h w c"], Int[Tensor, "b h w"], Named]:
-    """A part of a host's batch where the network is, in its layout."""
-    kept = {name: ops.convert_to_tensor(np.moveaxis(mask[part], 1, -1)) for name, mask in masks.items()}
-    return ops.convert_to_tensor(image), ops.convert_to_tensor(labels), kept
+    """A part of a process's batch where the network is, in its layout."""
+    kept = {name: engine.place(np.moveaxis(mask[part], 1, -1)) for name, mask in masks.items()}
+    return engine.place(batch["image"][part]), engine.place(batch["labels"][part]), kept
 
 
 @tf.function
+@on_replicas
 def compute_gradients(
     model: DANet,
     x: Float[Tensor, "b h w c"],
@@ -79,17 +86,26 @@ def compute_gradients(
     """One part's share of the losses and, by canonical name, of the gradients; moves the running statistics."""
     leaves = {parameter.name: leaf.value for parameter, leaf in trainable_leaves(model)}
     with tf.GradientTape() as tape:
-        losses = segmentation_loss(model(x, training=not recipe.frozen_batch_norm, masks=masks), labels, recipe)
+        losses = segmentation_loss(
+            model(x, training=not recipe.frozen_batch_norm, masks=masks, recompute=recipe.recompute), labels, recipe
+        )
         shares = {name: value / recipe.accumulation for name, value in losses.items()}
-    return shares, tape.gradient(shares["loss"], leaves, unconnected_gradients="zero")
-
-
-def added(total: Named, part: Named) -> Named:
-    """The sums by name; `total` may be empty."""
-    return {name: total[name] + value if total else value for name, value in part.items()}
+    gradients = tape.gradient(shares["loss"], leaves, unconnected_gradients="zero")
+    return shares, all_mean(gradients)
 
 
 @tf.function
+@on_replicas
+def added(total: tuple[Named, Named], part: tuple[Named, Named]) -> tuple[Named, Named]:
+    """The sums by name."""
+    losses, gradients = (
+        {name: one[name] + other[name] for name in one} for one, other in zip(total, part, strict=True)
+    )
+    return losses, gradients
+
+
+@tf.function
+@on_replicas
 def update_average(model: DANet, average: Named, recipe: TrainConfig) -> Named:
     """average + (1 - decay) * (weight - average)."""
     assert recipe.average_decay is not None

@@ -2,7 +2,7 @@
 
 from danet_torch.attention import ChannelAttention, PositionAttention
 from danet_torch.model import DANet, from_checkpoint, load, save
-from danet_torch.predict import predict
+from danet_torch.predict import infer, predict
 from danet_torch.pretrained import from_pretrained, save_pretrained
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "PositionAttention",
     "from_checkpoint",
     "from_pretrained",
+    "infer",
     "load",
     "predict",
     "save",

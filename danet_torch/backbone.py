@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from danet_common.config import DANetConfig
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
-from danet_torch.layers import BatchNorm, Conv, average_pool, max_pool
+from danet_torch.layers import BatchNorm, Conv, average_pool, max_pool, recomputed
 
 
 class Stem(nn.Module):
@@ -91,14 +91,14 @@ class ResNet(nn.Module):
         self.layer4 = stage(config, 3, config.stage_channels[2], numerics)
 
     def forward(
-        self, x: Float[Tensor, "b c h w"], stages: Stages = NO_STAGES
+        self, x: Float[Tensor, "b c h w"], stages: Stages = NO_STAGES, recompute: bool = False
     ) -> tuple[Float[Tensor, "b d p q"], Float[Tensor, "b e p q"]]:
-        """The outputs of layer3 and layer4."""
+        """The outputs of layer3 and layer4; with `recompute`, gradients compute each block again."""
         x = stages.keep("stem", F.relu(self.bn1(self.conv1(x))))
-        x = stages.keep("layer1", chain(self.layer1, max_pool(x)))
-        x = stages.keep("layer2", chain(self.layer2, x))
-        layer3 = stages.keep("layer3", chain(self.layer3, x))
-        layer4 = stages.keep("layer4", chain(self.layer4, layer3))
+        x = stages.keep("layer1", chain(self.layer1, max_pool(x), recompute))
+        x = stages.keep("layer2", chain(self.layer2, x, recompute))
+        layer3 = stages.keep("layer3", chain(self.layer3, x, recompute))
+        layer4 = stages.keep("layer4", chain(self.layer4, layer3, recompute))
         return layer3, layer4
 
 
@@ -127,8 +127,8 @@ def shortcut(x: Float[Tensor, "b c h w"], downsample: nn.ModuleList, pooled: boo
     return chain(downsample, average_pool(x) if pooled else x)
 
 
-def chain(modules: nn.ModuleList, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d p q"]:
+def chain(modules: nn.ModuleList, x: Float[Tensor, "b c h w"], recompute: bool = False) -> Float[Tensor, "b d p q"]:
     """Each module applied to what the one before it returned."""
     for module in modules:
-        x = module(x)
+        x = recomputed(module, x) if recompute else module(x)
     return x

@@ -2,32 +2,121 @@
 
 from __future__ import annotations
 
+import os
+from datetime import timedelta
+from typing import Any
+
 import numpy as np
+import torch
+from torch import Tensor, distributed
+
+from danet_common.sharing import describe
+
+TIMEOUT = 600  # seconds that a process waits for the others before it gives up
 
 
 class Engine:
-    """The processes that were started together, or this process alone.
+    """The processes that were started together, with all their devices; or this process alone, with one.
 
     process_index  of this process, from 0; the first one writes the files
     process_count  each has its part of the rows of a global batch
+    device_count   of all processes together
+    placement      of tensors: a torch.device, a tf.distribute.Strategy, a jax.sharding.Mesh; None: the default device
     """
 
-    def __init__(self) -> None:
-        self.process_index = 0
-        self.process_count = 1
+    def __init__(
+        self,
+        process_index: int = 0,
+        process_count: int = 1,
+        device_count: int = 1,
+        placement: torch.device | None = None,
+    ) -> None:
+        self.process_index = process_index
+        self.process_count = process_count
+        self.device_count = device_count
+        self.placement = placement or torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
 
     def describe(self) -> str:
-        """For people."""
-        return "1 process"
+        """For people: "2 processes, 4 cuda devices"."""
+        return describe(self.process_count, self.device_count, self.placement.type)
+
+    def place(self, rows: np.ndarray) -> Tensor:
+        """This process's rows of a global array, on its devices."""
+        return torch.from_numpy(np.ascontiguousarray(rows)).to(self.placement)
 
     def sum(self, array: np.ndarray) -> np.ndarray:
         """Of all processes' arrays, the same in each."""
-        return array
+        if self.process_count == 1:
+            return array
+        total = torch.from_numpy(np.array(array)).to(self.placement)
+        distributed.all_reduce(total)
+        return total.cpu().numpy()
 
     def close(self) -> None:
-        """Leave the others."""
+        """Leave the others, when all are done."""
+        if self.process_count > 1:
+            self.sum(np.zeros(1))
+            distributed.destroy_process_group()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exception: Any) -> None:
+        if kind is None:  # after an error the others may never come
+            self.close()
 
 
 def start_engine() -> Engine:
-    """Join the processes that the environment speaks of."""
-    return Engine()
+    """Join the processes that the environment speaks of, before anything else is computed.
+
+    Raises ValueError where it does not make sense.
+    """
+    count = int(os.environ.get("WORLD_SIZE", "1"))  # set by torchrun, as RANK and LOCAL_RANK
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    if not torch.cuda.is_available():
+        placement = torch.device("cpu")
+    elif local < torch.cuda.device_count():
+        placement = torch.device("cuda", local)
+        torch.cuda.set_device(placement)
+    else:
+        raise ValueError(f"process {local} of this host has no GPU: there are {torch.cuda.device_count()}")
+    if count == 1:
+        return Engine(placement=placement)
+    cuda = placement.type == "cuda"
+    distributed.init_process_group(
+        "nccl" if cuda else "gloo", timeout=timedelta(seconds=TIMEOUT), device_id=placement if cuda else None
+    )
+    return Engine(distributed.get_rank(), count, count, placement)
+
+
+def several() -> bool:
+    """Whether tensors are of one device among several."""
+    return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+
+
+class MeanOverProcesses(torch.autograd.Function):
+    """An all-reduce that gradients flow through; torch's own are private or deprecated."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone(memory_format=torch.contiguous_format)
+        distributed.all_reduce(total)
+        return total / distributed.get_world_size()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return MeanOverProcesses.apply(gradient)
+
+
+def all_mean(x: Tensor) -> Tensor:
+    """The mean of all devices' tensors of one shape; gradients are those of the devices' losses together."""
+    return MeanOverProcesses.apply(x) if several() else x
+
+
+def all_gather(x: Tensor) -> Tensor:
+    """All devices' tensors of one shape, one after another along the first axis; without gradients."""
+    if not several():
+        return x
+    every = [torch.empty_like(x) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(every, x.contiguous())
+    return torch.cat(every)

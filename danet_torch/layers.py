@@ -3,12 +3,16 @@ They fix what frameworks leave open: symmetric zero padding, torch's BatchNorm, 
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from jaxtyping import Bool, Float
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from danet_common.numerics import Numerics, widened
+from danet_torch.engine import all_mean, several
 
 
 class Conv(nn.Conv2d):
@@ -44,12 +48,36 @@ class BatchNorm(nn.BatchNorm2d):
 
     out = (x - mean) / sqrt(variance + epsilon) * weight + bias
 
-    Normalises by the biased variance of the batch and keeps the unbiased one; at least float32.
-    Raises ValueError in training where a channel has a single value.
+    Normalises by the biased variance of the batch, of all devices together, and keeps the unbiased one; at least
+    float32. Raises ValueError in training where a channel has a single value.
     """
+
+    momentum: float
+    running_mean: Tensor
+    running_var: Tensor
+    num_batches_tracked: Tensor
 
     def __init__(self, channels: int, numerics: Numerics) -> None:
         super().__init__(channels, numerics.epsilon, numerics.momentum, dtype=getattr(torch, numerics.wide))
+
+    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        if not (self.training and several()):
+            return super().forward(x)
+        wide = widen(x)
+        mean, variance = self.update(wide)
+        inverse = torch.rsqrt(variance + self.eps) * self.weight[:, None, None]
+        return ((wide - mean) * inverse + self.bias[:, None, None]).to(x.dtype)
+
+    def update(self, x: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "c 1 1"], Float[Tensor, "c 1 1"]]:
+        """Mean and biased variance of the batch, after moving the running statistics towards them."""
+        count = x.numel() // x.shape[1] * distributed.get_world_size()
+        mean = all_mean(torch.mean(x, (0, 2, 3), keepdim=True))[0]
+        variance = all_mean(torch.mean(torch.square(x - mean), (0, 2, 3), keepdim=True))[0]  # two passes, as always
+        unbiased = variance * (count / (count - 1))
+        self.running_mean += self.momentum * (mean.detach().flatten() - self.running_mean)
+        self.running_var += self.momentum * (unbiased.detach().flatten() - self.running_var)
+        self.num_batches_tracked += 1
+        return mean, variance
 
 
 class ConvNormAct(nn.Module):
@@ -84,6 +112,22 @@ class Dropout(nn.Module):
             return torch.where(kept[:, :, None, None] if kept.ndim == 2 else kept, x / (1 - self.rate), 0)
         dropout = F.dropout2d if self.kind == "channel" else F.dropout
         return dropout(x, self.rate, self.training)
+
+
+def recomputed(module: nn.Module, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d p q"]:
+    """What a module makes of `x`; the gradient computes all that leads to it again, so that only `x` is kept.
+
+    The running statistics move once.
+    """
+    passes = itertools.count()
+
+    def call(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d p q"]:
+        if next(passes) == 0:
+            return module(x)
+        copies = {name: buffer.clone() for name, buffer in module.named_buffers()}  # these may move again
+        return torch.func.functional_call(module, copies, (x,))
+
+    return checkpoint(call, x, use_reentrant=False)
 
 
 def max_pool(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c p q"]:

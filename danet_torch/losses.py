@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from danet_common.recipe import TrainConfig
+from danet_torch.engine import all_gather, all_mean
 from danet_torch.layers import widen
 
 
@@ -38,8 +39,8 @@ def cross_entropy(
         weight = weight * torch.tensor(recipe.class_weights, dtype=weight.dtype, device=weight.device)[target]
     if recipe.ohem_threshold is not None:
         weight = weight * hard_pixels(torch.exp(log_probability).detach(), valid, recipe.ohem_threshold, recipe)
-    total = torch.sum(weight)
-    return -torch.sum(weight * log_probability) / torch.where(total > 0, total, 1)
+    total = all_mean(torch.sum(weight))
+    return -all_mean(torch.sum(weight * log_probability)) / torch.where(total > 0, total, 1)
 
 
 def hard_pixels(
@@ -50,6 +51,7 @@ def hard_pixels(
     Those whose class has less than the threshold's probability, and at least the `ohem_minimum` hardest for each
     picture, wherever in the batch they are.
     """
-    ordered = torch.sort(torch.where(valid, probability, 2).flatten()).values  # void comes last
-    count = min(recipe.ohem_minimum * probability.shape[0], ordered.shape[0])
+    every = all_gather(torch.where(valid, probability, 2))
+    ordered = torch.sort(every.flatten()).values  # void comes last
+    count = min(recipe.ohem_minimum * every.shape[0], ordered.shape[0])
     return (probability < threshold) | (probability <= ordered[count - 1])

@@ -43,19 +43,26 @@ class DANet(nn.Module):
             initialise(self, seed)
 
     def forward(
-        self, x: Float[Tensor, "b c h w"], stages: Collection[str] = (), masks: Mapping[str, Tensor] = NO_MASKS
+        self,
+        x: Float[Tensor, "b c h w"],
+        stages: Collection[str] = (),
+        masks: Mapping[str, Tensor] = NO_MASKS,
+        recompute: bool = False,
     ) -> dict[str, Float[Tensor, "b classes h w"]]:
         """Logits by output, `fused` (the prediction) first, at the size of `x`; with `stages`, those too.
 
         `x` holds normalised pixels in any floating dtype. `masks` say what the dropout before each output keeps,
-        (N, C) or like its features; without, it is the framework's own. Raises ValueError for an unknown stage.
+        (N, C) or like its features; without, it is the framework's own. With `recompute` a gradient computes residual
+        blocks and attention again instead of keeping what is in them, unless stages are asked for: the same numbers
+        in less memory. Raises ValueError for an unknown stage.
         """
         kept = requested(self.config, stages)
+        recompute = recompute and not kept.wanted
         height, width = x.shape[2:]
-        kernels = self.head.fused_classifier.weight.dtype
+        kernels = self.head.fused_classifier.weight.dtype  # not of `numerics`: the network may have been cast since
         x = x.to(getattr(torch, self.numerics.dtype) if self.numerics.mixed else kernels)
-        layer3, layer4 = self.backbone(x, stages=kept)
-        logits = self.head(layer4, stages=kept, masks=masks)
+        layer3, layer4 = self.backbone(x, stages=kept, recompute=recompute)
+        logits = self.head(layer4, stages=kept, masks=masks, recompute=recompute)
         if self.config.auxiliary != "none":
             source = layer3 if self.config.auxiliary == "fcn" else layer4
             logits["aux"] = kept.keep("aux_logits", self.auxiliary(source, masks.get("aux")))

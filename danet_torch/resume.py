@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from danet_common.checkpoint import Checkpoint
+from danet_common.sharing import check_shares
 from danet_common.training_checkpoint import TrainingCheckpoint, read_training, write_training
 from danet_torch.engine import Engine
 from danet_torch.model import from_checkpoint
@@ -27,9 +28,15 @@ def capture(state: TrainState, data: Mapping[str, Any] | None = None) -> Trainin
 
 
 def restore(training: TrainingCheckpoint, engine: Engine | None = None, dtype: str | None = None) -> TrainState:
-    """A run to go on with, on all of an engine's devices; `dtype` is the recipe's if not given."""
+    """A run to go on with, on all of an engine's devices, or this process's one; `dtype` is the recipe's if not given.
+
+    Raises ValueError where the batch cannot be shared equally.
+    """
+    engine = engine or Engine()
+    check_shares(training.recipe, engine.device_count)
     network = Checkpoint(training.config, training.tensors)
-    state = create_state(from_checkpoint(network, dtype or training.recipe.dtype), training.recipe)
+    model = from_checkpoint(network, dtype or training.recipe.dtype).to(engine.placement)
+    state = create_state(model, training.recipe, engine)
     state.optimizer = set_slots(state.model, state.optimizer, training.recipe, training.slots, training.step)
     if state.average is not None:
         for parameter, _ in trainable_leaves(state.model):

@@ -20,6 +20,7 @@ from danet_torch.layers import BatchNorm, Conv
 KINDS: Mapping[type, tuple[Kind, ...]] = {
     Conv: ("kernel", "bias"),
     BatchNorm: ("scale", "shift", "mean", "variance", "count"),
+    nn.SyncBatchNorm: ("scale", "shift", "mean", "variance", "count"),  # what one becomes on several GPUs
     PositionAttention: ("gamma",),
     ChannelAttention: ("gamma",),
 }

@@ -92,11 +92,11 @@ class Worker:
         flags = self.ask({"job": fields, "arrays": str(request), "reply": str(reply)})["flags"]
         return Answer(**{"outputs": {}, **load_arrays(reply)}, flags=flags)
 
-    def practise(self, function: str, fields: dict[str, Any], arrays: Groups) -> Groups:
-        """Call a function of the framework's module in `shared_tests.trainers`. Raises BackendError."""
+    def practise(self, function: str, fields: dict[str, Any], arrays: Groups, module: str | None = None) -> Groups:
+        """Call a function of a module, else of the framework's own in `shared_tests.trainers`. Raises BackendError."""
         request, reply = Path(self.folder.name) / "request.npz", Path(self.folder.name) / "reply.npz"
         save_arrays(request, arrays)
-        trainer = f"shared_tests.trainers.{self.backend.name}"
+        trainer = module or f"shared_tests.trainers.{self.backend.name}"
         names = {"trainer": trainer, "function": function, "arrays": str(request), "reply": str(reply)}
         self.ask({"fields": fields, **names})
         return load_arrays(reply)

@@ -15,7 +15,7 @@ from danet_common.training_checkpoint import TrainingCheckpoint
 
 NAME = "head.fused_classifier.bias"  # the one tensor that learns
 
-Moment = Callable[[str, int], None]  # told "train_step" or "predict", and the step
+Moment = Callable[[str, int], None]  # told "train_step" or "infer", and the step
 
 
 @dataclass
@@ -51,7 +51,7 @@ def pretend(
 ) -> Framework:
     """A framework whose every step depends on all that a real one's does: weights, batch and number.
 
-    moment  called when a step or a prediction begins; it may raise, send a signal, or look around
+    moment  called when a step or an inference begins; it may raise, send a signal, or look around
     loss    step, from 1 -> a factor on its loss
     """
 
@@ -71,10 +71,13 @@ def pretend(
         value = loss(state.step) * (abs(seen) + float(np.abs(state.tensors[NAME]).sum()))
         return {"loss": value, "fused": value, "position": value / 2, "channel": value / 3}
 
-    def predict(model: dict[str, np.ndarray], image: np.ndarray) -> np.ndarray:
-        moment("predict", 0)
+    def infer(model: dict[str, np.ndarray], pictures: np.ndarray) -> np.ndarray:
+        moment("infer", 0)
         favoured = math.floor(float(np.abs(model[NAME]).sum()) * 1000) % len(model[NAME])
-        return np.where(image.sum(2) % 5 == 0, 0, favoured).astype(np.uint8)
+        logits = np.zeros((*pictures.shape[:3], len(model[NAME])), np.float32)
+        logits[..., 0] = pictures.sum(3)
+        logits[..., favoured] += 1
+        return logits
 
     def from_checkpoint(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
         return dict(checkpoint.tensors)
@@ -82,4 +85,4 @@ def pretend(
     def set_tensors(model: dict[str, np.ndarray], tensors: Mapping[str, np.ndarray]) -> None:
         model.update(tensors)
 
-    return Framework(name, restore, capture, train_step, from_checkpoint, set_tensors, predict)
+    return Framework(name, restore, capture, train_step, from_checkpoint, set_tensors, infer)

@@ -1,4 +1,4 @@
-"""float32 and bfloat16: each framework's distance from the float64 truth, held against the others' own.
+"""float32, bfloat16 and mixed precision: each framework's distance from the float64 truth, against the others' own.
 
 No absolute tolerance could tell a wrong eps from rounding at every depth; the three frameworks' errors can,
 as all three round the same network.
@@ -6,17 +6,28 @@ as all three round the same network.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
+import ml_dtypes
 import numpy as np
 import pytest
 
+from danet_common import parameters
 from shared_tests.compare import compare
 from shared_tests.conftest import NETWORKS, Start
 from shared_tests.golden_cases import CASES, TINY, Case
 from shared_tests.judge import CheckpointOf, job_of, named, truth
+from shared_tests.rule import rule_tensors
+from shared_tests.test_training import CONFIG, RECIPE, at, beginning, go_on
 
 FACTOR = 5.0  # between frameworks that add the same numbers in another order; wrong eps is a factor of 100 and more
 FLOOR = 2.0**-23  # one unit in the last place of float32: nobody is asked to be better
 COARSER = 2.0**16  # the unit roundoff of bfloat16 in float32's
+ROUNDOFF = 2.0**-8  # of bfloat16
+
+# What tf and jax compile for one dtype takes longer than all that a test does with it.
+QUICK_FIRST = ["torch", pytest.param("tf", marks=pytest.mark.slow), pytest.param("jax", marks=pytest.mark.slow)]
 
 
 def relative(case: Case, dtype: str, start: Start, checkpoint_of: CheckpointOf, offset: float = 0.0) -> list[dict]:
@@ -70,3 +81,67 @@ def test_bfloat16_keeps_energies(start: Start, checkpoint_of: CheckpointOf) -> N
         for name in ("position_map", "channel_map"):
             sums = answer.stages[name].astype(np.float64).sum(axis=2)
             assert np.abs(sums - 1).max() <= 64 * 2.0**-24, (backend, name)  # a row has under 64 terms of weight
+
+
+@pytest.mark.parametrize("backend", QUICK_FIRST)
+def test_mixed_is_bfloat16_with_rounded_kernels(backend: str, start: Start, checkpoint_of: CheckpointOf) -> None:
+    """The same forward pass bit for bit: only where the kernels are kept differs."""
+    path = checkpoint_of(TINY)
+    mixed, narrow = (start(backend).run(job_of(Case(TINY), path, dtype=d)) for d in ("mixed_bfloat16", "bfloat16"))
+    assert named(mixed).keys() == named(narrow).keys()
+    for name, array in named(narrow).items():
+        assert np.array_equal(named(mixed)[name], array), name
+
+
+Learned = Callable[[str], tuple[np.ndarray, Path]]
+
+
+@pytest.fixture(scope="module")
+def mixed(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Learned:
+    """Backend -> losses and folder of three steps in mixed precision; run once."""
+    root = tmp_path_factory.mktemp("mixed")
+    recipe = RECIPE.replace(dtype="mixed_bfloat16", warmup_steps=0, average_decay=None)
+    first = beginning(root / "0.safetensors", CONFIG, recipe)
+    runs: dict[str, np.ndarray] = {}
+
+    def get(backend: str) -> tuple[np.ndarray, Path]:
+        if backend not in runs:
+            runs[backend] = go_on(start, backend, first, 3, root / backend, recipe.dtype)["losses"]["loss"]
+        return runs[backend], root / backend
+
+    return get
+
+
+@pytest.mark.parametrize("backend", QUICK_FIRST)
+def test_what_learns_is_float32(backend: str, mixed: Learned) -> None:
+    """The loss, the weights and what the optimizer remembers."""
+    losses, folder = mixed(backend)
+    assert np.array_equal(losses, losses.astype(np.float32))
+    assert not np.array_equal(losses, losses.astype(ml_dtypes.bfloat16))
+    for name, array in at(folder, 3).items():
+        assert array.dtype == (np.int64 if name.endswith("num_batches_tracked") else np.float32), name
+        assert np.isfinite(array).all(), name
+
+
+@pytest.mark.parametrize("backend", QUICK_FIRST)
+def test_small_updates_are_not_lost(backend: str, mixed: Learned) -> None:
+    """A step of a thousandth of the kernels moves nearly each value, and few of what bfloat16 would hold of them."""
+    before, after = rule_tensors(CONFIG), at(mixed(backend)[1], 1)
+    kernels = [name for name, parameter in parameters(CONFIG).items() if parameter.kind == "kernel"]
+    moved, survived, count = 0, 0, 0
+    for name in kernels:
+        update = after[name] - before[name].astype(np.float32)
+        assert np.median(np.abs(update / before[name])) < ROUNDOFF / 2, name
+        narrow = before[name].astype(ml_dtypes.bfloat16)
+        moved += int(np.count_nonzero(update))
+        survived += int(np.count_nonzero((narrow + update).astype(ml_dtypes.bfloat16) != narrow))
+        count += update.size
+    assert moved > 0.99 * count
+    assert survived < 0.2 * count
+
+
+@pytest.mark.slow
+def test_mixed_losses_are_near(mixed: Learned) -> None:
+    """Each framework rounds elsewhere, a logit by a roundoff or two; the mean over a thousand pixels by less."""
+    losses = np.array([mixed(backend)[0] for backend in NETWORKS])
+    assert (np.ptp(losses, axis=0) <= ROUNDOFF * losses.min(axis=0)).all()

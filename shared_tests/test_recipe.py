@@ -20,6 +20,8 @@ def test_round_trip(name: str) -> None:
     ("field", "value"),
     [
         ("optimizer", "lion"),
+        ("dtype", "float16"),
+        ("dtype", "bfloat16"),
         ("steps", 0),
         ("batch_size", 0),
         ("accumulation", 3),

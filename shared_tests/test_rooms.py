@@ -17,16 +17,18 @@ FILES = sorted(path.name for path in (ROOT / "danet_torch").glob("*.py"))
 FORWARD = {"call": "forward", "__call__": "forward"}
 
 # What one framework alone needs: Keras wants a base class, explicit building and serialisation, and has no walk
-# over its layers; torch fills a layer's weights when it is made; JAX would compute float64 in float32. Of torch's
-# optimizers, Optax has the parts and Keras none.
+# over its layers and no compiler of functions; torch fills a layer's weights when it is made; JAX would compute
+# float64 in float32. Of torch's optimizers, Optax has the parts and Keras none. A step of torch's or TensorFlow's is
+# written for one device among several, and asks for what is of all; JAX's is of the whole batch, and only its arrays
+# are told where to be.
 ALONE = {
-    "torch": {"Conv.reset_parameters"},
-    "tf": {"Module", "build", "get_config", "from_config", "named_modules", "TorchOptimizer"},
-    "jax": {"require_dtype", "transformation"},
+    "torch": {"Conv.reset_parameters", "several", "MeanOverProcesses", "all_mean", "all_gather"},
+    "tf": {"Module", "build", "get_config", "from_config", "named_modules", "TorchOptimizer", "compiled"}
+    | {"scope", "local", "on_replicas", "all_mean", "all_gather"},
+    "jax": {"require_dtype", "transformation", "replicate", "has_tpu"},
 }
-# torch has these two as layers and the others as functions, so torch neither writes nor names what is in them.
+# torch has these two as layers and the others as functions, so torch does not name what is in them.
 LEAVES = {"Conv", "BatchNorm"}
-INHERITED = {"Conv.forward", "BatchNorm.forward", "BatchNorm.update"}
 
 MODE = "training"  # Keras hands the mode down as an argument; torch and Flax keep it as an attribute
 STATE = {"built", "deterministic", "rngs", "seed_generator"}  # of Keras's building, and of dropout's generators
@@ -40,6 +42,7 @@ MEANINGS = {
     "* gamma + beta": "* weight + bias",
     "* scale + bias": "* weight + bias",
     "The model is in inference mode, as `load` returns it. ": "",  # Keras models have no mode to be in
+    " Puts the model in inference mode.": "",
 }
 
 Definition = ast.FunctionDef | ast.ClassDef
@@ -54,7 +57,7 @@ def definitions(room: str, file: str) -> dict[str, Definition]:
             for method in node.body if isinstance(node, ast.ClassDef) else ():
                 if isinstance(method, ast.FunctionDef) and method.name not in ALONE[room]:
                     found[f"{node.name}.{FORWARD.get(method.name, method.name)}"] = method
-    return {name: node for name, node in found.items() if name not in ALONE[room] | INHERITED}
+    return {name: node for name, node in found.items() if name not in ALONE[room]}
 
 
 def parameters(node: Definition) -> list[str] | None:

@@ -18,7 +18,15 @@ from PIL import Image
 import danet_cli.training_display
 from danet_cli.main import run
 from danet_cli.settings import training_settings
-from danet_common import VARIANTS, Checkpoint, CheckpointError, DANetConfig, initial_tensors, write_checkpoint
+from danet_common import (
+    VARIANTS,
+    Checkpoint,
+    CheckpointError,
+    DANetConfig,
+    initial_tensors,
+    read_checkpoint,
+    write_checkpoint,
+)
 from danet_common.data import Augmentation
 from danet_common.recipe import AUGMENTATIONS, RECIPES, TrainConfig
 from danet_common.run import RunFolder, RunPlan, fine_tuned
@@ -93,7 +101,7 @@ def test_what_a_run_leaves(train: Train, tmp_path: Path, capsys: Streams) -> Non
     assert list(lines[2]) == ["step", "mean_iou", "pixel_accuracy", "iou", "backend"]
     assert list(lines[2]["iou"]) == list(plan.config.class_names or ())
     best = max((line for line in lines if "mean_iou" in line), key=lambda line: line["mean_iou"])
-    assert read_training(folder.best).step == best["step"]
+    assert read_checkpoint(folder.best).source["step"] == best["step"]
     assert f"best mIoU  {best['mean_iou']:.4f} at step {best['step']}" in out
     assert f"danet eval --data scenes:2 --weights {folder.best} --backend torch" in " ".join(out.split())
     assert "step 6/6  validation  mIoU" in error

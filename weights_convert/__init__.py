@@ -4,6 +4,7 @@ No framework is imported here: NumPy does for every format, with TensorStore for
 """
 
 from danet_common import Checkpoint, CheckpointError
+from weights_convert.backbone import fill_backbone
 from weights_convert.conversion import Report, convert
 from weights_convert.inspection import Inspection, inspect
 from weights_convert.live import fill_torch, partition, to_jax, to_keras, to_torch
@@ -16,6 +17,7 @@ __all__ = [
     "Inspection",
     "Report",
     "convert",
+    "fill_backbone",
     "fill_torch",
     "inspect",
     "partition",

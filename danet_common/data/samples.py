@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 
 from danet_common.data.dataset import Dataset, Sample
 
 
 def each_sample(
     dataset: Dataset, *, shard_index: int = 0, shard_count: int = 1, threads: int = 2
-) -> Iterator[tuple[int, Sample]]:
+) -> Generator[tuple[int, Sample], None, None]:
     """Numbers and samples in order, read ahead by grain in threads.
 
     Of several processes each has every `shard_count`th item; all of them together have every item once, so the sum

@@ -25,7 +25,8 @@ def draw_curves(records: Records, path: Path) -> None:
     loss, rate, quality = figure.subplots(3, 1, sharex=True, height_ratios=(3, 1, 2))
     trained = [record for record in records if "losses" in record]
     validated = [record for record in records if "mean_iou" in record]
-    for name, style in zip(trained[0]["losses"] if trained else (), STYLES, strict=False):
+    for index, name in enumerate(trained[0]["losses"] if trained else ()):
+        style = STYLES[index]
         _draw_line(loss, trained, lambda record, name=name: record["losses"][name], linestyle=style)
         loss.plot([], [], color="black", linestyle=style, label=name)
     _draw_line(rate, trained, lambda record: record["learning_rate"])

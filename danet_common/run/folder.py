@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
 
 from danet_common.atomic import atomic_directory, atomic_file
+from danet_common.checkpoint import Checkpoint, write_checkpoint
 from danet_common.run.plan import RunPlan
 from danet_common.strict_json import parse_json
-from danet_common.training_checkpoint import TrainingCheckpoint, read_training, write_training
+from danet_common.training_checkpoint import TrainingCheckpoint, averaged, read_training, write_training
 
 
 class RunError(ValueError):
@@ -22,7 +22,7 @@ class RunFolder:
 
     plan     everything that was asked
     last     the training checkpoint to go on from
-    best     the one with the highest mean IoU
+    best     the network with the highest mean IoU, as it was validated: to be used, converted, evaluated
     metrics  one JSON line for each logged step and each validation
     events   the same for TensorBoard
     curves   the same as a picture
@@ -79,7 +79,7 @@ class RunFolder:
         for part in self.root.glob(".*.part"):
             part.unlink()
 
-    def keep_best(self) -> None:
-        """Make the last checkpoint the best one, atomically."""
-        with atomic_file(self.best) as temporary:
-            shutil.copyfile(self.last, temporary)
+    def keep_best(self, training: TrainingCheckpoint) -> None:
+        """Write the network that was validated, with the moving averages in the weights' places, atomically."""
+        source = {**training.source, "step": training.step, "best": training.data["best"]}
+        write_checkpoint(Checkpoint(training.config, averaged(training), source=source), self.best)

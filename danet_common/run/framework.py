@@ -17,4 +17,4 @@ class Framework:
     train_step: Callable[..., Any]
     from_checkpoint: Callable[..., Any]
     set_tensors: Callable[..., Any]
-    predict: Callable[..., Any]
+    infer: Callable[..., Any]

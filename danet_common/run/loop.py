@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Mapping
 from enum import Enum
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -92,7 +93,7 @@ class Run:
         if self.leads:
             folder.clean()
             if self.best is not None and self.best["step"] == training.step:
-                folder.keep_best()  # the process may have been killed between the two
+                folder.keep_best(training)  # the process may have been killed between the two
             self.metrics = MetricsFile(folder.metrics, training.step, self.validated)
             self.events = Events(folder.events, training.step)
 
@@ -164,9 +165,8 @@ class Run:
 
     def _read_losses(self) -> list[Mapping[str, float]]:
         """The losses since the last line as numbers: until they are asked for, the device may still be at work."""
-        losses: list[Mapping[str, float]] = [
-            {name: float(value) for name, value in loss.items()} for loss in self.losses
-        ]
+        names = ("loss", *self.plan.config.outputs)
+        losses: list[Mapping[str, float]] = [{name: float(loss[name]) for name in names} for loss in self.losses]
         for step, loss in enumerate(losses, start=self.state.step - len(losses) + 1):
             if not all(math.isfinite(value) for value in loss.values()):
                 raise self._diverged(f"the loss of step {step} is {loss['loss']}")
@@ -210,7 +210,8 @@ class Run:
         training, paused = self._save(), time.perf_counter()
         self.framework.set_tensors(self.inference, averaged(training))
         matrix = judge(
-            lambda image: self.framework.predict(self.inference, image),
+            partial(self.framework.infer, self.inference),
+            self.plan.config,
             self.validation,
             self.engine,
             self.watcher.validating,
@@ -233,9 +234,9 @@ class Run:
         better = self.best is None or mean_iou > self.best["mean_iou"]
         if better:
             self.best = {"step": self.state.step, "mean_iou": mean_iou}
-        self._save()
+        training = self._save()
         if better and self.leads:
-            self.folder.keep_best()
+            self.folder.keep_best(training)
 
     def _draw(self) -> None:
         if self.leads:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
 
+from danet_common.config import DANetConfig
 from danet_common.data.dataset import Dataset
-from danet_common.data.samples import each_sample
-from danet_common.metrics import confusion_matrix
+from danet_common.evaluation import Infer, evaluate, get_protocol
+
+
+class Abandoned(Exception):
+    """A validation that was asked to end before it was done."""
 
 
 def judge(
-    predict: Callable[[np.ndarray], np.ndarray],
+    infer: Infer,
+    config: DANetConfig,
     dataset: Dataset,
     engine: Any,
     report: Callable[[int, int], None],
@@ -24,14 +30,22 @@ def judge(
 
     report  called with the number of pictures that this process has judged, and of all that it judges
     """
-    matrix = np.zeros((dataset.num_classes, dataset.num_classes), np.int64)
-    count = len(range(engine.process_index, len(dataset), engine.process_count))
-    shards = {"shard_index": engine.process_index, "shard_count": engine.process_count}
-    for done, (_, sample) in enumerate(each_sample(dataset, **shards), start=1):
+    index, processes = engine.process_index, engine.process_count
+    own, done = len(range(index, len(dataset), processes)), count(1)
+    matrix = np.zeros((config.num_classes, config.num_classes), np.int64)
+
+    def judged(name: str, so_far: Int64[np.ndarray, "k k"]) -> None:
         if abandoned():
-            break
-        matrix += confusion_matrix(sample.labels, predict(sample.image), dataset.num_classes)
-        report(done, count)
-    if engine.sum(np.array([int(abandoned())]))[0]:
+            raise Abandoned
+        report(next(done), own)
+
+    try:
+        matrix = evaluate(
+            infer, dataset, get_protocol("whole"), config, shard_index=index, shard_count=processes, report=judged
+        )
+        left = 0
+    except Abandoned:
+        left = 1
+    if engine.sum(np.array([left]))[0]:
         return None
     return np.asarray(engine.sum(matrix))

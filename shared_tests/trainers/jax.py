@@ -6,10 +6,13 @@ from typing import Any
 
 import jax
 import numpy as np
+from flax import nnx
 from jax import numpy as jnp
 
+from danet_common.config import DANetConfig
 from danet_common.recipe import TrainConfig
 from danet_jax.losses import segmentation_loss
+from danet_jax.model import DANet
 from danet_jax.resume import load_state, save_state
 from danet_jax.train import train_step
 from shared_tests.job import Groups
@@ -33,3 +36,22 @@ def loss(fields: dict[str, Any], arrays: Groups) -> Groups:
 def train(fields: dict[str, Any], arrays: Groups) -> Groups:
     """Some steps of a run."""
     return follow(load_state, train_step, save_state, fields, arrays)
+
+
+def kept(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """Bytes that a network keeps for its gradient, by whether blocks and attention are recomputed."""
+    model, x = DANet(DANetConfig.from_dict(fields["config"])), jnp.asarray(arrays["input"]["x"].transpose(0, 2, 3, 1))
+    found = {str(recompute): np.array(bytes_kept(model, x, recompute)) for recompute in (False, True)}
+    return {"bytes": found}
+
+
+def bytes_kept(model: DANet, x: jax.Array, recompute: bool) -> int:
+    """By the pullback of one forward pass, which is traced only."""
+    graph, weights, *rest = nnx.split(model, nnx.Param, ...)
+
+    def call(weights: nnx.State) -> dict[str, jax.Array]:
+        statistics = jax.tree.map(lambda leaf: leaf, rest)  # of this trace, which alone may move them
+        return nnx.merge(graph, weights, *statistics)(x, recompute=recompute)
+
+    pullback = jax.eval_shape(lambda weights: jax.vjp(call, weights)[1], weights)
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(pullback))

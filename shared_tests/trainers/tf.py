@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
+from danet_common.config import DANetConfig
 from danet_common.recipe import TrainConfig
 from danet_tf.losses import segmentation_loss
+from danet_tf.model import DANet
 from danet_tf.resume import load_state, save_state
 from danet_tf.train import train_step
 from shared_tests.job import Groups
@@ -34,3 +37,21 @@ def loss(fields: dict[str, Any], arrays: Groups) -> Groups:
 def train(fields: dict[str, Any], arrays: Groups) -> Groups:
     """Some steps of a run."""
     return follow(load_state, train_step, save_state, fields, arrays)
+
+
+def kept(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """Convolutions in the graph of a network and its gradient, by whether blocks and attention are recomputed."""
+    model, x = DANet(DANetConfig.from_dict(fields["config"])), tf.constant(arrays["input"]["x"].transpose(0, 2, 3, 1))
+    weights = [weight.value for weight in model.trainable_weights]
+
+    @tf.function
+    def gradients(recompute: bool) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            total = sum(tf.reduce_sum(logits) for logits in model(x, training=True, recompute=recompute).values())
+        return tape.gradient(total, weights)
+
+    found = {}
+    for recompute in (False, True):
+        operations = gradients.get_concrete_function(recompute).graph.get_operations()
+        found[str(recompute)] = np.array(sum(operation.type == "Conv2D" for operation in operations))
+    return {"convolutions": found}

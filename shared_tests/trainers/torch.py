@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
 
+from danet_common.config import DANetConfig
 from danet_common.recipe import TrainConfig
 from danet_torch.losses import segmentation_loss
+from danet_torch.model import DANet
 from danet_torch.resume import load_state, save_state
 from danet_torch.train import train_step
 from shared_tests.job import Groups
@@ -32,3 +35,23 @@ def train(fields: dict[str, Any], arrays: Groups) -> Groups:
         return follow(load_state, train_step, save_state, fields, arrays)
     finally:
         torch.set_num_threads(threads)
+
+
+def kept(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """Bytes that a network keeps for its gradient, by whether blocks and attention are recomputed."""
+    model, x = DANet(DANetConfig.from_dict(fields["config"])).train(), torch.from_numpy(arrays["input"]["x"])
+    found = {str(recompute): np.array(bytes_kept(model, x, recompute)) for recompute in (False, True)}
+    return {"bytes": found}
+
+
+def bytes_kept(model: DANet, x: torch.Tensor, recompute: bool) -> int:
+    """By autograd, for the gradient of one forward pass."""
+    sizes: list[int] = []
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        sizes.append(tensor.nbytes)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        model(x, recompute=recompute)
+    return sum(sizes)

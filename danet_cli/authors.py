@@ -1,0 +1,122 @@
+"""A checkpoint in the authors' layout, carried into three frameworks and held to what the authors' own code gave.
+
+Its weights are random ones that were recorded together with what the authors' network made of them: the masks show
+agreement, not a scene.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from danet_cli.console import Unable, console, count_bytes, print_facts, progress
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from danet_common import Checkpoint
+    from shared_tests.agreement import Judgement
+    from shared_tests.oracle import Oracle
+
+BACKENDS = ("torch", "tf", "jax")
+HEIGHT = 256  # of the photograph
+RECORDED_FACTOR = 5  # of the authors' own float32 noise: ours is another order of summation
+
+
+def bring_authors_checkpoint(out: Path, quiet: bool) -> tuple[bool, dict[str, Any]]:
+    """Convert it, run it on a photograph in three frameworks, draw; whether all agree, and the report."""
+    from danet_cli.picture import draw_parity
+    from shared_tests import oracle, owners_files
+    from shared_tests.agreement import BackendError, examine, find_backends
+
+    photograph, picture = read_photograph(), out / "parity.png"
+    try:
+        found = find_backends(BACKENDS)
+        recorded = oracle.load(oracle.ORACLES / "official_r50_plain_mg.npz")
+        source = owners_files.write_checkpoint(recorded, out)
+        files, checkpoint = convert_all(source, out, quiet)
+        with progress(1 + 2 * len(found)) as step:
+            (judgement,) = examine({str(files[0]): checkpoint}, input_of(photograph), found, "f32", step)
+            ratios = reproduce(recorded, files[0], step)
+    except BackendError as error:
+        raise Unable(str(error)) from None
+    draw_parity(judgement, photograph, picture)
+    agrees = judgement.agrees and all(ratio <= RECORDED_FACTOR for ratio in ratios.values())
+    if not quiet:
+        print_results(judgement, ratios)
+    paths = {"checkpoint": str(source), "files": [str(file) for file in files], "picture": str(picture)}
+    return agrees, {"agrees": agrees, **paths, "recorded": ratios, "parity": judgement.to_dict()}
+
+
+def read_photograph() -> np.ndarray:
+    """The portrait of Grace Hopper that matplotlib carries (public domain), 256 pixels high."""
+    from matplotlib import cbook
+
+    from danet_common.image import read_image, resize_image
+
+    image = read_image(str(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)))
+    return resize_image(image, HEIGHT, round(image.shape[1] * HEIGHT / image.shape[0]))
+
+
+def input_of(photograph: np.ndarray) -> Any:
+    """The photograph as a config wants it."""
+    from danet_common.image import normalise
+
+    return lambda config: normalise(photograph, config).transpose(2, 0, 1)[None]
+
+
+def convert_all(source: Path, out: Path, quiet: bool) -> tuple[list[Path], Checkpoint]:
+    """The authors' file -> canonical -> Keras and Flax; the files, and the checkpoint that all of them hold."""
+    import weights_convert
+    from danet_cli.inspect import facts_of
+
+    inspection = weights_convert.inspect(source)
+    if not quiet:
+        print_facts(f"The authors' checkpoint: {source}", facts_of(inspection))
+        console().print(*inspection.notes, "", sep="\n", soft_wrap=True)
+    canonical = out / "danet.safetensors"
+    files = [canonical, out / "danet.keras", out / "danet.orbax"]
+    weights_convert.convert(source, canonical, force=True)
+    for file in files[1:]:
+        weights_convert.convert(canonical, file, force=True)
+    checkpoint = weights_convert.read(canonical)
+    wanted, facts = checkpoint.hashes(), {}
+    for file in files:
+        read = weights_convert.inspect(file)
+        if {tensor.name: tensor.sha256 for tensor in read.tensors} != wanted or read.config != checkpoint.config:
+            raise Unable(f"{file} does not hold the tensors of {source}")
+        facts[str(file)] = f"{read.format}, {count_bytes(read.bytes)}, {len(read.tensors)} tensors, bit for bit"
+    if not quiet:
+        print_facts("Converted", facts)
+    return files, checkpoint
+
+
+def reproduce(recorded: Oracle, canonical: Path, step: Any) -> dict[str, float]:
+    """Backend -> its greatest difference from what the authors' network gave, in units of their own float32 noise."""
+    from shared_tests.backends import BACKENDS as KNOWN
+    from shared_tests.backends import Worker
+    from shared_tests.job import Job
+    from shared_tests.oracle import departures
+
+    ratios = {}
+    for name in BACKENDS:
+        step(f"{name}: the recorded input")
+        stages = tuple(stage for stage in recorded.records if stage not in ("fused", "position", "channel"))
+        with Worker(KNOWN[name]) as worker:
+            answer = worker.run(Job(checkpoint=str(canonical), x=recorded.x, stages=stages))
+        found = departures(recorded, {**answer.stages, **answer.outputs})
+        ratios[name] = max(found[stage] / recorded.records[stage].noise for stage in found)
+    return ratios
+
+
+def print_results(judgement: Judgement, ratios: dict[str, float]) -> None:
+    """The parity table, and the recorded outputs."""
+    from danet_cli.verdicts import print_judgement
+
+    console().print("\n[bold]The photograph in float32, against the float64 reference[/]")
+    print_judgement(judgement)
+    facts = {
+        name: f"{'PASS' if ratio <= RECORDED_FACTOR else 'FAIL'} at most {ratio:.2f} times their own float32 noise"
+        for name, ratio in ratios.items()
+    }
+    print_facts("The authors' recorded outputs, reproduced", facts)

@@ -1,0 +1,192 @@
+"""danet eval: a checkpoint's figures on a data set, by the procedure of a publication."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from danet_cli.backend import BackendName, import_backend, inferring
+from danet_cli.check import refuse_unwritable, write_report
+from danet_cli.console import ExitCode, note, print_json, progress
+from danet_cli.settings import parse_scales, parse_size
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from danet_common import Checkpoint, DANetConfig
+    from danet_common.data import Dataset
+    from danet_common.evaluation import Infer, Protocol
+
+
+def evaluate(
+    data: Annotated[str, typer.Option(metavar="SPEC", help="cityscapes:PATH, scenes, ...: see docs/data.md.")],
+    weights: Annotated[Path, typer.Option(metavar="CKPT", help="A checkpoint of any format.")],
+    backend: Annotated[BackendName, typer.Option(help="Which of the three networks computes.")],
+    split: Annotated[str, typer.Option(metavar="NAME", help="Of the data set.")] = "val",
+    protocol: Annotated[
+        str, typer.Option(metavar="NAME", help="whole, official, mmseg, mmseg-769, paddleseg, ...: see docs.")
+    ] = "whole",
+    scales: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Sizes of the picture to average over: 0.5,0.75,1.")
+    ] = None,
+    flip: Annotated[bool, typer.Option("--flip", help="Average over the mirrored picture too.")] = False,
+    window: Annotated[str | None, typer.Option(metavar="HxW", help="Slide a window of this size.")] = None,
+    stride: Annotated[
+        str | None, typer.Option(metavar="HxW", help="From one window to the next; two thirds if not given.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the first N pictures.")] = None,
+    report: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write a JSON report; - is standard output.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to draw the confusion matrix.")] = None,
+) -> int:
+    """Evaluate a network: IoU of each class, mean IoU, accuracies, over all pixels that are not void.
+
+    The protocol says what the network sees of a picture; --scales, --flip, --window and --stride change it.
+
+    \b
+    Examples:
+      danet eval --data cityscapes:data --weights danet.safetensors --backend torch --protocol official
+      danet eval --data scenes --split test --weights danet.keras --backend tf --flip --scales 0.75,1,1.25
+      danet eval --data camvid:CamVid --weights danet.pth --backend jax --window 256x256 --json - --limit 20
+    """
+    import weights_convert
+    from danet_common.data import open_dataset
+    from danet_common.evaluation import require_same_classes
+    from danet_common.metrics import scores
+
+    chosen = choose_protocol(protocol, scales, flip, window, stride)
+    if report not in (None, "-"):
+        refuse_unwritable(Path(report))
+    dataset = open_dataset(data, split)
+    checkpoint = weights_convert.read(weights, report=lambda line: note(f"{weights}: {line}"))
+    require_same_classes(dataset, checkpoint.config)
+    note_other_names(dataset, checkpoint.config)
+    dataset.check(limit)
+    model, infer = inferring(import_backend(backend), checkpoint)
+    begun = time.perf_counter()
+    matrix, count = confusion(infer, dataset, chosen, model.config, limit)
+    seconds = time.perf_counter() - begun
+    if not matrix.any():
+        note(f"{dataset.title}: no pixel has a label, so there is nothing to judge; all means are 0")
+    found = scores(matrix)
+    answer = {
+        "checkpoint": {"path": str(weights), "sha256": fingerprint(checkpoint)},
+        "backend": backend,
+        "data": {"spec": data, "split": split, "images": count, "fingerprint": dataset.fingerprint()},
+        "protocol": {"name": protocol, **chosen.to_dict()},
+        "pixels": int(matrix.sum()),
+        **found.to_dict(dataset.names),
+        "confusion": matrix.tolist(),
+        "seconds": seconds,
+        "images_per_second": count / seconds,
+    }
+    if out is not None:
+        answer["picture"] = str(draw(matrix, dataset, found.mean_iou, out))
+    if report == "-":
+        print_json(answer)
+        return ExitCode.DONE
+    if report is not None:
+        write_report(Path(report), answer)
+    print_figures(answer)
+    return ExitCode.DONE
+
+
+def fingerprint(checkpoint: Checkpoint) -> str:
+    """Of all tensors by name: the same in any format."""
+    return hashlib.sha256(json.dumps(checkpoint.hashes(), sort_keys=True).encode()).hexdigest()
+
+
+def note_other_names(dataset: Dataset, config: DANetConfig) -> None:
+    """Say where network and data call a class by different names: their order may be another."""
+    pairs = zip(config.class_names or dataset.names, dataset.names, strict=True)
+    for label, (ours, theirs) in enumerate(pairs):
+        if ours != theirs:
+            note(f"the network's class {label} is {ours}, the data's is {theirs}")
+
+
+def choose_protocol(name: str, scales: str | None, flip: bool, window: str | None, stride: str | None) -> Protocol:
+    """The named protocol with what the options change in it."""
+    from danet_common.evaluation import get_protocol
+    from danet_common.evaluation.protocols import default_stride
+
+    changes: dict[str, Any] = {}
+    if scales is not None:
+        changes["scales"] = parse_scales(scales)
+    if flip:
+        changes["flip"] = True
+    if window is not None:
+        changes["window"] = parse_size(window, "--window")
+        changes["stride"] = default_stride(changes["window"])
+    if stride is not None:
+        changes["stride"] = parse_size(stride, "--stride")
+    return get_protocol(name).replace(**changes)
+
+
+def confusion(
+    infer: Infer, dataset: Dataset, protocol: Protocol, config: DANetConfig, limit: int | None
+) -> tuple[np.ndarray, int]:
+    """The confusion matrix, with progress, and how many pictures it is of."""
+    from danet_common.evaluation import evaluate as evaluated
+    from danet_common.metrics import scores
+
+    count = len(dataset) if limit is None else min(limit, len(dataset))
+    with progress(count) as step:
+        step(f"{count} pictures")
+        matrix = evaluated(
+            infer,
+            dataset,
+            protocol,
+            config,
+            limit=limit,
+            report=lambda name, so_far: step(f"mIoU {scores(so_far).mean_iou:.2%}  {name}"),
+        )
+    return matrix, count
+
+
+def draw(matrix: np.ndarray, dataset: Dataset, mean_iou: float, out: Path) -> Path:
+    """Write the confusion matrix as a picture."""
+    from danet_cli.confusion import draw_confusion
+
+    out.mkdir(parents=True, exist_ok=True)
+    path = out / "confusion.png"
+    draw_confusion(matrix, dataset.names, f"{dataset.title}: mean IoU {mean_iou:.2%}", path)
+    return path
+
+
+def print_figures(answer: dict[str, Any]) -> None:
+    """The figures for people."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from danet_cli.console import console, print_facts
+
+    table = Table(title=None, box=None, padding=(0, 2, 0, 0))
+    table.add_column("class", no_wrap=True)
+    table.add_column("IoU", justify="right")
+    table.add_column("accuracy", justify="right")
+    for name, iou in answer["iou"].items():
+        table.add_row(Text(name), percent(iou), percent(answer["accuracy"][name]))
+    console().print(table)
+    data = answer["data"]
+    speed = f"{answer['seconds']:.1f} s, {answer['images_per_second']:.2f} a second"
+    facts = {
+        "mean IoU": f"{percent(answer['mean_iou'])}   over classes that are labelled or predicted",
+        "pixel accuracy": f"{percent(answer['pixel_accuracy'])}   over {answer['pixels']:,} labelled pixels",
+        "mean accuracy": f"{percent(answer['mean_accuracy'])}   over classes that are labelled",
+        "pictures": f"{data['images']} of {data['spec']} {data['split']} in {speed}",
+        "protocol": answer["protocol"]["name"],
+    }
+    if "picture" in answer:
+        facts["picture"] = answer["picture"]
+    print_facts("", facts)
+
+
+def percent(value: float | None) -> str:
+    """Of a class that has no figure, a dash."""
+    return "-" if value is None else f"{100 * value:.2f}"

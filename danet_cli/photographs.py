@@ -1,0 +1,65 @@
+"""Finding the photographs that a command is given: files, and folders with all that is in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from danet_cli.console import Unable
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """A file, and where what is made of it belongs: the folder within the one that was given, and the name."""
+
+    path: Path
+    folder: Path
+
+    @property
+    def target(self) -> Path:
+        """Below the output folder, without an ending."""
+        return self.folder / self.path.stem
+
+
+def find_photographs(paths: list[Path], out: Path) -> list[Photograph]:
+    """Files as they are, whether they can be read or not, and the images in folders and the folders in them, by name.
+
+    In a folder only files with an image's ending count, none that begins with a dot, and nothing that lies in `out`.
+    Raises Unable where there is none, where two would be written under one name, and where `out` is one of the folders.
+    """
+    found: list[Photograph] = []
+    for path in paths:
+        if not path.is_dir():
+            found.append(Photograph(path, Path()))
+            continue
+        if path.resolve() == out.resolve():
+            raise Unable(f"--out {out} is a folder of photographs too, and would hold masks among them; choose another")
+        found += [Photograph(image, image.relative_to(path).parent) for image in images_below(path, out)]
+    if not found:
+        raise Unable(f"no image in {', '.join(map(str, paths))}")
+    refuse_same_targets(found)
+    return found
+
+
+def images_below(folder: Path, out: Path) -> list[Path]:
+    """The images in a folder and in those within it."""
+    from danet_common.data.listing import IMAGE_ENDINGS
+
+    def is_image(path: Path) -> bool:
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        made_here = out.resolve() in path.resolve().parents
+        return path.suffix.lower() in IMAGE_ENDINGS and not hidden and not made_here and path.is_file()
+
+    return sorted(path for path in folder.rglob("*") if is_image(path))
+
+
+def refuse_same_targets(photographs: list[Photograph]) -> None:
+    """Raise Unable where two photographs would be written under one name."""
+    by_target: dict[Path, Path] = {}
+    for photograph in photographs:
+        other = by_target.setdefault(photograph.target, photograph.path)
+        if other is not photograph.path:
+            raise Unable(
+                f"{other} and {photograph.path} would both be written as {photograph.target}_mask.png; "
+                "predict them apart"
+            )

@@ -1,0 +1,55 @@
+"""How well a network does on a data set: its confusion matrix, from which all figures follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import closing
+from itertools import islice
+
+import numpy as np
+from jaxtyping import Int64
+
+from danet_common.config import DANetConfig
+from danet_common.data.dataset import Dataset
+from danet_common.data.samples import each_sample
+from danet_common.evaluation.prediction import Infer, predict_labels
+from danet_common.evaluation.protocol import Protocol
+from danet_common.metrics import confusion_matrix
+
+Report = Callable[[str, Int64[np.ndarray, "k k"]], None]  # an item's name, and the matrix of all items so far
+
+
+def evaluate(
+    infer: Infer,
+    dataset: Dataset,
+    protocol: Protocol,
+    config: DANetConfig,
+    *,
+    shard_index: int = 0,
+    shard_count: int = 1,
+    limit: int | None = None,
+    report: Report | None = None,
+) -> Int64[np.ndarray, "k k"]:
+    """Pixels by true class (row) and predicted class (column), of all items or of the first `limit`.
+
+    Of several processes each has every `shard_count`th item; their matrices sum to that of one process. Predictions
+    are made at the size of the labels. `report` is called after each item. Raises ValueError where network and data
+    have other numbers of classes, and DataError, naming the file, for an item that cannot be read.
+    """
+    require_same_classes(dataset, config)
+    matrix = np.zeros((config.num_classes, config.num_classes), np.int64)
+    count = len(dataset) if limit is None else min(limit, len(dataset))
+    own = len(range(shard_index, count, shard_count))
+    with closing(each_sample(dataset, shard_index=shard_index, shard_count=shard_count)) as samples:
+        for _, sample in islice(samples, own):
+            prediction = predict_labels(infer, sample.image, protocol, config)
+            matrix += confusion_matrix(sample.labels, prediction, config.num_classes)
+            if report is not None:
+                report(sample.name, matrix)
+    return matrix
+
+
+def require_same_classes(dataset: Dataset, config: DANetConfig) -> None:
+    """Raise ValueError, naming both, unless network and data have the same number of classes."""
+    if dataset.num_classes != config.num_classes:
+        raise ValueError(f"the network has {config.num_classes} classes, {dataset.title} has {dataset.num_classes}")

@@ -1,0 +1,84 @@
+"""Bilinear resizing of pictures and scores on the networks' own grids, a few rows at a time.
+
+Sample positions are rationals, so the two weights of each output are computed in integers and divided once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+ROWS = 64  # of the result that are made at once: full copies of scores are large
+
+
+class Neighbours(NamedTuple):
+    """For each output along one side: the two inputs that it lies between, and their weights times `denominator`."""
+
+    low: Int[np.ndarray, " target"]
+    high: Int[np.ndarray, " target"]
+    low_weight: Int[np.ndarray, " target"]
+    high_weight: Int[np.ndarray, " target"]
+    denominator: int
+
+    def weights(self, dtype: np.dtype) -> tuple[Float[np.ndarray, " target"], Float[np.ndarray, " target"]]:
+        """The two weights as shares of one."""
+        low, high = self.low_weight / self.denominator, self.high_weight / self.denominator
+        return low.astype(dtype), high.astype(dtype)
+
+
+def neighbours(source: int, target: int, grid: str) -> Neighbours:
+    """Output i lies at numerator / denominator of the inputs, kept between the first and the last."""
+    i = np.arange(target)
+    if grid == "corners":  # first and last samples meet
+        numerator, denominator = i * (source - 1), max(target - 1, 1)
+    elif grid == "half_pixel":  # the edges of the first and last pixels meet
+        numerator, denominator = (2 * i + 1) * source - target, 2 * target
+    else:  # asymmetric: the first samples meet (Paddle's align_mode=1)
+        numerator, denominator = i * source, target
+    low, rest = np.divmod(np.clip(numerator, 0, (source - 1) * denominator), denominator)
+    return Neighbours(low, np.minimum(low + 1, source - 1), denominator - rest, rest, denominator)
+
+
+def resized_rows(
+    x: Float[np.ndarray, "h w k"], height: int, width: int, grid: str
+) -> Iterator[tuple[slice, Float[np.ndarray, "r p k"]]]:
+    """The array at another size, some rows at a time, with where they belong. At its own size they are views."""
+    if x.shape[:2] == (height, width):
+        yield from ((part, x[part]) for part in _parts(height))
+        return
+    rows, columns = neighbours(x.shape[0], height, grid), neighbours(x.shape[1], width, grid)
+    above, below = (weights[:, None, None] for weights in rows.weights(x.dtype))
+    left, right = (weights[:, None] for weights in columns.weights(x.dtype))
+    for part in _parts(height):
+        between = x[rows.low[part]] * above[part] + x[rows.high[part]] * below[part]  # (r, w, k)
+        yield part, between[:, columns.low] * left + between[:, columns.high] * right
+
+
+def resize(x: Float[np.ndarray, "h w k"], height: int, width: int, grid: str) -> Float[np.ndarray, "p q k"]:
+    """The array at another size; itself where that is its own."""
+    if x.shape[:2] == (height, width):
+        return x
+    out = np.empty((height, width, x.shape[2]), x.dtype)
+    for part, rows in resized_rows(x, height, width, grid):
+        out[part] = rows
+    return out
+
+
+def resize_bytes(x: UInt8[np.ndarray, "h w k"], height: int, width: int, grid: str) -> UInt8[np.ndarray, "p q k"]:
+    """Pixels at another size, rounded half up, in integers: no rounding before decides which way a half goes."""
+    rows, columns = neighbours(x.shape[0], height, grid), neighbours(x.shape[1], width, grid)
+    whole = rows.denominator * columns.denominator
+    out = np.empty((height, width, x.shape[2]), np.uint8)
+    for part in _parts(height):
+        above, below = rows.low_weight[part, None, None], rows.high_weight[part, None, None]
+        between = x[rows.low[part]] * above + x[rows.high[part]] * below
+        left, right = columns.low_weight[:, None], columns.high_weight[:, None]
+        out[part] = (2 * (between[:, columns.low] * left + between[:, columns.high] * right) + whole) // (2 * whole)
+    return out
+
+
+def _parts(height: int) -> Iterator[slice]:
+    yield from (slice(first, min(first + ROWS, height)) for first in range(0, height, ROWS))

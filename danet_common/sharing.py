@@ -1,0 +1,31 @@
+"""How a global batch is shared: rows by processes and devices, and the parts of a step that accumulates.
+
+A process has rows that lie together, and a part of a step every `accumulation`-th row: so a part holds the same
+pictures whether one device computes it or many.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from danet_common.recipe import TrainConfig
+
+
+def parts(rows: int, accumulation: int) -> list[np.ndarray]:
+    """Indices into a process's rows, part by part. Raises ValueError unless the parts are equal."""
+    if rows % accumulation:
+        raise ValueError(f"{rows} rows are not {accumulation} equal parts")
+    return [np.arange(first, rows, accumulation) for first in range(accumulation)]
+
+
+def check_shares(recipe: TrainConfig, device_count: int) -> None:
+    """Raise ValueError unless every device gets as many rows of each part as any other."""
+    if recipe.batch_size % (device_count * recipe.accumulation):
+        parts = "" if recipe.accumulation == 1 else f" times {recipe.accumulation} parts"
+        raise ValueError(f"batch_size must be a multiple of the {device_count} devices{parts}; got {recipe.batch_size}")
+
+
+def describe(process_count: int, device_count: int, kind: str) -> str:
+    """For people: "2 processes, 4 cuda devices"."""
+    processes = "1 process" if process_count == 1 else f"{process_count} processes"
+    return f"{processes}, {device_count} {kind} device{'s' if device_count > 1 else ''}"

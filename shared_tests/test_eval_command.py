@@ -1,0 +1,176 @@
+"""`danet eval`: table, JSON and picture, and what a user can get wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import danet_cli.eval
+from danet_cli.confusion import draw_confusion
+from danet_cli.main import run
+from danet_common import VARIANTS, Checkpoint, write_checkpoint
+from danet_common.data import open_dataset
+from danet_common.evaluation import PROTOCOLS
+from danet_common.metrics import scores
+from shared_tests.rule import rule_array, rule_tensors
+
+SCENES = open_dataset("scenes", "val")
+CONFIG = VARIANTS["danet_tiny"].replace(num_classes=7, class_names=SCENES.names, palette=SCENES.palette)
+MIXING = rule_array("eval command", (3, 7))
+Streams = pytest.CaptureFixture[str]
+Evaluate = Callable[..., int]
+
+
+@pytest.fixture
+def weights(tmp_path: Path) -> Path:
+    path = tmp_path / "tiny.safetensors"
+    write_checkpoint(Checkpoint(CONFIG, rule_tensors(CONFIG)), path)
+    return path
+
+
+@pytest.fixture
+def evaluate(weights: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
+    """The command with a product of matrices in the place of a framework's network."""
+
+    def call(*arguments: str | Path, data: str = "scenes:4") -> int:
+        network = SimpleNamespace(config=CONFIG)
+        monkeypatch.setattr(danet_cli.eval, "import_backend", lambda name: ModuleType(name))
+        monkeypatch.setattr(danet_cli.eval, "inferring", lambda *_: (network, lambda pictures: pictures @ MIXING))
+        return run(["eval", "--data", data, "--weights", str(weights), "--backend", "jax", *map(str, arguments)])
+
+    return call
+
+
+def test_a_table_for_people(evaluate: Evaluate, tmp_path: Path, capsys: Streams) -> None:
+    assert evaluate("--out", tmp_path / "out", "--json", tmp_path / "report.json") == 0
+    out, error = capsys.readouterr()
+    assert error == ""
+    report = json.loads((tmp_path / "report.json").read_text())
+    for name, iou in report["iou"].items():
+        assert any(line.split()[:2] == [name, f"{100 * iou:.2f}"] for line in out.splitlines()), name
+    assert f"{100 * report['mean_iou']:.2f}" in out
+    with Image.open(tmp_path / "out" / "confusion.png") as picture:
+        assert min(picture.size) > 300
+
+
+def test_json_says_what_was_done(evaluate: Evaluate, weights: Path, capsys: Streams) -> None:
+    options = ["--protocol", "mmseg", "--scales", "0.5,1", "--flip", "--window", "96x96", "--limit", "3", "--json", "-"]
+    assert evaluate(*options) == 0
+    report = json.loads(capsys.readouterr().out)
+    matrix = np.array(report["confusion"])
+    assert report["mean_iou"] == scores(matrix).mean_iou
+    assert report["pixels"] == matrix.sum() == sum(int((SCENES.item(i).labels != 255).sum()) for i in range(3))
+    assert report["data"] | {"fingerprint": ""} == {"spec": "scenes:4", "split": "val", "images": 3, "fingerprint": ""}
+    assert report["checkpoint"]["path"] == str(weights)
+    wanted = PROTOCOLS["mmseg"].replace(scales=(0.5, 1.0), flip=True, window=(96, 96), stride=(64, 64))
+    assert report["protocol"] == {"name": "mmseg", **wanted.to_dict()}
+    assert report["images_per_second"] == pytest.approx(3 / report["seconds"])
+
+
+def test_the_checkpoint_is_known_by_its_tensors(evaluate: Evaluate, weights: Path, capsys: Streams) -> None:
+    """The same in any format, and another for other weights."""
+    found = []
+    for path in (weights, weights.with_name("tiny.npz"), weights.with_name("other.safetensors")):
+        if path.suffix == ".npz":
+            assert run(["convert", str(weights), str(path)]) == 0
+        elif path != weights:
+            tensors = dict(rule_tensors(CONFIG))
+            tensors["backbone.bn1.weight"] = tensors["backbone.bn1.weight"] * 2
+            write_checkpoint(Checkpoint(CONFIG, tensors), path)
+        capsys.readouterr()
+        assert evaluate("--weights", path, "--limit", "1", "--json", "-") == 0
+        found.append(json.loads(capsys.readouterr().out)["checkpoint"]["sha256"])
+    assert found[0] == found[1] != found[2]
+
+
+def test_other_classes_are_one_line(evaluate: Evaluate, tmp_path: Path, capsys: Streams) -> None:
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "classes.txt").write_text("one\ntwo\n")
+    Image.new("RGB", (4, 4)).save(tmp_path / "images" / "a.png")
+    Image.new("L", (4, 4)).save(tmp_path / "labels" / "a.png")
+    assert evaluate(data=f"folder:{tmp_path}") == 2
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert error == f"danet: the network has 7 classes, folder:{tmp_path} val has 2\n"
+
+
+def write_folder(folder: Path, names: tuple[str, ...] = SCENES.names, label: int = 255) -> Path:
+    """One image with one label everywhere."""
+    for kind in ("images", "labels"):
+        (folder / kind).mkdir(parents=True)
+    (folder / "classes.txt").write_text("\n".join(names))
+    Image.new("RGB", (9, 6), (10, 200, 30)).save(folder / "images" / "a.png")
+    Image.new("L", (9, 6), label).save(folder / "labels" / "a.png")
+    return folder
+
+
+def test_void_alone_ends_with_numbers_and_says_so(evaluate: Evaluate, tmp_path: Path, capsys: Streams) -> None:
+    assert evaluate("--json", "-", "--out", tmp_path / "out", data=f"folder:{write_folder(tmp_path / 'data')}") == 0
+    out, error = capsys.readouterr()
+    report = json.loads(out)
+    assert (report["mean_iou"], report["pixels"]) == (0.0, 0)
+    assert set(report["iou"].values()) == {None}
+    assert "no pixel has a label" in error
+    assert (tmp_path / "out" / "confusion.png").is_file()
+
+
+def test_a_split_without_labels_is_named_before_the_network_is_asked(
+    evaluate: Evaluate, tmp_path: Path, capsys: Streams
+) -> None:
+    folder = write_folder(tmp_path / "data")
+    (folder / "labels" / "a.png").unlink()
+    assert evaluate(data=f"folder:{folder}") == 2
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert "a.png: no such label file" in error
+    assert len(error.splitlines()) == 1
+
+
+def test_other_names_for_as_many_classes_are_noted(evaluate: Evaluate, tmp_path: Path, capsys: Streams) -> None:
+    names = ("road", *SCENES.names[1:4], "sky", *SCENES.names[5:])
+    assert evaluate("--json", "-", data=f"folder:{write_folder(tmp_path / 'data', names, 0)}") == 0
+    assert "the network's class 0 is sky, the data's is road" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--scales", "a,b"], ["--scales"]),
+        (["--scales", "0"], ["scales"]),
+        (["--scales", "1,nan"], ["scales"]),
+        (["--window", "wide"], ["--window"]),
+        (["--stride", "4x4"], ["window and stride"]),
+        (["--window", "4x4", "--stride", "8x8"], ["stride"]),
+        (["--protocol", "paper"], ["unknown protocol", "official"]),
+        (["--split", "night"], ["night", "train, val, test"]),
+        (["--limit", "0"], ["--limit"]),
+        (["--json", "absent/report.json"], ["report.json"]),
+        (["--data", "kitti:data"], ["unknown data set", "cityscapes:PATH"]),
+        (["--weights", "absent.safetensors"], ["absent.safetensors"]),
+    ],
+    ids=" ".join,
+)
+def test_wrong_options_are_one_line(
+    arguments: list[str], words: list[str], evaluate: Evaluate, capsys: Streams
+) -> None:
+    assert evaluate(*arguments) == 2
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert len(error.splitlines()) == 1
+    for word in words:
+        assert word in error
+
+
+@pytest.mark.parametrize("count", [1, 7, 41])
+def test_the_picture_is_drawn_for_any_number_of_classes(count: int, tmp_path: Path) -> None:
+    matrix = np.arange(count * count).reshape(count, count)
+    draw_confusion(matrix, [f"class {label}" for label in range(count)], "title", tmp_path / "confusion.png")
+    with Image.open(tmp_path / "confusion.png") as picture:
+        assert min(picture.size) > 100

@@ -1,0 +1,51 @@
+"""Recomputation saves memory and changes no number."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from danet_common import parameters
+from shared_tests.conftest import Start
+from shared_tests.rule import rule_array
+from shared_tests.test_training import CONFIG, RECIPE, at, beginning, departure, go_on
+
+# The compiler may add in another order where it has another graph: a few units in the last place of float64, times
+# what a step's normalisations make of them. Eager PyTorch adds in the same order.
+AGREEMENT = {"torch": 0.0, "tf": 1e-12, "jax": 1e-12}
+RECOMPUTED = ("backbone.layer", "head.position_attention.", "head.channel_attention.")
+
+
+@pytest.mark.parametrize("backend", ["torch", "tf", pytest.param("jax", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("frozen", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_no_number_changes(backend: str, frozen: bool, start: Start, tmp_path: Path) -> None:
+    """Losses, gradients (momenta are little else), weights, running statistics and counters after two steps."""
+    found = {}
+    for recompute in (False, True):
+        recipe = RECIPE.replace(recompute=recompute, clip_norm=None, frozen_batch_norm=frozen)
+        folder = tmp_path / str(recompute)
+        first = beginning(tmp_path / f"{recompute}.safetensors", CONFIG, recipe)
+        losses = go_on(start, backend, first, 2, folder)["losses"]
+        found[recompute] = [losses, at(folder, 1), at(folder, 2)]
+    for plain, again in zip(found[False], found[True], strict=True):
+        worst, name = departure(plain, again)
+        assert worst <= AGREEMENT[backend], name
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_less_is_kept(backend: str, start: Start) -> None:
+    """A block keeps its input, of the four and more tensors of that size that its gradient needs."""
+    arrays = {"input": {"x": rule_array("recompute:x", (2, 3, 129, 161)).astype(np.float32)}}
+    kept = start(backend).practise("kept", {"config": CONFIG.to_dict()}, arrays)["bytes"]
+    assert kept["True"] < 0.6 * kept["False"]
+
+
+def test_all_of_it_is_recomputed(start: Start) -> None:
+    """TensorFlow's graph has each convolution of the blocks and the attention a second time, and no other."""
+    arrays = {"input": {"x": rule_array("recompute:x", (1, 3, 33, 41)).astype(np.float32)}}
+    found = start("tf").practise("kept", {"config": CONFIG.to_dict()}, arrays)["convolutions"]
+    kernels = [name for name, parameter in parameters(CONFIG).items() if parameter.kind == "kernel"]
+    assert found["False"] == len(kernels)
+    assert found["True"] == len(kernels) + sum(name.startswith(RECOMPUTED) for name in kernels)
