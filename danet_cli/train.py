@@ -37,6 +37,9 @@ def train(
     recipe: Annotated[
         str | None, typer.Option(metavar="NAME", help="A published recipe, such as official-cityscapes or mmseg-40k.")
     ] = None,
+    backbone: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A trained backbone to begin from, torchvision's or timm's.")
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="Of network, recipe or augmentation; may be repeated."),
@@ -61,14 +64,16 @@ def train(
     \b
     Examples:
       danet train --data cityscapes:/data/cityscapes --backend torch --out run --recipe official-cityscapes
-      danet train --data camvid:camvid --backend jax --out run --network danet_r18 --set steps=8000 --set crop=360x480
+      danet train --data camvid:camvid --backend jax --out run --network danet_r18 --backbone resnet18.pth
       danet train --data scenes --backend tf --out run --network danet_tiny --set steps=400 --set optimizer=adamw
       danet train --resume run --backend jax --stop-after 200
     """
     from danet_common.run import RunFolder
 
     require_packages()
-    asked = Asked(data, split, val, val_split, network, recipe, settings or [], log_every, save_every, validate_every)
+    asked = Asked(
+        data, split, val, val_split, network, recipe, backbone, settings or [], log_every, save_every, validate_every
+    )
     if resume is None:
         if data is None or backend is None or out is None:
             raise typer.BadParameter("a new run needs --data, --backend and --out; --resume RUN goes on with one")

@@ -37,6 +37,7 @@ class Asked:
     val_split: str | None
     network: str | None
     recipe: str | None
+    backbone: Path | None
     settings: list[str]
     log_every: int | None
     save_every: int | None
@@ -67,6 +68,7 @@ def begin(asked: Asked) -> tuple[RunPlan, TrainingCheckpoint]:
         val=None if val is None else placed(val),
         val_split=asked.val_split or "val",
         network=named,
+        backbone=None if asked.backbone is None else str(asked.backbone),
         recipe_name=asked.recipe,
         config=config,
         recipe=recipe,
@@ -74,7 +76,7 @@ def begin(asked: Asked) -> tuple[RunPlan, TrainingCheckpoint]:
         cadence=Cadence(log=asked.log_every or LOG_EVERY, save=asked.save_every or SAVE_EVERY, validate=every),
         version=__version__,
     )
-    return plan, beginning(config, recipe, draw())
+    return plan, beginning(config, recipe, with_backbone(asked.backbone, config, draw()))
 
 
 def check_class_weights(recipe: TrainConfig, dataset: Dataset) -> None:
@@ -104,6 +106,13 @@ def network_of(
     checkpoint = weights_convert.read(named, report=lambda line: note(f"{named}: {line}"))
     config = checkpoint.config.replace(**changes)
     return config, partial(fine_tuned, checkpoint, config, seed, lambda line: note(f"{named}: {line}"))
+
+
+def with_backbone(file: Path | None, config: DANetConfig, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The tensors with a file's backbone among them, if one was asked for."""
+    from weights_convert import fill_backbone
+
+    return tensors if file is None else fill_backbone(config, tensors, file, lambda line: note(f"{file}: {line}"))
 
 
 def augmentation_of(asked: Asked, dataset: Dataset, changes: dict[str, Any]) -> Augmentation:

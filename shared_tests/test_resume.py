@@ -39,6 +39,7 @@ PLAN = RunPlan(
     val="scenes:2",
     val_split="val",
     network="danet_tiny",
+    backbone=None,
     recipe_name=None,
     config=VARIANTS["danet_tiny"].replace(num_classes=7),
     recipe=RECIPE,

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -34,10 +35,12 @@ from danet_common.run.curves import draw_curves
 from danet_common.run.events import Events
 from danet_common.run.metrics_file import read_metrics
 from danet_common.training_checkpoint import read_training
+from shared_tests.conftest import NETWORKS, Start
 from shared_tests.pretending import PretendEngine, pretend
 from shared_tests.rule import rule_tensors
 from shared_tests.test_cli import assert_one_error
 from shared_tests.test_data_layouts import write_image, write_labels, write_list
+from shared_tests.test_readme import ROOT, blocks
 
 Streams = pytest.CaptureFixture[str]
 Train = Callable[..., int]
@@ -304,6 +307,20 @@ def test_a_checkpoint_of_any_format_is_fine_tuned(train: Train, tmp_path: Path, 
     assert "the network asked for is not that of the checkpoint" in capsys.readouterr().err.splitlines()[-1]
 
 
+def test_a_backbone_is_begun_from(train: Train, tmp_path: Path, capsys: Streams) -> None:
+    other = VARIANTS["danet_tiny"].replace(num_classes=3, head_channels=8)
+    write_checkpoint(Checkpoint(other, rule_tensors(other)), tmp_path / "other.safetensors")
+    new = [*SHORT, "--backend", "torch", "--stop-after", "1", "--backbone", str(tmp_path / "other.safetensors")]
+    assert train(*new, "--out", str(tmp_path / "run")) == 0
+    folder = RunFolder(tmp_path / "run")
+    begun, drawn = read_training(folder.last), initial_tensors(folder.read_plan().config)
+    assert np.array_equal(begun.tensors["backbone.conv1.weight"], rule_tensors(other)["backbone.conv1.weight"])
+    assert np.array_equal(begun.tensors["head.position_in.conv.weight"], drawn["head.position_in.conv.weight"])
+    capsys.readouterr()
+    assert train(*new, "--out", str(tmp_path / "wide"), "--set", "widths=9,12,16,32") == 2
+    assert "other.safetensors" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_what_fine_tuning_takes_over() -> None:
     trained = VARIANTS["danet_tiny"].replace(num_classes=7, class_names=tuple("abcdefg"))
     checkpoint, said = Checkpoint(trained, rule_tensors(trained)), list[str]()
@@ -361,8 +378,13 @@ def test_events_are_tensorboards(tmp_path: Path) -> None:
 def test_the_live_display(train: Train, tmp_path: Path, capsys: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     shown: list[str] = []
-    live = danet_cli.training_display.LiveDisplay
-    monkeypatch.setattr(live, "__exit__", lambda self, *exception: (shown.append(self.text.plain), self.live.stop()))
+
+    class Noted(danet_cli.training_display.LiveDisplay):
+        def __exit__(self, *exception: object) -> None:
+            shown.append(self.text.plain)
+            super().__exit__(*exception)
+
+    monkeypatch.setattr(danet_cli.training_display, "LiveDisplay", Noted)
     assert train(*SHORT, "--backend", "torch", "--out", str(tmp_path / "run")) == 0
     last = read_metrics(RunFolder(tmp_path / "run").metrics)[-1]
     for word in ("loss ", "fused ", "rate ", "images/s ", "left 0:00:00", f"mIoU {last['mean_iou']:.4f} at step 6"):
@@ -374,3 +396,19 @@ def test_the_plain_display_is_calm(train: Train, tmp_path: Path, capsys: Streams
     assert train(*arguments, "--backend", "torch", "--out", str(tmp_path / "run")) == 0
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("step ")]
     assert [line.split()[1] for line in lines] == ["1/30", "30/30"]
+
+
+@pytest.mark.slow
+def test_the_page_of_training(start: Start, tmp_path: Path) -> None:
+    """Its commands, in their order, in an empty folder."""
+    for backend in NETWORKS:
+        start(backend)
+    scripts = Path(sys.executable).parent  # where the `danet` command is
+    environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    found = [text for language, text in blocks("docs/training.md") if language == "sh"]
+    assert len(found) == 2
+    for text in found:
+        done = subprocess.run(
+            ["sh", "-ec", text], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, (text, done.stdout[-2000:], done.stderr[-2000:])

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from danet_common.atomic import atomic_directory, atomic_file
+from danet_common.atomic import atomic_directory
 from danet_common.checkpoint import Checkpoint, write_checkpoint
 from danet_common.run.plan import RunPlan
 from danet_common.strict_json import parse_json
