@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from danet_common import read_checkpoint
 from danet_common.run import RunFolder
 from danet_common.run.metrics_file import read_metrics
 from danet_common.training_checkpoint import read_training
@@ -146,10 +147,10 @@ def parts(folder: RunFolder) -> list[Path]:
 def unreadable(folder: RunFolder) -> list[str]:
     """The faults of the run's checkpoints, whose hashes are looked at."""
     faults = []
-    for path in (folder.last, folder.best):
+    for path, read in ((folder.last, read_training), (folder.best, read_checkpoint)):
         if path.exists() or (path == folder.last and folder.plan.exists()):
             try:
-                read_training(path)
+                read(path)
             except (ValueError, OSError) as error:
                 faults.append(str(error))
     return faults
@@ -158,12 +159,18 @@ def unreadable(folder: RunFolder) -> list[str]:
 def differences(whole: RunFolder, killed: RunFolder) -> list[str]:
     """Everything in which the killed run is not the whole one: tensors bit for bit, metrics but for the pace."""
     found = []
-    for path, other in ((whole.last, killed.last), (whole.best, killed.best)):
-        one, two = read_training(path), read_training(other)
-        if (one.config, one.recipe, one.step, one.data) != (two.config, two.recipe, two.step, two.data):
-            found.append(f"{path.name}: config, recipe, step or memory")
-        pairs = {**one.tensors, **one.slots}, {**two.tensors, **two.slots}
-        found += [f"{path.name}: {name}" for name in pairs[0] if pairs[0][name].tobytes() != pairs[1][name].tobytes()]
+    last, other = read_training(whole.last), read_training(killed.last)
+    if (last.config, last.recipe, last.step, last.data) != (other.config, other.recipe, other.step, other.data):
+        found.append(f"{whole.last.name}: config, recipe, step or memory")
+    best, best_other = read_checkpoint(whole.best), read_checkpoint(killed.best)
+    if (best.config, best.source) != (best_other.config, best_other.source):
+        found.append(f"{whole.best.name}: config or source")
+    for arrays, others in (
+        (last.tensors, other.tensors),
+        (last.slots, other.slots),
+        (best.tensors, best_other.tensors),
+    ):
+        found += [f"{name}: its bytes" for name in arrays if arrays[name].tobytes() != others[name].tobytes()]
     if metrics_of(whole) != metrics_of(killed):
         found.append(whole.metrics.name)
     return found

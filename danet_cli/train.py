@@ -37,6 +37,9 @@ def train(
     recipe: Annotated[
         str | None, typer.Option(metavar="NAME", help="A published recipe, such as official-cityscapes or mmseg-40k.")
     ] = None,
+    backbone: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A trained backbone to begin from, torchvision's or timm's.")
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="Of network, recipe or augmentation; may be repeated."),
@@ -44,10 +47,12 @@ def train(
     split: Annotated[str | None, typer.Option(metavar="NAME", help="What is learned from; train.")] = None,
     val: Annotated[str | None, typer.Option(metavar="SPEC", help="Validation data, or none; those of --data.")] = None,
     val_split: Annotated[str | None, typer.Option(metavar="NAME", help="What is validated with; val.")] = None,
-    validate_every: Annotated[int | None, typer.Option(metavar="N", help="Steps; a twentieth of all of them.")] = None,
-    save_every: Annotated[int | None, typer.Option(metavar="N", help="Steps; 500.")] = None,
-    log_every: Annotated[int | None, typer.Option(metavar="N", help="Steps; 10.")] = None,
-    stop_after: Annotated[int | None, typer.Option(metavar="STEP", help="Save and end when it is done.")] = None,
+    validate_every: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Steps; a twentieth of all of them.")
+    ] = None,
+    save_every: Annotated[int | None, typer.Option(min=1, metavar="N", help="Steps; 500.")] = None,
+    log_every: Annotated[int | None, typer.Option(min=1, metavar="N", help="Steps; 10.")] = None,
+    stop_after: Annotated[int | None, typer.Option(min=1, metavar="STEP", help="Save and end when it is done.")] = None,
     threads: Annotated[int, typer.Option(metavar="N", min=0, help="Threads that make batches.")] = 2,
     workers: Annotated[int, typer.Option(metavar="N", min=0, help="Processes that make them instead.")] = 0,
 ) -> int:
@@ -59,14 +64,16 @@ def train(
     \b
     Examples:
       danet train --data cityscapes:/data/cityscapes --backend torch --out run --recipe official-cityscapes
-      danet train --data camvid:camvid --backend jax --out run --network danet_r18 --set steps=8000 --set crop=360x480
+      danet train --data camvid:camvid --backend jax --out run --network danet_r18 --backbone resnet18.pth
       danet train --data scenes --backend tf --out run --network danet_tiny --set steps=400 --set optimizer=adamw
       danet train --resume run --backend jax --stop-after 200
     """
     from danet_common.run import RunFolder
 
     require_packages()
-    asked = Asked(data, split, val, val_split, network, recipe, settings or [], log_every, save_every, validate_every)
+    asked = Asked(
+        data, split, val, val_split, network, recipe, backbone, settings or [], log_every, save_every, validate_every
+    )
     if resume is None:
         if data is None or backend is None or out is None:
             raise typer.BadParameter("a new run needs --data, --backend and --out; --resume RUN goes on with one")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +37,7 @@ class Asked:
     val_split: str | None
     network: str | None
     recipe: str | None
+    backbone: Path | None
     settings: list[str]
     log_every: int | None
     save_every: int | None
@@ -56,7 +59,7 @@ def begin(asked: Asked) -> tuple[RunPlan, TrainingCheckpoint]:
     dataset = open_dataset(asked.data, asked.split or "train")
     check_class_weights(recipe, dataset)
     named = asked.network or "danet_r50"
-    config, tensors = first_weights(named, dataset, of_config, recipe.seed)
+    config, draw = network_of(named, dataset, of_config, recipe.seed)
     val = None if asked.val == "none" else asked.val or asked.data
     every = asked.validate_every or max(1, recipe.steps // VALIDATIONS)
     plan = RunPlan(
@@ -65,6 +68,7 @@ def begin(asked: Asked) -> tuple[RunPlan, TrainingCheckpoint]:
         val=None if val is None else placed(val),
         val_split=asked.val_split or "val",
         network=named,
+        backbone=None if asked.backbone is None else str(asked.backbone),
         recipe_name=asked.recipe,
         config=config,
         recipe=recipe,
@@ -72,7 +76,7 @@ def begin(asked: Asked) -> tuple[RunPlan, TrainingCheckpoint]:
         cadence=Cadence(log=asked.log_every or LOG_EVERY, save=asked.save_every or SAVE_EVERY, validate=every),
         version=__version__,
     )
-    return plan, beginning(config, recipe, tensors)
+    return plan, beginning(config, recipe, with_backbone(asked.backbone, config, draw()))
 
 
 def check_class_weights(recipe: TrainConfig, dataset: Dataset) -> None:
@@ -81,10 +85,10 @@ def check_class_weights(recipe: TrainConfig, dataset: Dataset) -> None:
         raise Unable(f"class_weights has {len(recipe.class_weights)} items; {dataset.title} has {dataset.num_classes}")
 
 
-def first_weights(
+def network_of(
     named: str, dataset: Dataset, changes: dict[str, Any], seed: int
-) -> tuple[DANetConfig, dict[str, np.ndarray]]:
-    """The network for a data set, and its tensors: drawn, or a checkpoint's."""
+) -> tuple[DANetConfig, Callable[[], dict[str, np.ndarray]]]:
+    """The network for a data set, and what makes its tensors: drawn, or a checkpoint's."""
     import weights_convert
     from danet_common import VARIANTS, initial_tensors
     from danet_common.run import fine_tuned
@@ -96,12 +100,19 @@ def first_weights(
     }
     if named in VARIANTS:
         config = VARIANTS[named].replace(**changes)
-        return config, initial_tensors(config, seed)
+        return config, partial(initial_tensors, config, seed)
     if not Path(named).exists():
         raise Unable(f"--network {named}: no such file, and no variant; variants are {', '.join(VARIANTS)}")
     checkpoint = weights_convert.read(named, report=lambda line: note(f"{named}: {line}"))
     config = checkpoint.config.replace(**changes)
-    return config, fine_tuned(checkpoint, config, seed, lambda line: note(f"{named}: {line}"))
+    return config, partial(fine_tuned, checkpoint, config, seed, lambda line: note(f"{named}: {line}"))
+
+
+def with_backbone(file: Path | None, config: DANetConfig, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The tensors with a file's backbone among them, if one was asked for."""
+    from weights_convert import fill_backbone
+
+    return tensors if file is None else fill_backbone(config, tensors, file, lambda line: note(f"{file}: {line}"))
 
 
 def augmentation_of(asked: Asked, dataset: Dataset, changes: dict[str, Any]) -> Augmentation:

@@ -15,7 +15,7 @@ from danet_common.training_checkpoint import TrainingCheckpoint
 
 NAME = "head.fused_classifier.bias"  # the one tensor that learns
 
-Moment = Callable[[str, int], None]  # told "train_step" or "predict", and the step
+Moment = Callable[[str, int], None]  # told "train_step" or "infer", and the step
 
 
 @dataclass
@@ -39,13 +39,19 @@ class PretendEngine:
         """With what the others give."""
         return array + self.added
 
+    def describe(self) -> str:
+        return "a pretended process"
+
+    def close(self) -> None:
+        """There is nothing to leave."""
+
 
 def pretend(
     moment: Moment = lambda name, step: None, loss: Callable[[int], float] = lambda step: 1.0, name: str = "torch"
 ) -> Framework:
     """A framework whose every step depends on all that a real one's does: weights, batch and number.
 
-    moment  called when a step or a prediction begins; it may raise, send a signal, or look around
+    moment  called when a step or an inference begins; it may raise, send a signal, or look around
     loss    step, from 1 -> a factor on its loss
     """
 
@@ -60,15 +66,18 @@ def pretend(
     def train_step(state: PretendState, batch: Mapping[str, np.ndarray], first_row: int) -> dict[str, float]:
         moment("train_step", state.step + 1)
         seen = float(batch["image"].astype(np.float64).mean() + batch["labels"].astype(np.float64).mean() / 100)
-        state.step += 1
-        state.tensors[NAME] = (state.tensors[NAME] * 0.9 + np.arange(7) * seen / state.step).astype(np.float32)
+        state.step, classes = state.step + 1, len(state.tensors[NAME])
+        state.tensors[NAME] = (state.tensors[NAME] * 0.9 + np.arange(classes) * seen / state.step).astype(np.float32)
         value = loss(state.step) * (abs(seen) + float(np.abs(state.tensors[NAME]).sum()))
         return {"loss": value, "fused": value, "position": value / 2, "channel": value / 3}
 
-    def predict(model: dict[str, np.ndarray], image: np.ndarray) -> np.ndarray:
-        moment("predict", 0)
-        favoured = math.floor(float(np.abs(model[NAME]).sum()) * 1000) % 7
-        return np.where(image.sum(2) % 5 == 0, 0, favoured).astype(np.uint8)
+    def infer(model: dict[str, np.ndarray], pictures: np.ndarray) -> np.ndarray:
+        moment("infer", 0)
+        favoured = math.floor(float(np.abs(model[NAME]).sum()) * 1000) % len(model[NAME])
+        logits = np.zeros((*pictures.shape[:3], len(model[NAME])), np.float32)
+        logits[..., 0] = pictures.sum(3)
+        logits[..., favoured] += 1
+        return logits
 
     def from_checkpoint(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
         return dict(checkpoint.tensors)
@@ -76,4 +85,4 @@ def pretend(
     def set_tensors(model: dict[str, np.ndarray], tensors: Mapping[str, np.ndarray]) -> None:
         model.update(tensors)
 
-    return Framework(name, restore, capture, train_step, from_checkpoint, set_tensors, predict)
+    return Framework(name, restore, capture, train_step, from_checkpoint, set_tensors, infer)

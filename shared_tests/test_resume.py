@@ -18,7 +18,7 @@ import pytest
 
 import danet_common.atomic
 import danet_common.run.loop
-from danet_common import VARIANTS, initial_tensors
+from danet_common import VARIANTS, initial_tensors, read_checkpoint
 from danet_common.data import Augmentation, Loader, Order
 from danet_common.data.scenes import Scenes
 from danet_common.recipe import TrainConfig
@@ -39,6 +39,7 @@ PLAN = RunPlan(
     val="scenes:2",
     val_split="val",
     network="danet_tiny",
+    backbone=None,
     recipe_name=None,
     config=VARIANTS["danet_tiny"].replace(num_classes=7),
     recipe=RECIPE,
@@ -86,10 +87,10 @@ def go_on(folder: RunFolder, stop_after: int | None = None, engine: Any = None, 
 def left(folder: RunFolder) -> list[Any]:
     """All that a run leaves, but for the pace: what must be the same."""
     found: list[Any] = []
-    for path in (folder.last, folder.best):
-        training = read_training(path)
-        arrays = {**training.tensors, **training.slots}
-        found += [training.step, training.data, training.recipe, {n: a.tobytes() for n, a in arrays.items()}]
+    last, best = read_training(folder.last), read_checkpoint(folder.best)
+    found += [last.step, last.data, last.recipe, best.config, best.source]
+    for arrays in (last.tensors, last.slots, best.tensors):
+        found.append({name: array.tobytes() for name, array in arrays.items()})
     lines = read_metrics(folder.metrics)
     return [*found, [{n: v for n, v in line.items() if n != "images_per_second"} for line in lines]]
 
@@ -154,7 +155,7 @@ def killed_over_and_over(folder: RunFolder, when: str, monkeypatch: pytest.Monke
         allowed = 0 if folder.last.read_bytes() != before else allowed + 1
 
 
-@pytest.mark.parametrize("where", ["train_step", "predict"])
+@pytest.mark.parametrize("where", ["train_step", "infer"])
 def test_killed_at_every_call(where: str, tmp_path: Path, whole: list[Any]) -> None:
     folder, kills = begin(tmp_path / "run"), 0
     while True:
@@ -170,7 +171,7 @@ def test_killed_at_every_call(where: str, tmp_path: Path, whole: list[Any]) -> N
             kills += 1  # so the next process lives for one more call
         else:
             break
-    assert kills >= {"train_step": 5, "predict": 4}[where]
+    assert kills >= {"train_step": 5, "infer": 4}[where]
     assert left(folder) == whole
 
 
@@ -205,7 +206,7 @@ def test_a_signal_puts_the_validation_off(tmp_path: Path, whole: list[Any]) -> N
     asked: list[str] = []
 
     def moment(name: str, step: int) -> None:
-        if name == "predict" and not asked:
+        if name == "infer" and not asked:
             asked.append(name)
             os.kill(os.getpid(), signal.SIGTERM)
 

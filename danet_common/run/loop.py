@@ -165,9 +165,8 @@ class Run:
 
     def _read_losses(self) -> list[Mapping[str, float]]:
         """The losses since the last line as numbers: until they are asked for, the device may still be at work."""
-        losses: list[Mapping[str, float]] = [
-            {name: float(value) for name, value in loss.items()} for loss in self.losses
-        ]
+        names = ("loss", *self.plan.config.outputs)
+        losses: list[Mapping[str, float]] = [{name: float(loss[name]) for name in names} for loss in self.losses]
         for step, loss in enumerate(losses, start=self.state.step - len(losses) + 1):
             if not all(math.isfinite(value) for value in loss.values()):
                 raise self._diverged(f"the loss of step {step} is {loss['loss']}")

@@ -38,6 +38,7 @@ class RunPlan:
     val: str | None  # None: there is no validation
     val_split: str
     network: str  # a variant's name, or the file whose weights it began with
+    backbone: str | None  # the file whose backbone it began with
     recipe_name: str | None
     config: DANetConfig
     recipe: TrainConfig

@@ -21,7 +21,7 @@ def follow(
     """Go on from the run in the file `start` for so many `steps` in `dtype`; losses by name, one for each step.
 
     A step's batch are the next rows of `image` and `labels`, over and over. Every step's run goes into `folder`,
-    unless that is "".
+    unless that is ""; or every so many steps', where `every` says so.
     """
     state, data = load_state(fields["start"], dtype=fields["dtype"])
     losses: dict[str, list[float]] = {}
@@ -31,6 +31,6 @@ def follow(
         batch = {name: array[rows] for name, array in arrays["batch"].items()}
         for name, value in train_step(state, batch).items():
             losses.setdefault(name, []).append(float(value))
-        if fields["folder"]:
+        if fields["folder"] and state.step % fields.get("every", 1) == 0:
             save_state(state, Path(fields["folder"]) / f"{state.step}.safetensors", data)
     return {"losses": {name: np.array(values) for name, values in losses.items()}}

@@ -1,0 +1,423 @@
+"""`danet train`: what it takes, what it refuses, what it shows and what it leaves. No framework computes here."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import danet_cli.training_display
+from danet_cli.main import run
+from danet_cli.settings import training_settings
+from danet_common import (
+    VARIANTS,
+    Checkpoint,
+    CheckpointError,
+    DANetConfig,
+    initial_tensors,
+    read_checkpoint,
+    write_checkpoint,
+)
+from danet_common.data import Augmentation
+from danet_common.recipe import AUGMENTATIONS, RECIPES, TrainConfig
+from danet_common.run import RunFolder, RunPlan, fine_tuned
+from danet_common.run.curves import draw_curves
+from danet_common.run.events import Events
+from danet_common.run.metrics_file import read_metrics
+from danet_common.training_checkpoint import read_training
+from shared_tests.conftest import NETWORKS, Start
+from shared_tests.pretending import PretendEngine, pretend
+from shared_tests.rule import rule_tensors
+from shared_tests.test_cli import assert_one_error
+from shared_tests.test_data_layouts import write_image, write_labels, write_list
+from shared_tests.test_readme import ROOT, blocks
+
+Streams = pytest.CaptureFixture[str]
+Train = Callable[..., int]
+
+SCENES = ("--data", "scenes:4", "--val", "scenes:2", "--network", "danet_tiny", "--set", "batch_size=2")
+SHORT = (*SCENES, "--set", "steps=6", "--log-every", "2", "--validate-every", "4", "--set", "crop=33x41")
+
+
+@pytest.fixture
+def train(monkeypatch: pytest.MonkeyPatch) -> Train:
+    """`danet train` with a pretended framework; its keywords are those of `pretend`."""
+
+    def go(*arguments: str, **pretence: Any) -> int:
+        joined = lambda backend: (pretend(name=backend, **pretence), PretendEngine())  # noqa: E731
+        monkeypatch.setattr("danet_cli.train.join", joined)
+        return run(["train", *arguments])
+
+    monkeypatch.setattr("danet_common.run.loop.draw_curves", lambda records, path: path.touch())
+    return go
+
+
+def test_no_field_has_two_owners() -> None:
+    owners = (DANetConfig, TrainConfig, Augmentation)
+    names = [field.name for owner in owners for field in dataclasses.fields(owner)]
+    assert len(set(names)) == len(names)
+
+
+def test_settings_find_their_owners() -> None:
+    given = ["steps=2000", "crop=180x240", "base=2048,1024", "scale=0.5,1.25", "output_stride=16", "optimizer=adamw"]
+    given += ["dtype=mixed_bfloat16", "clip_norm=none", "class_weights=1,0.5", "frozen_batch_norm=true", "flip=0"]
+    config, recipe, augmentation = training_settings(given)
+    assert config == {"output_stride": 16}
+    assert recipe == {
+        "steps": 2000,
+        "optimizer": "adamw",
+        "dtype": "mixed_bfloat16",
+        "clip_norm": None,
+        "class_weights": (1.0, 0.5),
+        "frozen_batch_norm": True,
+    }
+    assert augmentation == {"crop": (180, 240), "base": (2048, 1024), "scale": (0.5, 1.25), "flip": 0.0}
+
+
+def test_published_recipes_bring_their_augmentation() -> None:
+    assert AUGMENTATIONS.keys() == RECIPES.keys()
+
+
+def test_what_a_run_leaves(train: Train, tmp_path: Path, capsys: Streams) -> None:
+    folder = RunFolder(tmp_path / "runs" / "first")
+    assert train(*SHORT, "--backend", "torch", "--out", str(folder.root)) == 0
+    out, error = capsys.readouterr()
+    assert sorted(path.name for path in folder.root.iterdir()) == sorted(
+        ["run.json", "last.safetensors", "best.safetensors", "metrics.jsonl", "events", "curves.png"]
+    )
+    plan = folder.read_plan()
+    assert RunPlan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
+    assert (plan.config.num_classes, plan.config.class_names[0] if plan.config.class_names else "") == (7, "sky")
+    lines = read_metrics(folder.metrics)
+    assert [line["step"] for line in lines] == [2, 4, 4, 6, 6]
+    assert list(lines[0]) == ["step", "losses", "learning_rate", "images_per_second", "backend"]
+    assert list(lines[2]) == ["step", "mean_iou", "pixel_accuracy", "iou", "backend"]
+    assert list(lines[2]["iou"]) == list(plan.config.class_names or ())
+    best = max((line for line in lines if "mean_iou" in line), key=lambda line: line["mean_iou"])
+    assert read_checkpoint(folder.best).source["step"] == best["step"]
+    assert f"best mIoU  {best['mean_iou']:.4f} at step {best['step']}" in out
+    assert f"danet eval --data scenes:2 --weights {folder.best} --backend torch" in " ".join(out.split())
+    assert "step 6/6  validation  mIoU" in error
+
+
+def test_the_mean_of_the_losses_since_the_last_line(train: Train, tmp_path: Path) -> None:
+    each, every = RunFolder(tmp_path / "1"), RunFolder(tmp_path / "3")
+    for folder, cadence in ((each, "1"), (every, "3")):
+        arguments = [*SCENES, "--set", "steps=6", "--set", "crop=33x41", "--log-every", cadence]
+        assert train(*arguments, "--val", "none", "--backend", "tf", "--out", str(folder.root)) == 0
+    losses = [line["losses"]["loss"] for line in read_metrics(each.metrics)]
+    wanted = [sum(losses[:3]) / 3, sum(losses[3:]) / 3]
+    assert [line["losses"]["loss"] for line in read_metrics(every.metrics)] == pytest.approx(wanted, rel=1e-15)
+    assert not each.best.exists()
+
+
+def test_gone_on_with_in_another_framework(train: Train, tmp_path: Path, capsys: Streams) -> None:
+    folder = RunFolder(tmp_path / "run")
+    assert train(*SHORT, "--backend", "torch", "--out", str(folder.root), "--stop-after", "3") == 0
+    assert f"danet train --resume {folder.root}" in " ".join(capsys.readouterr().out.split())
+    assert train("--resume", str(folder.root), "--backend", "jax", "--stop-after", "4") == 0
+    assert read_training(folder.last).source["backend"] == "jax"
+    assert train("--resume", str(folder.root)) == 0
+    assert [line["backend"] for line in read_metrics(folder.metrics)] == ["torch"] + ["jax"] * 4
+    capsys.readouterr()
+    assert train("--resume", str(folder.root)) == 0
+    assert "finished" in capsys.readouterr().out
+
+
+def test_an_interruption_says_how_to_go_on(train: Train, tmp_path: Path, capsys: Streams) -> None:
+    def moment(name: str, step: int) -> None:
+        if step == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    folder = RunFolder(tmp_path / "a run")
+    assert train(*SHORT, "--backend", "torch", "--out", str(folder.root), moment=moment) == 130
+    out, error = capsys.readouterr()
+    assert f"danet train --resume '{folder.root}'" in " ".join(out.split())
+    assert "Ctrl-C again stops at once" in error
+    assert read_training(folder.last).step == 3
+
+
+def test_a_loss_that_is_no_number(train: Train, tmp_path: Path, capsys: Streams) -> None:
+    arguments = [*SHORT, "--backend", "torch", "--out", str(tmp_path / "run"), "--save-every", "1"]
+    assert train(*arguments, loss=lambda step: float("nan") if step == 5 else 1.0) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("danet: the loss of step 5 is nan; ")
+    assert "holds step 4" in last
+
+
+TORCH = ("--backend", "torch", "--out", "run")
+NEW = (*TORCH, "--network", "danet_tiny")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--data", "scenes"), ("--data, --backend and --out",)),
+        (("--data", "city:/data", *NEW), ("unknown data set 'city'",)),
+        (("--data", "camvid:/absent", *NEW), ("/absent",)),
+        (("--data", "scenes:x", *NEW), ("scenes:COUNT",)),
+        (("--data", "scenes", *NEW, "--split", "trial"), ("trial",)),
+        (("--data", "scenes", *NEW, "--recipe", "mmseg-41k"), ("mmseg-41k", "mmseg-40k")),
+        (("--data", "scenes", *TORCH, "--network", "danet_r19"), ("danet_r19", "danet_r18")),
+        (("--data", "scenes", *NEW, "--set", "stride=8"), ("stride", "output_stride")),
+        (("--data", "scenes", *NEW, "--set", "steps=many"), ("steps", "a whole number")),
+        (("--data", "scenes", *NEW, "--set", "steps=0"), ("steps", "at least 1")),
+        (("--data", "scenes", *NEW, "--set", "crop=9"), ("crop",)),
+        (("--data", "scenes", *NEW, "--set", "output_stride=4"), ("output_stride", "8 or 16 or 32")),
+        (("--data", "scenes", *NEW, "--set", "num_classes=9"), ("num_classes", "data set")),
+        (("--data", "scenes", *NEW, "--set", "class_weights=1,2"), ("class_weights", "2 items", "7")),
+        (("--data", "scenes", *NEW, "--save-every", "0"), ("--save-every", "equal to 1")),
+        (
+            ("--data", "scenes", *NEW, "--set", "batch_size=6", "--set", "accumulation=4"),
+            ("batch_size", "accumulation"),
+        ),
+        (("--resume", "absent"), ("absent", "run.json")),
+    ],
+    ids=lambda value: " ".join(value) if value[0].startswith("--") else "",
+)
+def test_bad_input_is_one_line(
+    arguments: tuple[str, ...],
+    words: tuple[str, ...],
+    tmp_path: Path,
+    capsys: Streams,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert run(["train", *arguments]) == 2
+    lines = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("crop=")]
+    assert len(lines) == 1
+    assert lines[0].startswith("danet: ")
+    assert all(word in lines[0] for word in words), lines
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_in_use_is_refused(train: Train, tmp_path: Path, capsys: Streams) -> None:
+    root = tmp_path / "run"
+    new = [*SHORT, "--backend", "torch", "--out", str(root)]
+    assert train(*new, "--stop-after", "1") == 0
+    before = {path: path.stat().st_mtime_ns for path in root.iterdir()}
+    capsys.readouterr()
+    assert train(*new) == 2
+    assert_one_error(capsys, f"danet train --resume {root}")
+    assert {path: path.stat().st_mtime_ns for path in root.iterdir()} == before
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.txt").write_text("mine")
+    assert train(*SHORT, "--backend", "torch", "--out", str(tmp_path / "other")) == 2
+    assert_one_error(capsys, "not empty")
+
+
+def test_a_run_keeps_what_it_was_begun_with(train: Train, tmp_path: Path, capsys: Streams) -> None:
+    root = str(tmp_path / "run")
+    assert train(*SHORT, "--backend", "torch", "--out", root, "--stop-after", "1") == 0
+    capsys.readouterr()
+    refused = [
+        ("--set", "steps=9"),
+        ("--recipe", "mmseg-40k"),
+        ("--network", "danet_r50"),
+        ("--out", "other"),
+        ("--validate-every", "3"),
+        ("--val-split", "test"),
+    ]
+    for option in refused:
+        assert train("--resume", root, *option) == 2
+        assert_one_error(capsys, option[0])
+    assert train("--resume", root, "--data", "scenes:5") == 2
+    assert "the data of this run are not those" in capsys.readouterr().err.splitlines()[-1]
+    assert train("--resume", root, "--val", "scenes:3") == 2
+    assert "validated with before" in capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("damage", ["last gone", "last cut", "run.json cut", "another's last"])
+def test_a_damaged_run_is_one_line(damage: str, train: Train, tmp_path: Path, capsys: Streams) -> None:
+    folder = RunFolder(tmp_path / "run")
+    assert train(*SHORT, "--backend", "torch", "--out", str(folder.root), "--stop-after", "1") == 0
+    if damage == "last gone":
+        folder.last.unlink()
+    elif damage == "last cut":
+        folder.last.write_bytes(folder.last.read_bytes()[:-9])
+    elif damage == "run.json cut":
+        folder.plan.write_text(folder.plan.read_text()[:-9])
+    else:
+        other = tmp_path / "other"
+        assert train(*SHORT, "--set", "seed=5", "--backend", "torch", "--out", str(other), "--stop-after", "1") == 0
+        folder.last.write_bytes(RunFolder(other).last.read_bytes())
+    capsys.readouterr()
+    assert train("--resume", str(folder.root)) == 2
+    assert_one_error(capsys, "run.json" if damage == "run.json cut" else "last.safetensors")
+
+
+def make_folder(root: Path, *labels: int) -> Path:
+    """A data set of two classes, two pictures and these labels in each."""
+    write_list(root / "classes.txt", "a", "b")
+    for index in range(2):
+        write_image(root / f"images/{index}.png")
+        write_labels(root / f"labels/{index}.png", *labels)
+    return root
+
+
+def test_data_are_looked_at_before_anything_is_written(train: Train, tmp_path: Path, capsys: Streams) -> None:
+    data = make_folder(tmp_path / "data", 0, 1, 7)
+    new = ["--network", "danet_tiny", "--backend", "torch", "--out", str(tmp_path / "run"), "--set", "batch_size=1"]
+    assert train("--data", f"folder:{data}", *new) == 2
+    assert f"{data}/labels/0.png: class id out of range: 7" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+    assert train("--data", "scenes", "--val", f"folder:{data}", *new) == 2
+    assert "the classes of" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_run_goes_on_from_any_folder(train: Train, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, root = make_folder(tmp_path / "data", 0, 1, 255), tmp_path / "run"
+    monkeypatch.chdir(tmp_path)
+    new = ["--network", "danet_tiny", "--backend", "torch", "--out", str(root), "--set", "batch_size=1"]
+    assert train("--data", "folder:data", *new, "--set", "steps=2", "--stop-after", "1") == 0
+    assert RunFolder(root).read_plan().augmentation.crop == (4, 6)  # the pictures' size
+    monkeypatch.chdir("/")
+    assert train("--resume", str(root), "--stop-after", "1") == 0
+    data.rename(tmp_path / "moved")
+    assert train("--resume", str(root)) == 2
+    moved = f"folder:{tmp_path / 'moved'}"
+    assert train("--resume", str(root), "--data", moved, "--val", moved) == 0
+
+
+def test_a_checkpoint_of_any_format_is_fine_tuned(train: Train, tmp_path: Path, capsys: Streams) -> None:
+    config = VARIANTS["danet_tiny"].replace(num_classes=3, output_stride=16)
+    source = tmp_path / "trained.safetensors"
+    write_checkpoint(Checkpoint(config, rule_tensors(config)), source)
+    assert run(["convert", str(source), str(tmp_path / "trained.pth")]) == 0
+    new = ["--data", "scenes:4", "--val", "none", "--set", "batch_size=2", "--set", "steps=2"]
+    new += ["--backend", "torch", "--network", str(tmp_path / "trained.pth"), "--set", "output_stride=8"]
+    capsys.readouterr()
+    assert train(*new, "--out", str(tmp_path / "run"), "--stop-after", "1") == 0
+    assert "classifiers are drawn anew: the checkpoint has 3 classes, the data 7" in capsys.readouterr().err
+    begun = read_training(RunFolder(tmp_path / "run").last)
+    assert (begun.config.num_classes, begun.config.output_stride) == (7, 8)
+    name = "backbone.layer4.1.conv2.weight"
+    assert np.array_equal(begun.tensors[name], rule_tensors(config)[name])
+    assert train(*new, "--out", str(tmp_path / "wide"), "--set", "head_channels=32") == 2
+    assert "the network asked for is not that of the checkpoint" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_backbone_is_begun_from(train: Train, tmp_path: Path, capsys: Streams) -> None:
+    other = VARIANTS["danet_tiny"].replace(num_classes=3, head_channels=8)
+    write_checkpoint(Checkpoint(other, rule_tensors(other)), tmp_path / "other.safetensors")
+    new = [*SHORT, "--backend", "torch", "--stop-after", "1", "--backbone", str(tmp_path / "other.safetensors")]
+    assert train(*new, "--out", str(tmp_path / "run")) == 0
+    folder = RunFolder(tmp_path / "run")
+    begun, drawn = read_training(folder.last), initial_tensors(folder.read_plan().config)
+    assert np.array_equal(begun.tensors["backbone.conv1.weight"], rule_tensors(other)["backbone.conv1.weight"])
+    assert np.array_equal(begun.tensors["head.position_in.conv.weight"], drawn["head.position_in.conv.weight"])
+    capsys.readouterr()
+    assert train(*new, "--out", str(tmp_path / "wide"), "--set", "widths=9,12,16,32") == 2
+    assert "other.safetensors" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_what_fine_tuning_takes_over() -> None:
+    trained = VARIANTS["danet_tiny"].replace(num_classes=7, class_names=tuple("abcdefg"))
+    checkpoint, said = Checkpoint(trained, rule_tensors(trained)), list[str]()
+    tensors = fine_tuned(checkpoint, trained.replace(auxiliary="fcn"), 3, said.append)
+    drawn = initial_tensors(trained.replace(auxiliary="fcn"), 3)
+    for name, array in tensors.items():
+        wanted = drawn[name] if name.startswith("auxiliary.") else checkpoint.tensors[name]
+        assert np.array_equal(array, wanted), name
+    assert said == ["drawn anew: auxiliary.hidden, auxiliary.classifier"]
+    said.clear()
+    fine_tuned(checkpoint, trained.replace(channel_attention=False, class_names=tuple("1234567")), 3, said.append)
+    assert said[0] == "classifiers are kept although the checkpoint's classes have other names"
+    assert said[1].startswith("left out: head.channel_in, head.channel_attention")
+    with pytest.raises(CheckpointError, match=r"backbone\.layer1"):
+        fine_tuned(checkpoint, trained.replace(widths=(9, 12, 16, 32)), 3, said.append)
+
+
+RECORDS = [
+    {"step": 1, "losses": {"loss": 2.0, "fused": 1.0}, "learning_rate": 0.1, "images_per_second": 3, "backend": "jax"},
+    {"step": 1, "mean_iou": 0.25, "pixel_accuracy": 0.5, "iou": {"a": 0.25, "b": None}, "backend": "jax"},
+    {"step": 2, "losses": {"loss": 1.5, "fused": 0.5}, "learning_rate": 0.2, "images_per_second": 3, "backend": "tf"},
+]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+def test_curves(count: int, tmp_path: Path) -> None:
+    draw_curves(RECORDS[:count], tmp_path / "curves.png")
+    with Image.open(tmp_path / "curves.png") as picture:
+        assert min(picture.size) > 500
+
+
+def read_events(path: Path) -> Iterator[Any]:
+    """As TensorBoard reads them, checksums and all; its loader would import TensorFlow for it."""
+    from tensorboard.compat.proto.event_pb2 import Event
+    from tensorboard.compat.tensorflow_stub.errors import OutOfRangeError
+    from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import PyRecordReader_New
+
+    reader = PyRecordReader_New(str(path))
+    with contextlib.suppress(OutOfRangeError):
+        while True:
+            reader.GetNext()
+            yield Event.FromString(reader.record())
+
+
+def test_events_are_tensorboards(tmp_path: Path) -> None:
+    """Those of a step that was repeated after a kill are shown once."""
+    for step, records in ((0, RECORDS), (1, RECORDS[2:])):
+        events = Events(tmp_path, step)
+        for record in records:
+            events.write(record)
+        events.close()
+    first, second = sorted(tmp_path.iterdir(), key=lambda path: path.suffix)
+    values = [(event.step, value) for event in read_events(first) for value in event.summary.value]
+    found = {(step, value.tag): value.simple_value for step, value in values}
+    assert found[1, "losses/fused"] == 1.0
+    assert found[1, "iou/a"] == 0.25
+    assert found[2, "learning_rate"] == pytest.approx(0.2)
+    assert (1, "iou/b") not in found
+    starts = [event.step for event in read_events(second) if event.HasField("session_log")]
+    assert starts == [2]  # from which on TensorBoard forgets the earlier file
+
+
+def test_the_live_display(train: Train, tmp_path: Path, capsys: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    shown: list[str] = []
+
+    class Noted(danet_cli.training_display.LiveDisplay):
+        def __exit__(self, *exception: object) -> None:
+            shown.append(self.text.plain)
+            super().__exit__(*exception)
+
+    monkeypatch.setattr(danet_cli.training_display, "LiveDisplay", Noted)
+    assert train(*SHORT, "--backend", "torch", "--out", str(tmp_path / "run")) == 0
+    last = read_metrics(RunFolder(tmp_path / "run").metrics)[-1]
+    for word in ("loss ", "fused ", "rate ", "images/s ", "left 0:00:00", f"mIoU {last['mean_iou']:.4f} at step 6"):
+        assert word in shown[0]
+
+
+def test_the_plain_display_is_calm(train: Train, tmp_path: Path, capsys: Streams) -> None:
+    arguments = [*SCENES, "--set", "steps=30", "--set", "crop=33x41", "--log-every", "1", "--val", "none"]
+    assert train(*arguments, "--backend", "torch", "--out", str(tmp_path / "run")) == 0
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("step ")]
+    assert [line.split()[1] for line in lines] == ["1/30", "30/30"]
+
+
+@pytest.mark.slow
+def test_the_page_of_training(start: Start, tmp_path: Path) -> None:
+    """Its commands, in their order, in an empty folder."""
+    for backend in NETWORKS:
+        start(backend)
+    scripts = Path(sys.executable).parent  # where the `danet` command is
+    environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    found = [text for language, text in blocks("docs/training.md") if language == "sh"]
+    assert len(found) == 2
+    for text in found:
+        done = subprocess.run(
+            ["sh", "-ec", text], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, (text, done.stdout[-2000:], done.stderr[-2000:])
