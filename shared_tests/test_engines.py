@@ -166,9 +166,9 @@ VARIATIONS = {
         EVERYTHING.replace(optimizer="adamw", learning_rate=1e-7, accumulation=1, average_decay=None),
     ),
     "frozen_batch_norm": (CONFIG, EVERYTHING.replace(frozen_batch_norm=True, ohem_threshold=None, clip_norm=None)),
-    "plain": (
+    "recompute": (
         CONFIG.replace(dropout_rate=0.0, auxiliary="none", position_attention=False),
-        EVERYTHING.replace(accumulation=4, class_weights=None, ohem_threshold=None),
+        EVERYTHING.replace(accumulation=4, class_weights=None, ohem_threshold=None, recompute=True),
     ),
 }
 
