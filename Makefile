@@ -16,7 +16,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
 	touch $(READY)
 
-demo: $(READY)  ## Run the main job from end to end; the picture is demo/parity.png
+demo: $(READY)  ## Run the main job from end to end; the page is demo/index.html
 	$(BIN)/danet demo --out demo
 
 test: $(READY)  ## Run every test but the slow ones

@@ -29,7 +29,10 @@ def evaluate(
     backend: Annotated[BackendName, typer.Option(help="Which of the three networks computes.")],
     split: Annotated[str, typer.Option(metavar="NAME", help="Of the data set.")] = "val",
     protocol: Annotated[
-        str, typer.Option(metavar="NAME", help="whole, official, mmseg, mmseg-769, paddleseg, ...: see docs.")
+        str,
+        typer.Option(
+            metavar="NAME", help="whole, official, mmseg, mmseg-769, paddleseg, ...: docs/evaluation.md has them."
+        ),
     ] = "whole",
     scales: Annotated[
         str | None, typer.Option(metavar="LIST", help="Sizes of the picture to average over: 0.5,0.75,1.")

@@ -133,26 +133,30 @@ def rate_factor(recipe: TrainConfig, name: str) -> float:
 
 # As published, for Cityscapes; each was run on several GPUs, batch_size is that of all.
 RECIPES: dict[str, TrainConfig] = {
-    # junfu1115/DANet: README (240 epochs of 2975 // 8 batches, rate 0.003), experiments/segmentation/train.py.
+    # junfu1115/DANet at 97f0c42 (September 2018): README (240 epochs of 2975 // 8 batches, rate 0.003),
+    # danet/option.py, danet/train.py (three losses of weight 1; the head's rate tenfold). Without an auxiliary head.
     "official-cityscapes": TrainConfig(steps=240 * 371, learning_rate=0.003),
-    # mmsegmentation: configs/_base_/schedules/schedule_{40k,80k}.py, 4 x 2 pictures.
+    # mmsegmentation: configs/danet/danet_r50-d8_4xb2-80k_cityscapes-512x1024.py (4 x 2 pictures),
+    # configs/_base_/schedules/schedule_{40k,80k}.py, configs/_base_/models/danet_r50-d8.py (the losses' weights).
     "mmseg-40k": TrainConfig(learning_rate=0.01, minimum_rate=1e-4, weight_decay=5e-4, head_rate=1.0),
     "mmseg-80k": TrainConfig(steps=80_000, learning_rate=0.01, minimum_rate=1e-4, weight_decay=5e-4, head_rate=1.0),
-    # PaddleSeg: configs/danet/danet_resnet50_os8_cityscapes_1024x512_80k.yml, 4 x 2 pictures.
+    # PaddleSeg: configs/danet/danet_resnet50_os8_cityscapes_1024x512_80k.yml, configs/_base_/cityscapes.yml; batch
+    # 2 a device; that it was 4 of them is assumed.
     "paddleseg-80k": TrainConfig(steps=80_000, learning_rate=0.01, weight_decay=4e-5, head_rate=1.0),
 }
 
-# What the same sources do to the pictures. The authors draw scales as the paper says and blur as their code's
-# encoding/datasets/base.py; mmsegmentation's are of _base_/datasets/cityscapes.py; PaddleSeg, of _base_/cityscapes.yml,
-# draws its scales in steps of 0.25.
+# What the same sources do to the pictures. The authors' encoding/datasets/base.py scales the short side of 1024 by 0.75
+# to 2 and has its blur commented out; mmsegmentation's are of _base_/datasets/cityscapes.py (hue 18 of OpenCV's 180);
+# PaddleSeg, of _base_/cityscapes.yml, draws its scales in steps of 0.25, and turns the hue by 18 of Pillow's 255, the
+# default of its RandomDistort.
 MMSEG = Augmentation(
     crop=(512, 1024), largest_share=0.75, brightness=32 / 255, contrast=0.5, saturation=0.5, hue=36.0, base=(2048, 1024)
 )
 AUGMENTATIONS: dict[str, Augmentation] = {
-    "official-cityscapes": Augmentation(crop=(768, 768), blur=1.0),
+    "official-cityscapes": Augmentation(crop=(768, 768), base=(2048, 1024), scale=(0.75, 2.0)),
     "mmseg-40k": MMSEG,
     "mmseg-80k": MMSEG,
-    "paddleseg-80k": Augmentation(crop=(512, 1024), brightness=0.4, contrast=0.4, saturation=0.4),
+    "paddleseg-80k": Augmentation(crop=(512, 1024), brightness=0.4, contrast=0.4, saturation=0.4, hue=25.4),
 }
 
 

@@ -22,7 +22,7 @@ def check_shares(recipe: TrainConfig, device_count: int) -> None:
     """Raise ValueError unless every device gets as many rows of each part as any other."""
     if recipe.batch_size % (device_count * recipe.accumulation):
         parts = "" if recipe.accumulation == 1 else f" times {recipe.accumulation} parts"
-        raise ValueError(f"batch_size must be a multiple of the {device_count} devices{parts}; got {recipe.batch_size}")
+        raise ValueError(f"batch_size must be a multiple of {device_count} devices{parts}; got {recipe.batch_size}")
 
 
 def describe(process_count: int, device_count: int, kind: str) -> str:

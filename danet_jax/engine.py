@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from danet_common.sharing import describe
 
 TIMEOUT = 600  # seconds that a process waits for the others before it gives up
-CLUSTERS = {"slurm": "SLURM_STEP_NUM_TASKS", "ompi": "OMPI_COMM_WORLD_SIZE"}  # in JAX's words: how many there are
 
 
 class Engine:
@@ -85,15 +85,16 @@ def start_engine() -> Engine:
 
     Raises ValueError where it does not make sense.
     """
-    cluster = next((name for name, count in CLUSTERS.items() if int(os.environ.get(count, "1")) > 1), None)
+    slurm = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1  # set by srun
     if "JAX_COORDINATOR_ADDRESS" in os.environ:
         missing = [name for name in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID") if name not in os.environ]
         if missing:
             raise ValueError(f"JAX_COORDINATOR_ADDRESS needs {' and '.join(missing)} beside it")
         count, index = int(os.environ["JAX_NUM_PROCESSES"]), int(os.environ["JAX_PROCESS_ID"])
         jax.distributed.initialize(None, count, index, initialization_timeout=TIMEOUT)
-    elif cluster is not None or has_tpu():
-        jax.distributed.initialize(cluster_detection_method=cluster, initialization_timeout=TIMEOUT)
+    elif slurm or has_tpu():
+        method = "slurm" if slurm else None  # None: as the TPU's host says
+        jax.distributed.initialize(cluster_detection_method=method, initialization_timeout=TIMEOUT)
     if jax.device_count() == 1:
         return Engine()
     mesh = jax.make_mesh((jax.device_count(),), ("batch",), axis_types=(AxisType.Auto,))
@@ -102,4 +103,5 @@ def start_engine() -> Engine:
 
 def has_tpu() -> bool:
     """Whether this host has TPU chips: then there may be other hosts, of which JAX learns by itself."""
-    return any(Path("/dev").glob("accel[0-9]*")) or any(Path("/dev/vfio").glob("[0-9]*"))
+    chips = (*Path("/dev").glob("accel[0-9]*"), *Path("/dev/vfio").glob("[0-9]*"))
+    return bool(chips) and importlib.util.find_spec("libtpu") is not None

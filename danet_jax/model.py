@@ -60,8 +60,9 @@ class DANet(nnx.Module):
         kept = requested(self.config, stages)
         recompute = recompute and not kept.wanted
         height, width = x.shape[1:3]
-        kernels = self.head.fused_classifier.kernel.dtype  # not of `numerics`: the network may have been cast since
-        x = x.astype(self.numerics.dtype if self.numerics.mixed else kernels)
+        kernels = self.head.fused_classifier.kernel.dtype
+        cast = kernels != self.numerics.kernels  # since it was made: by a map over its state, say
+        x = x.astype(kernels if cast else self.numerics.dtype)
         layer3, layer4 = self.backbone(x, stages=kept, recompute=recompute)
         logits = self.head(layer4, stages=kept, masks=masks, recompute=recompute)
         if self.config.auxiliary != "none":

@@ -59,8 +59,9 @@ class DANet(nn.Module):
         kept = requested(self.config, stages)
         recompute = recompute and not kept.wanted
         height, width = x.shape[2:]
-        kernels = self.head.fused_classifier.weight.dtype  # not of `numerics`: the network may have been cast since
-        x = x.to(getattr(torch, self.numerics.dtype) if self.numerics.mixed else kernels)
+        kernels = self.head.fused_classifier.weight.dtype
+        cast = kernels != getattr(torch, self.numerics.kernels)  # since it was made: by `.double()`, say
+        x = x.to(kernels if cast else getattr(torch, self.numerics.dtype))
         layer3, layer4 = self.backbone(x, stages=kept, recompute=recompute)
         logits = self.head(layer4, stages=kept, masks=masks, recompute=recompute)
         if self.config.auxiliary != "none":

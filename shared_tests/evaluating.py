@@ -32,9 +32,14 @@ def labels(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 
 def load(fields: dict[str, Any]) -> tuple[Any, Infer]:
-    """Config and logits of the network in `weights`, by the package of `backend`, in `dtype`."""
+    """Config and logits of the network in `weights`, by the package of `backend`, in `dtype`.
+
+    It comes out of training, as in the middle of a run; Keras has no such mode.
+    """
     module = importlib.import_module(f"danet_{fields['backend']}")
     model = module.load(fields["weights"], dtype=fields.get("dtype", "float32"))
+    if fields["backend"] != "tf":
+        model.train()
     return model.config, partial(module.infer, model)
 
 

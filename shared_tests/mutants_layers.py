@@ -10,15 +10,13 @@ EVEN = Case(TINY, height=24, width=20)  # 12 x 10 after the stem's convolution: 
 AVERAGE_DOWN = CASES["avg_down"]
 
 TORCH_SAME_PADDING = (
-    "    def reset_parameters(self) -> None:",
-    "    def forward(self, x):\n"
+    "        return F.conv2d(x, self.weight.to(x.dtype), bias, self.stride, self.padding, self.dilation)",
     "        if self.stride[0] == 1:\n"
-    "            return super().forward(x)\n"
+    "            return F.conv2d(x, self.weight.to(x.dtype), bias, self.stride, self.padding, self.dilation)\n"
     "        k = self.kernel_size[0]\n"
     "        above, before = ((max(k - 2 + size % 2, 0)) // 2 for size in x.shape[2:])\n"
     "        x = F.pad(x, (before, (k - 1) // 2, above, (k - 1) // 2))\n"
-    "        return F.conv2d(x, self.weight, self.bias, self.stride)\n\n"
-    "    def reset_parameters(self) -> None:",
+    "        return F.conv2d(x, self.weight.to(x.dtype), bias, self.stride)",
 )
 
 LAYERS = (
@@ -30,8 +28,8 @@ LAYERS = (
             "layers.py",
             torch=TORCH_SAME_PADDING,
             tf=(
-                'ops.pad(x, ((0, 0), around, around, (0, 0))), self.kernel, self.stride, "valid"',
-                'x, self.kernel, self.stride, "same"',
+                'ops.pad(x, ((0, 0), around, around, (0, 0))), kernel, self.stride, "valid"',
+                'x, kernel, self.stride, "same"',
             ),
             jax=("padding=[(self.padding, self.padding)] * 2", 'padding="SAME"'),
         ),

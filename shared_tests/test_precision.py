@@ -13,12 +13,13 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from danet_common import parameters
+import weights_convert
+from danet_common import CheckpointError, parameters
 from shared_tests.compare import compare
 from shared_tests.conftest import NETWORKS, Start
 from shared_tests.golden_cases import CASES, TINY, Case
 from shared_tests.judge import CheckpointOf, job_of, named, truth
-from shared_tests.rule import rule_tensors
+from shared_tests.rule import rule_array, rule_tensors
 from shared_tests.test_training import CONFIG, RECIPE, at, beginning, go_on
 
 FACTOR = 5.0  # between frameworks that add the same numbers in another order; wrong eps is a factor of 100 and more
@@ -145,3 +146,25 @@ def test_mixed_losses_are_near(mixed: Learned) -> None:
     """Each framework rounds elsewhere, a logit by a roundoff or two; the mean over a thousand pixels by less."""
     losses = np.array([mixed(backend)[0] for backend in NETWORKS])
     assert (np.ptp(losses, axis=0) <= ROUNDOFF * losses.min(axis=0)).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("dtype", "kernel"), [("mixed_bfloat16", "float32"), ("bfloat16", "bfloat16")])
+def test_keras_writes_its_policy(dtype: str, kernel: str, start: Start, tmp_path: Path) -> None:
+    found = start("tf").practise("saved", {"dtype": dtype, "folder": str(tmp_path)}, {})["found"]
+    assert (str(found["policy"]), str(found["kernel"])) == (dtype, kernel)
+
+
+def test_casting_a_network_ends_mixed_precision(start: Start) -> None:
+    """Who says `.double()` to a PyTorch network gets float64 of it, however it was made."""
+    arrays = {"input": {"x": rule_array("precision:x", (1, 3, 33, 41))}}
+    mixed, plain = (start("torch").practise("doubled", {"dtype": d}, arrays) for d in ("mixed_bfloat16", "float32"))
+    for name, logits in plain["outputs"].items():
+        assert logits.dtype == np.float64
+        assert np.array_equal(mixed["outputs"][name], logits), name
+
+
+def test_a_file_is_of_one_dtype(checkpoint_of: CheckpointOf, tmp_path: Path) -> None:
+    """Mixed precision is how a network computes, and none that a file could have."""
+    with pytest.raises(CheckpointError, match="unknown dtype 'mixed_bfloat16'; known: float32"):
+        weights_convert.convert(checkpoint_of(TINY), tmp_path / "cast.safetensors", dtype="mixed_bfloat16")

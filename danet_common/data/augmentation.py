@@ -36,7 +36,7 @@ class Augmentation:
     contrast: float = 0.0
     saturation: float = 0.0
     hue: float = 0.0
-    blur: float = 0.0  # largest radius in pixels, on every second picture; the authors' code 1 (after PSPNet)
+    blur: float = 0.0  # largest radius in pixels, on every second picture; PSPNet and PyTorch-Encoding 1
 
     def __post_init__(self) -> None:
         for name in ("crop", "base"):

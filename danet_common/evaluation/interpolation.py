@@ -69,6 +69,8 @@ def resize(x: Float[np.ndarray, "h w k"], height: int, width: int, grid: str) ->
 
 def resize_bytes(x: UInt8[np.ndarray, "h w k"], height: int, width: int, grid: str) -> UInt8[np.ndarray, "p q k"]:
     """Pixels at another size, rounded half up, in integers: no rounding before decides which way a half goes."""
+    if x.shape[:2] == (height, width):
+        return x
     rows, columns = neighbours(x.shape[0], height, grid), neighbours(x.shape[1], width, grid)
     whole = rows.denominator * columns.denominator
     out = np.empty((height, width, x.shape[2]), np.uint8)

@@ -7,14 +7,17 @@ from typing import Any
 import jax
 import numpy as np
 from flax import nnx
+from jax import Array, export
 from jax import numpy as jnp
 
 from danet_common.config import DANetConfig
+from danet_common.dropout import dropout_masks
 from danet_common.recipe import TrainConfig
+from danet_jax import DANet
+from danet_jax.engine import start_engine
 from danet_jax.losses import segmentation_loss
-from danet_jax.model import DANet
 from danet_jax.resume import load_state, save_state
-from danet_jax.train import train_step
+from danet_jax.train import compute_gradients, to_tensors, train_step
 from shared_tests.job import Groups
 from shared_tests.trainers.following import follow
 
@@ -55,3 +58,26 @@ def bytes_kept(model: DANet, x: jax.Array, recompute: bool) -> int:
 
     pullback = jax.eval_shape(lambda weights: jax.vjp(call, weights)[1], weights)
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(pullback))
+
+
+def lower_step(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """The gradients of a batch that all devices share, lowered for TPUs from a machine that has none."""
+    engine, recipe, rows, size = start_engine(), TrainConfig(), fields["rows"], fields["size"]
+    model = DANet(fields["variant"])
+    model.train()
+    graph, state = nnx.split(model)
+
+    def step(state: nnx.State, x: Array, labels: Array, masks: dict[str, Array]) -> Any:
+        model = nnx.merge(graph, state)
+        return compute_gradients(model, x, labels, masks, recipe), nnx.state(model)
+
+    batch = {"image": np.zeros((rows, size, size, 3), np.float32), "labels": np.zeros((rows, size, size), np.int32)}
+    masks = dropout_masks(model.config, 0, 0, range(rows), size, size)
+    shared = to_tensors(engine, batch, masks, np.arange(rows))
+    program = export.export(jax.jit(step), platforms=["tpu"])(state, *shared)
+    found = {
+        "platforms": np.array(program.platforms),
+        "devices": np.array(program.nr_devices),
+        "float64": np.array("f64" in program.mlir_module()),
+    }
+    return {"found": found}

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from danet_common.config import DANetConfig
 from danet_common.recipe import TrainConfig
+from danet_tf import DANet
 from danet_tf.losses import segmentation_loss
-from danet_tf.model import DANet
 from danet_tf.resume import load_state, save_state
 from danet_tf.train import train_step
 from shared_tests.job import Groups
@@ -55,3 +57,12 @@ def kept(fields: dict[str, Any], arrays: Groups) -> Groups:
         operations = gradients.get_concrete_function(recompute).graph.get_operations()
         found[str(recompute)] = np.array(sum(operation.type == "Conv2D" for operation in operations))
     return {"convolutions": found}
+
+
+def saved(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """What a network of this `dtype` is after Keras has written it to a `folder` and read it again."""
+    path = Path(fields["folder"]) / "network.keras"
+    DANet("danet_tiny", dtype=fields["dtype"]).save(path)
+    again = keras.saving.load_model(path)
+    kernel = again.head.fused_classifier.kernel
+    return {"found": {"policy": np.array(again.dtype_policy.name), "kernel": np.array(kernel.dtype)}}

@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from danet_common.config import DANetConfig
 from danet_common.recipe import TrainConfig
+from danet_torch import DANet
 from danet_torch.losses import segmentation_loss
-from danet_torch.model import DANet
 from danet_torch.resume import load_state, save_state
 from danet_torch.train import train_step
+from danet_torch.weights import get_tensors
 from shared_tests.job import Groups
 from shared_tests.trainers.following import follow
 
@@ -55,3 +57,25 @@ def bytes_kept(model: DANet, x: torch.Tensor, recompute: bool) -> int:
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         model(x, recompute=recompute)
     return sum(sizes)
+
+
+def doubled(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """The logits of a network of this `dtype` after `.double()`."""
+    model, x = DANet("danet_tiny", dtype=fields["dtype"]).eval().double(), torch.from_numpy(arrays["input"]["x"])
+    with torch.no_grad():
+        return {"outputs": {name: logits.numpy() for name, logits in model(x).items()}}
+
+
+def synchronise(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """What `convert_sync_batchnorm` makes of a network, beside the network."""
+    model, other = (DANet(fields["variant"]).eval() for _ in range(2))
+    other = nn.SyncBatchNorm.convert_sync_batchnorm(other)
+    tensors, same, x = get_tensors(model), get_tensors(other), torch.ones(1, 3, 17, 23)
+    with torch.no_grad():
+        outputs, others = model(x), other(x)
+    found = {
+        "converted": sum(isinstance(module, nn.SyncBatchNorm) for module in other.modules()),
+        "same_names": list(tensors) == list(same),
+        "same_outputs": all(torch.equal(outputs[name], others[name]) for name in outputs),
+    }
+    return {"found": {name: np.array(value) for name, value in found.items()}}
