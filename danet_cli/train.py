@@ -122,8 +122,9 @@ def drive(
     for dataset in (learned, validated):
         if leads and dataset is not None:
             dataset.check()
-    if leads and new:
+    if new:
         training.data = place_in(loader, validated)
+    if leads and new:
         folder.create(plan, training)
     if leads:
         describe(plan, folder, backend, engine, training, learned, validated)

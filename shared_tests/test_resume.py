@@ -30,6 +30,7 @@ from shared_tests.pretending import NAME, PretendEngine, pretend
 
 ROOT = Path(__file__).parents[1]
 HANDOVER = 1e-9  # of a tensor's largest value, in float64
+UNSEEN = "position_attention.key.bias"  # softmax does not see it: what begins at 0 stays rounding noise, 1e-17
 
 STEPS = 11
 RECIPE = TrainConfig(steps=STEPS, batch_size=2)
@@ -381,7 +382,8 @@ def test_a_run_handed_from_framework_to_framework(start: Start, tmp_path: Path, 
     for name, array in {**truth.tensors, **truth.slots}.items():
         other = {**found.tensors, **found.slots}[name]
         assert array.dtype == other.dtype, name
-        assert np.abs(array - other).max() <= HANDOVER * max(np.abs(array).max(), 1e-300), name
+        size = 1.0 if UNSEEN in name else np.abs(array).max()
+        assert np.abs(array - other).max() <= HANDOVER * size, name
     lines = read_metrics(handed.metrics)
     assert [line["backend"] for line in lines if "losses" in line] == ["torch"] * 2 + ["jax"] * 2 + ["tf"] * 2
     for line, true in zip(lines, read_metrics(whole.metrics), strict=True):
