@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from danet_cli.console import Unable
@@ -19,12 +22,37 @@ BackendName = Literal["torch", "tf", "jax"]
 
 
 def import_backend(backend: BackendName) -> ModuleType:
-    """The package of a backend, with TensorFlow's greetings turned off."""
+    """The package of a backend, ready to compute on the accelerator if there is one."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        return importlib.import_module(f"danet_{backend}")
+        with silence() if backend == "tf" else nullcontext():
+            package = importlib.import_module(f"danet_{backend}")
     except ModuleNotFoundError as error:
         raise Unable(f"backend {backend} needs {error.name}, not installed: pip install 'danet[{backend}]'") from None
+    if backend == "torch":
+        use_accelerator()
+    return package
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """Nothing on standard error: some of TensorFlow's greetings come before its own setting is heard."""
+    kept = os.dup(2)
+    with Path(os.devnull).open("w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+def use_accelerator() -> None:
+    """Let torch make networks on the GPU, where the other frameworks make theirs unasked."""
+    import torch
+
+    if torch.cuda.is_available():
+        torch.set_default_device("cuda")
 
 
 def inferring(module: ModuleType, checkpoint: Checkpoint) -> tuple[Any, Infer]:

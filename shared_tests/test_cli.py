@@ -334,13 +334,3 @@ def test_interruption_is_one_line(tiny: Path) -> None:
     assert process.returncode == 130
     assert out == ""
     assert error == "danet: interrupted\n"
-
-
-@pytest.mark.slow
-def test_demo(start: Start, tmp_path: Path, capsys: Streams) -> None:
-    for backend in NETWORKS:
-        start(backend)
-    assert run(["demo", "--out", str(tmp_path), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["agrees"]
-    assert all(Path(path).exists() for path in (found["checkpoint"], found["picture"], *found["files"]))
