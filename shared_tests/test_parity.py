@@ -26,7 +26,12 @@ def test_case(backend: str, name: str, start: Start, checkpoint_of: CheckpointOf
     assert_agrees(CASES[name], start(backend), checkpoint_of, FASTEST[backend])
 
 
-MODES = [(name, mode) for name, backend in BACKENDS.items() for mode in backend.modes if FASTEST.get(name) != mode]
+MODES = [
+    pytest.param(name, mode, marks=[pytest.mark.slow] * (mode == "compile"))  # Inductor compiles for half a minute
+    for name, backend in BACKENDS.items()
+    for mode in backend.modes
+    if FASTEST.get(name) != mode
+]
 
 
 @pytest.mark.parametrize("name", ["paddle", "training"])
