@@ -7,13 +7,15 @@ from __future__ import annotations
 # batches lie on several devices, or have no size yet when a program is exported.
 SLICE_SIZE = 1 << 24
 
+LARGEST_SIZE = (1 << 31) - 1  # graphs count in 32 bits
+
 
 def rows(positions: int, slice_size: int) -> int:
     """Rows (queries) of the map in each slice; `positions` where the whole map is one slice.
 
-    Slices hold `slice_size` entries, up to a row more, and are all but equal. Takes a framework's integers too, for
-    sizes that only the running graph knows.
+    Slices hold `slice_size` entries (of 1 to LARGEST_SIZE), or up to a row more, and are all but equal. `positions` may
+    be a framework's integer, where only the running graph knows it.
     """
-    most = -(-slice_size // positions)  # rounded up: at least one
+    most = -(-min(slice_size, LARGEST_SIZE) // positions)  # rounded up: at least one
     count = -(-positions // most)
     return -(-positions // count)

@@ -13,7 +13,7 @@ import pytest
 
 from danet_common import slices, stage_names
 from shared_tests.backends import Worker
-from shared_tests.conftest import NETWORKS, Start
+from shared_tests.conftest import Start
 from shared_tests.job import Answer, Job
 from shared_tests.judge import CheckpointOf, case_input, judge
 from shared_tests.mutants_attention import SLICED, SLICES
@@ -30,7 +30,8 @@ ENTRIES = {  # slices of so many rows
     7: 8 * POSITIONS,  # 8 would fit, and make five slices too
     9: 9 * POSITIONS,  # 9, 9, 9, 8
     18: 34 * POSITIONS,  # 18, 17
-    35: POSITIONS**2,  # the whole map, as it must be and no more
+    35: POSITIONS**2,  # the whole map, and no more
+    "whole": 1 << 40,
 }
 WITHOUT_MAP = tuple(name for name in stage_names(SLICED.config) if name != "position_map")
 RECOMPUTED = {"torch": 1e-13, "tf": 1e-12, "jax": 1e-12}  # a sum over slices adds in another order
@@ -59,7 +60,7 @@ def truth(start: Start, checkpoint_of: CheckpointOf) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("positions", [1, 2, 35, 4096, 4097, 50176])
-@pytest.mark.parametrize("entries", [1, 34, 35, 36, 1225, slices.SLICE_SIZE])
+@pytest.mark.parametrize("entries", [1, 34, 35, 36, 1225, slices.SLICE_SIZE, slices.LARGEST_SIZE])
 def test_rows(positions: int, entries: int) -> None:
     """As few slices as the size allows, and those as equal as they can be."""
     rows = slices.rows(positions, entries)
