@@ -108,7 +108,7 @@ def measure(*arguments: Any) -> dict[str, Any]:
     """The same in a process of its own."""
     command = [sys.executable, __file__, "--work", json.dumps(arguments)]
     environment = {**ENVIRONMENT, **os.environ}
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import math
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +15,8 @@ import numpy as np
 import pytest
 
 from danet_common import slices, stage_names
-from shared_tests.backends import Worker
-from shared_tests.conftest import Start
+from shared_tests.backends import BACKENDS, Worker
+from shared_tests.conftest import NETWORKS, Start
 from shared_tests.job import Answer, Job
 from shared_tests.judge import CheckpointOf, case_input, judge
 from shared_tests.mutants_attention import SLICED, SLICES
@@ -23,6 +26,8 @@ from shared_tests.test_gradients import AGREEMENT, cotangents, departure
 from shared_tests.test_parity import FASTEST
 from shared_tests.test_training import RECIPE, at, beginning, go_on
 from shared_tests.test_training import departure as moved
+
+BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "attention.py"
 
 POSITIONS = 5 * 7  # of SLICED, in a batch of two
 ENTRIES = {  # slices of so many rows
@@ -133,6 +138,18 @@ def test_no_map_is_kept(backend: str, start: Start) -> None:
             found = worker.practise("kept", {"config": SLICED.config.to_dict()}, {"input": {"x": x}})
         kept.append(int(found["bytes"]["False"]))
     assert kept[0] - kept[1] >= 2 * positions**2 * 4  # of float32, for two pictures
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", NETWORKS)
+def test_memory_is_linear(backend: str) -> None:
+    """Of a pass and its gradients, where one map would be 1 GiB, and the gradient needs two and more."""
+    if BACKENDS[backend].missing:
+        pytest.skip(f"{backend} needs {', '.join(BACKENDS[backend].missing)}")
+    command = [sys.executable, str(BENCHMARK), "--positions", "16384", "--backend", backend, "--passes", "0"]
+    done = subprocess.run([*command, "--backward", "--json"], stdout=subprocess.PIPE, text=True, check=True)
+    (row,) = json.loads(done.stdout)
+    assert row["bytes"] < 16384**2 * 4
 
 
 @pytest.mark.parametrize("backend", ["torch", "tf", pytest.param("jax", marks=pytest.mark.slow)])
