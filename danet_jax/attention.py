@@ -9,6 +9,7 @@ from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Float
 
+from danet_common import slices
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
 from danet_jax.layers import Conv, widen
@@ -19,22 +20,22 @@ class PositionAttention(nnx.Module):
 
     out = gamma * attention @ value + x,   attention = softmax(query @ key)
 
-    `gamma` is the paper's alpha (eq. 2); it starts at 0. The energies are not scaled by 1 / sqrt(d).
+    `gamma` is the paper's alpha (eq. 2); it starts at 0. The energies are not scaled by 1 / sqrt(d). A large map
+    is made in slices: `slice_size` of its entries for each picture at once. Set it lower for less memory.
     """
 
     def __init__(self, channels: int, query_channels: int, numerics: Numerics) -> None:
         self.query = Conv(channels, query_channels, 1, numerics, bias=True)
         self.key = Conv(channels, query_channels, 1, numerics, bias=True)
         self.value = Conv(channels, channels, 1, numerics, bias=True)
+        self.slice_size = slices.SLICE_SIZE
         self.gamma = nnx.Param(jnp.zeros(1, numerics.wide))
 
     def __call__(self, x: Float[Array, "b h w c"], stages: Stages = NO_STAGES) -> Float[Array, "b h w c"]:
         query = flatten(widen(stages.keep("position_query", self.query(x))))  # (B, N, Q), N = H*W
         key = flatten(widen(stages.keep("position_key", self.key(x))))
         value = flatten(stages.keep("position_value", self.value(x)))  # (B, N, C)
-        energy = jnp.einsum("bnc,bmc->bnm", query, key)  # (B, N, N)
-        attention = stages.keep("position_map", jax.nn.softmax(energy, axis=2))
-        out = jnp.einsum("bnm,bmc->bnc", attention.astype(x.dtype), value).reshape(x.shape)
+        out = attend(query, key, value, self.slice_size, stages).reshape(x.shape)
         return self.gamma[...].astype(x.dtype) * out + x
 
 
@@ -62,3 +63,37 @@ class ChannelAttention(nnx.Module):
 def flatten(x: Float[Array, "b h w c"]) -> Float[Array, "b n c"]:
     """Height and width as one axis of positions."""
     return x.reshape(x.shape[0], -1, x.shape[3])
+
+
+def attend(
+    query: Float[Array, "b n q"],
+    key: Float[Array, "b n q"],
+    value: Float[Array, "b n c"],
+    slice_size: int,
+    stages: Stages = NO_STAGES,
+) -> Float[Array, "b n c"]:
+    """What each query gathers, in slices of queries: softmax(query @ key) @ value.
+
+    The map is made whole where it fits in `slice_size`, or where the stage `position_map` is asked for. The gradient
+    computes each slice again, so that no map is kept.
+    """
+    batch, positions, channels = query.shape
+    rows = slices.rows(positions, slice_size)
+    if rows >= positions or "position_map" in stages.wanted:
+        return gather(query, key, value, stages)
+    padded = jnp.pad(query, ((0, 0), (0, -positions % rows), (0, 0)))
+    pieces = jnp.moveaxis(padded.reshape(batch, -1, rows, channels), 1, 0)
+    out = jax.lax.map(lambda piece: jax.checkpoint(gather)(piece, key, value), pieces)
+    return jnp.moveaxis(out, 0, 1).reshape(batch, -1, value.shape[2])[:, :positions]
+
+
+def gather(
+    query: Float[Array, "b n q"],
+    key: Float[Array, "b m q"],
+    value: Float[Array, "b m c"],
+    stages: Stages = NO_STAGES,
+) -> Float[Array, "b n c"]:
+    """What each query gathers, by one map: softmax(query @ key) @ value."""
+    energy = jnp.einsum("bnc,bmc->bnm", query, key)
+    attention = stages.keep("position_map", jax.nn.softmax(energy, axis=2))
+    return jnp.einsum("bnm,bmc->bnc", attention.astype(value.dtype), value)

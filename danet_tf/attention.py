@@ -3,11 +3,15 @@ Follows the authors' released code where that differs from the paper: see README
 
 from __future__ import annotations
 
+import functools
+
 import keras
+import tensorflow as tf
 from jaxtyping import Float
 from keras import KerasTensor as Tensor
 from keras import ops
 
+from danet_common import slices
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
 from danet_tf.layers import Conv, Module, widen
@@ -19,7 +23,8 @@ class PositionAttention(Module):
 
     out = gamma * attention @ value + x,   attention = softmax(query @ key)
 
-    `gamma` is the paper's alpha (eq. 2); it starts at 0. The energies are not scaled by 1 / sqrt(d).
+    `gamma` is the paper's alpha (eq. 2); it starts at 0. The energies are not scaled by 1 / sqrt(d). A large map
+    is made in slices: `slice_size` of its entries for each picture at once. Set it lower for less memory.
     """
 
     def __init__(self, channels: int, query_channels: int, numerics: Numerics) -> None:
@@ -27,6 +32,7 @@ class PositionAttention(Module):
         self.query = Conv(channels, query_channels, 1, numerics, bias=True)
         self.key = Conv(channels, query_channels, 1, numerics, bias=True)
         self.value = Conv(channels, channels, 1, numerics, bias=True)
+        self.slice_size = slices.SLICE_SIZE
         self.build()
 
     def build(self, input_shape: tuple[int | None, ...] | None = None) -> None:
@@ -37,9 +43,7 @@ class PositionAttention(Module):
         query = flatten(widen(stages.keep("position_query", self.query(x))))  # (B, N, Q), N = H*W
         key = flatten(widen(stages.keep("position_key", self.key(x))))
         value = flatten(stages.keep("position_value", self.value(x)))  # (B, N, C)
-        energy = ops.einsum("bnc,bmc->bnm", query, key)  # (B, N, N)
-        attention = stages.keep("position_map", ops.softmax(energy, axis=2))
-        out = ops.reshape(ops.einsum("bnm,bmc->bnc", ops.cast(attention, x.dtype), value), ops.shape(x))
+        out = ops.reshape(attend(query, key, value, self.slice_size, stages), ops.shape(x))
         return ops.cast(self.gamma, x.dtype) * out + x
 
 
@@ -74,3 +78,41 @@ def flatten(x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b n c"]:
     """Height and width as one axis of positions."""
     batch, height, width, channels = ops.shape(x)
     return ops.reshape(x, (batch, height * width, channels))
+
+
+def attend(
+    query: Float[Tensor, "b n q"],
+    key: Float[Tensor, "b n q"],
+    value: Float[Tensor, "b n c"],
+    slice_size: int,
+    stages: Stages = NO_STAGES,
+) -> Float[Tensor, "b n c"]:
+    """What each query gathers, in slices of queries: softmax(query @ key) @ value.
+
+    The map is made whole where it fits in `slice_size`, or where the stage `position_map` is asked for. The gradient
+    computes each slice again, so that no map is kept.
+    """
+    batch, positions, channels = ops.shape(query)
+    rows = slices.rows(positions, slice_size)
+    fits = isinstance(rows, int) and rows >= positions  # of a size that only the graph knows, it is then one slice
+    if fits or "position_map" in stages.wanted:
+        return gather(query, key, value, stages)
+    padded = ops.pad(query, ((0, 0), (0, -positions % rows), (0, 0)))
+    pieces = ops.moveaxis(ops.reshape(padded, (batch, -1, rows, channels)), 1, 0)
+    one_by_one = ops.map  # on TensorFlow, it would compute ten at once
+    if keras.backend.backend() == "tensorflow":
+        one_by_one = functools.partial(tf.map_fn, parallel_iterations=1, fn_output_signature=value.dtype)
+    out = one_by_one(lambda piece: keras.remat(gather)(piece, key, value), pieces)  # captured, they had no gradient
+    return ops.reshape(ops.moveaxis(out, 0, 1), (batch, -1, value.shape[2]))[:, :positions]
+
+
+def gather(
+    query: Float[Tensor, "b n q"],
+    key: Float[Tensor, "b m q"],
+    value: Float[Tensor, "b m c"],
+    stages: Stages = NO_STAGES,
+) -> Float[Tensor, "b n c"]:
+    """What each query gathers, by one map: softmax(query @ key) @ value."""
+    energy = ops.einsum("bnc,bmc->bnm", query, key)
+    attention = stages.keep("position_map", ops.softmax(energy, axis=2))
+    return ops.einsum("bnm,bmc->bnc", ops.cast(attention, value.dtype), value)

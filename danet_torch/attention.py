@@ -6,7 +6,9 @@ from __future__ import annotations
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
+from danet_common import slices
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
 from danet_torch.layers import Conv, widen
@@ -17,7 +19,8 @@ class PositionAttention(nn.Module):
 
     out = gamma * attention @ value + x,   attention = softmax(query @ key)
 
-    `gamma` is the paper's alpha (eq. 2); it starts at 0. The energies are not scaled by 1 / sqrt(d).
+    `gamma` is the paper's alpha (eq. 2); it starts at 0. The energies are not scaled by 1 / sqrt(d). A large map
+    is made in slices: `slice_size` of its entries for each picture at once. Set it lower for less memory.
     """
 
     def __init__(self, channels: int, query_channels: int, numerics: Numerics) -> None:
@@ -25,15 +28,14 @@ class PositionAttention(nn.Module):
         self.query = Conv(channels, query_channels, 1, numerics, bias=True)
         self.key = Conv(channels, query_channels, 1, numerics, bias=True)
         self.value = Conv(channels, channels, 1, numerics, bias=True)
+        self.slice_size = slices.SLICE_SIZE
         self.gamma = nn.Parameter(torch.zeros(1, dtype=getattr(torch, numerics.wide)))
 
     def forward(self, x: Float[Tensor, "b c h w"], stages: Stages = NO_STAGES) -> Float[Tensor, "b c h w"]:
         query = flatten(widen(stages.keep("position_query", self.query(x))))  # (B, Q, N), N = H*W
         key = flatten(widen(stages.keep("position_key", self.key(x))))
         value = flatten(stages.keep("position_value", self.value(x)))  # (B, C, N)
-        energy = torch.einsum("bcn,bcm->bnm", query, key)  # (B, N, N)
-        attention = stages.keep("position_map", torch.softmax(energy, dim=2))
-        out = torch.einsum("bnm,bcm->bcn", attention.to(x.dtype), value).reshape(x.shape)
+        out = attend(query, key, value, self.slice_size, stages).reshape(x.shape)
         return self.gamma.to(x.dtype) * out + x
 
 
@@ -62,3 +64,35 @@ class ChannelAttention(nn.Module):
 def flatten(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c n"]:
     """Height and width as one axis of positions."""
     return x.reshape(x.shape[0], x.shape[1], -1)
+
+
+def attend(
+    query: Float[Tensor, "b q n"],
+    key: Float[Tensor, "b q n"],
+    value: Float[Tensor, "b c n"],
+    slice_size: int,
+    stages: Stages = NO_STAGES,
+) -> Float[Tensor, "b c n"]:
+    """What each query gathers, in slices of queries: softmax(query @ key) @ value.
+
+    The map is made whole where it fits in `slice_size`, or where the stage `position_map` is asked for. The gradient
+    computes each slice again, so that no map is kept.
+    """
+    positions = key.shape[2]
+    rows = slices.rows(positions, slice_size)
+    if rows >= positions or "position_map" in stages.wanted:
+        return gather(query, key, value, stages)
+    pieces = query.split(rows, dim=2)
+    return torch.cat([checkpoint(gather, piece, key, value, use_reentrant=False) for piece in pieces], dim=2)
+
+
+def gather(
+    query: Float[Tensor, "b q n"],
+    key: Float[Tensor, "b q m"],
+    value: Float[Tensor, "b c m"],
+    stages: Stages = NO_STAGES,
+) -> Float[Tensor, "b c n"]:
+    """What each query gathers, by one map: softmax(query @ key) @ value."""
+    energy = torch.einsum("bcn,bcm->bnm", query, key)
+    attention = stages.keep("position_map", torch.softmax(energy, dim=2))
+    return torch.einsum("bnm,bcm->bcn", attention.to(value.dtype), value)

@@ -6,6 +6,7 @@ from shared_tests.golden_cases import TINY, Case
 from shared_tests.mutations import Mutation, alike, apart
 
 PLAIN = Case(TINY, height=17, width=23)
+SLICED = Case(TINY.replace(channel_attention=False), height=33, width=49)
 
 # Where the return of each attention ends, so that one can be told from the other.
 POSITION_END = {"torch": "\n\n\nclass Ch", "tf": '\n\n\n@keras.saving.register_keras_serializable("danet")\nclass Ch'}
@@ -112,6 +113,47 @@ POSITION = (
         "x is not added to what position attention gathers",
         PLAIN,
         apart("attention.py", **{name: (f" * out + x{end}", f" * out{end}") for name, end in POSITION_END.items()}),
+    ),
+)
+
+SLICE_AT_A_TIME = dict.fromkeys(("tf", "jax"), "(piece, key, value), pieces)")
+SLICE_AT_A_TIME["torch"] = "for piece in pieces]"
+
+# Only where the map is made in slices, which the judge, asking for the map, never sees.
+SLICES = (
+    Mutation(
+        "last_slice_lost",
+        "the queries of the last slice are lost: they gather the mean",
+        SLICED,
+        apart(
+            "attention.py",
+            torch=(SLICE_AT_A_TIME["torch"], "for piece in (*pieces[:-1], 0 * pieces[-1])]"),
+            tf=(SLICE_AT_A_TIME["tf"], "(piece, key, value), ops.concatenate([pieces[:-1], 0 * pieces[-1:]]))"),
+            jax=(SLICE_AT_A_TIME["jax"], "(piece, key, value), pieces.at[-1].set(0))"),
+        ),
+    ),
+    Mutation(
+        "slices_backwards",
+        "the last slice comes first",
+        SLICED,
+        apart(
+            "attention.py",
+            **{name: (text, text.replace("pieces", "pieces[::-1]")) for name, text in SLICE_AT_A_TIME.items()},
+        ),
+    ),
+    Mutation(
+        "key_captured",
+        "the key gets no gradient: so where TensorFlow's recomputation captures it instead of taking it",
+        SLICED,
+        apart(
+            "attention.py",
+            torch=("gather, piece, key, value", "gather, piece, key.detach(), value"),
+            tf=(
+                "keras.remat(gather)(piece, key, value)",
+                "keras.remat(lambda query, value: gather(query, key, value))(piece, value)",
+            ),
+            jax=("(gather)(piece, key, value)", "(gather)(piece, jax.lax.stop_gradient(key), value)"),
+        ),
     ),
 )
 

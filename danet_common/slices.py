@@ -1,0 +1,21 @@
+"""How position attention divides its map, of N x N entries for N positions, so that its memory is linear in N."""
+
+from __future__ import annotations
+
+# Entries of the map of one picture that are computed at once: 64 MiB in float32. Large enough that matrix products run
+# at their full speed, small beside the features of a picture that needs more than one slice. Of one picture, because
+# batches lie on several devices, or have no size yet when a program is exported.
+SLICE_SIZE = 1 << 24
+
+LARGEST_SIZE = (1 << 31) - 1  # graphs count in 32 bits
+
+
+def rows(positions: int, slice_size: int) -> int:
+    """Rows (queries) of the map in each slice; `positions` where the whole map is one slice.
+
+    Slices hold `slice_size` entries (of 1 to LARGEST_SIZE), or up to a row more, and are all but equal. `positions` may
+    be a framework's integer, where only the running graph knows it.
+    """
+    most = -(-min(slice_size, LARGEST_SIZE) // positions)  # rounded up: at least one
+    count = -(-positions // most)
+    return -(-positions // count)

@@ -1,0 +1,170 @@
+"""Position attention in slices: the numbers of the whole map, without its memory."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from danet_common import slices, stage_names
+from shared_tests.backends import BACKENDS, Worker
+from shared_tests.conftest import NETWORKS, Start
+from shared_tests.job import Answer, Job
+from shared_tests.judge import CheckpointOf, case_input, judge
+from shared_tests.mutants_attention import SLICED, SLICES
+from shared_tests.mutations import Mutation
+from shared_tests.rule import rule_array
+from shared_tests.test_gradients import AGREEMENT, cotangents, departure
+from shared_tests.test_parity import FASTEST
+from shared_tests.test_training import RECIPE, at, beginning, go_on
+from shared_tests.test_training import departure as moved
+
+BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "attention.py"
+
+POSITIONS = 5 * 7  # of SLICED, in a batch of two
+ENTRIES = {  # slices of so many rows
+    1: 1,
+    7: 8 * POSITIONS,  # 8 would fit, and make five slices too
+    9: 9 * POSITIONS,  # 9, 9, 9, 8
+    18: 34 * POSITIONS,  # 18, 17
+    35: POSITIONS**2,  # the whole map, and no more
+    "whole": 1 << 40,
+}
+WITHOUT_MAP = tuple(name for name in stage_names(SLICED.config) if name != "position_map")
+RECOMPUTED = {"torch": 1e-13, "tf": 1e-12, "jax": 1e-12}  # a sum over slices adds in another order
+
+
+@contextlib.contextmanager
+def sliced(worker: Worker, entries: int) -> Iterator[Worker]:
+    """The worker; networks that it makes meanwhile hold so many entries of the map at once."""
+    worker.practise("set_slice_size", {"entries": entries}, {}, "shared_tests.slicing")
+    try:
+        yield worker
+    finally:
+        worker.practise("set_slice_size", {"entries": None}, {}, "shared_tests.slicing")
+
+
+def with_gradients(worker: Worker, checkpoint_of: CheckpointOf) -> Answer:
+    """Logits, and the gradients of all parameters."""
+    checkpoint, x = checkpoint_of(SLICED.config), case_input(SLICED).astype(np.float64)
+    return worker.run(Job(checkpoint=checkpoint, x=x, dtype="float64", cotangents=cotangents(SLICED)))
+
+
+@pytest.fixture(scope="module")
+def truth(start: Start, checkpoint_of: CheckpointOf) -> dict[str, np.ndarray]:
+    """The gradients of the whole map, which the reference judges elsewhere."""
+    return with_gradients(start("torch"), checkpoint_of).gradients
+
+
+@pytest.mark.parametrize("positions", [1, 2, 35, 4096, 4097, 50176])
+@pytest.mark.parametrize("entries", [1, 34, 35, 36, 1225, slices.SLICE_SIZE, slices.LARGEST_SIZE])
+def test_rows(positions: int, entries: int) -> None:
+    """As few slices as the size allows, and those as equal as they can be."""
+    rows = slices.rows(positions, entries)
+    count = math.ceil(positions / rows)
+    assert 1 <= rows <= positions
+    assert (rows - 1) * positions < entries
+    assert count == 1 or positions**2 > (count - 1) * entries
+    assert rows == math.ceil(positions / count)
+
+
+@pytest.mark.parametrize(
+    ("backend", "mode"),
+    [
+        ("torch", "eager"),
+        pytest.param("torch", "compile", marks=pytest.mark.slow),
+        ("tf", "eager"),
+        ("tf", "function"),
+        pytest.param("tf", "xla", marks=pytest.mark.slow),
+        ("jax", "jit"),
+        ("keras_jax", "function"),
+    ],
+)
+def test_agrees(backend: str, mode: str, start: Start, checkpoint_of: CheckpointOf) -> None:
+    """With the reference, in every way of running a network."""
+    with sliced(start(backend), ENTRIES[9]) as worker:
+        verdict = judge(SLICED, worker, checkpoint_of, mode=mode, stages=WITHOUT_MAP)
+    assert verdict.agrees, (verdict.first_departure, verdict.cause)
+
+
+@pytest.mark.parametrize(
+    ("backend", "rows"),
+    [*itertools.product(("torch", "tf"), ENTRIES), ("jax", 9)],  # which is compiled, and differs by a size only
+)
+def test_gradients(
+    backend: str, rows: int, start: Start, checkpoint_of: CheckpointOf, truth: dict[str, np.ndarray]
+) -> None:
+    with sliced(start(backend), ENTRIES[rows]) as worker:
+        found = with_gradients(worker, checkpoint_of)
+    worst, name = departure(truth, found.gradients)
+    assert worst <= AGREEMENT, name
+
+
+def test_a_map_that_is_asked_for_is_whole(worker: Worker, checkpoint_of: CheckpointOf) -> None:
+    with sliced(worker, ENTRIES[1]):
+        verdict = judge(SLICED, worker, checkpoint_of, mode=FASTEST[worker.backend.name])
+    assert verdict.agrees, (verdict.first_departure, verdict.cause)
+
+
+@pytest.mark.parametrize("backend", ["torch", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tf", "jax"))])
+def test_within_recomputation(backend: str, start: Start, tmp_path: Path) -> None:
+    """Two training steps whose gradient computes the attention again, and therein each slice."""
+    recipe, found = RECIPE.replace(recompute=True, clip_norm=None), []
+    for entries in (slices.SLICE_SIZE, ENTRIES[9]):
+        first, folder = tmp_path / f"{entries}.safetensors", tmp_path / str(entries)
+        beginning(first, SLICED.config.replace(dropout_rate=0.0), recipe)
+        with sliced(start(backend), entries):
+            go_on(start, backend, first, 2, folder)
+        found.append(at(folder, 2))
+    worst, name = moved(*found)
+    assert worst <= RECOMPUTED[backend], name
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_no_map_is_kept(backend: str, start: Start) -> None:
+    """A gradient keeps less, by the map at least, where that is made in three slices."""
+    x, positions = rule_array("attention:x", (2, 3, 129, 161)).astype(np.float32), 17 * 21
+    kept = []
+    for entries in (slices.SLICE_SIZE, positions**2 // 3):
+        with sliced(start(backend), entries) as worker:
+            found = worker.practise("kept", {"config": SLICED.config.to_dict()}, {"input": {"x": x}})
+        kept.append(int(found["bytes"]["False"]))
+    assert kept[0] - kept[1] >= 2 * positions**2 * 4  # of float32, for two pictures
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", NETWORKS)
+def test_memory_is_linear(backend: str) -> None:
+    """Of a pass and its gradients, where one map would be 1 GiB, and the gradient needs two and more."""
+    if BACKENDS[backend].missing:
+        pytest.skip(f"{backend} needs {', '.join(BACKENDS[backend].missing)}")
+    command = [sys.executable, str(BENCHMARK), "--positions", "16384", "--backend", backend, "--passes", "0"]
+    done = subprocess.run([*command, "--backward", "--json"], stdout=subprocess.PIPE, text=True, check=True)
+    (row,) = json.loads(done.stdout)
+    assert row["bytes"] < 16384**2 * 4
+
+
+@pytest.mark.parametrize("backend", ["torch", "tf", pytest.param("jax", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("mutation", SLICES, ids=lambda mutation: mutation.name)
+def test_mutation_is_caught(
+    mutation: Mutation, backend: str, start: Start, checkpoint_of: CheckpointOf, truth: dict[str, np.ndarray]
+) -> None:
+    """By the logits, or else by the gradients."""
+    worker = start(backend)
+    worker.mutate(mutation.sources(backend))
+    try:
+        with sliced(worker, ENTRIES[9]):
+            verdict = judge(mutation.case, worker, checkpoint_of, mode=FASTEST[backend], stages=WITHOUT_MAP)
+            if verdict.agrees:
+                found = with_gradients(worker, checkpoint_of)
+                assert departure(truth, found.gradients)[0] > AGREEMENT, f"survives: {mutation.trap}"
+    finally:
+        worker.mutate(None)
