@@ -46,7 +46,7 @@ def predict(
     """Write the class of every pixel: <stem>_mask.png, a palette PNG, and <stem>_overlay.png.
 
     A folder's own folders are made again below --out. Photographs of more than 1024x1024 pixels (at output stride 8)
-    are cut into overlapping windows, as position attention needs memory in the square of the pixels. What cannot be
+    are cut into overlapping windows, as position attention takes time in the square of the pixels. What cannot be
     read or predicted is named and left out; the others are done and the exit code is 1.
 
     \b

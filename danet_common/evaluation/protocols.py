@@ -8,7 +8,7 @@ from danet_common.config import DANetConfig
 from danet_common.data.resizing import Size
 from danet_common.evaluation.protocol import Protocol
 
-LARGEST_MAP = 2**30  # bytes of one position attention map in float32 that a picture may need by itself
+LARGEST_MAP = 2**30  # bytes of the position attention map, in float32, of the largest picture that is taken whole
 
 PROTOCOLS: dict[str, Protocol] = {
     # One pass over the picture as it is.
@@ -62,10 +62,10 @@ def get_protocol(protocol: Protocol | str) -> Protocol:
 
 
 def fitting_protocol(config: DANetConfig, size: Size, window: Size | None = None) -> Protocol:
-    """For a picture of any size: the whole where the network has room for it, else windows that overlap by a third.
+    """For a picture of any size: the whole up to LARGEST_MAP, else windows that overlap by a third.
 
-    Position attention makes a map of all pairs of positions, so what it needs grows with the square of the pixels:
-    one map of LARGEST_MAP bytes is what 1024 x 1024 pixels need at output stride 8. With `window`, a picture that is
+    Position attention looks at all pairs of positions, so its time grows with the square of the pixels: LARGEST_MAP is
+    the map of 1024 x 1024 pixels at output stride 8, also if it is never held at once. With `window`, a picture that is
     larger on either side is cut into windows of that size.
     """
     side = isqrt(isqrt(LARGEST_MAP // 4)) * config.output_stride
