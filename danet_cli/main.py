@@ -25,9 +25,8 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (convert, inspect, check, train, predict, demo):
-    app.command(epilog=EXIT_CODES)(command)
-app.command("eval", epilog=EXIT_CODES)(evaluate)
+for command in (convert, inspect, check, train, evaluate, predict, demo):
+    app.command("eval" if command is evaluate else None, epilog=EXIT_CODES)(command)
 
 
 def print_version(wanted: bool) -> None:
