@@ -22,7 +22,7 @@ def test_every_command_of_the_story_is_one(tmp_path: Path) -> None:
     commands: Any = typer.main.get_command(app)
     for act in story(tmp_path):
         name, *arguments = act.arguments
-        commands.commands[name].make_context(name, arguments)
+        assert commands.commands[name].make_context(name, arguments).params, act.line
 
 
 def test_the_story_goes_through_all_three(tmp_path: Path) -> None:
@@ -77,3 +77,14 @@ def test_demo(start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert min(found["mean_iou"].values()) > 0.6  # 0.77 when this was written
     assert Path(found["page"]).exists()
     assert all(Path(path).exists() for path in (found["authors"]["picture"], *found["authors"]["files"]))
+
+
+def test_nobody_elses_run_is_removed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run_of_mine = tmp_path / "run"
+    arguments = ["train", "--data", "scenes:4", "--network", "danet_tiny", "--backend", "torch", "--set", "steps=1"]
+    assert run([*arguments, "--val", "none", "--set", "batch_size=2", "--out", str(run_of_mine)]) == 0
+    before = (run_of_mine / "last.safetensors").read_bytes()
+    capsys.readouterr()
+    assert run(["demo", "--out", str(tmp_path)]) == 2
+    assert "holds another run than a demo's" in capsys.readouterr().err
+    assert (run_of_mine / "last.safetensors").read_bytes() == before
