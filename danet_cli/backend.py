@@ -22,16 +22,13 @@ BackendName = Literal["torch", "tf", "jax"]
 
 
 def import_backend(backend: BackendName) -> ModuleType:
-    """The package of a backend, ready to compute on the accelerator if there is one."""
+    """The package of a backend, with TensorFlow's greetings turned off."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with silence() if backend == "tf" else nullcontext():
-            package = importlib.import_module(f"danet_{backend}")
+            return importlib.import_module(f"danet_{backend}")
     except ModuleNotFoundError as error:
         raise Unable(f"backend {backend} needs {error.name}, not installed: pip install 'danet[{backend}]'") from None
-    if backend == "torch":
-        use_accelerator()
-    return package
 
 
 @contextmanager
@@ -47,15 +44,18 @@ def silence() -> Iterator[None]:
             os.close(kept)
 
 
-def use_accelerator() -> None:
-    """Let torch make networks on the GPU, where the other frameworks make theirs unasked."""
-    import torch
+def build(package: ModuleType, checkpoint: Checkpoint) -> Any:
+    """The network of a checkpoint, on the GPU if there is one: where torch alone does not put it unasked."""
+    model = package.from_checkpoint(checkpoint)
+    if package.__name__ == "danet_torch":
+        import torch
 
-    if torch.cuda.is_available():
-        torch.set_default_device("cuda")
+        if torch.cuda.is_available():
+            model.cuda()
+    return model
 
 
-def inferring(module: ModuleType, checkpoint: Checkpoint) -> tuple[Any, Infer]:
+def inferring(package: ModuleType, checkpoint: Checkpoint) -> tuple[Any, Infer]:
     """The network of a checkpoint, and what gives its logits."""
-    model = module.from_checkpoint(checkpoint)
-    return model, partial(module.infer, model)
+    model = build(package, checkpoint)
+    return model, partial(package.infer, model)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from danet_cli.backend import BackendName, import_backend
+from danet_cli.backend import BackendName, build, import_backend
 from danet_cli.console import ExitCode, Unable
 from danet_cli.training_plan import Asked, begin, go_on
 
@@ -148,15 +149,12 @@ def require_same_classes(learned: Dataset, validated: Dataset | None) -> None:
 
 
 def open_loader(plan: RunPlan, dataset: Dataset, engine: Any, threads: int, workers: int) -> Loader:
-    """This process's part of the batches. Raises Unable where they cannot be parted."""
+    """This process's part of the batches. Raises ValueError, before a folder is made, where they cannot be parted."""
     from danet_common.data import Loader, Order
+    from danet_common.sharing import check_shares
 
     recipe, processes = plan.recipe, engine.process_count
-    if recipe.batch_size % (processes * recipe.accumulation):
-        raise Unable(
-            f"batch_size={recipe.batch_size} must be whole rows for each of {processes} processes "
-            f"in each of {recipe.accumulation} parts"
-        )
+    check_shares(recipe, engine.device_count)
     shard = {"shard_index": engine.process_index, "shard_count": processes}
     order = Order(count=len(dataset), batch_size=recipe.batch_size // processes, seed=recipe.seed, **shard)
     return Loader(dataset, plan.augmentation, plan.config, order, threads=threads, workers=workers)
@@ -174,7 +172,7 @@ def join(backend: BackendName) -> tuple[Framework, Any]:
         restore=resume.restore,
         capture=resume.capture,
         train_step=step.train_step,
-        from_checkpoint=package.from_checkpoint,
+        from_checkpoint=partial(build, package),
         set_tensors=weights.set_tensors,
         infer=package.infer,
     )

@@ -35,6 +35,10 @@ class PretendEngine:
     process_count: int = 1
     added: int = 0
 
+    @property
+    def device_count(self) -> int:
+        return self.process_count
+
     def sum(self, array: np.ndarray) -> np.ndarray:
         """With what the others give."""
         return array + self.added

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 import danet_cli.predict
+from danet_cli.backend import import_backend, inferring
 from danet_cli.main import run
 from danet_cli.photographs import find_photographs
 from danet_cli.side_by_side import LARGEST, MARGIN, SMALLEST, side_by_side
@@ -286,3 +287,14 @@ def test_side_by_side_has_three_panels_and_a_legend(size: tuple[int, int]) -> No
     colours = {tuple(colour) for colour in sheet.reshape(-1, 3)}
     assert {(9, 99, 199), (200, 100, 50), (104, 100, 124)} <= colours  # photograph, mask, half of each
     assert not {(1, 1, 1), (2, 2, 2)} & colours  # no class that was not found
+
+
+def test_torch_computes_on_the_gpu_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its networks are made on the CPU; the other frameworks put theirs on the accelerator unasked."""
+    torch = pytest.importorskip("torch")
+    moved: list[Any] = []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.nn.Module, "cuda", lambda module: moved.append(module))
+    config = VARIANTS["danet_tiny"]
+    model, _ = inferring(import_backend("torch"), Checkpoint(config, rule_tensors(config)))
+    assert moved == [model]
