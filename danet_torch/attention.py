@@ -32,10 +32,10 @@ class PositionAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1, dtype=getattr(torch, numerics.wide)))
 
     def forward(self, x: Float[Tensor, "b c h w"], stages: Stages = NO_STAGES) -> Float[Tensor, "b c h w"]:
-        query = flatten(widen(stages.keep("position_query", self.query(x))))  # (B, Q, N), N = H*W
+        query = flatten(widen(stages.keep("position_query", self.query(x))))  # (B, N, Q), N = H*W
         key = flatten(widen(stages.keep("position_key", self.key(x))))
-        value = flatten(stages.keep("position_value", self.value(x)))  # (B, C, N)
-        out = attend(query, key, value, self.slice_size, stages).reshape(x.shape)
+        value = flatten(stages.keep("position_value", self.value(x)))  # (B, N, C)
+        out = attend(query, key, value, self.slice_size, stages).transpose(1, 2).reshape(x.shape)
         return self.gamma.to(x.dtype) * out + x
 
 
@@ -53,46 +53,46 @@ class ChannelAttention(nn.Module):
         self.gamma = nn.Parameter(torch.zeros(1, dtype=getattr(torch, numerics.wide)))
 
     def forward(self, x: Float[Tensor, "b c h w"], stages: Stages = NO_STAGES) -> Float[Tensor, "b c h w"]:
-        features = flatten(x)  # (B, C, N)
-        energy = torch.einsum("bcn,bdn->bcd", widen(features), widen(features))  # (B, C, C), sums over N: large
+        features = flatten(x)  # (B, N, C)
+        energy = torch.einsum("bnc,bnd->bcd", widen(features), widen(features))  # (B, C, C), sums over N: large
         energy = energy.amax(dim=2, keepdim=True) - energy  # as released: unlike channels weigh more
         attention = stages.keep("channel_map", torch.softmax(energy, dim=2))
-        out = torch.einsum("bcd,bdn->bcn", attention.to(x.dtype), features).reshape(x.shape)
+        out = torch.einsum("bcd,bnd->bnc", attention.to(x.dtype), features).transpose(1, 2).reshape(x.shape)
         return self.gamma.to(x.dtype) * out + x
 
 
-def flatten(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c n"]:
+def flatten(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n c"]:
     """Height and width as one axis of positions."""
-    return x.reshape(x.shape[0], x.shape[1], -1)
+    return x.flatten(2).transpose(1, 2)  # no copy where channels are last in memory
 
 
 def attend(
-    query: Float[Tensor, "b q n"],
-    key: Float[Tensor, "b q n"],
-    value: Float[Tensor, "b c n"],
+    query: Float[Tensor, "b n q"],
+    key: Float[Tensor, "b n q"],
+    value: Float[Tensor, "b n c"],
     slice_size: int,
     stages: Stages = NO_STAGES,
-) -> Float[Tensor, "b c n"]:
+) -> Float[Tensor, "b n c"]:
     """What each query gathers, in slices of queries: softmax(query @ key) @ value.
 
     The map is made whole where it fits in `slice_size`, or where the stage `position_map` is asked for. The gradient
     computes each slice again, so that no map is kept.
     """
-    positions = key.shape[2]
+    positions = key.shape[1]
     rows = slices.rows(positions, slice_size)
     if rows >= positions or "position_map" in stages.wanted:
         return gather(query, key, value, stages)
-    pieces = query.split(rows, dim=2)
-    return torch.cat([checkpoint(gather, piece, key, value, use_reentrant=False) for piece in pieces], dim=2)
+    pieces = query.split(rows, dim=1)
+    return torch.cat([checkpoint(gather, piece, key, value, use_reentrant=False) for piece in pieces], dim=1)
 
 
 def gather(
-    query: Float[Tensor, "b q n"],
-    key: Float[Tensor, "b q m"],
-    value: Float[Tensor, "b c m"],
+    query: Float[Tensor, "b n q"],
+    key: Float[Tensor, "b m q"],
+    value: Float[Tensor, "b m c"],
     stages: Stages = NO_STAGES,
-) -> Float[Tensor, "b c n"]:
+) -> Float[Tensor, "b n c"]:
     """What each query gathers, by one map: softmax(query @ key) @ value."""
-    energy = torch.einsum("bcn,bcm->bnm", query, key)
+    energy = torch.einsum("bnc,bmc->bnm", query, key)
     attention = stages.keep("position_map", torch.softmax(energy, dim=2))
-    return torch.einsum("bnm,bcm->bcn", attention.to(value.dtype), value)
+    return torch.einsum("bnm,bmc->bnc", attention.to(value.dtype), value)

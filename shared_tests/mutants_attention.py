@@ -18,12 +18,7 @@ POSITION = (
         "scaled_energy",
         "the position energies are divided by sqrt(d), as in Transformers; DANet's are not",
         PLAIN,
-        apart(
-            "attention.py",
-            torch=('"bcn,bcm->bnm", query, key)', '"bcn,bcm->bnm", query, key) / query.shape[1] ** 0.5'),
-            tf=('"bnc,bmc->bnm", query, key)', '"bnc,bmc->bnm", query, key) / query.shape[2] ** 0.5'),
-            jax=('"bnc,bmc->bnm", query, key)', '"bnc,bmc->bnm", query, key) / query.shape[2] ** 0.5'),
-        ),
+        alike("attention.py", ('"bnc,bmc->bnm", query, key)', '"bnc,bmc->bnm", query, key) / query.shape[2] ** 0.5')),
     ),
     Mutation(
         "position_softmax_axis",
@@ -81,12 +76,7 @@ POSITION = (
         "position_map_transposed",
         "the position map is applied transposed",
         PLAIN,
-        apart(
-            "attention.py",
-            torch=('"bnm,bcm->bcn"', '"bmn,bcm->bcn"'),
-            tf=('"bnm,bmc->bnc"', '"bmn,bmc->bnc"'),
-            jax=('"bnm,bmc->bnc"', '"bmn,bmc->bnc"'),
-        ),
+        alike("attention.py", ('"bnm,bmc->bnc"', '"bmn,bmc->bnc"')),
     ),
     Mutation(
         "position_gamma_ignored",
@@ -184,22 +174,15 @@ CHANNEL = (
         "channel_map_transposed",
         "the channel map is applied transposed",
         PLAIN,
-        apart(
-            "attention.py",
-            torch=('"bcd,bdn->bcn"', '"bdc,bdn->bcn"'),
-            tf=('"bcd,bnd->bnc"', '"bdc,bnd->bnc"'),
-            jax=('"bcd,bnd->bnc"', '"bdc,bnd->bnc"'),
-        ),
+        alike("attention.py", ('"bcd,bnd->bnc"', '"bdc,bnd->bnc"')),
     ),
     Mutation(
         "channel_energy_averaged",
         "the channel energies are means over the positions; DANet's are sums",
         PLAIN,
-        apart(
+        alike(
             "attention.py",
-            torch=("widen(features), widen(features))", "widen(features), widen(features)) / features.shape[2]"),
-            tf=("widen(features), widen(features))", "widen(features), widen(features)) / features.shape[1]"),
-            jax=("widen(features), widen(features))", "widen(features), widen(features)) / features.shape[1]"),
+            ("widen(features), widen(features))", "widen(features), widen(features)) / features.shape[1]"),
         ),
     ),
     Mutation(
