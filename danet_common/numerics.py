@@ -13,13 +13,15 @@ class Numerics(NamedTuple):
     """`dtype` of convolutions and activations; BatchNorm's epsilon, and its momentum in torch's sense.
 
     `mixed` keeps the kernels in float32, and rounds them to `dtype` each time they are used: in training a small
-    update must not be rounded away.
+    update must not be rounded away. `folded` networks have no BatchNorm, and a bias in each convolution: those of
+    `folding.folded_tensors`.
     """
 
     dtype: str = "float32"
     epsilon: float = 1e-5
     momentum: float = 0.1
     mixed: bool = False
+    folded: bool = False
 
     @property
     def kernels(self) -> str:
@@ -42,9 +44,10 @@ def widened(dtype: str) -> str:
     return "float64" if dtype == "float64" else "float32"
 
 
-def numerics(config: DANetConfig, dtype: str) -> Numerics:
+def numerics(config: DANetConfig, dtype: str, folded: bool = False) -> Numerics:
     """What a network of this config computes with. Raises ValueError for a dtype that is none of `DType`."""
     if dtype not in get_args(DType):
         raise ValueError(f"dtype must be one of {', '.join(get_args(DType))}; got {dtype!r}")
     computed = dtype.removeprefix("mixed_")
-    return Numerics(computed, config.batch_norm_epsilon, config.batch_norm_momentum, mixed=computed != dtype)
+    mixed = computed != dtype
+    return Numerics(computed, config.batch_norm_epsilon, config.batch_norm_momentum, mixed=mixed, folded=folded)

@@ -13,7 +13,10 @@ from danet_common.numerics import Numerics, widened
 
 
 class Conv(nnx.Module):
-    """Square convolution, zero-padded by dilation * (kernel_size // 2) on every side; starts at zero."""
+    """Square convolution, zero-padded by dilation * (kernel_size // 2) on every side; starts at zero.
+
+    In a folded network each has a bias.
+    """
 
     def __init__(
         self,
@@ -31,7 +34,7 @@ class Conv(nnx.Module):
         self.stride = stride
         self.dilation = dilation
         self.kernel = nnx.Param(jnp.zeros(shape, numerics.kernels))
-        self.bias = nnx.Param(jnp.zeros(out_channels, numerics.kernels)) if bias else None
+        self.bias = nnx.Param(jnp.zeros(out_channels, numerics.kernels)) if bias or numerics.folded else None
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b p q d"]:
         out = jax.lax.conv_general_dilated(
@@ -51,20 +54,23 @@ class BatchNorm(nnx.Module):
     out = (x - mean) / sqrt(variance + epsilon) * scale + bias
 
     Normalises by the biased variance of the batch, of all devices together, and keeps the unbiased one; at least
-    float32. Raises ValueError in training where a channel has a single value.
+    float32. Raises ValueError in training where a channel has a single value. In a folded network it does nothing.
     """
 
     def __init__(self, channels: int, numerics: Numerics) -> None:
         self.epsilon = numerics.epsilon
         self.momentum = numerics.momentum  # torch's sense: the weight of the new batch
         self.use_running_average = False  # set by model.train() and model.eval()
-        self.scale = nnx.Param(jnp.ones(channels, numerics.wide))
-        self.bias = nnx.Param(jnp.zeros(channels, numerics.wide))
-        self.mean = nnx.BatchStat(jnp.zeros(channels, numerics.wide))
-        self.var = nnx.BatchStat(jnp.ones(channels, numerics.wide))
-        self.num_batches_tracked = nnx.BatchStat(jnp.zeros((), jnp.int32))
+        held, self.folded = not numerics.folded, numerics.folded
+        self.scale = nnx.Param(jnp.ones(channels, numerics.wide)) if held else None
+        self.bias = nnx.Param(jnp.zeros(channels, numerics.wide)) if held else None
+        self.mean = nnx.BatchStat(jnp.zeros(channels, numerics.wide)) if held else None
+        self.var = nnx.BatchStat(jnp.ones(channels, numerics.wide)) if held else None
+        self.num_batches_tracked = nnx.BatchStat(jnp.zeros((), jnp.int32)) if held else None
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        if self.folded:
+            return x
         wide = widen(x)
         if self.use_running_average:
             mean, variance = self.mean[...], self.var[...]

@@ -43,7 +43,10 @@ class Module(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("danet")
 class Conv(Module):
-    """Square convolution, zero-padded by dilation * (kernel_size // 2) on every side; starts at zero."""
+    """Square convolution, zero-padded by dilation * (kernel_size // 2) on every side; starts at zero.
+
+    In a folded network each has a bias.
+    """
 
     def __init__(
         self,
@@ -67,7 +70,7 @@ class Conv(Module):
 
     def build(self, input_shape: tuple[int | None, ...] | None = None) -> None:
         self.kernel = self.add_weight(shape=self.shape, initializer="zeros", name="kernel")
-        if self.arguments["bias"]:
+        if self.arguments["bias"] or self.numerics.folded:
             self.bias = self.add_weight(shape=self.shape[3:], initializer="zeros", name="bias")
         self.built = True
 
@@ -88,14 +91,17 @@ class BatchNorm(Module):
     out = (x - mean) / sqrt(variance + epsilon) * gamma + beta
 
     Normalises by the biased variance of the batch, of all devices together, and keeps the unbiased one; at least
-    float32. Raises ValueError in training where a channel has a single value.
+    float32. Raises ValueError in training where a channel has a single value. In a folded network it does nothing.
     """
 
     def __init__(self, channels: int, numerics: Numerics) -> None:
         super().__init__(numerics, channels=channels)
         self.epsilon = numerics.epsilon
         self.momentum = numerics.momentum  # torch's sense: the weight of the new batch
-        self.build()
+        self.folded = numerics.folded
+        self.gamma = self.beta = self.moving_mean = self.moving_variance = self.num_batches_tracked = None
+        if not self.folded:
+            self.build()
 
     def build(self, input_shape: tuple[int | None, ...] | None = None) -> None:
         shape, wide = (self.arguments["channels"],), self.numerics.wide
@@ -113,6 +119,8 @@ class BatchNorm(Module):
         self.built = True
 
     def call(self, x: Float[Tensor, "b h w c"], training: bool = False) -> Float[Tensor, "b h w c"]:
+        if self.folded:
+            return x
         wide = widen(x)
         if not training:
             mean, variance = self.moving_mean, self.moving_variance

@@ -26,8 +26,8 @@ class Stem(nn.Module):
         self.conv3 = Conv(second, third, 3, numerics)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d p q"]:
-        x = F.relu(self.bn1(self.conv1(x)))
-        x = F.relu(self.bn2(self.conv2(x)))
+        x = F.relu_(self.bn1(self.conv1(x)))
+        x = F.relu_(self.bn2(self.conv2(x)))
         return self.conv3(x)
 
 
@@ -46,9 +46,9 @@ class BasicBlock(nn.Module):
         self.pooled = avg_down and stride == 2
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d p q"]:
-        out = F.relu(self.bn1(self.conv1(x)))
+        out = F.relu_(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
-        return F.relu(out + shortcut(x, self.downsample, self.pooled))
+        return F.relu_(out + shortcut(x, self.downsample, self.pooled))
 
 
 class Bottleneck(nn.Module):
@@ -68,10 +68,10 @@ class Bottleneck(nn.Module):
         self.pooled = avg_down and stride == 2
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d p q"]:
-        out = F.relu(self.bn1(self.conv1(x)))
-        out = F.relu(self.bn2(self.conv2(out)))
+        out = F.relu_(self.bn1(self.conv1(x)))
+        out = F.relu_(self.bn2(self.conv2(out)))
         out = self.bn3(self.conv3(out))
-        return F.relu(out + shortcut(x, self.downsample, self.pooled))
+        return F.relu_(out + shortcut(x, self.downsample, self.pooled))
 
 
 class ResNet(nn.Module):
@@ -94,7 +94,7 @@ class ResNet(nn.Module):
         self, x: Float[Tensor, "b c h w"], stages: Stages = NO_STAGES, recompute: bool = False
     ) -> tuple[Float[Tensor, "b d p q"], Float[Tensor, "b e p q"]]:
         """The outputs of layer3 and layer4; with `recompute`, gradients compute each block again."""
-        x = stages.keep("stem", F.relu(self.bn1(self.conv1(x))))
+        x = stages.keep("stem", F.relu_(self.bn1(self.conv1(x))))
         x = stages.keep("layer1", chain(self.layer1, max_pool(x), recompute))
         x = stages.keep("layer2", chain(self.layer2, x, recompute))
         layer3 = stages.keep("layer3", chain(self.layer3, x, recompute))

@@ -16,7 +16,10 @@ from danet_torch.engine import all_mean, several
 
 
 class Conv(nn.Conv2d):
-    """Square convolution, zero-padded by dilation * (kernel_size // 2) on every side; starts at zero."""
+    """Square convolution, zero-padded by dilation * (kernel_size // 2) on every side; starts at zero.
+
+    In a folded network each has a bias.
+    """
 
     def __init__(
         self,
@@ -31,6 +34,7 @@ class Conv(nn.Conv2d):
     ) -> None:
         padding = dilation * (kernel_size // 2)
         dtype = getattr(torch, numerics.kernels)
+        bias = bias or numerics.folded
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, bias=bias, dtype=dtype)
 
     def reset_parameters(self) -> None:
@@ -49,7 +53,7 @@ class BatchNorm(nn.BatchNorm2d):
     out = (x - mean) / sqrt(variance + epsilon) * weight + bias
 
     Normalises by the biased variance of the batch, of all devices together, and keeps the unbiased one; at least
-    float32. Raises ValueError in training where a channel has a single value.
+    float32. Raises ValueError in training where a channel has a single value. In a folded network it does nothing.
     """
 
     momentum: float
@@ -58,9 +62,13 @@ class BatchNorm(nn.BatchNorm2d):
     num_batches_tracked: Tensor
 
     def __init__(self, channels: int, numerics: Numerics) -> None:
-        super().__init__(channels, numerics.epsilon, numerics.momentum, dtype=getattr(torch, numerics.wide))
+        held, dtype = not numerics.folded, getattr(torch, numerics.wide)
+        super().__init__(channels, numerics.epsilon, numerics.momentum, held, held, dtype=dtype)
+        self.folded = numerics.folded
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
+        if self.folded:
+            return x
         if not (self.training and several()):
             return super().forward(x)
         wide = widen(x)
@@ -89,7 +97,7 @@ class ConvNormAct(nn.Module):
         self.bn = BatchNorm(out_channels, numerics)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
-        return F.relu(self.bn(self.conv(x)))
+        return F.relu_(self.bn(self.conv(x)))
 
 
 class Dropout(nn.Module):

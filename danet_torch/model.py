@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from danet_common.checkpoint import Checkpoint, write_checkpoint
 from danet_common.config import DANetConfig
 from danet_common.dropout import NO_MASKS
+from danet_common.folding import folded_tensors, require_unfolded
 from danet_common.numerics import numerics
 from danet_common.stages import requested
 from danet_common.stored import open_checkpoint
@@ -29,12 +30,15 @@ class DANet(nn.Module):
     dtype    of convolutions and activations; BatchNorm, attention weights and logits are at least float32;
              `mixed_bfloat16` keeps the kernels in float32, for training
     seed     of the initial weights, the same in every framework; None leaves kernels at zero
+    folded   without BatchNorm, for inference: see `from_checkpoint`
     """
 
-    def __init__(self, config: DANetConfig | str, *, dtype: str = "float32", seed: int | None = 0) -> None:
+    def __init__(
+        self, config: DANetConfig | str, *, dtype: str = "float32", seed: int | None = 0, folded: bool = False
+    ) -> None:
         super().__init__()
         self.config = get_config(config)
-        self.numerics = numerics(self.config, dtype)
+        self.numerics = numerics(self.config, dtype, folded)
         self.backbone = ResNet(self.config, self.numerics)
         self.head = DualAttentionHead(self.config, self.numerics)
         if self.config.auxiliary != "none":
@@ -61,7 +65,7 @@ class DANet(nn.Module):
         height, width = x.shape[2:]
         kernels = self.head.fused_classifier.weight.dtype
         cast = kernels != getattr(torch, self.numerics.kernels)  # since it was made: by `.double()`, say
-        x = x.to(kernels if cast else getattr(torch, self.numerics.dtype))
+        x = x.to(kernels if cast else getattr(torch, self.numerics.dtype), memory_format=torch.channels_last)
         layer3, layer4 = self.backbone(x, stages=kept, recompute=recompute)
         logits = self.head(layer4, stages=kept, masks=masks, recompute=recompute)
         if self.config.auxiliary != "none":
@@ -71,19 +75,23 @@ class DANet(nn.Module):
         return {name: resize(value, height, width, grid) for name, value in logits.items()} | kept.kept
 
 
-def from_checkpoint(checkpoint: Checkpoint, dtype: str = "float32") -> DANet:
-    """The network of a checkpoint, in inference mode. Raises CheckpointError unless the tensors fit its config."""
+def from_checkpoint(checkpoint: Checkpoint, dtype: str = "float32", folded: bool = False) -> DANet:
+    """The network of a checkpoint, in inference mode. Raises CheckpointError unless the tensors fit its config.
+
+    `folded` puts each BatchNorm into the convolution before it: the same but for rounding, faster, and not to be saved.
+    """
     checkpoint.check()
-    model = DANet(checkpoint.config, dtype=dtype, seed=None)
-    set_tensors(model, checkpoint.tensors)
+    model = DANet(checkpoint.config, dtype=dtype, seed=None, folded=folded)
+    set_tensors(model, folded_tensors(checkpoint, model.numerics) if folded else checkpoint.tensors)
     return model.eval()
 
 
-def load(path: str | os.PathLike[str], dtype: str = "float32") -> DANet:
-    """The network of a canonical `.safetensors` file or an index, in inference mode. Raises CheckpointError."""
-    return from_checkpoint(open_checkpoint(path), dtype)
+def load(path: str | os.PathLike[str], dtype: str = "float32", folded: bool = False) -> DANet:
+    """The network of a canonical `.safetensors` file or an index, as `from_checkpoint` makes it."""
+    return from_checkpoint(open_checkpoint(path), dtype, folded)
 
 
 def save(model: DANet, path: str | os.PathLike[str]) -> None:
-    """Write the network as a canonical `.safetensors` file, atomically."""
+    """Write the network as a canonical `.safetensors` file, atomically. Raises CheckpointError for a folded one."""
+    require_unfolded(model.numerics)
     write_checkpoint(Checkpoint(model.config, get_tensors(model), source={"backend": "torch"}), path)

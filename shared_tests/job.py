@@ -28,6 +28,7 @@ class Job:
     mode        how the framework runs it: torch eager | compile; tf eager | function | xla; jax eager | jit
     device      "cpu", or "accelerator": the GPU or TPU where the framework sees one, else the CPU
     precision   of float32 products there: "highest" (no TF32, no bfloat16 passes) or "fast" (TF32 allowed)
+    folded      BatchNorm folded into the convolutions when the checkpoint is loaded
     training    batch statistics, and the running ones updated, instead of inference
     stages      named stages to return
     cotangents  output name -> array like that output: asks for the gradients of sum(output * cotangent)
@@ -39,6 +40,7 @@ class Job:
     mode: str = "eager"
     device: Literal["cpu", "accelerator"] = "cpu"
     precision: Literal["highest", "fast"] = "highest"
+    folded: bool = False
     training: bool = False
     stages: tuple[str, ...] = ()
     cotangents: Mapping[str, np.ndarray] = field(default_factory=dict)

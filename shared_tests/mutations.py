@@ -23,7 +23,7 @@ PACKAGES = {"torch": "danet_torch", "tf": "danet_tf", "jax": "danet_jax"}
 ROOT = Path(__file__).parents[1]
 
 # What the three write differently and mean the same; `alike` translates these words.
-WORDS = {"torch": {"{relu}": "F.relu"}, "tf": {"{relu}": "ops.relu"}, "jax": {"{relu}": "jax.nn.relu"}}
+WORDS = {"torch": {"{relu}": "F.relu_"}, "tf": {"{relu}": "ops.relu"}, "jax": {"{relu}": "jax.nn.relu"}}
 
 Change = tuple[str, str]  # old text, new text
 

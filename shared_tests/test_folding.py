@@ -1,0 +1,54 @@
+"""BatchNorm folded into the convolutions: the reference's numbers, without its tensors, and never written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from danet_common import Checkpoint, parameters
+from danet_common.folding import folded_tensors
+from danet_common.numerics import numerics
+from shared_tests.backends import BACKENDS
+from shared_tests.conftest import NETWORKS, Start
+from shared_tests.golden_cases import CASES, TINY
+from shared_tests.judge import CheckpointOf, judge
+from shared_tests.rule import rule_tensors
+from shared_tests.test_parity import FASTEST
+
+MODES = [
+    pytest.param(name, mode, marks=[pytest.mark.slow] * (FASTEST.get(name) != mode))
+    for name, backend in BACKENDS.items()
+    for mode in backend.modes
+]
+
+
+@pytest.mark.parametrize(("backend", "mode"), MODES)
+@pytest.mark.parametrize("name", ["tiny", "paddle"])
+def test_folded(backend: str, mode: str, name: str, start: Start, checkpoint_of: CheckpointOf) -> None:
+    verdict = judge(CASES[name], start(backend), checkpoint_of, mode=mode, folded=True)
+    assert verdict.agrees, (verdict.first_departure, verdict.cause)
+
+
+@pytest.mark.parametrize("backend", NETWORKS)
+def test_a_folded_network_is_not_written(backend: str, tmp_path: Path, checkpoint_of: CheckpointOf) -> None:
+    package = pytest.importorskip(f"danet_{backend}")
+    model = package.load(checkpoint_of(TINY), folded=True)
+    with pytest.raises(ValueError, match=r"BatchNorm is folded and cannot be written: load it with folded=False$"):
+        package.save(model, tmp_path / "folded.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_folded() -> None:
+    """Every tensor but BatchNorm's, as it was but for the kernels before it, which have a bias each."""
+    tensors = rule_tensors(TINY)
+    folded = folded_tensors(Checkpoint(TINY, tensors), numerics(TINY, "float32"))
+    table = parameters(TINY).values()
+    plain = {p.name for p in table if not p.is_norm}
+    norms = [p for p in table if p.kind == "scale"]
+    assert plain <= folded.keys()
+    assert len(folded) == len(plain) + len(norms)
+    assert np.array_equal(folded["head.fused_classifier.weight"], tensors["head.fused_classifier.weight"])
+    assert {folded[name].dtype for name in folded.keys() - plain} == {np.dtype(np.float32)}
+    assert all(np.array_equal(tensors[name], array) for name, array in rule_tensors(TINY).items())
