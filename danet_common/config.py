@@ -7,7 +7,7 @@ exists because some published checkpoint differs in it; the comment beside it sa
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_type_hints
 
@@ -151,6 +151,10 @@ class DANetConfig:
     def outputs(self) -> tuple[str, ...]:
         """Names of the logits that the network returns, the prediction first."""
         return ("fused", *(self.branches if self.branch_classifiers else ())) + ("aux",) * (self.auxiliary != "none")
+
+    def branches_of(self, outputs: Collection[str]) -> tuple[str, ...]:
+        """The attention branches that these outputs need; the fused one needs all."""
+        return tuple(branch for branch in self.branches if branch in outputs or "fused" in outputs)
 
     def replace(self, **changes: Any) -> DANetConfig:
         """A copy with some fields changed."""

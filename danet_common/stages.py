@@ -31,28 +31,41 @@ class Stages:
 NO_STAGES = Stages()  # the default of a module used alone: asks for nothing, so never holds anything
 
 
-def stage_names(config: DANetConfig) -> tuple[str, ...]:
-    """Every stage of this network, in the order of the forward pass.
+def stage_names(config: DANetConfig, outputs: Collection[str] | None = None) -> tuple[str, ...]:
+    """Every stage of this network, in the order of the forward pass; or those on the way to some of its outputs.
 
     Feature maps are N,C,H,W in torch and N,H,W,C in Keras and Flax. `position_map` is the attention
     (N, H*W, H*W), `channel_map` (N, C, C); in both, rows sum to 1. `*_logits` are those before upsampling.
     """
+    outputs = config.outputs if outputs is None else outputs
     names = ["stem", "layer1", "layer2", "layer3", "layer4"]
-    if config.position_attention:
+    if "position" in config.branches_of(outputs):
         names += ["position_in", "position_query", "position_key", "position_value", "position_map"]
         names += ["position_attention", "position_out"]
-    if config.channel_attention:
+    if "channel" in config.branches_of(outputs):
         names += ["channel_in", "channel_map", "channel_attention", "channel_out"]
-    if not config.branches:
+    if not config.branches and "fused" in outputs:
         names += ["plain_out"]
-    names += [f"{output}_logits" for output in config.outputs]
+    names += [f"{output}_logits" for output in config.outputs if output in outputs]
     return tuple(names)
 
 
-def requested(config: DANetConfig, wanted: Collection[str]) -> Stages:
-    """A collector for these names. Raises ValueError, listing the unknown, unless each is a stage of this network."""
-    known = stage_names(config)
+def requested(
+    config: DANetConfig, outputs: Collection[str] | None, stages: Collection[str]
+) -> tuple[tuple[str, ...], Stages]:
+    """The outputs to compute, in the network's order, all of them if None; and a collector for these stages.
+
+    Raises ValueError, listing the unknown, unless each is one of this network's, and each stage leads to an output.
+    """
+    computed = config.outputs if outputs is None else tuple(name for name in config.outputs if name in outputs)
+    require_known("outputs", outputs or (), config.outputs)
+    require_known("stages", stages, stage_names(config))
+    require_known(f"stages for the outputs {', '.join(computed) or '()'}:", stages, stage_names(config, computed))
+    return computed, Stages(stages)
+
+
+def require_known(kind: str, wanted: Collection[str], known: Collection[str]) -> None:
+    """Raise ValueError for names that are not known."""
     unknown = [name for name in wanted if name not in known]
     if unknown:
-        raise ValueError(f"unknown stages {', '.join(unknown)}; this network has {', '.join(known)}")
-    return Stages(wanted)
+        raise ValueError(f"unknown {kind} {', '.join(unknown)}; this network has {', '.join(known)}")

@@ -61,12 +61,14 @@ class BatchNorm(nnx.Module):
         self.epsilon = numerics.epsilon
         self.momentum = numerics.momentum  # torch's sense: the weight of the new batch
         self.use_running_average = False  # set by model.train() and model.eval()
-        held, self.folded = not numerics.folded, numerics.folded
-        self.scale = nnx.Param(jnp.ones(channels, numerics.wide)) if held else None
-        self.bias = nnx.Param(jnp.zeros(channels, numerics.wide)) if held else None
-        self.mean = nnx.BatchStat(jnp.zeros(channels, numerics.wide)) if held else None
-        self.var = nnx.BatchStat(jnp.ones(channels, numerics.wide)) if held else None
-        self.num_batches_tracked = nnx.BatchStat(jnp.zeros((), jnp.int32)) if held else None
+        self.folded = numerics.folded
+        if self.folded:
+            return
+        self.scale = nnx.Param(jnp.ones(channels, numerics.wide))
+        self.bias = nnx.Param(jnp.zeros(channels, numerics.wide))
+        self.mean = nnx.BatchStat(jnp.zeros(channels, numerics.wide))
+        self.var = nnx.BatchStat(jnp.ones(channels, numerics.wide))
+        self.num_batches_tracked = nnx.BatchStat(jnp.zeros((), jnp.int32))
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         if self.folded:

@@ -50,26 +50,28 @@ class DANet(nnx.Module):
     def __call__(
         self,
         x: Float[Array, "b h w c"],
+        outputs: Collection[str] | None = None,
         stages: Collection[str] = (),
         masks: Mapping[str, Array] = NO_MASKS,
         recompute: bool = False,
     ) -> dict[str, Float[Array, "b h w classes"]]:
         """Logits by output, `fused` (the prediction) first, at the size of `x`; with `stages`, those too.
 
-        `x` holds normalised pixels in any floating dtype. `masks` say what the dropout before each output keeps,
+        `x` holds normalised pixels in any floating dtype. Of `outputs`, all if None, only those are computed, and what
+        leads to them: for a prediction `("fused",)` is enough. `masks` say what the dropout before each output keeps,
         (N, C) or like its features; without, it is the framework's own. With `recompute` a gradient computes residual
         blocks and attention again instead of keeping what is in them, unless stages are asked for: the same numbers
-        in less memory. Raises ValueError for an unknown stage.
+        in less memory. Raises ValueError for an unknown output or stage.
         """
-        kept = requested(self.config, stages)
+        outputs, kept = requested(self.config, outputs, stages)
         recompute = recompute and not kept.wanted
         height, width = x.shape[1:3]
         kernels = self.head.fused_classifier.kernel.dtype
         cast = kernels != self.numerics.kernels  # since it was made: by a map over its state, say
         x = x.astype(kernels if cast else self.numerics.dtype)
         layer3, layer4 = self.backbone(x, stages=kept, recompute=recompute)
-        logits = self.head(layer4, stages=kept, masks=masks, recompute=recompute)
-        if self.config.auxiliary != "none":
+        logits = self.head(layer4, outputs=outputs, stages=kept, masks=masks, recompute=recompute)
+        if "aux" in outputs:
             source = layer3 if self.config.auxiliary == "fcn" else layer4
             logits["aux"] = kept.keep("aux_logits", self.auxiliary(source, masks.get("aux")))
         grid = self.config.upsample_grid

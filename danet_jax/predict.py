@@ -31,4 +31,4 @@ def infer(model: DANet, pictures: Float32[np.ndarray, "n h w c"]) -> Float[np.nd
 @nnx.jit  # compiled once per image size
 def fused_logits(model: DANet, x: Float[Array, "b h w c"]) -> Float[Array, "b h w classes"]:
     """The logits that the prediction is made of."""
-    return model(x)["fused"]
+    return model(x, outputs=("fused",))["fused"]

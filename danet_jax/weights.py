@@ -34,7 +34,7 @@ def named_leaves(model: nnx.Module) -> Iterator[tuple[Parameter, nnx.Variable]]:
     """Every tensor of a module with its canonical name, shape and kind, in the module's order."""
     for path, module in nnx.iter_modules(model):
         for kind in kinds_of(module):
-            leaf = getattr(module, LEAVES[kind])
+            leaf = getattr(module, LEAVES[kind], None)  # absent from a folded BatchNorm
             if leaf is not None:
                 name = ".".join(map(str, (*path, TORCH[kind])))
                 shape = tuple(leaf.shape) if kind != "kernel" else tuple(leaf.shape[axis] for axis in (3, 2, 0, 1))

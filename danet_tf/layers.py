@@ -99,11 +99,12 @@ class BatchNorm(Module):
         self.epsilon = numerics.epsilon
         self.momentum = numerics.momentum  # torch's sense: the weight of the new batch
         self.folded = numerics.folded
-        self.gamma = self.beta = self.moving_mean = self.moving_variance = self.num_batches_tracked = None
-        if not self.folded:
-            self.build()
+        self.build()
 
     def build(self, input_shape: tuple[int | None, ...] | None = None) -> None:
+        self.built = True
+        if self.folded:
+            return
         shape, wide = (self.arguments["channels"],), self.numerics.wide
         self.gamma = self.add_weight(shape=shape, initializer="ones", dtype=wide, name="gamma")
         self.beta = self.add_weight(shape=shape, initializer="zeros", dtype=wide, name="beta")
@@ -116,7 +117,6 @@ class BatchNorm(Module):
         self.num_batches_tracked = self.add_weight(
             shape=(), initializer="zeros", dtype="int32", trainable=False, name="num_batches_tracked"
         )
-        self.built = True
 
     def call(self, x: Float[Tensor, "b h w c"], training: bool = False) -> Float[Tensor, "b h w c"]:
         if self.folded:

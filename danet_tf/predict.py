@@ -41,4 +41,4 @@ def compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
 @compiled
 def fused_logits(model: DANet, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w classes"]:
     """The logits that the prediction is made of."""
-    return model(x)["fused"]
+    return model(x, outputs=("fused",))["fused"]

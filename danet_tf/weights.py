@@ -33,7 +33,7 @@ def named_leaves(model: keras.layers.Layer) -> Iterator[tuple[Parameter, keras.V
     """Every tensor of a module with its canonical name, shape and kind, in the module's order."""
     for path, module in named_modules(model):
         for kind in kinds_of(module):
-            leaf = getattr(module, LEAVES[kind])
+            leaf = getattr(module, LEAVES[kind], None)  # absent from a folded BatchNorm
             if leaf is not None:
                 name = ".".join((*path, TORCH[kind]))
                 shape = tuple(leaf.shape) if kind != "kernel" else tuple(leaf.shape[axis] for axis in (3, 2, 0, 1))

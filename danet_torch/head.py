@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
@@ -48,16 +48,19 @@ class DualAttentionHead(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "b c h w"],
+        outputs: Collection[str] | None = None,
         stages: Stages = NO_STAGES,
         masks: Mapping[str, Tensor] = NO_MASKS,
         recompute: bool = False,
     ) -> dict[str, Float[Tensor, "b classes h w"]]:
-        """Logits by output, the fused ones first, at the size of `x`; `masks` say what each dropout keeps.
+        """Logits by output, the fused ones first, at the size of `x`; `outputs` are those to compute, all if None.
 
-        With `recompute`, gradients compute each attention again, and no stages within them are kept.
+        `masks` say what each dropout keeps. With `recompute`, gradients compute each attention again, and no stages
+        within them are kept.
         """
-        branches = {}
-        if self.config.position_attention:
+        outputs = self.config.outputs if outputs is None else outputs
+        branches, logits = {}, {}
+        if "position" in self.config.branches_of(outputs):
             branch = stages.keep("position_in", self.position_in(x))
             if recompute:
                 branch = recomputed(self.position_attention, branch)
@@ -65,7 +68,7 @@ class DualAttentionHead(nn.Module):
                 branch = self.position_attention(branch, stages=stages)
             branch = stages.keep("position_attention", branch)
             branches["position"] = stages.keep("position_out", self.position_out(branch))
-        if self.config.channel_attention:
+        if "channel" in self.config.branches_of(outputs):
             branch = stages.keep("channel_in", self.channel_in(x))
             if recompute:
                 branch = recomputed(self.channel_attention, branch)
@@ -73,14 +76,15 @@ class DualAttentionHead(nn.Module):
                 branch = self.channel_attention(branch, stages=stages)
             branch = stages.keep("channel_attention", branch)
             branches["channel"] = stages.keep("channel_out", self.channel_out(branch))
-        if not branches:
-            branches["plain"] = stages.keep("plain_out", self.plain_out(x))
-        fused = functools.reduce(operator.add, branches.values())
-        logits = {"fused": stages.keep("fused_logits", self.fused_classifier(self.dropout(fused, masks.get("fused"))))}
-        if "position" in self.config.outputs:
+        if "fused" in outputs:
+            if not branches:
+                branches["plain"] = stages.keep("plain_out", self.plain_out(x))
+            fused = self.dropout(functools.reduce(operator.add, branches.values()), masks.get("fused"))
+            logits["fused"] = stages.keep("fused_logits", self.fused_classifier(fused))
+        if "position" in outputs:
             position = self.position_classifier(self.dropout(branches["position"], masks.get("position")))
             logits["position"] = stages.keep("position_logits", position)
-        if "channel" in self.config.outputs:
+        if "channel" in outputs:
             channel = self.channel_classifier(self.dropout(branches["channel"], masks.get("channel")))
             logits["channel"] = stages.keep("channel_logits", channel)
         return logits

@@ -49,26 +49,28 @@ class DANet(nn.Module):
     def forward(
         self,
         x: Float[Tensor, "b c h w"],
+        outputs: Collection[str] | None = None,
         stages: Collection[str] = (),
         masks: Mapping[str, Tensor] = NO_MASKS,
         recompute: bool = False,
     ) -> dict[str, Float[Tensor, "b classes h w"]]:
         """Logits by output, `fused` (the prediction) first, at the size of `x`; with `stages`, those too.
 
-        `x` holds normalised pixels in any floating dtype. `masks` say what the dropout before each output keeps,
+        `x` holds normalised pixels in any floating dtype. Of `outputs`, all if None, only those are computed, and what
+        leads to them: for a prediction `("fused",)` is enough. `masks` say what the dropout before each output keeps,
         (N, C) or like its features; without, it is the framework's own. With `recompute` a gradient computes residual
         blocks and attention again instead of keeping what is in them, unless stages are asked for: the same numbers
-        in less memory. Raises ValueError for an unknown stage.
+        in less memory. Raises ValueError for an unknown output or stage.
         """
-        kept = requested(self.config, stages)
+        outputs, kept = requested(self.config, outputs, stages)
         recompute = recompute and not kept.wanted
         height, width = x.shape[2:]
         kernels = self.head.fused_classifier.weight.dtype
         cast = kernels != getattr(torch, self.numerics.kernels)  # since it was made: by `.double()`, say
         x = x.to(kernels if cast else getattr(torch, self.numerics.dtype), memory_format=torch.channels_last)
         layer3, layer4 = self.backbone(x, stages=kept, recompute=recompute)
-        logits = self.head(layer4, stages=kept, masks=masks, recompute=recompute)
-        if self.config.auxiliary != "none":
+        logits = self.head(layer4, outputs=outputs, stages=kept, masks=masks, recompute=recompute)
+        if "aux" in outputs:
             source = layer3 if self.config.auxiliary == "fcn" else layer4
             logits["aux"] = kept.keep("aux_logits", self.auxiliary(source, masks.get("aux")))
         grid = self.config.upsample_grid

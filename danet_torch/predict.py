@@ -33,4 +33,4 @@ def infer(model: DANet, pictures: Float32[np.ndarray, "n h w c"]) -> Float[np.nd
 @torch.no_grad()
 def fused_logits(model: DANet, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b classes h w"]:
     """The logits that the prediction is made of."""
-    return model(x)["fused"]
+    return model(x, outputs=("fused",))["fused"]

@@ -35,7 +35,7 @@ def named_leaves(model: nn.Module) -> Iterator[tuple[Parameter, Tensor]]:
     """Every tensor of a module with its canonical name, shape and kind, in the module's order."""
     for path, module in model.named_modules():
         for kind in kinds_of(module):
-            leaf = getattr(module, LEAVES[kind])
+            leaf = getattr(module, LEAVES[kind], None)  # absent from a folded BatchNorm
             if leaf is not None:
                 name = f"{path}.{LEAVES[kind]}".removeprefix(".")
                 yield Parameter(name, tuple(leaf.shape), kind), leaf

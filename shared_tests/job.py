@@ -30,6 +30,7 @@ class Job:
     precision   of float32 products there: "highest" (no TF32, no bfloat16 passes) or "fast" (TF32 allowed)
     folded      BatchNorm folded into the convolutions when the checkpoint is loaded
     training    batch statistics, and the running ones updated, instead of inference
+    asked       the outputs to compute; None: all
     stages      named stages to return
     cotangents  output name -> array like that output: asks for the gradients of sum(output * cotangent)
     """
@@ -42,6 +43,7 @@ class Job:
     precision: Literal["highest", "fast"] = "highest"
     folded: bool = False
     training: bool = False
+    asked: tuple[str, ...] | None = None
     stages: tuple[str, ...] = ()
     cotangents: Mapping[str, np.ndarray] = field(default_factory=dict)
 

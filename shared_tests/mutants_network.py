@@ -91,7 +91,7 @@ HEAD = (
         "fusion_by_mean",
         "the branches are averaged; DANet sums them",
         PLAIN,
-        alike("head.py", ("self.dropout(fused, ", "self.dropout(fused / 2, ")),
+        alike("head.py", ("branches.values()), masks", "branches.values()) / 2, masks")),
     ),
     Mutation(
         "classifiers_swapped",
@@ -114,6 +114,24 @@ HEAD = (
         "the auxiliary head reads layer3 where it should read layer4: here both have as many channels",
         small(auxiliary="linear", widths=(8, 12, 32, 32)),
         alike("model.py", ('layer3 if self.config.auxiliary == "fcn" else layer4', "layer3")),
+    ),
+)
+
+OUTPUTS = (
+    Mutation(
+        "outputs_ignored",
+        "every output is computed, whichever were asked for",
+        small(auxiliary="fcn"),
+        alike(
+            "model.py",
+            ("outputs, kept = requested(self.config, outputs, ", "outputs, kept = requested(self.config, None, "),
+        ),
+    ),
+    Mutation(
+        "every_classifier_applied",
+        "the fused classifier is applied to the branches that are there, whether it was asked for or not",
+        small(auxiliary="fcn"),
+        alike("head.py", ('if "fused" in outputs:', "if branches:")),
     ),
 )
 

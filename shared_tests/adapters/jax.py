@@ -32,14 +32,14 @@ def run_here(job: Job) -> Answer:
     x = jnp.asarray(job.x.transpose(0, 2, 3, 1))
 
     def call(model: DANet, x: jax.Array) -> dict[str, jax.Array]:
-        return model(x, stages=job.stages)
+        return model(x, outputs=job.asked, stages=job.stages)
 
     answer = Answer(outputs={}, flags=flags())
     if job.cotangents:
         values, answer.gradients = gradients(model, x, job)
     else:
         values = (nnx.jit(call) if job.mode == "jit" else call)(model, x)
-    answer.outputs = {name: array(values[name]) for name in model.config.outputs}
+    answer.outputs = {name: array(values[name]) for name in model.config.outputs if name in values}
     answer.stages = {name: array(values[name]) for name in job.stages}
     if job.training:
         answer.statistics = {p.name: get_leaf(leaf) for p, leaf in named_leaves(model) if not p.trainable}
@@ -50,7 +50,7 @@ def gradients(model: DANet, x: jax.Array, job: Job) -> tuple[dict[str, jax.Array
     """The network's values, and canonical name -> gradient."""
 
     def loss(model: DANet) -> tuple[jax.Array, dict[str, jax.Array]]:
-        values = model(x, stages=job.stages)
+        values = model(x, outputs=job.asked, stages=job.stages)
         products = [values[name] * c.transpose(0, 2, 3, 1) for name, c in job.cotangents.items()]
         return jnp.sum(jnp.stack([jnp.sum(product) for product in products])), values
 

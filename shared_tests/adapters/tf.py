@@ -40,11 +40,11 @@ def run_here(job: Job) -> Answer:
     if job.cotangents:
         values, answer.gradients = gradients(model, x, job)
     elif job.mode == "eager":
-        values = model(x, training=job.training, stages=job.stages)
+        values = model(x, training=job.training, outputs=job.asked, stages=job.stages)
     else:
         compiled = tensorflow_function if on_tensorflow else jax_function
         values = compiled(model, job)(x)
-    answer.outputs = {name: array(values[name]) for name in model.config.outputs}
+    answer.outputs = {name: array(values[name]) for name in model.config.outputs if name in values}
     answer.stages = {name: array(values[name]) for name in job.stages}
     if job.training:
         answer.statistics = {p.name: get_leaf(leaf) for p, leaf in named_leaves(model) if not p.trainable}
@@ -59,7 +59,7 @@ def tensorflow_function(model: DANet, job: Job) -> Any:
 
     @tf.function(input_signature=None if job.mode == "xla" else [spec], jit_compile=job.mode == "xla")
     def call(x: tf.Tensor) -> dict[str, tf.Tensor]:
-        return model(x, training=job.training, stages=job.stages)
+        return model(x, training=job.training, outputs=job.asked, stages=job.stages)
 
     return call
 
@@ -70,7 +70,7 @@ def jax_function(model: DANet, job: Job) -> Any:
 
     trainable = [variable.value for variable in model.trainable_variables]
     fixed = [variable.value for variable in model.non_trainable_variables]
-    return jax.jit(lambda x: model.stateless_call(trainable, fixed, x, stages=job.stages)[0])
+    return jax.jit(lambda x: model.stateless_call(trainable, fixed, x, outputs=job.asked, stages=job.stages)[0])
 
 
 def gradients(model: DANet, x: Any, job: Job) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -78,7 +78,7 @@ def gradients(model: DANet, x: Any, job: Job) -> tuple[dict[str, Any], dict[str,
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
-        values = model(x, training=job.training, stages=job.stages)
+        values = model(x, training=job.training, outputs=job.asked, stages=job.stages)
         loss = tf.add_n([tf.reduce_sum(values[n] * c.transpose(0, 2, 3, 1)) for n, c in job.cotangents.items()])
     leaves = [(p, leaf) for p, leaf in named_leaves(model) if p.trainable]
     found = tape.gradient(loss, [leaf.value for _, leaf in leaves], unconnected_gradients="zero")
