@@ -58,3 +58,14 @@ def to_channels_last(parameter: Parameter, array: np.ndarray) -> np.ndarray:
 def from_channels_last(parameter: Parameter, array: np.ndarray) -> np.ndarray:
     """The inverse of `to_channels_last`: kernels HWIO -> OIHW."""
     return array.transpose(3, 2, 0, 1) if parameter.kind == "kernel" and array.ndim == 4 else array
+
+
+def contiguous(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """A copy in C order and of this dtype; of a kernel some output channels at a time, which stay in the cache."""
+    copy = np.empty(array.shape, dtype)
+    if array.ndim == 0 or array.flags.c_contiguous:
+        copy[...] = array
+        return copy
+    for first in range(0, array.shape[-1], 16):
+        copy[..., first : first + 16] = array[..., first : first + 16]
+    return copy

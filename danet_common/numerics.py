@@ -14,7 +14,7 @@ class Numerics(NamedTuple):
 
     `mixed` keeps the kernels in float32, and rounds them to `dtype` each time they are used: in training a small
     update must not be rounded away. `folded` networks have no BatchNorm, and a bias in each convolution: those of
-    `folding.folded_tensors`.
+    `folding.folded_tensors`. `winograd` ones, folded too, compute large 3x3 convolutions as `winograd` says.
     """
 
     dtype: str = "float32"
@@ -22,6 +22,7 @@ class Numerics(NamedTuple):
     momentum: float = 0.1
     mixed: bool = False
     folded: bool = False
+    winograd: bool = False
 
     @property
     def kernels(self) -> str:
@@ -44,10 +45,14 @@ def widened(dtype: str) -> str:
     return "float64" if dtype == "float64" else "float32"
 
 
-def numerics(config: DANetConfig, dtype: str, folded: bool = False) -> Numerics:
-    """What a network of this config computes with. Raises ValueError for a dtype that is none of `DType`."""
+def numerics(config: DANetConfig, dtype: str, folded: bool = False, winograd: bool = False) -> Numerics:
+    """What a network of this config computes with. Raises ValueError for a dtype that is none of `DType`, or too narrow
+    for `winograd`."""
     if dtype not in get_args(DType):
         raise ValueError(f"dtype must be one of {', '.join(get_args(DType))}; got {dtype!r}")
     computed = dtype.removeprefix("mixed_")
     mixed = computed != dtype
-    return Numerics(computed, config.batch_norm_epsilon, config.batch_norm_momentum, mixed=mixed, folded=folded)
+    if winograd and dtype not in ("float32", "float64"):
+        raise ValueError(f"winograd needs float32 or float64, as its transforms cancel large terms; got {dtype}")
+    epsilon, momentum = config.batch_norm_epsilon, config.batch_norm_momentum
+    return Numerics(computed, epsilon, momentum, mixed=mixed, folded=folded or winograd, winograd=winograd)

@@ -47,7 +47,8 @@ class BasicBlock(nnx.Module):
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b p q d"]:
         out = jax.nn.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
-        return jax.nn.relu(out + shortcut(x, self.downsample, self.pooled))
+        out += shortcut(x, self.downsample, self.pooled)
+        return jax.nn.relu(out)
 
 
 class Bottleneck(nnx.Module):
@@ -69,7 +70,8 @@ class Bottleneck(nnx.Module):
         out = jax.nn.relu(self.bn1(self.conv1(x)))
         out = jax.nn.relu(self.bn2(self.conv2(out)))
         out = self.bn3(self.conv3(out))
-        return jax.nn.relu(out + shortcut(x, self.downsample, self.pooled))
+        out += shortcut(x, self.downsample, self.pooled)
+        return jax.nn.relu(out)
 
 
 class ResNet(nnx.Module):

@@ -10,12 +10,14 @@ from jax import numpy as jnp
 from jaxtyping import Bool, Float
 
 from danet_common.numerics import Numerics, widened
+from danet_common.winograd import SPAN, covers, suits
+from danet_jax.winograd import convolve
 
 
 class Conv(nnx.Module):
     """Square convolution, zero-padded by dilation * (kernel_size // 2) on every side; starts at zero.
 
-    In a folded network each has a bias.
+    In a folded network each has a bias; one of `numerics.winograd` is computed by `winograd.convolve` where that gains.
     """
 
     def __init__(
@@ -35,16 +37,24 @@ class Conv(nnx.Module):
         self.dilation = dilation
         self.kernel = nnx.Param(jnp.zeros(shape, numerics.kernels))
         self.bias = nnx.Param(jnp.zeros(out_channels, numerics.kernels)) if bias or numerics.folded else None
+        suited = numerics.winograd and suits(kernel_size, stride, min(in_channels, out_channels))
+        transformed = (SPAN**2, in_channels, out_channels)
+        self.transformed = nnx.Param(jnp.zeros(transformed, numerics.kernels)) if suited else None
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b p q d"]:
-        out = jax.lax.conv_general_dilated(
-            x,
-            self.kernel[...].astype(x.dtype),
-            window_strides=(self.stride, self.stride),
-            padding=[(self.padding, self.padding)] * 2,
-            rhs_dilation=(self.dilation, self.dilation),
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
-        )
+        if self.transformed is not None and covers(x.shape[1], x.shape[2], self.dilation):
+            out = convolve(x, self.transformed[...], self.dilation)
+        elif self.kernel.shape[:2] == (1, 1):  # a matrix product, which XLA computes faster than a convolution on a CPU
+            out = jnp.einsum("bhwc,cd->bhwd", x[:, :: self.stride, :: self.stride], self.kernel[0, 0].astype(x.dtype))
+        else:
+            out = jax.lax.conv_general_dilated(
+                x,
+                self.kernel[...].astype(x.dtype),
+                window_strides=(self.stride, self.stride),
+                padding=[(self.padding, self.padding)] * 2,
+                rhs_dilation=(self.dilation, self.dilation),
+                dimension_numbers=("NHWC", "HWIO", "NHWC"),
+            )
         return out if self.bias is None else out + self.bias[...].astype(x.dtype)
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import jax
 import numpy as np
-from flax import nnx
 from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Float, Float32, UInt, UInt8
@@ -28,7 +28,7 @@ def infer(model: DANet, pictures: Float32[np.ndarray, "n h w c"]) -> Float[np.nd
     return np.asarray(fused_logits(model, jnp.asarray(pictures)))
 
 
-@nnx.jit  # compiled once per image size
+@jax.jit  # compiled once per image size; nothing in the network changes, so nothing of it comes back
 def fused_logits(model: DANet, x: Float[Array, "b h w c"]) -> Float[Array, "b h w classes"]:
     """The logits that the prediction is made of."""
     return model(x, outputs=("fused",))["fused"]

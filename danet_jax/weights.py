@@ -11,8 +11,9 @@ from jax import numpy as jnp
 from danet_common.checkpoint import CheckpointError
 from danet_common.initialisation import initial_tensor
 from danet_common.leaves import FLAX as LEAVES
-from danet_common.leaves import TORCH, from_channels_last, to_channels_last
+from danet_common.leaves import TORCH, contiguous, from_channels_last, to_channels_last
 from danet_common.parameters import Kind, Parameter
+from danet_common.winograd import transformed
 from danet_jax.attention import ChannelAttention, PositionAttention
 from danet_jax.layers import BatchNorm, Conv
 
@@ -60,6 +61,14 @@ def set_tensors(model: nnx.Module, tensors: Mapping[str, np.ndarray]) -> None:
         raise CheckpointError(f"the tensors are not those of this module: {differing}")
     for name, (parameter, leaf) in leaves.items():
         set_leaf(leaf, to_channels_last(parameter, tensors[name]))
+    transform_kernels(model)
+
+
+def transform_kernels(model: nnx.Module) -> None:
+    """Fill the kernels that `winograd.convolve` is called with."""
+    for module in (module for _, module in nnx.iter_modules(model)):
+        if isinstance(module, Conv) and module.transformed is not None:
+            set_leaf(module.transformed, transformed(get_leaf(module.kernel).transpose(3, 2, 0, 1)))
 
 
 def get_leaf(leaf: nnx.Variable) -> np.ndarray:
@@ -72,4 +81,4 @@ def set_leaf(leaf: nnx.Variable, array: np.ndarray) -> None:
     """Copy one array into its tensor."""
     if array.shape != leaf.shape:
         raise CheckpointError(f"a tensor of shape {array.shape} does not fit one of shape {leaf.shape}")
-    leaf.set_value(jnp.asarray(array.astype(leaf.dtype)))
+    leaf.set_value(jnp.asarray(contiguous(array, leaf.dtype)))

@@ -52,7 +52,8 @@ class BasicBlock(Module):
     def call(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q d"]:
         out = ops.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
-        return ops.relu(out + shortcut(x, self.downsample, self.pooled))
+        out += shortcut(x, self.downsample, self.pooled)
+        return ops.relu(out)
 
 
 @keras.saving.register_keras_serializable("danet")
@@ -77,7 +78,8 @@ class Bottleneck(Module):
         out = ops.relu(self.bn1(self.conv1(x)))
         out = ops.relu(self.bn2(self.conv2(out)))
         out = self.bn3(self.conv3(out))
-        return ops.relu(out + shortcut(x, self.downsample, self.pooled))
+        out += shortcut(x, self.downsample, self.pooled)
+        return ops.relu(out)
 
 
 @keras.saving.register_keras_serializable("danet")

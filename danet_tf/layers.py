@@ -15,7 +15,9 @@ from keras import ops
 
 from danet_common.config import DANetConfig
 from danet_common.numerics import Numerics, widened
+from danet_common.winograd import SPAN, covers, suits
 from danet_tf.engine import all_mean
+from danet_tf.winograd import convolve
 
 
 class Module(keras.layers.Layer):
@@ -45,7 +47,7 @@ class Module(keras.layers.Layer):
 class Conv(Module):
     """Square convolution, zero-padded by dilation * (kernel_size // 2) on every side; starts at zero.
 
-    In a folded network each has a bias.
+    In a folded network each has a bias; one of `numerics.winograd` is computed by `winograd.convolve` where that gains.
     """
 
     def __init__(
@@ -66,17 +68,23 @@ class Conv(Module):
         self.stride = stride
         self.dilation = dilation
         self.bias = None
+        self.transformed = None
         self.build()
 
     def build(self, input_shape: tuple[int | None, ...] | None = None) -> None:
         self.kernel = self.add_weight(shape=self.shape, initializer="zeros", name="kernel")
         if self.arguments["bias"] or self.numerics.folded:
             self.bias = self.add_weight(shape=self.shape[3:], initializer="zeros", name="bias")
+        if self.numerics.winograd and suits(self.shape[0], self.stride, min(self.shape[2:])):
+            transformed = (SPAN**2, *self.shape[2:])
+            self.transformed = self.add_weight(shape=transformed, initializer="zeros", name="transformed")
         self.built = True
 
     def call(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q d"]:
-        kernel = ops.cast(self.kernel, x.dtype)
-        if self.stride == 1:  # "same" is symmetric here, and not at stride 2
+        kernel, (_, height, width, _) = ops.cast(self.kernel, x.dtype), x.shape
+        if self.transformed is not None and height and width and covers(height, width, self.dilation):  # of known size
+            out = convolve(x, self.transformed, self.dilation)
+        elif self.stride == 1:  # "same" is symmetric here, and not at stride 2
             out = ops.conv(x, kernel, 1, "same", dilation_rate=self.dilation)
         else:
             around = (self.padding, self.padding)

@@ -10,8 +10,9 @@ import numpy as np
 from danet_common.checkpoint import CheckpointError
 from danet_common.initialisation import initial_tensor
 from danet_common.leaves import KERAS as LEAVES
-from danet_common.leaves import TORCH, from_channels_last, to_channels_last
+from danet_common.leaves import TORCH, contiguous, from_channels_last, to_channels_last
 from danet_common.parameters import Kind, Parameter
+from danet_common.winograd import transformed
 from danet_tf.attention import ChannelAttention, PositionAttention
 from danet_tf.layers import BatchNorm, Conv
 
@@ -70,6 +71,14 @@ def set_tensors(model: keras.layers.Layer, tensors: Mapping[str, np.ndarray]) ->
         raise CheckpointError(f"the tensors are not those of this module: {differing}")
     for name, (parameter, leaf) in leaves.items():
         set_leaf(leaf, to_channels_last(parameter, tensors[name]))
+    transform_kernels(model)
+
+
+def transform_kernels(model: keras.layers.Layer) -> None:
+    """Fill the kernels that `winograd.convolve` is called with."""
+    for module in (module for _, module in named_modules(model)):
+        if isinstance(module, Conv) and module.transformed is not None:
+            set_leaf(module.transformed, transformed(get_leaf(module.kernel).transpose(3, 2, 0, 1)))
 
 
 def get_leaf(leaf: keras.Variable) -> np.ndarray:
@@ -82,4 +91,4 @@ def set_leaf(leaf: keras.Variable, array: np.ndarray) -> None:
     """Copy one array into its tensor."""
     if array.shape != tuple(leaf.shape):
         raise CheckpointError(f"a tensor of shape {array.shape} does not fit one of shape {tuple(leaf.shape)}")
-    leaf.assign(array.astype(leaf.dtype))
+    leaf.assign(contiguous(array, np.dtype(keras.backend.standardize_dtype(leaf.dtype))))

@@ -48,7 +48,8 @@ class BasicBlock(nn.Module):
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d p q"]:
         out = F.relu_(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
-        return F.relu_(out + shortcut(x, self.downsample, self.pooled))
+        out += shortcut(x, self.downsample, self.pooled)
+        return F.relu_(out)
 
 
 class Bottleneck(nn.Module):
@@ -71,7 +72,8 @@ class Bottleneck(nn.Module):
         out = F.relu_(self.bn1(self.conv1(x)))
         out = F.relu_(self.bn2(self.conv2(out)))
         out = self.bn3(self.conv3(out))
-        return F.relu_(out + shortcut(x, self.downsample, self.pooled))
+        out += shortcut(x, self.downsample, self.pooled)
+        return F.relu_(out)
 
 
 class ResNet(nn.Module):

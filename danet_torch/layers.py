@@ -12,13 +12,15 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from danet_common.numerics import Numerics, widened
+from danet_common.winograd import SPAN, covers, suits
 from danet_torch.engine import all_mean, several
+from danet_torch.winograd import convolve
 
 
 class Conv(nn.Conv2d):
     """Square convolution, zero-padded by dilation * (kernel_size // 2) on every side; starts at zero.
 
-    In a folded network each has a bias.
+    In a folded network each has a bias; one of `numerics.winograd` is computed by `winograd.convolve` where that gains.
     """
 
     def __init__(
@@ -36,6 +38,10 @@ class Conv(nn.Conv2d):
         dtype = getattr(torch, numerics.kernels)
         bias = bias or numerics.folded
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, bias=bias, dtype=dtype)
+        suited = numerics.winograd and suits(kernel_size, stride, min(in_channels, out_channels))
+        transformed = (SPAN**2, in_channels, out_channels)
+        self.transformed: Tensor | None
+        self.register_buffer("transformed", torch.zeros(transformed, dtype=dtype) if suited else None, persistent=False)
 
     def reset_parameters(self) -> None:
         """Zeros; `weights.initialise` draws the real ones."""
@@ -44,6 +50,9 @@ class Conv(nn.Conv2d):
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d p q"]:
         bias = None if self.bias is None else self.bias.to(x.dtype)
+        if self.transformed is not None and covers(x.shape[2], x.shape[3], self.dilation[0]):
+            out = convolve(x, self.transformed, self.dilation[0])
+            return out if bias is None else out + bias[:, None, None]
         return F.conv2d(x, self.weight.to(x.dtype), bias, self.stride, self.padding, self.dilation)
 
 

@@ -13,6 +13,7 @@ from danet_common.checkpoint import CheckpointError
 from danet_common.initialisation import initial_tensor
 from danet_common.leaves import TORCH as LEAVES
 from danet_common.parameters import Kind, Parameter
+from danet_common.winograd import transformed
 from danet_torch.attention import ChannelAttention, PositionAttention
 from danet_torch.layers import BatchNorm, Conv
 
@@ -60,6 +61,14 @@ def set_tensors(model: nn.Module, tensors: Mapping[str, np.ndarray]) -> None:
         raise CheckpointError(f"the tensors are not those of this module: {differing}")
     for name, (_, leaf) in leaves.items():
         set_leaf(leaf, tensors[name])
+    transform_kernels(model)
+
+
+def transform_kernels(model: nn.Module) -> None:
+    """Fill the kernels that `winograd.convolve` is called with."""
+    for module in model.modules():
+        if isinstance(module, Conv) and module.transformed is not None:
+            set_leaf(module.transformed, transformed(get_leaf(module.weight)))
 
 
 def get_leaf(leaf: Tensor) -> np.ndarray:

@@ -43,15 +43,18 @@ def judge(
     offset: float = 0.0,
     stages: Collection[str] | None = None,
     folded: bool = False,
+    winograd: bool = False,
 ) -> Verdict:
     """Run one case on a network and compare its stages, its outputs and, in training, its updated statistics.
 
     `network` is a Worker or any adapter; `checkpoint_of` gives the path of a config's rule checkpoint;
     `offset` is added to the input; `stages` are those to ask for, all of them if None; `folded` asks for a network
-    without BatchNorm.
+    without BatchNorm, `winograd` for one with transformed kernels.
     """
     checkpoint = checkpoint_of(case.config)
-    job = job_of(case, checkpoint, mode=mode, dtype=dtype, offset=offset, stages=stages, folded=folded)
+    job = job_of(
+        case, checkpoint, mode=mode, dtype=dtype, offset=offset, stages=stages, folded=folded, winograd=winograd
+    )
     unasked = set(stage_names(case.config)) - set(job.stages)
     wanted = {name: array for name, array in truth(case, offset).items() if name not in unasked}
     return compare(wanted, named(network.run(job)), TOLERANCES[dtype])
@@ -66,6 +69,7 @@ def job_of(
     offset: float = 0.0,
     stages: Collection[str] | None = None,
     folded: bool = False,
+    winograd: bool = False,
 ) -> Job:
     """The case as a backend is asked it."""
     return Job(
@@ -74,6 +78,7 @@ def job_of(
         dtype=dtype,
         mode=mode,
         folded=folded,
+        winograd=winograd,
         training=case.training,
         stages=tuple(name for name in stage_names(case.config) if stages is None or name in stages),
     )

@@ -15,6 +15,7 @@ def small(**changes: Any) -> Case:
 
 PLAIN = small()
 BOTTLENECK = small(block="bottleneck")
+ADDED = "        out += shortcut(x, self.downsample, self.pooled)\n"
 DILATIONS = "enumerate(config.block_dilations[index])"
 
 BACKBONE = (
@@ -62,8 +63,8 @@ BACKBONE = (
         alike(
             "backbone.py",
             (
-                "        out = self.bn2(self.conv2(out))\n        return {relu}(out + ",
-                "        out = {relu}(self.bn2(self.conv2(out)))\n        return (out + ",
+                f"        out = self.bn2(self.conv2(out))\n{ADDED}        return {{relu}}(out)",
+                f"        out = {{relu}}(self.bn2(self.conv2(out)))\n{ADDED}        return out",
             ),
         ),
     ),

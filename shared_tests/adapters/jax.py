@@ -26,7 +26,7 @@ def run(job: Job) -> Answer:
 
 def run_here(job: Job) -> Answer:
     """One pass on the default device."""
-    model = danet_jax.load(job.checkpoint, dtype=job.dtype, folded=job.folded)
+    model = danet_jax.load(job.checkpoint, dtype=job.dtype, folded=job.folded, winograd=job.winograd)
     if job.training:
         model.train()
     x = jnp.asarray(job.x.transpose(0, 2, 3, 1))

@@ -33,7 +33,7 @@ def run(job: Job) -> Answer:
 
 def run_here(job: Job) -> Answer:
     """One pass on the default device."""
-    model = danet_tf.load(job.checkpoint, dtype=job.dtype, folded=job.folded)
+    model = danet_tf.load(job.checkpoint, dtype=job.dtype, folded=job.folded, winograd=job.winograd)
     x = ops.convert_to_tensor(job.x.transpose(0, 2, 3, 1))
     answer = Answer(outputs={}, flags=flags(x))
     on_tensorflow = keras.backend.backend() == "tensorflow"

@@ -17,7 +17,8 @@ def run(job: Job) -> Answer:
     """One pass of the PyTorch network."""
     set_precision(job.precision)
     device = torch.device("cuda" if job.device == "accelerator" and torch.cuda.is_available() else "cpu")
-    model = danet_torch.load(job.checkpoint, dtype=job.dtype, folded=job.folded).to(device).train(job.training)
+    model = danet_torch.load(job.checkpoint, dtype=job.dtype, folded=job.folded, winograd=job.winograd)
+    model.to(device).train(job.training)
     x = torch.from_numpy(np.array(job.x)).to(device)
     call = torch.compile(model, fullgraph=True) if job.mode == "compile" else model
     with torch.set_grad_enabled(bool(job.cotangents)):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from danet_common import Checkpoint, DANetConfig
+from danet_common import Checkpoint
 from danet_common.leaves import to_channels_last
 from danet_common.parameters import Parameter
 from danet_common.stored import Slices
@@ -41,6 +41,7 @@ def to_jax(
     Raises CheckpointError where the source is not whole, ValueError for a mesh with explicit axes, for `share`
     with a sharding, and for `share` of anything but a PyTorch network.
     """
+    from danet_jax.model import abstract_network
     from danet_jax.weights import named_leaves
 
     checkpoint = as_checkpoint(source)
@@ -71,20 +72,6 @@ def partition(parameter: Parameter, mesh: Mesh) -> NamedSharding:
         return NamedSharding(mesh, PartitionSpec())
     before = (None, None, None) if parameter.kind == "kernel" else ()  # HWIO
     return NamedSharding(mesh, PartitionSpec(*before, MODEL_AXIS))
-
-
-def abstract_network(config: DANetConfig, dtype: str) -> DANet:
-    """A network whose tensors are shapes and dtypes only; dropout's generators are real."""
-    from flax import nnx
-
-    import danet_jax
-    from danet_jax.layers import Dropout
-
-    model = nnx.eval_shape(lambda: danet_jax.DANet(config, dtype=dtype, seed=None))
-    for _, module in nnx.iter_modules(model):
-        if isinstance(module, Dropout):
-            module.rngs = Dropout(module.rate, module.kind).rngs
-    return model
 
 
 def _placement(sharding: Any) -> Callable[[Parameter], Sharding | None]:

@@ -1,0 +1,49 @@
+"""A 3x3 convolution by Winograd's F(4x4, 3x3): see danet_common.winograd."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from keras import KerasTensor as Tensor
+from keras import ops
+
+from danet_common import winograd
+from danet_common.winograd import INPUT, OUTPUT, SPAN, TILE
+
+
+def convolve(x: Float[Tensor, "b h w c"], kernels: Float[Tensor, "36 c d"], dilation: int) -> Float[Tensor, "b h w d"]:
+    """The 3x3 convolution, zero-padded by its dilation, whose transformed kernels these are, in bands of tiles."""
+    _, height, width, channels = ops.shape(x)
+    rows, columns = winograd.tiles(height, dilation), winograd.tiles(width, dilation)
+    step = TILE * dilation
+    below, right = (rows + 1) * step - height, (columns + 1) * step - width
+    x = ops.pad(x, ((0, 0), (dilation, below), (dilation, right), (0, 0)))
+    most = winograd.band(width, max(channels, kernels.shape[2]), dilation)
+    bands = []
+    for first in range(0, rows, most):
+        count = min(most, rows - first)
+        piece = x[:, first * step : (first + count + 1) * step + dilation]
+        bands.append(convolve_tiles(piece, kernels, dilation, count, columns))
+    return ops.concatenate(bands, axis=1)[:, :height, :width]
+
+
+def convolve_tiles(
+    x: Float[Tensor, "b p q c"], kernels: Float[Tensor, "36 c d"], dilation: int, rows: int, columns: int
+) -> Float[Tensor, "b h w d"]:
+    """So many whole tiles; `x` has the pixels around them too."""
+    batch, _, _, channels = ops.shape(x)
+    step, out_channels = TILE * dilation, kernels.shape[2]
+    pixels = []
+    for i in range(SPAN):  # the tiles' pixels (i, j): of every tile, and of every phase of the dilation
+        for j in range(SPAN):
+            top, left = i * dilation, j * dilation
+            moved = x[:, top : top + rows * step, left : left + columns * step]
+            pixels.append(
+                ops.reshape(moved, (batch, rows, step, columns, step, channels))[:, :, :dilation, :, :dilation]
+            )
+    flat = ops.reshape(ops.stack(pixels), (SPAN**2, -1))
+    flat = ops.einsum("kl,ln->kn", ops.convert_to_tensor(INPUT, x.dtype), flat)
+    products = ops.einsum("knc,kcd->knd", ops.reshape(flat, (SPAN**2, -1, channels)), kernels)
+    flat = ops.einsum("kl,ln->kn", ops.convert_to_tensor(OUTPUT, x.dtype), ops.reshape(products, (SPAN**2, -1)))
+    out = ops.reshape(flat, (TILE, TILE, batch, rows, dilation, columns, dilation, out_channels))
+    out = ops.transpose(out, (2, 3, 0, 4, 5, 1, 6, 7))
+    return ops.reshape(out, (batch, rows * step, columns * step, out_channels))

@@ -1,0 +1,142 @@
+"""Winograd's convolution: the reference's numbers by fewer multiplications, where it gains, and nowhere else."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from danet_common import winograd
+from danet_common.numerics import numerics
+from danet_common.winograd import INPUT, OUTPUT, SPAN, TILE
+from shared_tests.backends import BACKENDS, Worker
+from shared_tests.compare import compare
+from shared_tests.conftest import NETWORKS, Start
+from shared_tests.golden_cases import CASES, TINY
+from shared_tests.judge import CheckpointOf, job_of, judge, named, truth
+from shared_tests.mutants_winograd import WINOGRAD
+from shared_tests.mutations import Mutation
+from shared_tests.test_parity import FASTEST
+
+MODES = [
+    pytest.param(name, mode, marks=[pytest.mark.slow] * (FASTEST.get(name) != mode))
+    for name, backend in BACKENDS.items()
+    for mode in backend.modes
+]
+# The rows of the transforms add up to 10 times what they are given, kernel and tile and output each once, and a direct
+# convolution's rounding grows with the channels, which are few here.
+COARSER = 32.0
+
+
+@contextlib.contextmanager
+def transformed(worker: Worker, entries: int = 0) -> Iterator[Worker]:
+    """The worker; the networks that it makes meanwhile transform whatever they can."""
+    worker.practise("transform_always", {"entries": entries}, {}, "shared_tests.transforming")
+    try:
+        yield worker
+    finally:
+        worker.practise("transform_always", {"entries": None}, {}, "shared_tests.transforming")
+
+
+@pytest.mark.parametrize("entries", [0, 1], ids=["whole", "bands"])
+@pytest.mark.parametrize(("backend", "mode"), MODES)
+@pytest.mark.parametrize("name", ["tiny", "paddle"])
+def test_agrees(backend: str, mode: str, name: str, entries: int, start: Start, checkpoint_of: CheckpointOf) -> None:
+    """At every dilation, where tiles reach beyond the picture, in one band and in several."""
+    with transformed(start(backend), entries) as worker:
+        verdict = judge(CASES[name], worker, checkpoint_of, mode=mode, winograd=True)
+    assert verdict.agrees, (verdict.first_departure, verdict.cause)
+
+
+@pytest.mark.parametrize("backend", NETWORKS)
+def test_float32(backend: str, start: Start, checkpoint_of: CheckpointOf) -> None:
+    """Its rounding is a few times that of a direct convolution."""
+    case, errors = CASES["r18"], []
+    for winograd_wanted in (False, True):
+        job = job_of(case, checkpoint_of(case.config), mode=FASTEST[backend], dtype="float32", winograd=winograd_wanted)
+        with transformed(start(backend)) as worker:
+            verdict = compare(truth(case), named(worker.run(job)), np.inf)
+        errors.append(max(d.relative or 0 for d in verdict.differences if d.name in case.config.outputs))
+    direct, by_transforms = errors
+    assert by_transforms != direct  # it was computed differently
+    assert by_transforms <= COARSER * direct
+
+
+@pytest.mark.parametrize("backend", NETWORKS)
+def test_where_it_gains(backend: str, start: Start, checkpoint_of: CheckpointOf) -> None:
+    """Small networks and small pictures are computed directly, bit for bit as folded ones."""
+    case = CASES["tiny"]
+    folded, direct = (
+        named(
+            start(backend).run(
+                job_of(
+                    case,
+                    checkpoint_of(case.config),
+                    dtype="float32",
+                    mode=FASTEST[backend],
+                    folded=True,
+                    winograd=winograd_wanted,
+                )
+            )
+        )
+        for winograd_wanted in (False, True)
+    )
+    assert all(np.array_equal(array, direct[name]) for name, array in folded.items())
+
+
+def test_one_tile() -> None:
+    """What the paper's matrices do, on whole numbers, against the definition."""
+    generator = np.random.default_rng(0)
+    pixels, kernel = generator.integers(-9, 9, (SPAN, SPAN)), generator.integers(-9, 9, (1, 1, 3, 3)).astype(np.float64)
+    found = OUTPUT @ ((INPUT @ pixels.reshape(-1)) * winograd.transformed(kernel)[:, 0, 0])
+    wanted = [(pixels[i : i + 3, j : j + 3] * kernel[0, 0]).sum() for i in range(TILE) for j in range(TILE)]
+    assert np.abs(found - wanted).max() < 1e-11  # of sums up to 700
+
+
+def test_rule() -> None:
+    """Sizes at which it was measured to gain: see docs/performance.md."""
+    assert winograd.suits(3, 1, 256)
+    assert not winograd.suits(3, 2, 256)
+    assert not winograd.suits(1, 1, 256)
+    assert not winograd.suits(3, 1, 64)
+    assert winograd.covers(96, 96, 2)
+    assert winograd.covers(97, 129, 4)
+    assert not winograd.covers(96, 96, 16)  # two tiles of 64 for 96 pixels
+    assert not winograd.covers(17, 23, 1)
+    for width, channels, dilation in ((96, 2048, 1), (257, 512, 4), (31, 7, 16)):
+        rows = winograd.band(width, channels, dilation)
+        entries = SPAN**2 * winograd.tiles(width, dilation) * dilation**2 * channels
+        assert rows == 1 or rows * entries <= winograd.BAND_SIZE < (rows + 1) * entries
+
+
+@pytest.mark.parametrize("backend", NETWORKS)
+@pytest.mark.parametrize("dtype", ["bfloat16", "mixed_bfloat16", "float16"])
+def test_narrow_dtypes_are_refused(backend: str, dtype: str, checkpoint_of: CheckpointOf) -> None:
+    package = pytest.importorskip(f"danet_{backend}")
+    with pytest.raises(ValueError, match=f"^winograd needs float32 or float64, .*; got {dtype}$"):
+        package.load(checkpoint_of(TINY), dtype=dtype, winograd=True)
+
+
+@pytest.mark.parametrize("backend", NETWORKS)
+def test_is_not_written(backend: str, tmp_path: Path, checkpoint_of: CheckpointOf) -> None:
+    package = pytest.importorskip(f"danet_{backend}")
+    model = package.load(checkpoint_of(TINY), winograd=True)
+    assert model.numerics == numerics(TINY, "float32", folded=True, winograd=True)
+    with pytest.raises(ValueError, match="BatchNorm is folded and cannot be written"):
+        package.save(model, tmp_path / "transformed.safetensors")
+
+
+@pytest.mark.parametrize("backend", ["torch", "tf", pytest.param("jax", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("mutation", WINOGRAD, ids=lambda mutation: mutation.name)
+def test_mutation_is_caught(mutation: Mutation, backend: str, start: Start, checkpoint_of: CheckpointOf) -> None:
+    worker = start(backend)
+    worker.mutate(mutation.sources(backend))
+    try:
+        with transformed(worker, 1):
+            verdict = judge(mutation.case, worker, checkpoint_of, mode=FASTEST[backend], winograd=True)
+        assert not verdict.agrees, f"survives: {mutation.trap}"
+    finally:
+        worker.mutate(None)
