@@ -40,12 +40,12 @@ def inputs(positions: int) -> list[np.ndarray]:
 
 
 def torch_pass(arrays: list[np.ndarray], slice_size: int, backward: bool) -> Callable[[], Any]:
-    """One pass of `danet_torch`, N,C,H,W."""
+    """One pass of `danet_torch`."""
     import torch
 
     from danet_torch.attention import attend
 
-    tensors = [torch.from_numpy(np.ascontiguousarray(a.transpose(0, 2, 1))).requires_grad_(backward) for a in arrays]
+    tensors = [torch.from_numpy(array).requires_grad_(backward) for array in arrays]
 
     def run() -> Any:
         with torch.set_grad_enabled(backward):

@@ -61,10 +61,10 @@ def band(width: int, channels: int, dilation: int) -> int:
 
 
 def transformed(kernel: np.ndarray) -> np.ndarray:
-    """Kernels (out, in, 3, 3) as (36, in, out), in their dtype; computed in float64, some at a time."""
-    out_channels, in_channels = kernel.shape[:2]
+    """Kernels (3, 3, in, out) as (36, in, out), in their dtype; computed in float64, some at a time."""
+    _, _, in_channels, out_channels = kernel.shape
     kernels = np.empty((SPAN**2, in_channels, out_channels), kernel.dtype)
-    for first in range(0, out_channels, 32):
-        flat = kernel[first : first + 32].astype(np.float64).reshape(-1, 9)
-        kernels[:, :, first : first + 32] = (KERNEL @ flat.T).reshape(SPAN**2, -1, in_channels).transpose(0, 2, 1)
+    for first in range(0, in_channels, 64):
+        some = kernel[:, :, first : first + 64].astype(np.float64).reshape(9, -1)
+        kernels[:, first : first + 64] = (KERNEL @ some).reshape(SPAN**2, -1, out_channels)
     return kernels

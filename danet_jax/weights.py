@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+import jax
 import numpy as np
 from flax import nnx
-from jax import numpy as jnp
 
 from danet_common.checkpoint import CheckpointError
 from danet_common.initialisation import initial_tensor
@@ -68,7 +68,7 @@ def transform_kernels(model: nnx.Module) -> None:
     """Fill the kernels that `winograd.convolve` is called with."""
     for module in (module for _, module in nnx.iter_modules(model)):
         if isinstance(module, Conv) and module.transformed is not None:
-            set_leaf(module.transformed, transformed(get_leaf(module.kernel).transpose(3, 2, 0, 1)))
+            set_leaf(module.transformed, transformed(get_leaf(module.kernel)))
 
 
 def get_leaf(leaf: nnx.Variable) -> np.ndarray:
@@ -81,4 +81,4 @@ def set_leaf(leaf: nnx.Variable, array: np.ndarray) -> None:
     """Copy one array into its tensor."""
     if array.shape != leaf.shape:
         raise CheckpointError(f"a tensor of shape {array.shape} does not fit one of shape {leaf.shape}")
-    leaf.set_value(jnp.asarray(contiguous(array, leaf.dtype)))
+    leaf.set_value(jax.device_put(contiguous(array, leaf.dtype)))  # which compiles nothing

@@ -30,15 +30,14 @@ def convolve_tiles(
     x: Float[Array, "b p q c"], kernels: Float[Array, "36 c d"], dilation: int, rows: int, columns: int
 ) -> Float[Array, "b h w d"]:
     """So many whole tiles; `x` has the pixels around them too."""
-    batch, _, _, channels = x.shape
-    step, out_channels = TILE * dilation, kernels.shape[2]
-    pixels = []
-    for i in range(SPAN):  # the tiles' pixels (i, j): of every tile, and of every phase of the dilation
-        for j in range(SPAN):
-            top, left = i * dilation, j * dilation
-            moved = x[:, top : top + rows * step, left : left + columns * step]
-            pixels.append(moved.reshape(batch, rows, step, columns, step, channels)[:, :, :dilation, :, :dilation])
-    flat = jnp.stack(pixels).reshape(SPAN**2, -1)
+    batch, _, width, channels = x.shape
+    step, out_channels, starts = TILE * dilation, kernels.shape[2], [i * dilation for i in range(SPAN)]
+    cut = (batch, rows, step, width, channels)
+    lines = [x[:, i : i + rows * step].reshape(cut)[:, :, :dilation] for i in starts]
+    tall = jnp.stack(lines)  # (6, B, rows, dilation, Q, C): of each tile from top to bottom, for each phase
+    cut_again = (SPAN, batch, rows, dilation, columns, step, channels)
+    pixels = [tall[..., j : j + columns * step, :].reshape(cut_again)[..., :dilation, :] for j in starts]
+    flat = jnp.stack(pixels, axis=1).reshape(SPAN**2, -1)  # (36, n): and from left to right
     flat = jnp.einsum("kl,ln->kn", jnp.asarray(INPUT, x.dtype), flat)
     products = jnp.einsum("knc,kcd->knd", flat.reshape(SPAN**2, -1, channels), kernels)
     flat = jnp.einsum("kl,ln->kn", jnp.asarray(OUTPUT, x.dtype), products.reshape(SPAN**2, -1))

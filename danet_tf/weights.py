@@ -78,7 +78,7 @@ def transform_kernels(model: keras.layers.Layer) -> None:
     """Fill the kernels that `winograd.convolve` is called with."""
     for module in (module for _, module in named_modules(model)):
         if isinstance(module, Conv) and module.transformed is not None:
-            set_leaf(module.transformed, transformed(get_leaf(module.kernel).transpose(3, 2, 0, 1)))
+            set_leaf(module.transformed, transformed(get_leaf(module.kernel)))
 
 
 def get_leaf(leaf: keras.Variable) -> np.ndarray:

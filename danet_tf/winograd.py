@@ -30,17 +30,14 @@ def convolve_tiles(
     x: Float[Tensor, "b p q c"], kernels: Float[Tensor, "36 c d"], dilation: int, rows: int, columns: int
 ) -> Float[Tensor, "b h w d"]:
     """So many whole tiles; `x` has the pixels around them too."""
-    batch, _, _, channels = ops.shape(x)
-    step, out_channels = TILE * dilation, kernels.shape[2]
-    pixels = []
-    for i in range(SPAN):  # the tiles' pixels (i, j): of every tile, and of every phase of the dilation
-        for j in range(SPAN):
-            top, left = i * dilation, j * dilation
-            moved = x[:, top : top + rows * step, left : left + columns * step]
-            pixels.append(
-                ops.reshape(moved, (batch, rows, step, columns, step, channels))[:, :, :dilation, :, :dilation]
-            )
-    flat = ops.reshape(ops.stack(pixels), (SPAN**2, -1))
+    batch, _, width, channels = ops.shape(x)
+    step, out_channels, starts = TILE * dilation, kernels.shape[2], [i * dilation for i in range(SPAN)]
+    cut = (batch, rows, step, width, channels)
+    lines = [ops.reshape(x[:, i : i + rows * step], cut)[:, :, :dilation] for i in starts]
+    tall = ops.stack(lines)  # (6, B, rows, dilation, Q, C): of each tile from top to bottom, for each phase
+    cut_again = (SPAN, batch, rows, dilation, columns, step, channels)
+    pixels = [ops.reshape(tall[..., j : j + columns * step, :], cut_again)[..., :dilation, :] for j in starts]
+    flat = ops.reshape(ops.stack(pixels, axis=1), (SPAN**2, -1))  # (36, n): and from left to right
     flat = ops.einsum("kl,ln->kn", ops.convert_to_tensor(INPUT, x.dtype), flat)
     products = ops.einsum("knc,kcd->knd", ops.reshape(flat, (SPAN**2, -1, channels)), kernels)
     flat = ops.einsum("kl,ln->kn", ops.convert_to_tensor(OUTPUT, x.dtype), ops.reshape(products, (SPAN**2, -1)))

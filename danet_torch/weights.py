@@ -68,7 +68,7 @@ def transform_kernels(model: nn.Module) -> None:
     """Fill the kernels that `winograd.convolve` is called with."""
     for module in model.modules():
         if isinstance(module, Conv) and module.transformed is not None:
-            set_leaf(module.transformed, transformed(get_leaf(module.weight)))
+            set_leaf(module.transformed, transformed(get_leaf(module.weight.permute(2, 3, 1, 0))))
 
 
 def get_leaf(leaf: Tensor) -> np.ndarray:

@@ -1,0 +1,99 @@
+"""Our networks as candidates: `torch`, `tf` or `jax`, then how it is prepared, as in `torch:winograd`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from danet_common.recipe import TrainConfig
+
+Pass = Callable[[], Any]
+
+
+def make_pass(job: dict[str, Any]) -> Pass:
+    """A forward pass to the fused logits, or a training step, on `job`'s checkpoint."""
+    backend, _, prepared = job["candidate"].partition(":")
+    generator = np.random.default_rng(0)
+    x = generator.standard_normal((job["batch"], job["height"], job["width"], 3), np.float32)
+    makers: dict[str, Callable[..., Pass]] = {"torch": torch_pass, "tf": tf_pass, "jax": jax_pass}
+    if job["mode"] == "train":
+        return step_of(backend, job, x)
+    if prepared == "whole":  # the whole map at every size
+        from danet_common import slices
+
+        slices.SLICE_SIZE = slices.LARGEST_SIZE
+    options = {name: name in prepared for name in ("folded", "winograd")}
+    return makers[backend](job, x, prepared, options)
+
+
+def torch_pass(job: dict[str, Any], x: np.ndarray, prepared: str, options: dict[str, bool]) -> Pass:
+    """Eager, or `compiled` by Inductor."""
+    import torch
+
+    import danet_torch
+
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = job["dtype"] == "tf32"
+    dtype = "float32" if job["dtype"] == "tf32" else job["dtype"]
+    model = danet_torch.load(job["checkpoint"], dtype, **options).to(job["device"])
+    call = torch.compile(model) if prepared == "compiled" else model
+    pictures = torch.from_numpy(x.transpose(0, 3, 1, 2).copy()).to(job["device"])
+
+    @torch.inference_mode()
+    def run() -> torch.Tensor:
+        out = call(pictures, outputs=("fused",))["fused"]
+        if job["device"] == "cuda":
+            torch.cuda.synchronize()
+        return out
+
+    return run
+
+
+def tf_pass(job: dict[str, Any], x: np.ndarray, prepared: str, options: dict[str, bool]) -> Pass:
+    """As a graph, or compiled by `xla`."""
+    import tensorflow as tf
+
+    import danet_tf
+
+    tf.config.experimental.enable_tensor_float_32_execution(job["dtype"] == "tf32")
+    model = danet_tf.load(job["checkpoint"], "float32" if job["dtype"] == "tf32" else job["dtype"], **options)
+    pictures = tf.constant(x)
+    call = tf.function(lambda x: model(x, outputs=("fused",))["fused"], jit_compile=prepared.endswith("xla"))
+    return lambda: call(pictures).numpy()
+
+
+def jax_pass(job: dict[str, Any], x: np.ndarray, prepared: str, options: dict[str, bool]) -> Pass:
+    """Compiled; with `JAX_COMPILATION_CACHE_DIR` in the environment, from there if it is there already."""
+    import jax
+
+    import danet_jax
+
+    jax.config.update("jax_default_matmul_precision", "tensorfloat32" if job["dtype"] == "tf32" else "highest")
+    model = danet_jax.load(job["checkpoint"], "float32" if job["dtype"] == "tf32" else job["dtype"], **options)
+    pictures = jax.numpy.asarray(x)
+    call = jax.jit(lambda model, x: model(x, outputs=("fused",))["fused"])
+    return lambda: jax.block_until_ready(call(model, pictures))
+
+
+def step_of(backend: str, job: dict[str, Any], x: np.ndarray) -> Pass:
+    """A step of the package's own training: SGD, losses of all outputs, dropout."""
+    import importlib
+
+    package = f"danet_{backend}"
+    train, engine = (importlib.import_module(f"{package}.{name}") for name in ("train", "engine"))
+    dtype = "mixed_bfloat16" if job["dtype"] == "bfloat16" else "float32"
+    recipe = TrainConfig(batch_size=job["batch"], dtype=dtype, learning_rate=0.0001)
+    model = importlib.import_module(package).load(job["checkpoint"], dtype)
+    spread = engine.Engine()
+    if backend == "torch":
+        model.to(spread.placement)
+    state = train.create_state(model, recipe, spread)
+    labels = np.random.default_rng(1).integers(0, 19, x.shape[:3])
+    batch = {"image": x, "labels": labels.astype(np.int64)}
+
+    def step() -> list[float]:
+        losses = train.train_step(state, batch)
+        return [float(value) for value in losses.values()]  # which waits for the step
+
+    return step
