@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from danet_common.config import EXPANSION, DANetConfig
+from danet_common.config import EXPANSION, ContextKind, DANetConfig
 
 Kind = Literal["kernel", "bias", "scale", "shift", "mean", "variance", "count", "gamma"]
 
@@ -41,20 +41,12 @@ def parameters(config: DANetConfig) -> dict[str, Parameter]:
 
 def _network(config: DANetConfig) -> Iterator[Parameter]:
     yield from _backbone(config)
-    inner, query, classes = config.inner_channels, config.attention_channels, config.num_classes
-    deepest = config.stage_channels[3]
-    if config.position_attention:
-        yield from _conv_norm("head.position_in", deepest, inner, 3)
-        yield from _conv("head.position_attention.query", inner, query, 1, bias=True)
-        yield from _conv("head.position_attention.key", inner, query, 1, bias=True)
-        yield from _conv("head.position_attention.value", inner, inner, 1, bias=True)
-        yield Parameter("head.position_attention.gamma", (1,), "gamma")
-        yield from _conv_norm("head.position_out", inner, inner, 3)
-    if config.channel_attention:
-        yield from _conv_norm("head.channel_in", deepest, inner, 3)
-        yield Parameter("head.channel_attention.gamma", (1,), "gamma")
-        yield from _conv_norm("head.channel_out", inner, inner, 3)
-    if not config.branches:
+    inner, classes, deepest = config.inner_channels, config.num_classes, config.stage_channels[3]
+    for kind in config.context:
+        yield from _conv_norm(f"head.{kind}_in", deepest, inner, 3)
+        yield from _context(config, kind, f"head.{kind}_attention", inner)
+        yield from _conv_norm(f"head.{kind}_out", inner, inner, 3)
+    if not config.context:
         yield from _conv_norm("head.plain_out", deepest, inner, 3)
     for output in config.outputs:
         if output != "aux":
@@ -64,6 +56,18 @@ def _network(config: DANetConfig) -> Iterator[Parameter]:
         yield from _conv("auxiliary.classifier", config.auxiliary_channels, classes, 1, bias=True)
     elif config.auxiliary == "linear":
         yield from _conv("auxiliary.classifier", deepest, classes, 1, bias=True)
+
+
+def _context(config: DANetConfig, kind: ContextKind, name: str, channels: int) -> Iterator[Parameter]:
+    match kind:
+        case "position":
+            query = config.attention_channels
+            yield from _conv(f"{name}.query", channels, query, 1, bias=True)
+            yield from _conv(f"{name}.key", channels, query, 1, bias=True)
+            yield from _conv(f"{name}.value", channels, channels, 1, bias=True)
+            yield Parameter(f"{name}.gamma", (1,), "gamma")
+        case "channel":
+            yield Parameter(f"{name}.gamma", (1,), "gamma")
 
 
 def _backbone(config: DANetConfig) -> Iterator[Parameter]:

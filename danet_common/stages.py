@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any, TypeVar
 
-from danet_common.config import DANetConfig
+from danet_common.config import ContextKind, DANetConfig
 
 T = TypeVar("T")
 
@@ -39,15 +39,21 @@ def stage_names(config: DANetConfig, outputs: Collection[str] | None = None) -> 
     """
     outputs = config.outputs if outputs is None else outputs
     names = ["stem", "layer1", "layer2", "layer3", "layer4"]
-    if "position" in config.branches_of(outputs):
-        names += ["position_in", "position_query", "position_key", "position_value", "position_map"]
-        names += ["position_attention", "position_out"]
-    if "channel" in config.branches_of(outputs):
-        names += ["channel_in", "channel_map", "channel_attention", "channel_out"]
-    if not config.branches and "fused" in outputs:
+    for kind in config.branches_of(outputs):
+        names += [f"{kind}_in", *_within(kind), f"{kind}_attention", f"{kind}_out"]
+    if not config.context and "fused" in outputs:
         names += ["plain_out"]
     names += [f"{output}_logits" for output in config.outputs if output in outputs]
     return tuple(names)
+
+
+def _within(kind: ContextKind) -> tuple[str, ...]:
+    """The stages in a context module."""
+    match kind:
+        case "position":
+            return ("position_query", "position_key", "position_value", "position_map")
+        case "channel":
+            return ("channel_map",)
 
 
 def requested(

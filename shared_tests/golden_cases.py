@@ -49,9 +49,9 @@ CASES: dict[str, Case] = {
     "whole_dilation": _tiny(contract_dilation=False, layers=(1, 1, 2, 2)),
     "epsilon": _tiny(batch_norm_epsilon=1e-3),
     # The head's.
-    "position_only": _tiny(channel_attention=False),
-    "channel_only": _tiny(position_attention=False),
-    "no_attention": _tiny(position_attention=False, channel_attention=False),
+    "position_only": _tiny(context=("position",)),
+    "channel_only": _tiny(context=("channel",)),
+    "no_attention": _tiny(context=()),
     "fused_classifier_only": _tiny(branch_classifiers=False),
     "auxiliary_fcn": _tiny(auxiliary="fcn", auxiliary_channels=10),
     "auxiliary_linear": _tiny(auxiliary="linear"),
@@ -84,5 +84,5 @@ CASES: dict[str, Case] = {
     "training_momentum": _training(batch_norm_momentum=0.3, batch_norm_epsilon=1e-3),
     "training_bottleneck": _training(block="bottleneck", stem="deep", stem_widths=(4, 6, 8), avg_down=True),
     "training_auxiliary": _training(auxiliary="fcn", auxiliary_channels=10, multi_grid=(1, 2, 4)),
-    "training_no_attention": _training(position_attention=False, channel_attention=False),
+    "training_no_attention": _training(context=()),
 }

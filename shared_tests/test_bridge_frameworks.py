@@ -16,7 +16,7 @@ TINY = VARIANTS["danet_tiny"].replace(multi_grid=(1, 2), num_classes=3)
 NETWORKS: dict[str, DANetConfig] = {
     "tiny": TINY,
     "deep": TINY.replace(block="bottleneck", layers=(1, 2, 1, 2), stem="deep", stem_widths=(4, 4, 8), auxiliary="fcn"),
-    "plain": TINY.replace(position_attention=False, channel_attention=False, auxiliary="linear"),
+    "plain": TINY.replace(context=(), auxiliary="linear"),
 }
 
 KERAS = """

@@ -22,8 +22,8 @@ TRAMAC = DEEP.replace(dropout="element")
 NETWORKS: tuple[tuple[str, DANetConfig], ...] = (
     ("canonical", PLAIN),
     ("canonical", DEEP.replace(auxiliary="fcn", auxiliary_channels=10)),
-    ("canonical", PLAIN.replace(auxiliary="linear", channel_attention=False)),
-    ("canonical", PLAIN.replace(position_attention=False, channel_attention=False, query_channels=None)),
+    ("canonical", PLAIN.replace(auxiliary="linear", context=("position",))),
+    ("canonical", PLAIN.replace(context=(), query_channels=None)),
     ("official", PLAIN.replace(multi_grid=(1, 2, 4))),
     ("official", DEEP),
     ("tramac", TRAMAC),

@@ -8,24 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from danet_common import DANetConfig
+from danet_common.config import ContextKind
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 DEFAULTS = DANetConfig()
+KINDS = get_args(ContextKind)  # in the order in which a context of two is read
 DEEP_WIDTHS = (64, 64, 128)
 
 # Field -> tensors that tell it, the best first, and the axis that does.
 SIZES: Mapping[str, tuple[tuple[str, int], ...]] = {
     "in_channels": (("backbone.conv1.weight", 1), ("backbone.conv1.conv1.weight", 1)),
     "head_channels": (
-        ("head.position_in.conv.weight", 0),
-        ("head.channel_in.conv.weight", 0),
+        *((f"head.{kind}_in.conv.weight", 0) for kind in KINDS),
         ("head.plain_out.conv.weight", 0),
-        ("head.position_in.bn.weight", 0),
-        ("head.channel_in.bn.weight", 0),
+        *((f"head.{kind}_in.bn.weight", 0) for kind in KINDS),
     ),
     "query_channels": (
         ("head.position_attention.query.weight", 0),
@@ -34,8 +34,7 @@ SIZES: Mapping[str, tuple[tuple[str, int], ...]] = {
     "num_classes": (
         ("head.fused_classifier.weight", 0),
         ("head.fused_classifier.bias", 0),
-        ("head.position_classifier.weight", 0),
-        ("head.channel_classifier.weight", 0),
+        *((f"head.{kind}_classifier.weight", 0) for kind in KINDS),
     ),
     "auxiliary_channels": (("auxiliary.hidden.conv.weight", 0), ("auxiliary.hidden.bn.weight", 0)),
 }
@@ -109,14 +108,11 @@ def _stride(shapes: Shapes, told: Mapping[str, Told]) -> dict[str, Told]:
 def _head(shapes: Shapes) -> dict[str, Told]:
     if not _any(shapes, "head."):
         return {}
-    position, channel = _any(shapes, "head.position_"), _any(shapes, "head.channel_")
-    told = {
-        "position_attention": Told(position, "head.position_in"),
-        "channel_attention": Told(channel, "head.channel_in"),
-    }
-    if position or channel:
-        classifiers = _any(shapes, "head.position_classifier.", "head.channel_classifier.")
-        told["branch_classifiers"] = Told(classifiers, "head.position_classifier")
+    context = tuple(kind for kind in KINDS if _any(shapes, f"head.{kind}_"))
+    told = {"context": Told(context, f"head.{context[0]}_in" if context else "head.plain_out")}
+    if context:
+        classifiers = _any(shapes, *(f"head.{kind}_classifier." for kind in context))
+        told["branch_classifiers"] = Told(classifiers, f"head.{context[0]}_classifier")
     auxiliary = "fcn" if _any(shapes, "auxiliary.hidden.") else "linear" if _any(shapes, "auxiliary.") else "none"
     return told | {"auxiliary": Told(auxiliary, "auxiliary.classifier")}
 

@@ -147,10 +147,10 @@ class Network:
         deepest = config.widths[3] * {"basic": 1, "bottleneck": 4}[config.block]
         inner = config.head_channels or max(deepest // 4, 1)
         branches = {}
-        if config.position_attention:
-            branches["position"] = self.position_branch(x, inner)
-        if config.channel_attention:
-            branches["channel"] = self.channel_branch(x, inner)
+        for kind in config.context:
+            within = self.keep(f"{kind}_in", self.conv_norm_relu(f"head.{kind}_in", x, inner))
+            within = self.keep(f"{kind}_attention", self.context(kind, f"head.{kind}_attention", within))
+            branches[kind] = self.keep(f"{kind}_out", self.conv_norm_relu(f"head.{kind}_out", within, inner))
         if branches:
             fused = sum(branches.values(), np.zeros(()))
         else:
@@ -161,29 +161,28 @@ class Network:
                 logits[name] = self.classify(f"head.{name}_classifier", features)
         return logits
 
-    def position_branch(self, x: Array, inner: int) -> Array:
+    def context(self, kind: str, name: str, x: Array) -> Array:
+        """A branch's module, by its kind."""
+        return {"position": self.position_attention, "channel": self.channel_attention}[kind](name, x)
+
+    def position_attention(self, name: str, x: Array) -> Array:
         """energy[n, m] = q_n . k_m, unscaled; out_n = gamma * sum over m of softmax_m(energy)[n, m] v_m + x_n."""
-        queries = self.config.query_channels or max(inner // 8, 1)
-        x = self.keep("position_in", self.conv_norm_relu("head.position_in", x, inner))
-        name = "head.position_attention"
+        channels = x.shape[1]
+        queries = self.config.query_channels or max(channels // 8, 1)
         query = self.keep("position_query", self.conv(f"{name}.query", x, queries, 1, bias=True))
         key = self.keep("position_key", self.conv(f"{name}.key", x, queries, 1, bias=True))
-        value = self.keep("position_value", self.conv(f"{name}.value", x, inner, 1, bias=True))
+        value = self.keep("position_value", self.conv(f"{name}.value", x, channels, 1, bias=True))
         q, k, v = (array.reshape(*array.shape[:2], -1) for array in (query, key, value))
         attention = self.keep("position_map", operations.softmax(q.transpose(0, 2, 1) @ k))
         out = (v @ attention.transpose(0, 2, 1)).reshape(x.shape)
-        x = self.keep("position_attention", self.tensor(f"{name}.gamma", (1,)) * out + x)
-        return self.keep("position_out", self.conv_norm_relu("head.position_out", x, inner))
+        return self.tensor(f"{name}.gamma", (1,)) * out + x
 
-    def channel_branch(self, x: Array, inner: int) -> Array:
+    def channel_attention(self, name: str, x: Array) -> Array:
         """energy[c, d] = x_c . x_d; out_c = gamma * sum over d of softmax_d(max_d energy - energy)[c, d] x_d + x_c."""
-        x = self.keep("channel_in", self.conv_norm_relu("head.channel_in", x, inner))
         flat = x.reshape(*x.shape[:2], -1)
         energy = flat @ flat.transpose(0, 2, 1)
         attention = self.keep("channel_map", operations.softmax(energy.max(axis=-1, keepdims=True) - energy))
-        out = (attention @ flat).reshape(x.shape)
-        x = self.keep("channel_attention", self.tensor("head.channel_attention.gamma", (1,)) * out + x)
-        return self.keep("channel_out", self.conv_norm_relu("head.channel_out", x, inner))
+        return self.tensor(f"{name}.gamma", (1,)) * (attention @ flat).reshape(x.shape) + x
 
     # The parts.
     def classify(self, name: str, x: Array) -> Array:
