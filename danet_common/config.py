@@ -15,7 +15,7 @@ from danet_common.field_types import is_of_type
 
 Block = Literal["basic", "bottleneck"]
 StemKind = Literal["plain", "deep"]
-ContextKind = Literal["position", "channel"]
+ContextKind = Literal["position", "channel", "squeeze_excitation", "cbam", "bam", "selective_kernel"]
 Auxiliary = Literal["none", "fcn", "linear"]
 DropoutKind = Literal["channel", "element"]
 UpsampleGrid = Literal["corners", "half_pixel", "asymmetric"]
@@ -43,6 +43,9 @@ class DANetConfig:
 
     # Head (Fu et al., 2019).
     context: tuple[ContextKind, ...] = ("position", "channel")  # a branch for each; one or none: the paper's ablation
+    # Channels for each hidden one where they are weighed; 16 in the papers of squeeze_excitation, cbam, bam and
+    # selective_kernel.
+    reduction: int = 16
     head_channels: int | None = None  # None: a quarter of layer4's
     query_channels: int | None = None  # None: an eighth of head_channels
     branch_classifiers: bool = True  # Tramac's networks trained without aux have none
@@ -83,7 +86,7 @@ class DANetConfig:
         if unknown or len(self.context) > 2 or len(set(self.context)) < len(self.context):
             wanted = ", ".join(get_args(ContextKind))
             raise ValueError(f"context must be at most two different kinds of {wanted}; got {self.context!r}")
-        for name in ("num_classes", "in_channels", "auxiliary_channels"):
+        for name in ("num_classes", "in_channels", "auxiliary_channels", "reduction"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1; got {getattr(self, name)!r}")
         for name in ("head_channels", "query_channels"):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from danet_common.config import EXPANSION, ContextKind, DANetConfig
+from danet_common.reduction import SELECTIVE_KERNEL_LEAST, reduced
 
 Kind = Literal["kernel", "bias", "scale", "shift", "mean", "variance", "count", "gamma"]
 
@@ -59,6 +60,7 @@ def _network(config: DANetConfig) -> Iterator[Parameter]:
 
 
 def _context(config: DANetConfig, kind: ContextKind, name: str, channels: int) -> Iterator[Parameter]:
+    """Of the module between a branch's convolutions."""
     match kind:
         case "position":
             query = config.attention_channels
@@ -68,6 +70,34 @@ def _context(config: DANetConfig, kind: ContextKind, name: str, channels: int) -
             yield Parameter(f"{name}.gamma", (1,), "gamma")
         case "channel":
             yield Parameter(f"{name}.gamma", (1,), "gamma")
+        case "squeeze_excitation":
+            hidden = reduced(channels, config.reduction)
+            yield from _conv(f"{name}.reduce", channels, hidden, 1, bias=True)
+            yield from _conv(f"{name}.expand", hidden, channels, 1, bias=True)
+        case "cbam":
+            hidden = reduced(channels, config.reduction)
+            yield from _conv(f"{name}.reduce", channels, hidden, 1)
+            yield from _conv(f"{name}.expand", hidden, channels, 1)
+            yield from _conv(f"{name}.spatial", 2, 1, 7, bias=True)
+        case "bam":
+            hidden = reduced(channels, config.reduction)
+            yield from _conv(f"{name}.reduce", channels, hidden, 1, bias=True)
+            yield from _conv(f"{name}.expand", hidden, channels, 1)
+            yield from _norm(f"{name}.expand_bn", channels)
+            yield from _conv(f"{name}.spatial_reduce", channels, hidden, 1, bias=True)
+            yield from _conv(f"{name}.spatial_conv1", hidden, hidden, 3, bias=True)
+            yield from _conv(f"{name}.spatial_conv2", hidden, hidden, 3, bias=True)
+            yield from _conv(f"{name}.spatial_expand", hidden, 1, 1)
+            yield from _norm(f"{name}.spatial_bn", 1)
+        case "selective_kernel":
+            hidden = reduced(channels, config.reduction, SELECTIVE_KERNEL_LEAST)
+            for field in ("near", "far"):
+                yield from _conv(f"{name}.{field}", channels, channels, 3)
+                yield from _norm(f"{name}.{field}_bn", channels)
+            yield from _conv(f"{name}.reduce", channels, hidden, 1)
+            yield from _norm(f"{name}.reduce_bn", hidden)
+            yield from _conv(f"{name}.near_score", hidden, channels, 1)
+            yield from _conv(f"{name}.far_score", hidden, channels, 1)
 
 
 def _backbone(config: DANetConfig) -> Iterator[Parameter]:

@@ -35,7 +35,8 @@ def stage_names(config: DANetConfig, outputs: Collection[str] | None = None) -> 
     """Every stage of this network, in the order of the forward pass; or those on the way to some of its outputs.
 
     Feature maps are N,C,H,W in torch and N,H,W,C in Keras and Flax. `position_map` is the attention
-    (N, H*W, H*W), `channel_map` (N, C, C); in both, rows sum to 1. `*_logits` are those before upsampling.
+    (N, H*W, H*W), `channel_map` (N, C, C); in both, rows sum to 1. `*_gate` are weights of channels (N, C, 1, 1), of
+    positions (N, 1, H, W) or of both. `*_logits` are those before upsampling.
     """
     outputs = config.outputs if outputs is None else outputs
     names = ["stem", "layer1", "layer2", "layer3", "layer4"]
@@ -54,6 +55,15 @@ def _within(kind: ContextKind) -> tuple[str, ...]:
             return ("position_query", "position_key", "position_value", "position_map")
         case "channel":
             return ("channel_map",)
+        case "squeeze_excitation":
+            return ("squeeze_excitation_gate",)
+        case "cbam":
+            return ("cbam_channel_gate", "cbam_spatial_gate")
+        case "bam":
+            return ("bam_channel", "bam_spatial", "bam_gate")
+        case "selective_kernel":
+            names = ("near", "far", "near_gate", "far_gate")
+            return tuple(f"selective_kernel_{name}" for name in names)
 
 
 def requested(

@@ -5,7 +5,11 @@ from __future__ import annotations
 from danet_common.config import ContextKind, DANetConfig
 from danet_common.numerics import Numerics
 from danet_tf.attention import ChannelAttention, PositionAttention
+from danet_tf.bam import BAM
+from danet_tf.cbam import CBAM
 from danet_tf.layers import Module
+from danet_tf.selective_kernel import SelectiveKernel
+from danet_tf.squeeze_excitation import SqueezeExcitation
 
 
 def context_module(kind: ContextKind, config: DANetConfig, numerics: Numerics) -> Module:
@@ -16,3 +20,11 @@ def context_module(kind: ContextKind, config: DANetConfig, numerics: Numerics) -
             return PositionAttention(channels, config.attention_channels, numerics)
         case "channel":
             return ChannelAttention(numerics)
+        case "squeeze_excitation":
+            return SqueezeExcitation(channels, config.reduction, numerics)
+        case "cbam":
+            return CBAM(channels, config.reduction, numerics)
+        case "bam":
+            return BAM(channels, config.reduction, numerics)
+        case "selective_kernel":
+            return SelectiveKernel(channels, config.reduction, numerics)

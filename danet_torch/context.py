@@ -7,6 +7,10 @@ from torch import nn
 from danet_common.config import ContextKind, DANetConfig
 from danet_common.numerics import Numerics
 from danet_torch.attention import ChannelAttention, PositionAttention
+from danet_torch.bam import BAM
+from danet_torch.cbam import CBAM
+from danet_torch.selective_kernel import SelectiveKernel
+from danet_torch.squeeze_excitation import SqueezeExcitation
 
 
 def context_module(kind: ContextKind, config: DANetConfig, numerics: Numerics) -> nn.Module:
@@ -17,3 +21,11 @@ def context_module(kind: ContextKind, config: DANetConfig, numerics: Numerics) -
             return PositionAttention(channels, config.attention_channels, numerics)
         case "channel":
             return ChannelAttention(numerics)
+        case "squeeze_excitation":
+            return SqueezeExcitation(channels, config.reduction, numerics)
+        case "cbam":
+            return CBAM(channels, config.reduction, numerics)
+        case "bam":
+            return BAM(channels, config.reduction, numerics)
+        case "selective_kernel":
+            return SelectiveKernel(channels, config.reduction, numerics)

@@ -52,6 +52,11 @@ CASES: dict[str, Case] = {
     "position_only": _tiny(context=("position",)),
     "channel_only": _tiny(context=("channel",)),
     "no_attention": _tiny(context=()),
+    "squeeze_excitation": _tiny(context=("squeeze_excitation",), reduction=4),
+    "cbam": _tiny(context=("cbam",), reduction=4),
+    "bam": _tiny(context=("bam",), reduction=4),
+    "selective_kernel": _tiny(context=("selective_kernel",)),
+    "cbam_and_squeeze_excitation": _tiny(context=("cbam", "squeeze_excitation"), reduction=5),
     "fused_classifier_only": _tiny(branch_classifiers=False),
     "auxiliary_fcn": _tiny(auxiliary="fcn", auxiliary_channels=10),
     "auxiliary_linear": _tiny(auxiliary="linear"),
@@ -84,5 +89,6 @@ CASES: dict[str, Case] = {
     "training_momentum": _training(batch_norm_momentum=0.3, batch_norm_epsilon=1e-3),
     "training_bottleneck": _training(block="bottleneck", stem="deep", stem_widths=(4, 6, 8), avg_down=True),
     "training_auxiliary": _training(auxiliary="fcn", auxiliary_channels=10, multi_grid=(1, 2, 4)),
+    "training_bam_and_selective_kernel": _training(context=("bam", "selective_kernel"), reduction=4),
     "training_no_attention": _training(context=()),
 }

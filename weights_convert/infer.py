@@ -113,8 +113,19 @@ def _head(shapes: Shapes) -> dict[str, Told]:
     if context:
         classifiers = _any(shapes, *(f"head.{kind}_classifier." for kind in context))
         told["branch_classifiers"] = Told(classifiers, f"head.{context[0]}_classifier")
+        told |= _reduction(shapes, context)
     auxiliary = "fcn" if _any(shapes, "auxiliary.hidden.") else "linear" if _any(shapes, "auxiliary.") else "none"
     return told | {"auxiliary": Told(auxiliary, "auxiliary.classifier")}
+
+
+def _reduction(shapes: Shapes, context: tuple[str, ...]) -> dict[str, Told]:
+    """The whole number that gives the hidden channels of the modules that have some; there may be others that do."""
+    for kind in context:
+        name = f"head.{kind}_attention.reduce.weight"
+        hidden, channels = shapes.get(name, ())[:2] or (0, 0)
+        if hidden > 0:
+            return {"reduction": Told(max(channels // hidden, 1), name)}
+    return {}
 
 
 def _any(names: Iterable[str], *prefixes: str) -> bool:

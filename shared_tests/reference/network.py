@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from danet_common.config import DANetConfig
 from shared_tests.reference import operations
+from shared_tests.reference.context import context
 from shared_tests.reference.operations import Array
 
 
@@ -141,7 +142,7 @@ class Network:
             x = self.norm(f"{name}.downsample.1", self.conv(f"{name}.downsample.0", x, channels, 1, stride=stride))
         return operations.relu(out + x)
 
-    # The head: two attention branches, summed.
+    # The head: branches with a context module each, summed.
     def head(self, x: Array) -> dict[str, Array]:
         config = self.config
         deepest = config.widths[3] * {"basic": 1, "bottleneck": 4}[config.block]
@@ -149,7 +150,7 @@ class Network:
         branches = {}
         for kind in config.context:
             within = self.keep(f"{kind}_in", self.conv_norm_relu(f"head.{kind}_in", x, inner))
-            within = self.keep(f"{kind}_attention", self.context(kind, f"head.{kind}_attention", within))
+            within = self.keep(f"{kind}_attention", context(self, kind, f"head.{kind}_attention", within))
             branches[kind] = self.keep(f"{kind}_out", self.conv_norm_relu(f"head.{kind}_out", within, inner))
         if branches:
             fused = sum(branches.values(), np.zeros(()))
@@ -160,29 +161,6 @@ class Network:
             for name, features in branches.items():
                 logits[name] = self.classify(f"head.{name}_classifier", features)
         return logits
-
-    def context(self, kind: str, name: str, x: Array) -> Array:
-        """A branch's module, by its kind."""
-        return {"position": self.position_attention, "channel": self.channel_attention}[kind](name, x)
-
-    def position_attention(self, name: str, x: Array) -> Array:
-        """energy[n, m] = q_n . k_m, unscaled; out_n = gamma * sum over m of softmax_m(energy)[n, m] v_m + x_n."""
-        channels = x.shape[1]
-        queries = self.config.query_channels or max(channels // 8, 1)
-        query = self.keep("position_query", self.conv(f"{name}.query", x, queries, 1, bias=True))
-        key = self.keep("position_key", self.conv(f"{name}.key", x, queries, 1, bias=True))
-        value = self.keep("position_value", self.conv(f"{name}.value", x, channels, 1, bias=True))
-        q, k, v = (array.reshape(*array.shape[:2], -1) for array in (query, key, value))
-        attention = self.keep("position_map", operations.softmax(q.transpose(0, 2, 1) @ k))
-        out = (v @ attention.transpose(0, 2, 1)).reshape(x.shape)
-        return self.tensor(f"{name}.gamma", (1,)) * out + x
-
-    def channel_attention(self, name: str, x: Array) -> Array:
-        """energy[c, d] = x_c . x_d; out_c = gamma * sum over d of softmax_d(max_d energy - energy)[c, d] x_d + x_c."""
-        flat = x.reshape(*x.shape[:2], -1)
-        energy = flat @ flat.transpose(0, 2, 1)
-        attention = self.keep("channel_map", operations.softmax(energy.max(axis=-1, keepdims=True) - energy))
-        return self.tensor(f"{name}.gamma", (1,)) * (attention @ flat).reshape(x.shape) + x
 
     # The parts.
     def classify(self, name: str, x: Array) -> Array:
@@ -224,6 +202,10 @@ class Network:
             raise ValueError(f"{name} has shape {array.shape}; wanted {shape}")
         self.used.add(name)
         return array
+
+    def energy(self, value: Array) -> Array:
+        """What goes into a softmax, before it is exponentiated; a network that rounds it can be made of this one."""
+        return value
 
     def keep(self, name: str, value: Array) -> Array:
         self.result.stages[name] = value
