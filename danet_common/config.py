@@ -15,7 +15,18 @@ from danet_common.field_types import is_of_type
 
 Block = Literal["basic", "bottleneck"]
 StemKind = Literal["plain", "deep"]
-ContextKind = Literal["position", "channel", "squeeze_excitation", "cbam", "bam", "selective_kernel"]
+ContextKind = Literal[
+    "position",
+    "channel",
+    "squeeze_excitation",
+    "cbam",
+    "bam",
+    "selective_kernel",
+    "non_local",
+    "joint_position",
+    "joint_channel",
+]
+NonLocalForm = Literal["gaussian", "embedded_gaussian", "dot_product", "concatenation"]
 Auxiliary = Literal["none", "fcn", "linear"]
 DropoutKind = Literal["channel", "element"]
 UpsampleGrid = Literal["corners", "half_pixel", "asymmetric"]
@@ -46,6 +57,8 @@ class DANetConfig:
     # Channels for each hidden one where they are weighed; 16 in the papers of squeeze_excitation, cbam, bam and
     # selective_kernel.
     reduction: int = 16
+    non_local_form: NonLocalForm = "embedded_gaussian"  # of the paper's four, its default
+    non_local_pooled: bool = False  # its sub-sampling: keys and values are maxima of 2x2 positions
     head_channels: int | None = None  # None: a quarter of layer4's
     query_channels: int | None = None  # None: an eighth of head_channels
     branch_classifiers: bool = True  # Tramac's networks trained without aux have none
@@ -191,10 +204,18 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "auxiliary": get_args(Auxiliary),
     "dropout": get_args(DropoutKind),
     "upsample_grid": get_args(UpsampleGrid),
+    "non_local_form": get_args(NonLocalForm),
+    "non_local_pooled": (False, True),
     "avg_down": (False, True),
     "contract_dilation": (False, True),
     "branch_classifiers": (False, True),
 }
+
+
+def check_form(form: str) -> None:
+    """Raise ValueError unless this is one of the non-local block's forms."""
+    if form not in CHOICES["non_local_form"]:
+        raise ValueError(f"form must be one of {', '.join(CHOICES['non_local_form'])}; got {form!r}")
 
 
 def _with_context(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -98,6 +98,22 @@ def _context(config: DANetConfig, kind: ContextKind, name: str, channels: int) -
             yield from _norm(f"{name}.reduce_bn", hidden)
             yield from _conv(f"{name}.near_score", hidden, channels, 1)
             yield from _conv(f"{name}.far_score", hidden, channels, 1)
+        case "non_local":
+            inner = max(channels // 2, 1)
+            names = ("value",) if config.non_local_form == "gaussian" else ("query", "key", "value")
+            for part in names:
+                yield from _conv(f"{name}.{part}", channels, inner, 1, bias=True)
+            if config.non_local_form == "concatenation":
+                yield from _conv(f"{name}.query_score", inner, 1, 1)
+                yield from _conv(f"{name}.key_score", inner, 1, 1)
+            yield from _conv(f"{name}.residual", inner, channels, 1)
+            yield from _norm(f"{name}.residual_bn", channels)
+        case "joint_position":
+            yield from _conv(f"{name}.projections", channels, 2 * config.attention_channels + channels, 1, bias=True)
+            yield Parameter(f"{name}.gamma", (1,), "gamma")
+        case "joint_channel":
+            yield from _conv(f"{name}.projections", channels, 3 * channels, 1, bias=True)
+            yield Parameter(f"{name}.gamma", (1,), "gamma")
 
 
 def _backbone(config: DANetConfig) -> Iterator[Parameter]:

@@ -6,7 +6,7 @@ are kept, so a plain forward pass holds nothing longer than it needs.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
 from danet_common.config import ContextKind, DANetConfig
@@ -20,12 +20,19 @@ class Stages:
     def __init__(self, wanted: Collection[str] = ()) -> None:
         self.wanted = frozenset(wanted)
         self.kept: dict[str, Any] = {}
+        self.names: Mapping[str, str] = {}  # by which they are kept, where it is another
 
     def keep(self, name: str, value: T) -> T:
         """Note `value` if `name` was asked for; return it unchanged."""
         if name in self.wanted:
-            self.kept[name] = value
+            self.kept[self.names.get(name, name)] = value
         return value
+
+    def renamed(self, theirs: str, ours: str) -> Stages:
+        """For a part that says `theirs` where this network says `ours`: what it keeps is kept here."""
+        part = Stages((theirs,) if ours in self.wanted else ())
+        part.kept, part.names = self.kept, {theirs: ours}
+        return part
 
 
 NO_STAGES = Stages()  # the default of a module used alone: asks for nothing, so never holds anything
@@ -41,14 +48,14 @@ def stage_names(config: DANetConfig, outputs: Collection[str] | None = None) -> 
     outputs = config.outputs if outputs is None else outputs
     names = ["stem", "layer1", "layer2", "layer3", "layer4"]
     for kind in config.branches_of(outputs):
-        names += [f"{kind}_in", *_within(kind), f"{kind}_attention", f"{kind}_out"]
+        names += [f"{kind}_in", *_within(kind, config), f"{kind}_attention", f"{kind}_out"]
     if not config.context and "fused" in outputs:
         names += ["plain_out"]
     names += [f"{output}_logits" for output in config.outputs if output in outputs]
     return tuple(names)
 
 
-def _within(kind: ContextKind) -> tuple[str, ...]:
+def _within(kind: ContextKind, config: DANetConfig) -> tuple[str, ...]:
     """The stages in a context module."""
     match kind:
         case "position":
@@ -62,8 +69,12 @@ def _within(kind: ContextKind) -> tuple[str, ...]:
         case "bam":
             return ("bam_channel", "bam_spatial", "bam_gate")
         case "selective_kernel":
-            names = ("near", "far", "near_gate", "far_gate")
-            return tuple(f"selective_kernel_{name}" for name in names)
+            return tuple(f"selective_kernel_{name}" for name in ("near", "far", "near_gate", "far_gate"))
+        case "non_local":
+            embedded = config.non_local_form != "gaussian"
+            return ("non_local_query", "non_local_key") * embedded + ("non_local_value", "non_local_map")
+        case "joint_position" | "joint_channel":
+            return (f"{kind}_projections", f"{kind}_map")
 
 
 def requested(

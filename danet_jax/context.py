@@ -9,6 +9,8 @@ from danet_common.numerics import Numerics
 from danet_jax.attention import ChannelAttention, PositionAttention
 from danet_jax.bam import BAM
 from danet_jax.cbam import CBAM
+from danet_jax.joint_attention import JointChannelAttention, JointPositionAttention
+from danet_jax.non_local import NonLocal
 from danet_jax.selective_kernel import SelectiveKernel
 from danet_jax.squeeze_excitation import SqueezeExcitation
 
@@ -29,3 +31,9 @@ def context_module(kind: ContextKind, config: DANetConfig, numerics: Numerics) -
             return BAM(channels, config.reduction, numerics)
         case "selective_kernel":
             return SelectiveKernel(channels, config.reduction, numerics)
+        case "non_local":
+            return NonLocal(channels, config.non_local_form, config.non_local_pooled, numerics)
+        case "joint_position":
+            return JointPositionAttention(channels, config.attention_channels, numerics)
+        case "joint_channel":
+            return JointChannelAttention(channels, numerics)

@@ -14,6 +14,7 @@ from danet_common.leaves import FLAX as LEAVES
 from danet_common.leaves import TORCH, from_channels_last, to_channels_last
 from danet_common.parameters import Kind, Parameter
 from danet_jax.attention import ChannelAttention, PositionAttention
+from danet_jax.joint_attention import JointChannelAttention, JointPositionAttention
 from danet_jax.layers import BatchNorm, Conv
 
 # What each module holds itself; every other module only holds modules.
@@ -22,6 +23,8 @@ KINDS: Mapping[type, tuple[Kind, ...]] = {
     BatchNorm: ("scale", "shift", "mean", "variance", "count"),
     PositionAttention: ("gamma",),
     ChannelAttention: ("gamma",),
+    JointPositionAttention: ("gamma",),
+    JointChannelAttention: ("gamma",),
 }
 
 

@@ -7,7 +7,9 @@ from danet_common.numerics import Numerics
 from danet_tf.attention import ChannelAttention, PositionAttention
 from danet_tf.bam import BAM
 from danet_tf.cbam import CBAM
+from danet_tf.joint_attention import JointChannelAttention, JointPositionAttention
 from danet_tf.layers import Module
+from danet_tf.non_local import NonLocal
 from danet_tf.selective_kernel import SelectiveKernel
 from danet_tf.squeeze_excitation import SqueezeExcitation
 
@@ -28,3 +30,9 @@ def context_module(kind: ContextKind, config: DANetConfig, numerics: Numerics) -
             return BAM(channels, config.reduction, numerics)
         case "selective_kernel":
             return SelectiveKernel(channels, config.reduction, numerics)
+        case "non_local":
+            return NonLocal(channels, config.non_local_form, config.non_local_pooled, numerics)
+        case "joint_position":
+            return JointPositionAttention(channels, config.attention_channels, numerics)
+        case "joint_channel":
+            return JointChannelAttention(channels, numerics)

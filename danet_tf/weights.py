@@ -13,6 +13,7 @@ from danet_common.leaves import KERAS as LEAVES
 from danet_common.leaves import TORCH, from_channels_last, to_channels_last
 from danet_common.parameters import Kind, Parameter
 from danet_tf.attention import ChannelAttention, PositionAttention
+from danet_tf.joint_attention import JointChannelAttention, JointPositionAttention
 from danet_tf.layers import BatchNorm, Conv
 
 # What each module holds itself; every other module only holds modules.
@@ -21,6 +22,8 @@ KINDS: Mapping[type, tuple[Kind, ...]] = {
     BatchNorm: ("scale", "shift", "mean", "variance", "count"),
     PositionAttention: ("gamma",),
     ChannelAttention: ("gamma",),
+    JointPositionAttention: ("gamma",),
+    JointChannelAttention: ("gamma",),
 }
 
 

@@ -56,6 +56,18 @@ CASES: dict[str, Case] = {
     "cbam": _tiny(context=("cbam",), reduction=4),
     "bam": _tiny(context=("bam",), reduction=4),
     "selective_kernel": _tiny(context=("selective_kernel",)),
+    "non_local_gaussian": _tiny(context=("non_local",), non_local_form="gaussian"),
+    "non_local_embedded_gaussian": _tiny(context=("non_local",), non_local_form="embedded_gaussian"),
+    "non_local_dot_product": _tiny(context=("non_local",), non_local_form="dot_product"),
+    "non_local_concatenation": _tiny(context=("non_local",), non_local_form="concatenation"),
+    "non_local_gaussian_pooled": _tiny(context=("non_local",), non_local_form="gaussian", non_local_pooled=True),
+    "non_local_concatenation_pooled": _tiny(
+        context=("non_local",), non_local_form="concatenation", non_local_pooled=True
+    ),
+    "joint_position": _tiny(context=("joint_position",)),
+    "joint_channel": _tiny(context=("joint_channel",)),
+    "joint": _tiny(context=("joint_position", "joint_channel")),
+    "position_and_non_local": _tiny(context=("position", "non_local"), non_local_pooled=True),
     "cbam_and_squeeze_excitation": _tiny(context=("cbam", "squeeze_excitation"), reduction=5),
     "fused_classifier_only": _tiny(branch_classifiers=False),
     "auxiliary_fcn": _tiny(auxiliary="fcn", auxiliary_channels=10),
@@ -90,5 +102,6 @@ CASES: dict[str, Case] = {
     "training_bottleneck": _training(block="bottleneck", stem="deep", stem_widths=(4, 6, 8), avg_down=True),
     "training_auxiliary": _training(auxiliary="fcn", auxiliary_channels=10, multi_grid=(1, 2, 4)),
     "training_bam_and_selective_kernel": _training(context=("bam", "selective_kernel"), reduction=4),
+    "training_non_local": _training(context=("non_local",), non_local_form="dot_product", non_local_pooled=True),
     "training_no_attention": _training(context=()),
 }

@@ -18,6 +18,7 @@ MUTATIONS = (
     *mutants_attention.POSITION,
     *mutants_attention.CHANNEL,
     *mutants_context.WEIGHED,
+    *mutants_context.GATHERED,
     *mutants_network.BACKBONE,
     *mutants_network.HEAD,
     *mutants_network.UPSAMPLING,

@@ -25,7 +25,12 @@ DIFFERENCE = 1e-6  # of the sum of all terms' sizes
 STEP = 1e-8  # larger, and ReLUs turn in between; smaller, and the loss is all rounding
 
 SMALL = ("tiny", "position_only", "channel_only", "no_attention", "paddle", "mmseg", "training_bottleneck")
-PAIRS = ("cbam_and_squeeze_excitation", "training_bam_and_selective_kernel")  # of context modules
+PAIRS = (
+    "cbam_and_squeeze_excitation",
+    "training_bam_and_selective_kernel",
+    "joint",
+    "position_and_non_local",
+)  # of context modules
 ALONE = tuple(n for n, case in CASES.items() if len(case.config.context) == 1 and n not in SMALL)
 
 

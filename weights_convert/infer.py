@@ -113,7 +113,7 @@ def _head(shapes: Shapes) -> dict[str, Told]:
     if context:
         classifiers = _any(shapes, *(f"head.{kind}_classifier." for kind in context))
         told["branch_classifiers"] = Told(classifiers, f"head.{context[0]}_classifier")
-        told |= _reduction(shapes, context)
+        told |= {**_reduction(shapes, context), **_non_local(shapes), **_projections(shapes)}
     auxiliary = "fcn" if _any(shapes, "auxiliary.hidden.") else "linear" if _any(shapes, "auxiliary.") else "none"
     return told | {"auxiliary": Told(auxiliary, "auxiliary.classifier")}
 
@@ -126,6 +126,23 @@ def _reduction(shapes: Shapes, context: tuple[str, ...]) -> dict[str, Told]:
         if hidden > 0:
             return {"reduction": Told(max(channels // hidden, 1), name)}
     return {}
+
+
+def _non_local(shapes: Shapes) -> dict[str, Told]:
+    """Two of the four forms; the other two have the same tensors."""
+    name = "head.non_local_attention"
+    if f"{name}.query_score.weight" in shapes:
+        return {"non_local_form": Told("concatenation", f"{name}.query_score.weight")}
+    if f"{name}.value.weight" in shapes and not _any(shapes, f"{name}.query.", f"{name}.key."):
+        return {"non_local_form": Told("gaussian", f"{name}.value.weight")}
+    return {}
+
+
+def _projections(shapes: Shapes) -> dict[str, Told]:
+    """Query and key are what the joint projections have more than the values."""
+    name = "head.joint_position_attention.projections.weight"
+    total, channels = shapes.get(name, ())[:2] or (0, 0)
+    return {"query_channels": Told((total - channels) // 2, name)} if total >= channels + 2 else {}
 
 
 def _any(names: Iterable[str], *prefixes: str) -> bool:
