@@ -12,11 +12,13 @@ from typing import Any, get_args
 
 from danet_common import DANetConfig
 from danet_common.config import ContextKind
+from danet_common.reduction import SELECTIVE_KERNEL_LEAST, reduced
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 DEFAULTS = DANetConfig()
 KINDS = get_args(ContextKind)  # in the order in which a context of two is read
+LEAST = {"selective_kernel": SELECTIVE_KERNEL_LEAST}
 DEEP_WIDTHS = (64, 64, 128)
 
 # Field -> tensors that tell it, the best first, and the axis that does.
@@ -119,12 +121,13 @@ def _head(shapes: Shapes) -> dict[str, Told]:
 
 
 def _reduction(shapes: Shapes, context: tuple[str, ...]) -> dict[str, Told]:
-    """The whole number that gives the hidden channels of the modules that have some; there may be others that do."""
+    """A whole number that gives the hidden channels of the modules that have some: the usual one if it does."""
     for kind in context:
         name = f"head.{kind}_attention.reduce.weight"
         hidden, channels = shapes.get(name, ())[:2] or (0, 0)
-        if hidden > 0:
-            return {"reduction": Told(max(channels // hidden, 1), name)}
+        if hidden > 0 and channels > 0:
+            usual = reduced(channels, DEFAULTS.reduction, LEAST.get(kind, 1)) == hidden
+            return {"reduction": Told(DEFAULTS.reduction if usual else max(channels // hidden, 1), name)}
     return {}
 
 
