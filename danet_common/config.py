@@ -15,6 +15,18 @@ from danet_common.field_types import is_of_type
 
 Block = Literal["basic", "bottleneck"]
 StemKind = Literal["plain", "deep"]
+ContextKind = Literal[
+    "position",
+    "channel",
+    "squeeze_excitation",
+    "cbam",
+    "bam",
+    "selective_kernel",
+    "non_local",
+    "joint_position",
+    "joint_channel",
+]
+NonLocalForm = Literal["gaussian", "embedded_gaussian", "dot_product", "concatenation"]
 Auxiliary = Literal["none", "fcn", "linear"]
 DropoutKind = Literal["channel", "element"]
 UpsampleGrid = Literal["corners", "half_pixel", "asymmetric"]
@@ -41,8 +53,12 @@ class DANetConfig:
     contract_dilation: bool = True  # the first block of a dilated stage uses half (Paddle: the whole)
 
     # Head (Fu et al., 2019).
-    position_attention: bool = True  # both on is DANet; the others are the paper's ablation
-    channel_attention: bool = True
+    context: tuple[ContextKind, ...] = ("position", "channel")  # a branch for each; one or none: the paper's ablation
+    # Channels for each hidden one where they are weighed; 16 in the papers of squeeze_excitation, cbam, bam and
+    # selective_kernel.
+    reduction: int = 16
+    non_local_form: NonLocalForm = "embedded_gaussian"  # of the paper's four, its default
+    non_local_pooled: bool = False  # its sub-sampling: keys and values are maxima of 2x2 positions
     head_channels: int | None = None  # None: a quarter of layer4's
     query_channels: int | None = None  # None: an eighth of head_channels
     branch_classifiers: bool = True  # Tramac's networks trained without aux have none
@@ -79,7 +95,11 @@ class DANetConfig:
             raise ValueError(f"a {self.stem} stem has {wanted_stem} stem_widths; got {self.stem_widths!r}")
         if self.multi_grid is not None and (not self.multi_grid or min(self.multi_grid) < 1):
             raise ValueError(f"multi_grid must be None or positive factors; got {self.multi_grid!r}")
-        for name in ("num_classes", "in_channels", "auxiliary_channels"):
+        unknown = [kind for kind in self.context if kind not in get_args(ContextKind)]
+        if unknown or len(self.context) > 2 or len(set(self.context)) < len(self.context):
+            wanted = ", ".join(get_args(ContextKind))
+            raise ValueError(f"context must be at most two different kinds of {wanted}; got {self.context!r}")
+        for name in ("num_classes", "in_channels", "auxiliary_channels", "reduction"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1; got {getattr(self, name)!r}")
         for name in ("head_channels", "query_channels"):
@@ -143,18 +163,13 @@ class DANetConfig:
         return self.query_channels or max(1, self.inner_channels // 8)
 
     @property
-    def branches(self) -> tuple[str, ...]:
-        """The attention branches that are on."""
-        return ("position",) * self.position_attention + ("channel",) * self.channel_attention
-
-    @property
     def outputs(self) -> tuple[str, ...]:
         """Names of the logits that the network returns, the prediction first."""
-        return ("fused", *(self.branches if self.branch_classifiers else ())) + ("aux",) * (self.auxiliary != "none")
+        return ("fused", *(self.context if self.branch_classifiers else ())) + ("aux",) * (self.auxiliary != "none")
 
-    def branches_of(self, outputs: Collection[str]) -> tuple[str, ...]:
-        """The attention branches that these outputs need; the fused one needs all."""
-        return tuple(branch for branch in self.branches if branch in outputs or "fused" in outputs)
+    def branches_of(self, outputs: Collection[str]) -> tuple[ContextKind, ...]:
+        """The branches of `context` that these outputs need; the fused one needs all."""
+        return tuple(branch for branch in self.context if branch in outputs or "fused" in outputs)
 
     def replace(self, **changes: Any) -> DANetConfig:
         """A copy with some fields changed."""
@@ -166,7 +181,11 @@ class DANetConfig:
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> DANetConfig:
-        """The inverse of `to_dict`; absent fields take their defaults, unknown ones raise ValueError."""
+        """The inverse of `to_dict`; absent fields take their defaults, unknown ones raise ValueError.
+
+        Fields as they were before `context` are understood.
+        """
+        fields = _with_context(fields)
         unknown = sorted(map(str, set(fields) - HINTS.keys()))
         if unknown:
             raise ValueError(f"unknown config fields: {', '.join(unknown)}")
@@ -185,12 +204,28 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "auxiliary": get_args(Auxiliary),
     "dropout": get_args(DropoutKind),
     "upsample_grid": get_args(UpsampleGrid),
+    "non_local_form": get_args(NonLocalForm),
+    "non_local_pooled": (False, True),
     "avg_down": (False, True),
     "contract_dilation": (False, True),
-    "position_attention": (False, True),
-    "channel_attention": (False, True),
     "branch_classifiers": (False, True),
 }
+
+
+def check_form(form: str) -> None:
+    """Raise ValueError unless this is one of the non-local block's forms."""
+    if form not in CHOICES["non_local_form"]:
+        raise ValueError(f"form must be one of {', '.join(CHOICES['non_local_form'])}; got {form!r}")
+
+
+def _with_context(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields with `context` in the place of the two switches that files had before it; those that are none stay."""
+    switches = {"position_attention": "position", "channel_attention": "channel"}
+    given = {name: value for name, value in fields.items() if name in switches}
+    if not given or "context" in fields or any(type(value) is not bool for value in given.values()):
+        return dict(fields)
+    kinds = tuple(kind for name, kind in switches.items() if given.get(name, True))
+    return {name: value for name, value in fields.items() if name not in given} | {"context": kinds}
 
 
 def _listed(value: Any) -> Any:

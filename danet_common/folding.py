@@ -10,17 +10,19 @@ from danet_common.parameters import parameters
 
 
 def folded_tensors(checkpoint: Checkpoint, numerics: Numerics) -> dict[str, np.ndarray]:
-    """The tensors of a network without BatchNorm, by canonical name: each convolution before one has a bias instead.
+    """The tensors of a network without BatchNorm, by canonical name: each convolution has a bias.
 
-    weight * factor, shift - mean * factor,   factor = scale / sqrt(variance + epsilon)
+    weight * factor, shift + (bias - mean) * factor,   factor = scale / sqrt(variance + epsilon)
 
-    Computed in float64 and kept in the dtype of BatchNorm, at least float32.
+    Computed in float64 and kept in the dtype of BatchNorm, at least float32. A convolution with neither BatchNorm nor
+    bias has a bias of zeros.
     """
     tensors, folded, convolution = checkpoint.tensors, {}, ""
     for parameter in parameters(checkpoint.config).values():
         module = parameter.name.rpartition(".")[0]
         if parameter.kind == "kernel":
             convolution = module  # a BatchNorm follows its convolution in the table
+            folded[f"{convolution}.bias"] = np.zeros(parameter.shape[0], numerics.wide)  # unless the next say otherwise
         if not parameter.is_norm:
             folded[parameter.name] = tensors[parameter.name]
         elif parameter.kind == "scale":
@@ -31,7 +33,8 @@ def folded_tensors(checkpoint: Checkpoint, numerics: Numerics) -> dict[str, np.n
             )
             factor = scale / np.sqrt(variance + checkpoint.config.batch_norm_epsilon)
             folded[f"{convolution}.weight"] = (kernel * factor[:, None, None, None]).astype(numerics.wide)
-            folded[f"{convolution}.bias"] = (shift - mean * factor).astype(numerics.wide)
+            bias = folded[f"{convolution}.bias"].astype(np.float64)
+            folded[f"{convolution}.bias"] = (shift + (bias - mean) * factor).astype(numerics.wide)
     return folded
 
 

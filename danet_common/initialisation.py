@@ -1,7 +1,8 @@
 """Initial weights, drawn once and the same in every framework.
 
 Convolutions: He normal over the fan out (He et al., 2015), as torchvision's ResNet; biases zero;
-BatchNorm the identity; gammas zero, so that training starts from the plain network. Each tensor has
+BatchNorm the identity; zero are gammas, and the scale with which the non-local block ends in a sum (Goyal et al., 2017,
+section 5.1), so that training starts from the plain network. Each tensor has
 its own counter-based stream keyed by seed and name, so it depends on nothing else.
 """
 
@@ -14,6 +15,8 @@ import numpy as np
 
 from danet_common.config import DANetConfig
 from danet_common.parameters import Parameter, parameters
+
+LAST_SCALE = "residual_bn.weight"
 
 
 def initial_tensors(config: DANetConfig, seed: int = 0) -> dict[str, np.ndarray]:
@@ -29,7 +32,8 @@ def initial_tensor(parameter: Parameter, seed: int = 0) -> np.ndarray:
         return _stream(parameter.name, seed).standard_normal(parameter.shape, np.float32) * np.float32(deviation)
     if parameter.kind == "count":
         return np.zeros(parameter.shape, np.int64)
-    fill = 1 if parameter.kind in ("scale", "variance") else 0
+    starts_at_zero = parameter.name.endswith(LAST_SCALE)
+    fill = 1 if parameter.kind in ("scale", "variance") and not starts_at_zero else 0
     return np.full(parameter.shape, fill, np.float32)
 
 

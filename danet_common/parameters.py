@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from danet_common.config import EXPANSION, DANetConfig
+from danet_common.config import EXPANSION, ContextKind, DANetConfig
+from danet_common.reduction import SELECTIVE_KERNEL_LEAST, reduced
 
 Kind = Literal["kernel", "bias", "scale", "shift", "mean", "variance", "count", "gamma"]
 
@@ -41,20 +42,12 @@ def parameters(config: DANetConfig) -> dict[str, Parameter]:
 
 def _network(config: DANetConfig) -> Iterator[Parameter]:
     yield from _backbone(config)
-    inner, query, classes = config.inner_channels, config.attention_channels, config.num_classes
-    deepest = config.stage_channels[3]
-    if config.position_attention:
-        yield from _conv_norm("head.position_in", deepest, inner, 3)
-        yield from _conv("head.position_attention.query", inner, query, 1, bias=True)
-        yield from _conv("head.position_attention.key", inner, query, 1, bias=True)
-        yield from _conv("head.position_attention.value", inner, inner, 1, bias=True)
-        yield Parameter("head.position_attention.gamma", (1,), "gamma")
-        yield from _conv_norm("head.position_out", inner, inner, 3)
-    if config.channel_attention:
-        yield from _conv_norm("head.channel_in", deepest, inner, 3)
-        yield Parameter("head.channel_attention.gamma", (1,), "gamma")
-        yield from _conv_norm("head.channel_out", inner, inner, 3)
-    if not config.branches:
+    inner, classes, deepest = config.inner_channels, config.num_classes, config.stage_channels[3]
+    for kind in config.context:
+        yield from _conv_norm(f"head.{kind}_in", deepest, inner, 3)
+        yield from _context(config, kind, f"head.{kind}_attention", inner)
+        yield from _conv_norm(f"head.{kind}_out", inner, inner, 3)
+    if not config.context:
         yield from _conv_norm("head.plain_out", deepest, inner, 3)
     for output in config.outputs:
         if output != "aux":
@@ -64,6 +57,63 @@ def _network(config: DANetConfig) -> Iterator[Parameter]:
         yield from _conv("auxiliary.classifier", config.auxiliary_channels, classes, 1, bias=True)
     elif config.auxiliary == "linear":
         yield from _conv("auxiliary.classifier", deepest, classes, 1, bias=True)
+
+
+def _context(config: DANetConfig, kind: ContextKind, name: str, channels: int) -> Iterator[Parameter]:
+    """Of the module between a branch's convolutions."""
+    match kind:
+        case "position":
+            query = config.attention_channels
+            yield from _conv(f"{name}.query", channels, query, 1, bias=True)
+            yield from _conv(f"{name}.key", channels, query, 1, bias=True)
+            yield from _conv(f"{name}.value", channels, channels, 1, bias=True)
+            yield Parameter(f"{name}.gamma", (1,), "gamma")
+        case "channel":
+            yield Parameter(f"{name}.gamma", (1,), "gamma")
+        case "squeeze_excitation":
+            hidden = reduced(channels, config.reduction)
+            yield from _conv(f"{name}.reduce", channels, hidden, 1, bias=True)
+            yield from _conv(f"{name}.expand", hidden, channels, 1, bias=True)
+        case "cbam":
+            hidden = reduced(channels, config.reduction)
+            yield from _conv(f"{name}.reduce", channels, hidden, 1)
+            yield from _conv(f"{name}.expand", hidden, channels, 1)
+            yield from _conv(f"{name}.spatial", 2, 1, 7, bias=True)
+        case "bam":
+            hidden = reduced(channels, config.reduction)
+            yield from _conv(f"{name}.reduce", channels, hidden, 1, bias=True)
+            yield from _conv(f"{name}.expand", hidden, channels, 1)
+            yield from _norm(f"{name}.expand_bn", channels)
+            yield from _conv(f"{name}.spatial_reduce", channels, hidden, 1, bias=True)
+            yield from _conv(f"{name}.spatial_conv1", hidden, hidden, 3, bias=True)
+            yield from _conv(f"{name}.spatial_conv2", hidden, hidden, 3, bias=True)
+            yield from _conv(f"{name}.spatial_expand", hidden, 1, 1)
+            yield from _norm(f"{name}.spatial_bn", 1)
+        case "selective_kernel":
+            hidden = reduced(channels, config.reduction, SELECTIVE_KERNEL_LEAST)
+            for field in ("near", "far"):
+                yield from _conv(f"{name}.{field}", channels, channels, 3)
+                yield from _norm(f"{name}.{field}_bn", channels)
+            yield from _conv(f"{name}.reduce", channels, hidden, 1)
+            yield from _norm(f"{name}.reduce_bn", hidden)
+            yield from _conv(f"{name}.near_score", hidden, channels, 1)
+            yield from _conv(f"{name}.far_score", hidden, channels, 1)
+        case "non_local":
+            inner = max(channels // 2, 1)
+            names = ("value",) if config.non_local_form == "gaussian" else ("query", "key", "value")
+            for part in names:
+                yield from _conv(f"{name}.{part}", channels, inner, 1, bias=True)
+            if config.non_local_form == "concatenation":
+                yield from _conv(f"{name}.query_score", inner, 1, 1)
+                yield from _conv(f"{name}.key_score", inner, 1, 1)
+            yield from _conv(f"{name}.residual", inner, channels, 1)
+            yield from _norm(f"{name}.residual_bn", channels)
+        case "joint_position":
+            yield from _conv(f"{name}.projections", channels, 2 * config.attention_channels + channels, 1, bias=True)
+            yield Parameter(f"{name}.gamma", (1,), "gamma")
+        case "joint_channel":
+            yield from _conv(f"{name}.projections", channels, 3 * channels, 1, bias=True)
+            yield Parameter(f"{name}.gamma", (1,), "gamma")
 
 
 def _backbone(config: DANetConfig) -> Iterator[Parameter]:

@@ -12,13 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from danet_common.config import ContextKind
 from danet_common.data.augmentation import Augmentation
 
 TrainDType = Literal["float32", "float64", "mixed_bfloat16"]
 OptimizerName = Literal["sgd", "adamw"]
 POSITIVE = ("steps", "batch_size", "accumulation", "ohem_minimum")
 NOT_NEGATIVE = ("learning_rate", "head_rate", "minimum_rate", "power", "warmup_steps", "weight_decay")
-NOT_NEGATIVE_WEIGHTS = ("fused_weight", "position_weight", "channel_weight", "aux_weight")
+NOT_NEGATIVE_WEIGHTS = ("fused_weight", "position_weight", "channel_weight", "context_weight", "aux_weight")
 SHARES = ("momentum", "adam_mean_decay", "adam_square_decay")
 
 
@@ -55,6 +56,7 @@ class TrainConfig:
     fused_weight: float = 1.0
     position_weight: float = 1.0  # Tramac 0.4
     channel_weight: float = 1.0  # Tramac 0.4
+    context_weight: float = 1.0  # of the branch of any other context module
     aux_weight: float = 0.4
     ignore_index: int = 255
     class_weights: tuple[float, ...] | None = None
@@ -90,8 +92,8 @@ class TrainConfig:
     @property
     def output_weights(self) -> dict[str, float]:
         """Output's name -> its weight in the loss."""
-        weights = (self.fused_weight, self.position_weight, self.channel_weight, self.aux_weight)
-        return dict(zip(("fused", "position", "channel", "aux"), weights, strict=True))
+        own = {"fused": self.fused_weight, "position": self.position_weight, "channel": self.channel_weight}
+        return {**dict.fromkeys(get_args(ContextKind), self.context_weight), **own, "aux": self.aux_weight}
 
     def replace(self, **changes: Any) -> TrainConfig:
         """A copy with some fields changed."""

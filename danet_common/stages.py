@@ -6,10 +6,10 @@ are kept, so a plain forward pass holds nothing longer than it needs.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any, TypeVar
 
-from danet_common.config import DANetConfig
+from danet_common.config import ContextKind, DANetConfig
 
 T = TypeVar("T")
 
@@ -20,12 +20,19 @@ class Stages:
     def __init__(self, wanted: Collection[str] = ()) -> None:
         self.wanted = frozenset(wanted)
         self.kept: dict[str, Any] = {}
+        self.names: Mapping[str, str] = {}  # by which they are kept, where it is another
 
     def keep(self, name: str, value: T) -> T:
         """Note `value` if `name` was asked for; return it unchanged."""
         if name in self.wanted:
-            self.kept[name] = value
+            self.kept[self.names.get(name, name)] = value
         return value
+
+    def renamed(self, theirs: str, ours: str) -> Stages:
+        """For a part that says `theirs` where this network says `ours`: what it keeps is kept here."""
+        part = Stages((theirs,) if ours in self.wanted else ())
+        part.kept, part.names = self.kept, {theirs: ours}
+        return part
 
 
 NO_STAGES = Stages()  # the default of a module used alone: asks for nothing, so never holds anything
@@ -35,19 +42,39 @@ def stage_names(config: DANetConfig, outputs: Collection[str] | None = None) -> 
     """Every stage of this network, in the order of the forward pass; or those on the way to some of its outputs.
 
     Feature maps are N,C,H,W in torch and N,H,W,C in Keras and Flax. `position_map` is the attention
-    (N, H*W, H*W), `channel_map` (N, C, C); in both, rows sum to 1. `*_logits` are those before upsampling.
+    (N, H*W, H*W), `channel_map` (N, C, C); in both, rows sum to 1. `*_gate` are weights of channels (N, C, 1, 1), of
+    positions (N, 1, H, W) or of both. `*_logits` are those before upsampling.
     """
     outputs = config.outputs if outputs is None else outputs
     names = ["stem", "layer1", "layer2", "layer3", "layer4"]
-    if "position" in config.branches_of(outputs):
-        names += ["position_in", "position_query", "position_key", "position_value", "position_map"]
-        names += ["position_attention", "position_out"]
-    if "channel" in config.branches_of(outputs):
-        names += ["channel_in", "channel_map", "channel_attention", "channel_out"]
-    if not config.branches and "fused" in outputs:
+    for kind in config.branches_of(outputs):
+        names += [f"{kind}_in", *_within(kind, config), f"{kind}_attention", f"{kind}_out"]
+    if not config.context and "fused" in outputs:
         names += ["plain_out"]
     names += [f"{output}_logits" for output in config.outputs if output in outputs]
     return tuple(names)
+
+
+def _within(kind: ContextKind, config: DANetConfig) -> tuple[str, ...]:
+    """The stages in a context module."""
+    match kind:
+        case "position":
+            return ("position_query", "position_key", "position_value", "position_map")
+        case "channel":
+            return ("channel_map",)
+        case "squeeze_excitation":
+            return ("squeeze_excitation_gate",)
+        case "cbam":
+            return ("cbam_channel_gate", "cbam_spatial_gate")
+        case "bam":
+            return ("bam_channel", "bam_spatial", "bam_gate")
+        case "selective_kernel":
+            return tuple(f"selective_kernel_{name}" for name in ("near", "far", "near_gate", "far_gate"))
+        case "non_local":
+            embedded = config.non_local_form != "gaussian"
+            return ("non_local_query", "non_local_key") * embedded + ("non_local_value", "non_local_map")
+        case "joint_position" | "joint_channel":
+            return (f"{kind}_projections", f"{kind}_map")
 
 
 def requested(

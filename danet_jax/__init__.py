@@ -1,14 +1,27 @@
 """DANet in Flax (NNX, on JAX)."""
 
 from danet_jax.attention import ChannelAttention, PositionAttention
+from danet_jax.bam import BAM
+from danet_jax.cbam import CBAM
+from danet_jax.joint_attention import JointChannelAttention, JointPositionAttention
 from danet_jax.model import DANet, from_checkpoint, load, save
+from danet_jax.non_local import NonLocal
 from danet_jax.predict import infer, predict
 from danet_jax.pretrained import from_pretrained, save_pretrained
+from danet_jax.selective_kernel import SelectiveKernel
+from danet_jax.squeeze_excitation import SqueezeExcitation
 
 __all__ = [
+    "BAM",
+    "CBAM",
     "ChannelAttention",
     "DANet",
+    "JointChannelAttention",
+    "JointPositionAttention",
+    "NonLocal",
     "PositionAttention",
+    "SelectiveKernel",
+    "SqueezeExcitation",
     "from_checkpoint",
     "from_pretrained",
     "infer",

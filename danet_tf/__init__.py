@@ -1,14 +1,27 @@
 """DANet in Keras 3 (on TensorFlow)."""
 
 from danet_tf.attention import ChannelAttention, PositionAttention
+from danet_tf.bam import BAM
+from danet_tf.cbam import CBAM
+from danet_tf.joint_attention import JointChannelAttention, JointPositionAttention
 from danet_tf.model import DANet, from_checkpoint, load, save
+from danet_tf.non_local import NonLocal
 from danet_tf.predict import infer, predict
 from danet_tf.pretrained import from_pretrained, save_pretrained
+from danet_tf.selective_kernel import SelectiveKernel
+from danet_tf.squeeze_excitation import SqueezeExcitation
 
 __all__ = [
+    "BAM",
+    "CBAM",
     "ChannelAttention",
     "DANet",
+    "JointChannelAttention",
+    "JointPositionAttention",
+    "NonLocal",
     "PositionAttention",
+    "SelectiveKernel",
+    "SqueezeExcitation",
     "from_checkpoint",
     "from_pretrained",
     "infer",

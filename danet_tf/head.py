@@ -14,7 +14,7 @@ from danet_common.config import DANetConfig
 from danet_common.dropout import NO_MASKS
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
-from danet_tf.attention import ChannelAttention, PositionAttention
+from danet_tf.context import context_module
 from danet_tf.layers import Conv, ConvNormAct, Dropout, Module, recomputed
 
 
@@ -22,30 +22,24 @@ from danet_tf.layers import Conv, ConvNormAct, Dropout, Module, recomputed
 class DualAttentionHead(Module):
     """Two branches, position and channel attention, each between 3x3 convolutions; their sum is classified.
 
-    With one attention off its branch is absent; with both off one 3x3 convolution stands in their place
-    (the paper's dilated FCN baseline).
+    The config's `context` may name other modules, and one instead of two; for none one 3x3 convolution stands in
+    their place (the paper's dilated FCN baseline).
     """
 
     def __init__(self, config: DANetConfig, numerics: Numerics) -> None:
         super().__init__(numerics, config=config.to_dict())
         self.config = config
         channels, inner = config.stage_channels[3], config.inner_channels
-        if config.position_attention:
-            self.position_in = ConvNormAct(channels, inner, 3, numerics)
-            self.position_attention = PositionAttention(inner, config.attention_channels, numerics)
-            self.position_out = ConvNormAct(inner, inner, 3, numerics)
-        if config.channel_attention:
-            self.channel_in = ConvNormAct(channels, inner, 3, numerics)
-            self.channel_attention = ChannelAttention(numerics)
-            self.channel_out = ConvNormAct(inner, inner, 3, numerics)
-        if not config.branches:
+        for kind in config.context:
+            setattr(self, f"{kind}_in", ConvNormAct(channels, inner, 3, numerics))
+            setattr(self, f"{kind}_attention", context_module(kind, config, numerics))
+            setattr(self, f"{kind}_out", ConvNormAct(inner, inner, 3, numerics))
+        if not config.context:
             self.plain_out = ConvNormAct(channels, inner, 3, numerics)
         self.dropout = Dropout(config.dropout_rate, config.dropout)
         self.fused_classifier = Conv(inner, config.num_classes, 1, numerics, bias=True)
-        if "position" in config.outputs:
-            self.position_classifier = Conv(inner, config.num_classes, 1, numerics, bias=True)
-        if "channel" in config.outputs:
-            self.channel_classifier = Conv(inner, config.num_classes, 1, numerics, bias=True)
+        for kind in config.context if config.branch_classifiers else ():
+            setattr(self, f"{kind}_classifier", Conv(inner, config.num_classes, 1, numerics, bias=True))
 
     def call(
         self,
@@ -62,34 +56,23 @@ class DualAttentionHead(Module):
         within them are kept.
         """
         outputs = self.config.outputs if outputs is None else outputs
-        branches, logits = {}, {}
-        if "position" in self.config.branches_of(outputs):
-            branch = stages.keep("position_in", self.position_in(x))
-            if recompute:
-                branch = recomputed(self.position_attention, branch, training)
-            else:
-                branch = self.position_attention(branch, stages=stages)
-            branch = stages.keep("position_attention", branch)
-            branches["position"] = stages.keep("position_out", self.position_out(branch))
-        if "channel" in self.config.branches_of(outputs):
-            branch = stages.keep("channel_in", self.channel_in(x))
-            if recompute:
-                branch = recomputed(self.channel_attention, branch, training)
-            else:
-                branch = self.channel_attention(branch, stages=stages)
-            branch = stages.keep("channel_attention", branch)
-            branches["channel"] = stages.keep("channel_out", self.channel_out(branch))
+        branches: dict[str, Tensor] = {}
+        logits = {}
+        for kind in self.config.branches_of(outputs):
+            attention = getattr(self, f"{kind}_attention")
+            branch = stages.keep(f"{kind}_in", getattr(self, f"{kind}_in")(x))
+            branch = recomputed(attention, branch, training) if recompute else attention(branch, stages=stages)
+            branch = stages.keep(f"{kind}_attention", branch)
+            branches[kind] = stages.keep(f"{kind}_out", getattr(self, f"{kind}_out")(branch))
         if "fused" in outputs:
             if not branches:
                 branches["plain"] = stages.keep("plain_out", self.plain_out(x))
             fused = self.dropout(functools.reduce(operator.add, branches.values()), masks.get("fused"))
             logits["fused"] = stages.keep("fused_logits", self.fused_classifier(fused))
-        if "position" in outputs:
-            position = self.position_classifier(self.dropout(branches["position"], masks.get("position")))
-            logits["position"] = stages.keep("position_logits", position)
-        if "channel" in outputs:
-            channel = self.channel_classifier(self.dropout(branches["channel"], masks.get("channel")))
-            logits["channel"] = stages.keep("channel_logits", channel)
+        for kind in self.config.context:
+            if kind in outputs:
+                branch = self.dropout(branches[kind], masks.get(kind))
+                logits[kind] = stages.keep(f"{kind}_logits", getattr(self, f"{kind}_classifier")(branch))
         return logits
 
 

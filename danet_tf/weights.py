@@ -14,6 +14,7 @@ from danet_common.leaves import TORCH, contiguous, from_channels_last, to_channe
 from danet_common.parameters import Kind, Parameter
 from danet_common.winograd import transformed
 from danet_tf.attention import ChannelAttention, PositionAttention
+from danet_tf.joint_attention import JointChannelAttention, JointPositionAttention
 from danet_tf.layers import BatchNorm, Conv
 
 # What each module holds itself; every other module only holds modules.
@@ -22,6 +23,8 @@ KINDS: Mapping[type, tuple[Kind, ...]] = {
     BatchNorm: ("scale", "shift", "mean", "variance", "count"),
     PositionAttention: ("gamma",),
     ChannelAttention: ("gamma",),
+    JointPositionAttention: ("gamma",),
+    JointChannelAttention: ("gamma",),
 }
 
 

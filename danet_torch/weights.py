@@ -15,6 +15,7 @@ from danet_common.leaves import TORCH as LEAVES
 from danet_common.parameters import Kind, Parameter
 from danet_common.winograd import transformed
 from danet_torch.attention import ChannelAttention, PositionAttention
+from danet_torch.joint_attention import JointChannelAttention, JointPositionAttention
 from danet_torch.layers import BatchNorm, Conv
 
 # What each module holds itself; every other module only holds modules.
@@ -24,6 +25,8 @@ KINDS: Mapping[type, tuple[Kind, ...]] = {
     nn.SyncBatchNorm: ("scale", "shift", "mean", "variance", "count"),  # what one becomes on several GPUs
     PositionAttention: ("gamma",),
     ChannelAttention: ("gamma",),
+    JointPositionAttention: ("gamma",),
+    JointChannelAttention: ("gamma",),
 }
 
 

@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 
+from shared_tests.context_causes import gate, gated, joint_map
 from shared_tests.evidence import Array, Evidence
 from shared_tests.head_causes import attention, channel_energy, channel_map, position_map, upsampling
 
@@ -23,6 +24,15 @@ PLACES = {
     "layer3": "departs in layer3: dilation (the first block uses the layer before's if contract_dilation), stride "
     "or shortcut",
     "layer4": "departs in layer4: dilation (multi_grid, contract_dilation), stride or shortcut",
+    "cbam_channel_gate": "departs in CBAM's channel gate: mean and maximum over the positions, one perceptron for both",
+    "cbam_spatial_gate": "departs in CBAM's spatial gate: mean, then maximum, over the channels already weighed; 7x7",
+    "squeeze_excitation_gate": "departs in the squeeze, a mean over the positions, or its two convolutions",
+    "bam_channel": "departs in BAM's channel branch: the mean over the positions, two convolutions, BatchNorm",
+    "bam_spatial": "departs in BAM's spatial branch: 1x1, twice 3x3 dilated by 4, 1x1, BatchNorm",
+    "selective_kernel_near": "departs in the near field: 3x3, BatchNorm, ReLU",
+    "selective_kernel_far": "departs in the far field: 3x3 dilated by 2, BatchNorm, ReLU",
+    "non_local_map": "departs in the non-local map: its form, unscaled energies, division by the keys, pooling",
+    "non_local_attention": "departs in what the block gathers: its last convolution, BatchNorm, or x that is not added",
     "fused_logits": "departs in the fused classifier: the sum of the branches, its kernel, or dropout that is on",
 }
 
@@ -204,6 +214,9 @@ FAMILIES = (
     position_map,
     channel_map,
     attention,
+    gate,
+    gated,
+    joint_map,
     exchange,
     bias,
     batch_norm,

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from danet_common.config import ContextKind
 from shared_tests.causes import Evidence, likely_cause
 from shared_tests.distance import distance
+
+KINDS = get_args(ContextKind)
 
 # What each stage is computed from: a departure begins where all of these still agree.
 BEFORE: dict[str, tuple[str, ...]] = {
@@ -25,26 +28,50 @@ BEFORE: dict[str, tuple[str, ...]] = {
     "layer2": ("layer1",),
     "layer3": ("layer2",),
     "layer4": ("layer3",),
-    "position_in": ("layer4",),
+    **{f"{kind}_in": ("layer4",) for kind in KINDS},
+    **{f"{kind}_out": (f"{kind}_attention",) for kind in KINDS},
+    **{f"{kind}_logits": (f"{kind}_out",) for kind in KINDS},
     "position_query": ("position_in",),
     "position_key": ("position_in",),
     "position_value": ("position_in",),
     "position_map": ("position_query", "position_key"),
     "position_attention": ("position_in", "position_value", "position_map"),
-    "position_out": ("position_attention",),
-    "channel_in": ("layer4",),
     "channel_map": ("channel_in",),
     "channel_attention": ("channel_in", "channel_map"),
-    "channel_out": ("channel_attention",),
+    "squeeze_excitation_gate": ("squeeze_excitation_in",),
+    "squeeze_excitation_attention": ("squeeze_excitation_in", "squeeze_excitation_gate"),
+    "cbam_channel_gate": ("cbam_in",),
+    "cbam_spatial_gate": ("cbam_in", "cbam_channel_gate"),
+    "cbam_attention": ("cbam_in", "cbam_channel_gate", "cbam_spatial_gate"),
+    "bam_channel": ("bam_in",),
+    "bam_spatial": ("bam_in",),
+    "bam_gate": ("bam_channel", "bam_spatial"),
+    "bam_attention": ("bam_in", "bam_gate"),
+    "selective_kernel_near": ("selective_kernel_in",),
+    "selective_kernel_far": ("selective_kernel_in",),
+    "selective_kernel_near_gate": ("selective_kernel_near", "selective_kernel_far"),
+    "selective_kernel_far_gate": ("selective_kernel_near", "selective_kernel_far"),
+    "selective_kernel_attention": (
+        "selective_kernel_near",
+        "selective_kernel_far",
+        "selective_kernel_near_gate",
+        "selective_kernel_far_gate",
+    ),
+    "non_local_query": ("non_local_in",),
+    "non_local_key": ("non_local_in",),
+    "non_local_value": ("non_local_in",),
+    "non_local_map": ("non_local_in", "non_local_query", "non_local_key"),
+    "non_local_attention": ("non_local_in", "non_local_value", "non_local_map"),
+    "joint_position_projections": ("joint_position_in",),
+    "joint_position_map": ("joint_position_projections",),
+    "joint_position_attention": ("joint_position_in", "joint_position_projections", "joint_position_map"),
+    "joint_channel_projections": ("joint_channel_in",),
+    "joint_channel_map": ("joint_channel_projections",),
+    "joint_channel_attention": ("joint_channel_in", "joint_channel_projections", "joint_channel_map"),
     "plain_out": ("layer4",),
-    "fused_logits": ("position_out", "channel_out", "plain_out"),
-    "position_logits": ("position_out",),
-    "channel_logits": ("channel_out",),
+    "fused_logits": (*(f"{kind}_out" for kind in KINDS), "plain_out"),
     "aux_logits": ("layer3", "layer4"),
-    "fused": ("fused_logits",),
-    "position": ("position_logits",),
-    "channel": ("channel_logits",),
-    "aux": ("aux_logits",),
+    **{output: (f"{output}_logits",) for output in ("fused", *KINDS, "aux")},
 }
 
 

@@ -6,7 +6,7 @@ from shared_tests.golden_cases import TINY, Case
 from shared_tests.mutations import Mutation, alike, apart
 
 PLAIN = Case(TINY, height=17, width=23)
-SLICED = Case(TINY.replace(channel_attention=False), height=33, width=49)
+SLICED = Case(TINY.replace(context=("position",)), height=33, width=49)
 
 # Where the return of each attention ends, so that one can be told from the other.
 POSITION_END = {"torch": "\n\n\nclass Ch", "tf": '\n\n\n@keras.saving.register_keras_serializable("danet")\nclass Ch'}

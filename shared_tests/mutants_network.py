@@ -100,15 +100,17 @@ HEAD = (
         PLAIN,
         alike(
             "head.py",
-            ("position = self.position_classifier(", "position = self.channel_classifier("),
-            ("channel = self.channel_classifier(", "channel = self.position_classifier("),
+            (
+                'getattr(self, f"{kind}_classifier")(branch)',
+                "getattr(self, f\"{self.config.context[kind == 'position']}_classifier\")(branch)",
+            ),
         ),
     ),
     Mutation(
         "branch_inputs_shared",
         "both branches start from position_in; channel_in has the same shape and is never used",
         PLAIN,
-        alike("head.py", ("self.channel_in(x)", "self.position_in(x)")),
+        alike("head.py", ('getattr(self, f"{kind}_in")(x)', "self.position_in(x)")),
     ),
     Mutation(
         "auxiliary_on_wrong_stage",

@@ -2,7 +2,7 @@
 
 A float32 run is the exact run of a network whose weights and pixels are off by about a ULP, so every one of
 them is shaken by up to that; a TF32 run, which rounds every factor of a product to 10 bits, by 2^-10. What
-goes into the two softmaxes is rounded besides: a channel's max - energy, made of unscaled sums over all
+goes into the softmaxes of attention is rounded besides: a channel's max - energy, made of unscaled sums over all
 pixels, may be in the ten thousands, where a float32 ULP is 1e-3, and the softmax feels that whole.
 """
 
@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from danet_common import DANetConfig
 from shared_tests.distance import distance
 from shared_tests.reference.network import Network
-from shared_tests.reference.operations import softmax
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -38,23 +37,10 @@ def rounding_noise(
 
 
 class RoundedNetwork(Network):
-    """The reference, with what goes into both softmaxes rounded to float32."""
+    """The reference, with what goes into the softmaxes of attention rounded to float32."""
 
-    def keep(self, name: str, value: NDArray[np.float64]) -> NDArray[np.float64]:
-        stages = self.result.stages
-        if name == "position_map":
-            query, key = (flat(stages[stage]) for stage in ("position_query", "position_key"))
-            value = softmax((query.transpose(0, 2, 1) @ key).astype(np.float32).astype(np.float64))
-        elif name == "channel_map":
-            features = flat(stages["channel_in"])
-            energy = (features @ features.transpose(0, 2, 1)).astype(np.float32)
-            value = softmax((energy.max(axis=2, keepdims=True) - energy).astype(np.float64))
-        return super().keep(name, value)
-
-
-def flat(x: NDArray[Any]) -> NDArray[Any]:
-    """Height and width as one axis."""
-    return x.reshape(*x.shape[:2], -1)
+    def energy(self, value: NDArray[np.float64]) -> NDArray[np.float64]:
+        return value.astype(np.float32).astype(np.float64)
 
 
 def shaken(name: str, array: NDArray[Any], unit: float) -> NDArray[Any]:

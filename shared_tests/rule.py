@@ -21,9 +21,15 @@ from numpy.typing import NDArray
 from danet_common.config import DANetConfig
 from danet_common.parameters import Parameter, parameters
 
-GAMMAS = {"head.position_attention.gamma": 0.7, "head.channel_attention.gamma": -0.6}
+GAMMAS = {
+    "head.position_attention.gamma": 0.7,
+    "head.channel_attention.gamma": -0.6,
+    "head.joint_position_attention.gamma": 0.8,
+    "head.joint_channel_attention.gamma": -0.9,
+}
 RESIDUAL_SCALE = 0.6  # of the last BatchNorms of a layer's blocks together: the sum neither grows nor drowns
 CHANNEL_SCALE = 0.15  # of channel_in: channel energies are unscaled sums over H*W and saturate at order one
+GAUSSIAN_SCALE = 0.25  # of non_local_in, where the features themselves are queries and keys
 
 
 def rule_tensors(config: DANetConfig) -> dict[str, NDArray[Any]]:
@@ -63,7 +69,7 @@ def _range(config: DANetConfig, parameter: Parameter) -> tuple[float, float]:
     if parameter.kind == "kernel":
         return 0.0, _kernel_gain(parameter) * math.sqrt(6 / math.prod(parameter.shape[1:]))
     if parameter.kind == "bias":
-        return 0.0, 0.5
+        return 0.0, 0.5 * (CHANNEL_SCALE if name == "head.joint_channel_attention.projections.bias" else 1.0)
     if parameter.kind == "mean":
         return 0.0, 0.2
     if parameter.kind == "variance":
@@ -77,7 +83,7 @@ def _kernel_gain(parameter: Parameter) -> float:
     name = parameter.name
     if name.endswith((".query.weight", ".key.weight")):
         return 1.1 * parameter.shape[0] ** -0.25  # the energy is a sum over the query channels
-    if name == "head.channel_out.conv.weight":
+    if name in ("head.channel_out.conv.weight", "head.joint_channel_out.conv.weight"):
         return 1 / CHANNEL_SCALE
     return 1.0
 
@@ -87,7 +93,9 @@ def _norm_factor(config: DANetConfig, name: str) -> float:
     if name.startswith("backbone.layer") and name.split(".")[-2] == last:
         layer = int(name.removeprefix("backbone.layer")[0])
         return RESIDUAL_SCALE / math.sqrt(config.layers[layer - 1])
-    return CHANNEL_SCALE if name.startswith("head.channel_in.") else 1.0
+    if name.startswith("head.non_local_in.") and config.non_local_form == "gaussian":
+        return GAUSSIAN_SCALE
+    return CHANNEL_SCALE if name.startswith(("head.channel_in.", "head.joint_channel_in.")) else 1.0
 
 
 def _uniform(name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:

@@ -16,7 +16,9 @@ TINY = VARIANTS["danet_tiny"].replace(multi_grid=(1, 2), num_classes=3)
 NETWORKS: dict[str, DANetConfig] = {
     "tiny": TINY,
     "deep": TINY.replace(block="bottleneck", layers=(1, 2, 1, 2), stem="deep", stem_widths=(4, 4, 8), auxiliary="fcn"),
-    "plain": TINY.replace(position_attention=False, channel_attention=False, auxiliary="linear"),
+    "weighed": TINY.replace(context=("bam", "selective_kernel"), reduction=4),
+    "gathered": TINY.replace(context=("non_local", "joint_position")),
+    "plain": TINY.replace(context=(), auxiliary="linear"),
 }
 
 KERAS = """

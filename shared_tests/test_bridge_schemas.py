@@ -17,13 +17,20 @@ from weights_convert.schemas import SCHEMAS
 from weights_convert.schemas.engine import from_canonical, match
 
 PLAIN = VARIANTS["danet_tiny"].replace(num_classes=5)
+ALONE = PLAIN.replace(query_channels=None)  # without position attention
 DEEP = PLAIN.replace(block="bottleneck", stem="deep", stem_widths=(4, 4, 8))
 TRAMAC = DEEP.replace(dropout="element")
 NETWORKS: tuple[tuple[str, DANetConfig], ...] = (
     ("canonical", PLAIN),
     ("canonical", DEEP.replace(auxiliary="fcn", auxiliary_channels=10)),
-    ("canonical", PLAIN.replace(auxiliary="linear", channel_attention=False)),
-    ("canonical", PLAIN.replace(position_attention=False, channel_attention=False, query_channels=None)),
+    ("canonical", PLAIN.replace(auxiliary="linear", context=("position",))),
+    ("canonical", PLAIN.replace(context=(), query_channels=None)),
+    ("canonical", ALONE.replace(context=("squeeze_excitation", "cbam"))),
+    ("canonical", ALONE.replace(context=("bam", "selective_kernel"), reduction=4, branch_classifiers=False)),
+    ("canonical", ALONE.replace(context=("selective_kernel",))),
+    ("canonical", ALONE.replace(context=("non_local", "joint_channel"))),
+    ("canonical", PLAIN.replace(context=("non_local", "joint_position"), non_local_form="gaussian")),
+    ("canonical", PLAIN.replace(context=("position", "non_local"), non_local_form="concatenation")),
     ("official", PLAIN.replace(multi_grid=(1, 2, 4))),
     ("official", DEEP),
     ("tramac", TRAMAC),

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from danet_common.config import DANetConfig
+from danet_common.config import ContextKind, DANetConfig
 from danet_common.variants import VARIANTS
 from shared_tests import reference
 from shared_tests.compare import compare
@@ -101,6 +101,54 @@ ARRAY_MISTAKES: dict[str, tuple[str, Callable[[Arrays], np.ndarray]]] = {
         lambda t: attended(t, "position", flat(t["position_in"]) @ turned(t["position_map"])),
     ),
 }
+
+
+# context module, sentence -> stage, what the candidate has there instead
+MODULE_MISTAKES: dict[tuple[ContextKind, str], tuple[str, Callable[[Arrays], np.ndarray]]] = {
+    ("squeeze_excitation", "x is added to the gated"): (
+        "squeeze_excitation_attention",
+        lambda t: t["squeeze_excitation_attention"] + t["squeeze_excitation_in"],
+    ),
+    ("squeeze_excitation", "the gate's sigmoid is missing"): (
+        "squeeze_excitation_gate",
+        lambda t: np.log(t["squeeze_excitation_gate"] / (1 - t["squeeze_excitation_gate"])),
+    ),
+    ("cbam", "cbam_spatial_gate is not applied"): ("cbam_attention", lambda t: t["cbam_in"] * t["cbam_channel_gate"]),
+    ("cbam", "one perceptron for both"): ("cbam_channel_gate", lambda t: t["cbam_channel_gate"] ** 3),
+    ("bam", "the gated features lack x"): ("bam_attention", lambda t: t["bam_in"] * t["bam_gate"]),
+    ("bam", "the branches are multiplied"): (
+        "bam_gate",
+        lambda t: operations.sigmoid(t["bam_channel"] * t["bam_spatial"]),
+    ),
+    ("selective_kernel", "the two gates are exchanged"): (
+        "selective_kernel_attention",
+        lambda t: (
+            t["selective_kernel_far_gate"] * t["selective_kernel_near"]
+            + t["selective_kernel_near_gate"] * t["selective_kernel_far"]
+        ),
+    ),
+    ("non_local", "departs in the non-local map"): ("non_local_map", lambda t: t["non_local_map"] ** 2),
+    ("joint_position", "layout: joint_position_map is transposed"): (
+        "joint_position_map",
+        lambda t: turned(t["joint_position_map"]),
+    ),
+    ("joint_channel", "the softmax's sign is flipped"): (
+        "joint_channel_map",
+        lambda t: softmax(
+            -flat(t["joint_channel_projections"])[:, :24] @ turned(flat(t["joint_channel_projections"])[:, 24:48])
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize(("kind", "sentence"), MODULE_MISTAKES)
+def test_mistake_in_a_module(kind: ContextKind, sentence: str) -> None:
+    stage, mistaken = MODULE_MISTAKES[kind, sentence]
+    truth = run(TINY.replace(context=(kind,), reduction=4), size=(33, 47))
+    verdict = compare(truth, {**truth, stage: mistaken(truth)})
+    assert verdict.first_departure == stage
+    assert verdict.cause is not None
+    assert sentence in verdict.cause
 
 
 @pytest.mark.parametrize("sentence", ARRAY_MISTAKES)

@@ -167,7 +167,7 @@ VARIATIONS = {
     ),
     "frozen_batch_norm": (CONFIG, EVERYTHING.replace(frozen_batch_norm=True, ohem_threshold=None, clip_norm=None)),
     "recompute": (
-        CONFIG.replace(dropout_rate=0.0, auxiliary="none", position_attention=False),
+        CONFIG.replace(dropout_rate=0.0, auxiliary="none", context=("channel",)),
         EVERYTHING.replace(accumulation=4, class_weights=None, ohem_threshold=None, recompute=True),
     ),
 }

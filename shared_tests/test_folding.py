@@ -31,6 +31,16 @@ def test_folded(backend: str, mode: str, name: str, start: Start, checkpoint_of:
     assert verdict.agrees, (verdict.first_departure, verdict.cause)
 
 
+@pytest.mark.parametrize(
+    ("backend", "name"),
+    [("torch", "bam"), ("tf", "selective_kernel"), ("jax", "non_local_embedded_gaussian")],
+)
+def test_folded_modules(backend: str, name: str, start: Start, checkpoint_of: CheckpointOf) -> None:
+    """Those of the context modules that have BatchNorm, each in one network."""
+    verdict = judge(CASES[name], start(backend), checkpoint_of, mode=FASTEST[backend], folded=True)
+    assert verdict.agrees, (verdict.first_departure, verdict.cause)
+
+
 @pytest.mark.parametrize("backend", NETWORKS)
 def test_a_folded_network_is_not_written(backend: str, tmp_path: Path, checkpoint_of: CheckpointOf) -> None:
     package = pytest.importorskip(f"danet_{backend}")

@@ -24,6 +24,8 @@ DIFFERENCE = 1e-6  # of the sum of all terms' sizes
 STEP = 1e-8  # larger, and ReLUs turn in between; smaller, and the loss is all rounding
 
 SMALL = ("tiny", "position_only", "channel_only", "no_attention", "paddle", "mmseg", "training_bottleneck")
+PAIRS = ("cbam_and_squeeze_excitation", "training_bam_and_selective_kernel", "joint")  # of context modules
+SLOW = ("position_and_non_local", *(n for n, c in CASES.items() if len(c.config.context) == 1 and n not in SMALL))
 
 
 def cotangents(case: Case) -> dict[str, np.ndarray]:
@@ -68,7 +70,7 @@ def departure(truth: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> tup
     return worst[name], name
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", [*SMALL, *PAIRS, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
 def test_frameworks_agree(name: str, gradients_of: GradientsOf) -> None:
     torch, *others = [gradients_of(backend, name) for backend in NETWORKS]
     for found in others:
@@ -82,6 +84,12 @@ def test_frameworks_agree(name: str, gradients_of: GradientsOf) -> None:
 def test_reference_differences(backend: str, name: str, kind: str, gradients_of: GradientsOf) -> None:
     """Along a random direction in all tensors of one kind, the reference's loss changes as the gradient says."""
     check_slope(CASES[name], gradients_of(backend, name), kind)
+
+
+@pytest.mark.parametrize(("backend", "name"), [(NETWORKS[n % 3], name) for n, name in enumerate(PAIRS)])
+def test_reference_differences_of_modules(backend: str, name: str, gradients_of: GradientsOf) -> None:
+    """The same for context modules, along their convolutions."""
+    check_slope(CASES[name], gradients_of(backend, name), "kernel")
 
 
 def test_r101(gradients_of: GradientsOf) -> None:

@@ -49,7 +49,7 @@ def test_stages_lead_to_outputs() -> None:
         name for name in stage_names(config) if name not in ("position_logits", "channel_logits", "aux_logits")
     )
     assert stage_names(config, ()) == BACKBONE
-    plain = config.replace(position_attention=False, channel_attention=False)
+    plain = config.replace(context=())
     assert "plain_out" in stage_names(plain, ("fused",))
     assert "plain_out" not in stage_names(plain, ("aux",))
     assert requested(config, ("aux", "fused"), ())[0] == ("fused", "aux")

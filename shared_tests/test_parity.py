@@ -20,8 +20,17 @@ def assert_agrees(case: Case, worker: Worker, checkpoint_of: CheckpointOf, mode:
     assert verdict.agrees, (verdict.first_departure, verdict.cause)
 
 
-@pytest.mark.parametrize("backend", NETWORKS)  # varies fastest, so that each case's truth is computed once
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in DEEP)) for n in CASES])
+# A context module alone is judged in one network in turn, and in the other two, whose sources are parallel, among the
+# slow tests; the pairs are judged in all.
+ALONE = tuple(n for n, case in CASES.items() if len(case.config.context) == 1 and "_only" not in n)
+JUDGED = [
+    pytest.param(backend, name, marks=[pytest.mark.slow] * (name in DEEP or (name in ALONE and (n + turn) % 3 > 0)))
+    for n, name in enumerate(CASES)
+    for turn, backend in enumerate(NETWORKS)  # varies fastest, so that each case's truth is computed once
+]
+
+
+@pytest.mark.parametrize(("backend", "name"), JUDGED)
 def test_case(backend: str, name: str, start: Start, checkpoint_of: CheckpointOf) -> None:
     assert_agrees(CASES[name], start(backend), checkpoint_of, FASTEST[backend])
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from danet_common import parameters
+from danet_common.config import ContextKind
 from shared_tests.conftest import Start
 from shared_tests.rule import rule_array
 from shared_tests.test_training import CONFIG, RECIPE, at, beginning, departure, go_on
@@ -20,13 +21,16 @@ RECOMPUTED = ("backbone.layer", "head.position_attention.", "head.channel_attent
 
 @pytest.mark.parametrize("backend", ["torch", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tf", "jax"))])
 @pytest.mark.parametrize("frozen", [False, pytest.param(True, marks=pytest.mark.slow)])
-def test_no_number_changes(backend: str, frozen: bool, start: Start, tmp_path: Path) -> None:
+@pytest.mark.parametrize("context", [CONFIG.context, pytest.param(("bam", "non_local"), marks=pytest.mark.slow)])
+def test_no_number_changes(
+    backend: str, frozen: bool, context: tuple[ContextKind, ...], start: Start, tmp_path: Path
+) -> None:
     """Losses, gradients (momenta are little else), weights, running statistics and counters after two steps."""
     found = {}
     for recompute in (False, True):
         recipe = RECIPE.replace(recompute=recompute, clip_norm=None, frozen_batch_norm=frozen)
         folder = tmp_path / str(recompute)
-        first = beginning(tmp_path / f"{recompute}.safetensors", CONFIG, recipe)
+        first = beginning(tmp_path / f"{recompute}.safetensors", CONFIG.replace(context=context), recipe)
         losses = go_on(start, backend, first, 2, folder)["losses"]
         found[recompute] = [losses, at(folder, 1), at(folder, 2)]
     for plain, again in zip(found[False], found[True], strict=True):

@@ -164,9 +164,9 @@ STRUCTURES = [
     TINY.replace(output_stride=32, layers=(1, 2, 1, 4), multi_grid=(3, 5)),
     TINY.replace(block="bottleneck", contract_dilation=False, layers=(1, 2, 2, 2)),
     TINY.replace(stem="deep", stem_widths=(4, 5, 8), avg_down=True, auxiliary="fcn", auxiliary_channels=7),
-    TINY.replace(position_attention=False, auxiliary="linear", head_channels=None),
-    TINY.replace(channel_attention=False, query_channels=None, branch_classifiers=False),
-    TINY.replace(position_attention=False, channel_attention=False, num_classes=1, in_channels=1, mean=(0,), std=(1,)),
+    TINY.replace(context=("channel",), auxiliary="linear", head_channels=None),
+    TINY.replace(context=("position",), query_channels=None, branch_classifiers=False),
+    TINY.replace(context=(), num_classes=1, in_channels=1, mean=(0,), std=(1,)),
 ]
 
 

@@ -332,7 +332,7 @@ def test_what_fine_tuning_takes_over() -> None:
         assert np.array_equal(array, wanted), name
     assert said == ["drawn anew: auxiliary.hidden, auxiliary.classifier"]
     said.clear()
-    fine_tuned(checkpoint, trained.replace(channel_attention=False, class_names=tuple("1234567")), 3, said.append)
+    fine_tuned(checkpoint, trained.replace(context=("position",), class_names=tuple("1234567")), 3, said.append)
     assert said[0] == "classifiers are kept although the checkpoint's classes have other names"
     assert said[1].startswith("left out: head.channel_in, head.channel_attention")
     with pytest.raises(CheckpointError, match=r"backbone\.layer1"):

@@ -8,24 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from danet_common import DANetConfig
+from danet_common.config import ContextKind
+from danet_common.reduction import SELECTIVE_KERNEL_LEAST, reduced
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 DEFAULTS = DANetConfig()
+KINDS = get_args(ContextKind)  # in the order in which a context of two is read
+LEAST = {"selective_kernel": SELECTIVE_KERNEL_LEAST}
 DEEP_WIDTHS = (64, 64, 128)
 
 # Field -> tensors that tell it, the best first, and the axis that does.
 SIZES: Mapping[str, tuple[tuple[str, int], ...]] = {
     "in_channels": (("backbone.conv1.weight", 1), ("backbone.conv1.conv1.weight", 1)),
     "head_channels": (
-        ("head.position_in.conv.weight", 0),
-        ("head.channel_in.conv.weight", 0),
+        *((f"head.{kind}_in.conv.weight", 0) for kind in KINDS),
         ("head.plain_out.conv.weight", 0),
-        ("head.position_in.bn.weight", 0),
-        ("head.channel_in.bn.weight", 0),
+        *((f"head.{kind}_in.bn.weight", 0) for kind in KINDS),
     ),
     "query_channels": (
         ("head.position_attention.query.weight", 0),
@@ -34,8 +36,7 @@ SIZES: Mapping[str, tuple[tuple[str, int], ...]] = {
     "num_classes": (
         ("head.fused_classifier.weight", 0),
         ("head.fused_classifier.bias", 0),
-        ("head.position_classifier.weight", 0),
-        ("head.channel_classifier.weight", 0),
+        *((f"head.{kind}_classifier.weight", 0) for kind in KINDS),
     ),
     "auxiliary_channels": (("auxiliary.hidden.conv.weight", 0), ("auxiliary.hidden.bn.weight", 0)),
 }
@@ -109,16 +110,42 @@ def _stride(shapes: Shapes, told: Mapping[str, Told]) -> dict[str, Told]:
 def _head(shapes: Shapes) -> dict[str, Told]:
     if not _any(shapes, "head."):
         return {}
-    position, channel = _any(shapes, "head.position_"), _any(shapes, "head.channel_")
-    told = {
-        "position_attention": Told(position, "head.position_in"),
-        "channel_attention": Told(channel, "head.channel_in"),
-    }
-    if position or channel:
-        classifiers = _any(shapes, "head.position_classifier.", "head.channel_classifier.")
-        told["branch_classifiers"] = Told(classifiers, "head.position_classifier")
+    context = tuple(kind for kind in KINDS if _any(shapes, f"head.{kind}_"))
+    told = {"context": Told(context, f"head.{context[0]}_in" if context else "head.plain_out")}
+    if context:
+        classifiers = _any(shapes, *(f"head.{kind}_classifier." for kind in context))
+        told["branch_classifiers"] = Told(classifiers, f"head.{context[0]}_classifier")
+        told |= {**_reduction(shapes, context), **_non_local(shapes), **_projections(shapes)}
     auxiliary = "fcn" if _any(shapes, "auxiliary.hidden.") else "linear" if _any(shapes, "auxiliary.") else "none"
     return told | {"auxiliary": Told(auxiliary, "auxiliary.classifier")}
+
+
+def _reduction(shapes: Shapes, context: tuple[str, ...]) -> dict[str, Told]:
+    """A whole number that gives the hidden channels of the modules that have some: the usual one if it does."""
+    for kind in context:
+        name = f"head.{kind}_attention.reduce.weight"
+        hidden, channels = shapes.get(name, ())[:2] or (0, 0)
+        if hidden > 0 and channels > 0:
+            usual = reduced(channels, DEFAULTS.reduction, LEAST.get(kind, 1)) == hidden
+            return {"reduction": Told(DEFAULTS.reduction if usual else max(channels // hidden, 1), name)}
+    return {}
+
+
+def _non_local(shapes: Shapes) -> dict[str, Told]:
+    """Two of the four forms; the other two have the same tensors."""
+    name = "head.non_local_attention"
+    if f"{name}.query_score.weight" in shapes:
+        return {"non_local_form": Told("concatenation", f"{name}.query_score.weight")}
+    if f"{name}.value.weight" in shapes and not _any(shapes, f"{name}.query.", f"{name}.key."):
+        return {"non_local_form": Told("gaussian", f"{name}.value.weight")}
+    return {}
+
+
+def _projections(shapes: Shapes) -> dict[str, Told]:
+    """Query and key are what the joint projections have more than the values."""
+    name = "head.joint_position_attention.projections.weight"
+    total, channels = shapes.get(name, ())[:2] or (0, 0)
+    return {"query_channels": Told((total - channels) // 2, name)} if total >= channels + 2 else {}
 
 
 def _any(names: Iterable[str], *prefixes: str) -> bool:

@@ -21,7 +21,7 @@ SHORTCUT_CLASSES = ("conv", "batch_norm")  # of `downsample`, a list of two
 
 BLOCK = re.compile(rf"({'|'.join(BLOCK_CLASSES.values())})(?:_([1-9][0-9]*))?")
 STAGE = re.compile(r"layer[1-4]")
-NORM_NAME = re.compile(r"bn[1-9]?|batch_norm")
+NORM_NAME = re.compile(r"bn[1-9]?|batch_norm|[a-z_]+_bn")
 
 
 def group_of(parameter: Parameter, config: DANetConfig) -> tuple[str, int]:

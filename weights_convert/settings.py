@@ -37,6 +37,8 @@ def format_setting(value: Any, depth: int = 0) -> str:
     """A value as a setting's text; the inverse of `parse_setting`."""
     if value is None or isinstance(value, bool):
         return str(value).lower()
+    if value == ():
+        return "none"
     if isinstance(value, tuple):
         return SEPARATORS[depth].join(format_setting(item, depth + 1) for item in value)
     return str(value)
@@ -62,6 +64,8 @@ def _parse(text: str, hint: Any, depth: int = 0) -> Any:
     if origin is Literal:
         return {str(choice): choice for choice in arguments}[text]
     if origin is tuple:
+        if text.lower() == "none" and arguments[-1] is Ellipsis:
+            return ()
         items = text.split(SEPARATORS[depth])
         if arguments[-1] is not Ellipsis and len(items) != len(arguments):
             raise ValueError(f"{len(items)} items")

@@ -104,8 +104,8 @@ def channel_attention(net: Pass, x: Tensor) -> Tensor:
 def head(net: Pass, x: Tensor) -> dict[str, Tensor]:
     """Features to classify, by output."""
     attend = {"position": position_attention, "channel": channel_attention}
-    features = {}
-    for name in net.config.branches:
+    features: dict[str, Tensor] = {}
+    for name in net.config.context:
         inner = net.keep(f"{name}_in", net.unit(f"head.{name}_in", x))
         inner = net.keep(f"{name}_attention", attend[name](net, inner))
         features[name] = net.keep(f"{name}_out", net.unit(f"head.{name}_out", inner))

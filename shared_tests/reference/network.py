@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from danet_common.config import DANetConfig
 from shared_tests.reference import operations
+from shared_tests.reference.context import context
 from shared_tests.reference.operations import Array
 
 
@@ -141,16 +142,16 @@ class Network:
             x = self.norm(f"{name}.downsample.1", self.conv(f"{name}.downsample.0", x, channels, 1, stride=stride))
         return operations.relu(out + x)
 
-    # The head: two attention branches, summed.
+    # The head: branches with a context module each, summed.
     def head(self, x: Array) -> dict[str, Array]:
         config = self.config
         deepest = config.widths[3] * {"basic": 1, "bottleneck": 4}[config.block]
         inner = config.head_channels or max(deepest // 4, 1)
         branches = {}
-        if config.position_attention:
-            branches["position"] = self.position_branch(x, inner)
-        if config.channel_attention:
-            branches["channel"] = self.channel_branch(x, inner)
+        for kind in config.context:
+            within = self.keep(f"{kind}_in", self.conv_norm_relu(f"head.{kind}_in", x, inner))
+            within = self.keep(f"{kind}_attention", context(self, kind, f"head.{kind}_attention", within))
+            branches[kind] = self.keep(f"{kind}_out", self.conv_norm_relu(f"head.{kind}_out", within, inner))
         if branches:
             fused = sum(branches.values(), np.zeros(()))
         else:
@@ -160,30 +161,6 @@ class Network:
             for name, features in branches.items():
                 logits[name] = self.classify(f"head.{name}_classifier", features)
         return logits
-
-    def position_branch(self, x: Array, inner: int) -> Array:
-        """energy[n, m] = q_n . k_m, unscaled; out_n = gamma * sum over m of softmax_m(energy)[n, m] v_m + x_n."""
-        queries = self.config.query_channels or max(inner // 8, 1)
-        x = self.keep("position_in", self.conv_norm_relu("head.position_in", x, inner))
-        name = "head.position_attention"
-        query = self.keep("position_query", self.conv(f"{name}.query", x, queries, 1, bias=True))
-        key = self.keep("position_key", self.conv(f"{name}.key", x, queries, 1, bias=True))
-        value = self.keep("position_value", self.conv(f"{name}.value", x, inner, 1, bias=True))
-        q, k, v = (array.reshape(*array.shape[:2], -1) for array in (query, key, value))
-        attention = self.keep("position_map", operations.softmax(q.transpose(0, 2, 1) @ k))
-        out = (v @ attention.transpose(0, 2, 1)).reshape(x.shape)
-        x = self.keep("position_attention", self.tensor(f"{name}.gamma", (1,)) * out + x)
-        return self.keep("position_out", self.conv_norm_relu("head.position_out", x, inner))
-
-    def channel_branch(self, x: Array, inner: int) -> Array:
-        """energy[c, d] = x_c . x_d; out_c = gamma * sum over d of softmax_d(max_d energy - energy)[c, d] x_d + x_c."""
-        x = self.keep("channel_in", self.conv_norm_relu("head.channel_in", x, inner))
-        flat = x.reshape(*x.shape[:2], -1)
-        energy = flat @ flat.transpose(0, 2, 1)
-        attention = self.keep("channel_map", operations.softmax(energy.max(axis=-1, keepdims=True) - energy))
-        out = (attention @ flat).reshape(x.shape)
-        x = self.keep("channel_attention", self.tensor("head.channel_attention.gamma", (1,)) * out + x)
-        return self.keep("channel_out", self.conv_norm_relu("head.channel_out", x, inner))
 
     # The parts.
     def classify(self, name: str, x: Array) -> Array:
@@ -225,6 +202,10 @@ class Network:
             raise ValueError(f"{name} has shape {array.shape}; wanted {shape}")
         self.used.add(name)
         return array
+
+    def energy(self, value: Array) -> Array:
+        """What goes into a softmax, before it is exponentiated; a network that rounds it can be made of this one."""
+        return value
 
     def keep(self, name: str, value: Array) -> Array:
         self.result.stages[name] = value

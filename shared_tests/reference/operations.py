@@ -59,6 +59,11 @@ def average_pool(x: Array) -> Array:
     )
 
 
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x)), of a form that does not overflow."""
+    return 0.5 + 0.5 * np.tanh(0.5 * x)
+
+
 def softmax(x: Array) -> Array:
     """exp(x) / sum of exp(x) over the last axis."""
     exponential = np.exp(x - x.max(axis=-1, keepdims=True))

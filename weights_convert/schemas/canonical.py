@@ -4,24 +4,36 @@ Tensors saved by this project's own networks through their framework (`torch.sav
 Keras's `save_weights`, Orbax's checkpointers) are named so.
 """
 
+from typing import get_args
+
+from danet_common.config import ContextKind, DANetConfig
 from weights_convert.schemas.schema import Schema, Untold
 
+KINDS = get_args(ContextKind)
 CONVOLUTIONS = (
     "backbone.conv1",
     "backbone.conv1.conv{c}",
     "backbone.layer{L}.{i}.conv{c}",
     "backbone.layer{L}.{i}.downsample.0",
-    "head.position_in.conv",
+    *(f"head.{kind}_{place}.conv" for kind in KINDS for place in ("in", "out")),
+    *(f"head.{kind}_classifier" for kind in KINDS),
     "head.position_attention.query",
     "head.position_attention.key",
     "head.position_attention.value",
-    "head.position_out.conv",
-    "head.channel_in.conv",
-    "head.channel_out.conv",
+    *(f"head.{kind}_attention.reduce" for kind in ("squeeze_excitation", "cbam", "bam", "selective_kernel")),
+    *(f"head.{kind}_attention.expand" for kind in ("squeeze_excitation", "cbam", "bam")),
+    *(f"head.{kind}_attention.projections" for kind in ("joint_position", "joint_channel")),
+    *(f"head.non_local_attention.{part}" for part in ("query", "key", "value", "query_score", "key_score", "residual")),
+    "head.cbam_attention.spatial",
+    "head.bam_attention.spatial_reduce",
+    "head.bam_attention.spatial_conv{c}",
+    "head.bam_attention.spatial_expand",
+    "head.selective_kernel_attention.near",
+    "head.selective_kernel_attention.far",
+    "head.selective_kernel_attention.near_score",
+    "head.selective_kernel_attention.far_score",
     "head.plain_out.conv",
     "head.fused_classifier",
-    "head.position_classifier",
-    "head.channel_classifier",
     "auxiliary.hidden.conv",
     "auxiliary.classifier",
 )
@@ -30,14 +42,23 @@ NORMS = (
     "backbone.bn1",
     "backbone.layer{L}.{i}.bn{c}",
     "backbone.layer{L}.{i}.downsample.1",
-    "head.position_in.bn",
-    "head.position_out.bn",
-    "head.channel_in.bn",
-    "head.channel_out.bn",
+    *(f"head.{kind}_{place}.bn" for kind in KINDS for place in ("in", "out")),
+    "head.non_local_attention.residual_bn",
+    "head.bam_attention.expand_bn",
+    "head.bam_attention.spatial_bn",
+    "head.selective_kernel_attention.near_bn",
+    "head.selective_kernel_attention.far_bn",
+    "head.selective_kernel_attention.reduce_bn",
     "head.plain_out.bn",
     "auxiliary.hidden.bn",
 )
-GAMMAS = ("head.position_attention.gamma", "head.channel_attention.gamma")
+GAMMAS = tuple(f"head.{kind}_attention.gamma" for kind in ("position", "channel", "joint_position", "joint_channel"))
+
+
+def has_non_local(config: DANetConfig) -> bool:
+    """Whether the block is there of which these fields tell."""
+    return "non_local" in config.context
+
 
 CANONICAL = Schema(
     name="canonical",
@@ -49,5 +70,7 @@ CANONICAL = Schema(
         Untold("multi_grid", None, "it changes no tensor"),
         Untold("upsample_grid", "corners", "it changes no tensor"),
         Untold("avg_down", False, "it changes no tensor"),
+        Untold("non_local_form", "embedded_gaussian", "dot_product has the same tensors", has_non_local),
+        Untold("non_local_pooled", False, "it changes no tensor", has_non_local),
     ),
 )

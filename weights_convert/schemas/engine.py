@@ -86,7 +86,7 @@ def _say_settings(
     """Print what was taken for the fields that the file cannot tell; return it as field -> text."""
     defaulted = {}
     for untold in schema.untold:
-        if untold.field not in {*settings, *found.told, *found.stated}:
+        if untold.concerns(config) and untold.field not in {*settings, *found.told, *found.stated}:
             text = defaulted[untold.field] = format_setting(getattr(config, untold.field))
             say(f"{untold.field}={text}: the file cannot tell; {untold.reason} (set it with --set {untold.field}=...)")
     if config.in_channels != 3 and not {"mean", "std"} & {*settings, *defaulted}:

@@ -48,12 +48,14 @@ TORCH_NORM: Mapping[Kind, str] = {
 class Untold:
     """A config field that the owner's file cannot tell: what is taken for it unless set, and why.
 
-    `value` is the value, or a function of the config that the tensors told.
+    `value` is the value, or a function of the config that the tensors told; `concerns` says whether it has any
+    part in a network.
     """
 
     field: str
     value: Any
     reason: str
+    concerns: Callable[[DANetConfig], bool] = lambda config: True
 
     def default(self, config: DANetConfig) -> Any:
         """The value for this network."""

@@ -1,0 +1,45 @@
+"""The convolutional block attention module (Woo et al., ECCV 2018, section 3)."""
+
+from __future__ import annotations
+
+import jax
+from flax import nnx
+from jax import Array
+from jax import numpy as jnp
+from jaxtyping import Float
+
+from danet_common.numerics import Numerics
+from danet_common.reduction import reduced
+from danet_common.stages import NO_STAGES, Stages
+from danet_jax.layers import Conv, widen
+
+
+class CBAM(nnx.Module):
+    """Channels are weighed, then positions, each by their mean and their maximum.
+
+    y = channel_gate * x,     channel_gate = sigmoid(perceptron(mean over positions) + perceptron(maximum))
+    out = spatial_gate * y,   spatial_gate = sigmoid(spatial([mean over channels of y, maximum]))
+
+    One perceptron, the paper's W0 and W1 (eq. 2), serves both; `spatial` is 7x7 (eq. 3). The released code takes the
+    maximum first and has BatchNorm after `spatial`. Copies that pool by the maximum twice lose the mean.
+    """
+
+    def __init__(self, channels: int, reduction: int, numerics: Numerics) -> None:
+        hidden = reduced(channels, reduction)
+        self.reduce = Conv(channels, hidden, 1, numerics)
+        self.expand = Conv(hidden, channels, 1, numerics)
+        self.spatial = Conv(2, 1, 7, numerics, bias=True)
+
+    def __call__(self, x: Float[Array, "b h w c"], stages: Stages = NO_STAGES) -> Float[Array, "b h w c"]:
+        mean = jnp.mean(widen(x), (1, 2), keepdims=True).astype(x.dtype)
+        maximum = jnp.max(x, (1, 2), keepdims=True)  # where several are largest, the gradient goes to all
+        gate = jax.nn.sigmoid(self.perceptron(mean) + self.perceptron(maximum))
+        x = stages.keep("cbam_channel_gate", gate) * x
+        mean = jnp.mean(widen(x), 3, keepdims=True).astype(x.dtype)
+        maximum = jnp.max(x, 3, keepdims=True)
+        gate = jax.nn.sigmoid(self.spatial(jnp.concatenate((mean, maximum), axis=3)))
+        return stages.keep("cbam_spatial_gate", gate) * x
+
+    def perceptron(self, pooled: Float[Array, "b 1 1 c"]) -> Float[Array, "b 1 1 c"]:
+        """W1 relu(W0 pooled)."""
+        return self.expand(jax.nn.relu(self.reduce(pooled)))

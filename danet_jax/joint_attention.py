@@ -1,0 +1,60 @@
+"""Position and channel attention with joint projections: one convolution makes query, key and value.
+Compact forms of Fu et al. (CVPR 2019, section 3), often written so in TensorFlow."""
+
+from __future__ import annotations
+
+import jax
+from flax import nnx
+from jax import Array
+from jax import numpy as jnp
+from jaxtyping import Float
+
+from danet_common import slices
+from danet_common.numerics import Numerics
+from danet_common.stages import NO_STAGES, Stages
+from danet_jax.attention import attend, flatten
+from danet_jax.layers import Conv, widen
+
+
+class JointPositionAttention(nnx.Module):
+    """Each position gathers features from all positions, as `PositionAttention`, of one projection in three parts.
+
+    out = gamma * attention @ value + x,   attention = softmax(query @ key),   [query, key, value] = projections(x)
+
+    `gamma` starts at 0. A large map is made in slices: `slice_size` of its entries for each picture at once.
+    """
+
+    def __init__(self, channels: int, query_channels: int, numerics: Numerics) -> None:
+        self.parts = (query_channels, 2 * query_channels)  # where the second and the third begin
+        self.projections = Conv(channels, 2 * query_channels + channels, 1, numerics, bias=True)
+        self.slice_size = slices.SLICE_SIZE
+        self.gamma = nnx.Param(jnp.zeros(1, numerics.wide))
+
+    def __call__(self, x: Float[Array, "b h w c"], stages: Stages = NO_STAGES) -> Float[Array, "b h w c"]:
+        projections = flatten(stages.keep("joint_position_projections", self.projections(x)))  # (B, N, 2Q + C)
+        query, key, value = jnp.split(projections, self.parts, axis=2)
+        stages = stages.renamed("position_map", "joint_position_map")
+        out = attend(widen(query), widen(key), value, self.slice_size, stages).reshape(x.shape)
+        return self.gamma[...].astype(x.dtype) * out + x
+
+
+class JointChannelAttention(nnx.Module):
+    """Each channel gathers features from all channels, by projections that DANet's channel attention has none of.
+
+    out = gamma * attention @ value + x,   attention = softmax(query.T @ key),   [query, key, value] = projections(x)
+
+    The map is C x C, whatever the picture's size. `gamma` starts at 0. With projections of its own, the energy's sign
+    is learned: it is not turned as DANet's is.
+    """
+
+    def __init__(self, channels: int, numerics: Numerics) -> None:
+        self.projections = Conv(channels, 3 * channels, 1, numerics, bias=True)
+        self.gamma = nnx.Param(jnp.zeros(1, numerics.wide))
+
+    def __call__(self, x: Float[Array, "b h w c"], stages: Stages = NO_STAGES) -> Float[Array, "b h w c"]:
+        projections = flatten(stages.keep("joint_channel_projections", self.projections(x)))  # (B, N, 3C)
+        query, key, value = jnp.split(projections, 3, axis=2)
+        energy = jnp.einsum("bnc,bnd->bcd", widen(query), widen(key))  # (B, C, C), sums over N: large
+        attention = stages.keep("joint_channel_map", jax.nn.softmax(energy, axis=2))
+        out = jnp.einsum("bcd,bnd->bnc", attention.astype(x.dtype), value).reshape(x.shape)
+        return self.gamma[...].astype(x.dtype) * out + x

@@ -1,0 +1,110 @@
+"""The non-local block (Wang et al., CVPR 2018, section 3)."""
+
+from __future__ import annotations
+
+import functools
+
+import jax
+from flax import nnx
+from jax import Array
+from jax import numpy as jnp
+from jaxtyping import Float
+
+from danet_common import slices
+from danet_common.config import NonLocalForm, check_form
+from danet_common.numerics import Numerics
+from danet_common.stages import NO_STAGES, Stages
+from danet_jax.attention import attend, flatten
+from danet_jax.layers import BatchNorm, Conv, widen
+
+
+class NonLocal(nnx.Module):
+    """Each position gathers features from all positions, in one of four ways.
+
+    out = residual_bn(residual(map @ value)) + x
+
+    gaussian            map = softmax(x @ x)
+    embedded_gaussian   map = softmax(query @ key)
+    dot_product         map = query @ key / M, for M keys
+    concatenation       map = relu(query_score(query) + key_score(key)) / M
+
+    The paper's theta, phi, g and W_z (eq. 2 to 6), and the halves of its w_f. Many copies scale the energies; the paper
+    does not. `residual_bn` starts at a scale of 0, and the block as the identity. With `pooled`, keys and values are
+    maxima of 2x2 positions. A large map is made in slices: `slice_size` of its entries for each picture at once.
+    """
+
+    def __init__(self, channels: int, form: NonLocalForm, pooled: bool, numerics: Numerics) -> None:
+        check_form(form)
+        inner, embedded, scored = max(channels // 2, 1), form != "gaussian", form == "concatenation"
+        self.form = form
+        self.pooled = pooled
+        self.query = Conv(channels, inner, 1, numerics, bias=True) if embedded else None
+        self.key = Conv(channels, inner, 1, numerics, bias=True) if embedded else None
+        self.value = Conv(channels, inner, 1, numerics, bias=True)
+        self.query_score = Conv(inner, 1, 1, numerics) if scored else None
+        self.key_score = Conv(inner, 1, 1, numerics) if scored else None
+        self.residual = Conv(inner, channels, 1, numerics)
+        self.residual_bn = BatchNorm(channels, numerics)
+        self.slice_size = slices.SLICE_SIZE
+
+    def __call__(self, x: Float[Array, "b h w c"], stages: Stages = NO_STAGES) -> Float[Array, "b h w c"]:
+        query = x if self.query is None else stages.keep("non_local_query", self.query(x))
+        key = x if self.key is None else stages.keep("non_local_key", self.key(x))
+        value = stages.keep("non_local_value", self.value(x))
+        if self.pooled:
+            key, value = largest(key), largest(value)
+        if self.query_score is not None and self.key_score is not None:
+            query, key = self.query_score(query), self.key_score(key)
+        query, key, value = flatten(widen(query)), flatten(widen(key)), flatten(value)
+        if self.form in ("gaussian", "embedded_gaussian"):
+            out = attend(query, key, value, self.slice_size, stages.renamed("position_map", "non_local_map"))
+        else:
+            out = relate(query, key, value, self.form, self.slice_size, stages)
+        out = out.reshape(*x.shape[:3], -1)
+        return self.residual_bn(self.residual(out)) + x
+
+
+def largest(x: Float[Array, "b h w c"]) -> Float[Array, "b p q c"]:
+    """Maxima of 2x2 positions; an odd last row or column is kept, so that every position has its part."""
+    windows = (1, 2, 2, 1)
+    return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, windows, windows, "SAME")
+
+
+def relate(
+    query: Float[Array, "b n q"],
+    key: Float[Array, "b m q"],
+    value: Float[Array, "b m c"],
+    form: NonLocalForm,
+    slice_size: int,
+    stages: Stages = NO_STAGES,
+) -> Float[Array, "b n c"]:
+    """What each query gathers, in slices of queries, by a map that is no softmax.
+
+    The map is made whole where it fits in `slice_size`, or where the stage `non_local_map` is asked for. The gradient
+    computes each slice again, so that no map is kept.
+    """
+    batch, positions, channels = query.shape
+    rows = slices.rows(positions, slice_size)
+    if rows >= positions or "non_local_map" in stages.wanted:
+        return accumulate(query, key, value, form, stages)
+    one = jax.checkpoint(functools.partial(accumulate, form=form))
+    padded = jnp.pad(query, ((0, 0), (0, -positions % rows), (0, 0)))
+    pieces = jnp.moveaxis(padded.reshape(batch, -1, rows, channels), 1, 0)
+    out = jax.lax.map(lambda piece: one(piece, key, value), pieces)
+    return jnp.moveaxis(out, 0, 1).reshape(batch, -1, value.shape[2])[:, :positions]
+
+
+def accumulate(
+    query: Float[Array, "b n q"],
+    key: Float[Array, "b m q"],
+    value: Float[Array, "b m c"],
+    form: NonLocalForm,
+    stages: Stages = NO_STAGES,
+) -> Float[Array, "b n c"]:
+    """What each query gathers, by one map: its products, or scores, with all keys, divided by their number."""
+    if form == "concatenation":
+        relation = jax.nn.relu(query + jnp.moveaxis(key, 1, 2))  # (B, N, 1) + (B, 1, M)
+    else:
+        relation = jnp.einsum("bnc,bmc->bnm", query, key)
+    relation = stages.keep("non_local_map", relation / key.shape[1])
+    return jnp.einsum("bnm,bmc->bnc", relation.astype(value.dtype), value)

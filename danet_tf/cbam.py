@@ -1,0 +1,46 @@
+"""The convolutional block attention module (Woo et al., ECCV 2018, section 3)."""
+
+from __future__ import annotations
+
+import keras
+from jaxtyping import Float
+from keras import KerasTensor as Tensor
+from keras import ops
+
+from danet_common.numerics import Numerics
+from danet_common.reduction import reduced
+from danet_common.stages import NO_STAGES, Stages
+from danet_tf.layers import Conv, Module, widen
+
+
+@keras.saving.register_keras_serializable("danet")
+class CBAM(Module):
+    """Channels are weighed, then positions, each by their mean and their maximum.
+
+    y = channel_gate * x,     channel_gate = sigmoid(perceptron(mean over positions) + perceptron(maximum))
+    out = spatial_gate * y,   spatial_gate = sigmoid(spatial([mean over channels of y, maximum]))
+
+    One perceptron, the paper's W0 and W1 (eq. 2), serves both; `spatial` is 7x7 (eq. 3). The released code takes the
+    maximum first and has BatchNorm after `spatial`. Copies that pool by the maximum twice lose the mean.
+    """
+
+    def __init__(self, channels: int, reduction: int, numerics: Numerics) -> None:
+        super().__init__(numerics, channels=channels, reduction=reduction)
+        hidden = reduced(channels, reduction)
+        self.reduce = Conv(channels, hidden, 1, numerics)
+        self.expand = Conv(hidden, channels, 1, numerics)
+        self.spatial = Conv(2, 1, 7, numerics, bias=True)
+
+    def call(self, x: Float[Tensor, "b h w c"], stages: Stages = NO_STAGES) -> Float[Tensor, "b h w c"]:
+        mean = ops.cast(ops.mean(widen(x), (1, 2), keepdims=True), x.dtype)
+        maximum = ops.max(x, (1, 2), keepdims=True)  # where several are largest, the gradient goes to all
+        gate = ops.sigmoid(self.perceptron(mean) + self.perceptron(maximum))
+        x = stages.keep("cbam_channel_gate", gate) * x
+        mean = ops.cast(ops.mean(widen(x), 3, keepdims=True), x.dtype)
+        maximum = ops.max(x, 3, keepdims=True)
+        gate = ops.sigmoid(self.spatial(ops.concatenate((mean, maximum), axis=3)))
+        return stages.keep("cbam_spatial_gate", gate) * x
+
+    def perceptron(self, pooled: Float[Tensor, "b 1 1 c"]) -> Float[Tensor, "b 1 1 c"]:
+        """W1 relu(W0 pooled)."""
+        return self.expand(ops.relu(self.reduce(pooled)))

@@ -1,0 +1,35 @@
+"""Squeeze-and-excitation (Hu et al., CVPR 2018, section 3)."""
+
+from __future__ import annotations
+
+import keras
+from jaxtyping import Float
+from keras import KerasTensor as Tensor
+from keras import ops
+
+from danet_common.numerics import Numerics
+from danet_common.reduction import reduced
+from danet_common.stages import NO_STAGES, Stages
+from danet_tf.layers import Conv, Module, widen
+
+
+@keras.saving.register_keras_serializable("danet")
+class SqueezeExcitation(Module):
+    """Each channel is weighed by what all channels are on average.
+
+    out = gate * x,   gate = sigmoid(expand(relu(reduce(mean of x over the positions))))
+
+    `reduce` and `expand` are the paper's W1 and W2 (eq. 3), with biases, as in the authors' models. Copies that compute
+    the mean and then make the gate of `x` itself are another module.
+    """
+
+    def __init__(self, channels: int, reduction: int, numerics: Numerics) -> None:
+        super().__init__(numerics, channels=channels, reduction=reduction)
+        hidden = reduced(channels, reduction)
+        self.reduce = Conv(channels, hidden, 1, numerics, bias=True)
+        self.expand = Conv(hidden, channels, 1, numerics, bias=True)
+
+    def call(self, x: Float[Tensor, "b h w c"], stages: Stages = NO_STAGES) -> Float[Tensor, "b h w c"]:
+        mean = ops.cast(ops.mean(widen(x), (1, 2), keepdims=True), x.dtype)  # the squeeze
+        gate = ops.sigmoid(self.expand(ops.relu(self.reduce(mean))))
+        return stages.keep("squeeze_excitation_gate", gate) * x

@@ -1,0 +1,48 @@
+"""Selective kernel convolution (Li et al., CVPR 2019, section 3.1)."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from danet_common.numerics import Numerics
+from danet_common.reduction import SELECTIVE_KERNEL_LEAST, reduced
+from danet_common.stages import NO_STAGES, Stages
+from danet_torch.layers import BatchNorm, Conv, widen
+
+
+class SelectiveKernel(nn.Module):
+    """Two fields of view, near and far, mixed for each channel by what all channels are on average.
+
+    out = near_gate * near + far_gate * far,   near_gate, far_gate = softmax over the two of near_score, far_score
+    near and far = relu(bn(3x3(x))), the far one dilated by 2: 5x5 positions
+    scores = 1x1 of relu(bn(reduce(mean of near + far over the positions)))
+
+    The paper's U~, U^, z, A and B (eq. 1 to 6). Its convolutions are in groups, these whole. Copies that weigh each
+    branch by a sigmoid of its own lose the choice between them. Training needs a batch of two.
+    """
+
+    def __init__(self, channels: int, reduction: int, numerics: Numerics) -> None:
+        super().__init__()
+        hidden = reduced(channels, reduction, SELECTIVE_KERNEL_LEAST)
+        self.near = Conv(channels, channels, 3, numerics)
+        self.near_bn = BatchNorm(channels, numerics)
+        self.far = Conv(channels, channels, 3, numerics, dilation=2)
+        self.far_bn = BatchNorm(channels, numerics)
+        self.reduce = Conv(channels, hidden, 1, numerics)
+        self.reduce_bn = BatchNorm(hidden, numerics)
+        self.near_score = Conv(hidden, channels, 1, numerics)
+        self.far_score = Conv(hidden, channels, 1, numerics)
+
+    def forward(self, x: Float[Tensor, "b c h w"], stages: Stages = NO_STAGES) -> Float[Tensor, "b c h w"]:
+        near = stages.keep("selective_kernel_near", F.relu_(self.near_bn(self.near(x))))
+        far = stages.keep("selective_kernel_far", F.relu_(self.far_bn(self.far(x))))
+        mean = torch.mean(widen(near + far), (2, 3), keepdim=True).to(x.dtype)
+        hidden = F.relu_(self.reduce_bn(self.reduce(mean)))
+        scores = torch.stack((self.near_score(hidden), self.far_score(hidden)))
+        gates = torch.softmax(widen(scores), dim=0)  # of the two
+        near_gate = stages.keep("selective_kernel_near_gate", gates[0])
+        far_gate = stages.keep("selective_kernel_far_gate", gates[1])
+        return near_gate.to(x.dtype) * near + far_gate.to(x.dtype) * far

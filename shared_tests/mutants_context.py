@@ -1,0 +1,267 @@
+"""Seeded bugs in the modules that may stand in attention's place, many of them from well-known copies."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from shared_tests.golden_cases import CASES
+from shared_tests.mutations import Mutation, alike, apart
+
+MEANS = {
+    "torch": "mean = torch.mean(widen(x), (2, 3), keepdim=True).to(x.dtype)",
+    "tf": "mean = ops.cast(ops.mean(widen(x), (1, 2), keepdims=True), x.dtype)",
+    "jax": "mean = jnp.mean(widen(x), (1, 2), keepdims=True).astype(x.dtype)",
+}
+MAXIMA = {
+    "torch": "torch.amax(x, (2, 3), keepdim=True)",
+    "tf": "ops.max(x, (1, 2), keepdims=True)",
+    "jax": "jnp.max(x, (1, 2), keepdims=True)",
+}
+
+GATHERED = (
+    Mutation(
+        "non_local_scaled",
+        "the energies are divided by the root of the channels, as many copies do; the paper's are not",
+        CASES["non_local_embedded_gaussian"],
+        alike("non_local.py", ("flatten(widen(query)), ", "flatten(widen(query)) / query.shape[1] ** 0.5, ")),
+    ),
+    Mutation(
+        "non_local_query_and_key_exchanged",
+        "two layers of one shape hold each other's weights",
+        CASES["non_local_concatenation"],
+        alike(
+            "non_local.py",
+            ("self.query_score(query), self.key_score(key)", "self.key_score(query), self.query_score(key)"),
+        ),
+    ),
+    Mutation(
+        "non_local_residual_dropped",
+        "x is not added to what the block gathers",
+        CASES["non_local_gaussian"],
+        alike("non_local.py", ("self.residual_bn(self.residual(out)) + x", "self.residual_bn(self.residual(out))")),
+    ),
+    Mutation(
+        "non_local_norm_dropped",
+        "the BatchNorm that ends the block is never applied",
+        CASES["non_local_dot_product"],
+        alike("non_local.py", ("self.residual_bn(self.residual(out)) + x", "self.residual(out) + x")),
+    ),
+    Mutation(
+        "keys_not_counted",
+        "the products are summed; the paper divides them by the number of keys",
+        CASES["non_local_dot_product"],
+        apart(
+            "non_local.py",
+            torch=("relation / key.shape[1])", "relation)"),
+            tf=("relation / ops.cast(ops.shape(key)[1], relation.dtype))", "relation)"),
+            jax=("relation / key.shape[1])", "relation)"),
+        ),
+    ),
+    Mutation(
+        "concatenation_without_activation",
+        "the scores are added, without the ReLU after",
+        CASES["non_local_concatenation"],
+        apart(
+            "non_local.py",
+            torch=("F.relu_(query + ", "(query + "),
+            tf=("ops.relu(query + ", "(query + "),
+            jax=("jax.nn.relu(query + ", "(query + "),
+        ),
+    ),
+    Mutation(
+        "last_row_not_pooled",
+        "an odd last row and column of keys and values is dropped",
+        CASES["non_local_gaussian_pooled"],
+        apart(
+            "non_local.py",
+            torch=("2, 2, ceil_mode=True", "2, 2"),
+            tf=('2, 2, "same"', '2, 2, "valid"'),
+            jax=('windows, "SAME"', 'windows, "VALID"'),
+        ),
+    ),
+    Mutation(
+        "keys_not_pooled",
+        "values are pooled and keys are not, so that there are more keys than values",
+        CASES["non_local_concatenation_pooled"],
+        alike("non_local.py", ("key, value = largest(key), largest(value)", "key, value = key, largest(value)")),
+    ),
+    Mutation(
+        "joint_parts_exchanged",
+        "query and key change places in the joint projections",
+        CASES["joint_position"],
+        apart(
+            "joint_attention.py",
+            torch=(
+                "query, key, value = torch.tensor_split(projections, self",
+                "key, query, value = torch.tensor_split(projections, self",
+            ),
+            tf=("query, key, value = ops.split(projections, self", "key, query, value = ops.split(projections, self"),
+            jax=("query, key, value = jnp.split(projections, self", "key, query, value = jnp.split(projections, self"),
+        ),
+    ),
+    Mutation(
+        "joint_query_narrow",
+        "the key begins one channel early",
+        CASES["joint_position"],
+        alike("joint_attention.py", ("self.parts = (query_channels, ", "self.parts = (query_channels - 1, ")),
+    ),
+    Mutation(
+        "joint_channel_sign",
+        "the energies' sign is turned as in DANet's channel attention; with projections it is not",
+        CASES["joint_channel"],
+        apart(
+            "joint_attention.py",
+            torch=("torch.softmax(energy", "torch.softmax(-energy"),
+            tf=("ops.softmax(energy", "ops.softmax(-energy"),
+            jax=("jax.nn.softmax(energy", "jax.nn.softmax(-energy"),
+        ),
+    ),
+    Mutation(
+        "joint_channel_map_transposed",
+        "the channel map is applied transposed",
+        CASES["joint_channel"],
+        alike("joint_attention.py", ('"bcd,bnd->bnc"', '"bdc,bnd->bnc"')),
+    ),
+)
+
+WEIGHED = (
+    Mutation(
+        "squeeze_thrown_away",
+        "the gate is made of every position itself, not of their mean",
+        CASES["squeeze_excitation"],
+        alike("squeeze_excitation.py", ("self.reduce(mean)", "self.reduce(x)")),
+    ),
+    Mutation(
+        "squeeze_excitation_without_sigmoid",
+        "channels are weighed by the scores themselves",
+        CASES["squeeze_excitation"],
+        apart(
+            "squeeze_excitation.py",
+            torch=("torch.sigmoid(self.expand", "(self.expand"),
+            tf=("ops.sigmoid(self.expand", "(self.expand"),
+            jax=("jax.nn.sigmoid(self.expand", "(self.expand"),
+        ),
+    ),
+    Mutation(
+        "squeeze_excitation_without_activation",
+        "no ReLU between the squeeze's two convolutions",
+        CASES["squeeze_excitation"],
+        alike("squeeze_excitation.py", ("{relu}(self.reduce(mean))", "(self.reduce(mean))")),
+    ),
+    Mutation(
+        "maximum_pooled_twice",
+        "channels are weighed by their maximum twice; the mean is lost",
+        CASES["cbam"],
+        apart("cbam.py", **{name: (MEANS[name], f"mean = {MAXIMA[name]}") for name in MEANS}),
+    ),
+    Mutation(
+        "planes_swapped",
+        "the maximum comes before the mean, as in the released code and unlike the paper",
+        CASES["cbam"],
+        alike("cbam.py", ("((mean, maximum)", "((maximum, mean)")),
+    ),
+    Mutation(
+        "spatial_gate_of_input",
+        "the positions are weighed by the input, before its channels were",
+        CASES["cbam"],
+        alike(
+            "cbam.py",
+            ('x = stages.keep("cbam_channel_gate", gate) * x', 'y = stages.keep("cbam_channel_gate", gate) * x'),
+            ('stages.keep("cbam_spatial_gate", gate) * x', 'stages.keep("cbam_spatial_gate", gate) * y'),
+        ),
+    ),
+    Mutation(
+        "bam_branches_multiplied",
+        "the two branches are multiplied, as in the released code; the paper adds them",
+        CASES["bam"],
+        alike("bam.py", ("channel) + stages", "channel) * stages")),
+    ),
+    Mutation(
+        "bam_undilated",
+        "the spatial branch sees 3x3 positions only",
+        CASES["bam"],
+        alike("bam.py", ("DILATION = 4", "DILATION = 1")),
+    ),
+    Mutation(
+        "bam_residual_dropped",
+        "features are multiplied by the gate, and not by one more",
+        CASES["bam"],
+        alike("bam.py", ("x * (1 + stages", "x * (0 + stages")),
+    ),
+    Mutation(
+        "kernels_not_selected",
+        "each field of view has a sigmoid of its own: there is no choice between them",
+        CASES["selective_kernel"],
+        apart(
+            "selective_kernel.py",
+            torch=("torch.softmax(widen(scores), dim=0)", "torch.sigmoid(widen(scores))"),
+            tf=("ops.softmax(widen(scores), axis=0)", "ops.sigmoid(widen(scores))"),
+            jax=("jax.nn.softmax(widen(scores), axis=0)", "jax.nn.sigmoid(widen(scores))"),
+        ),
+    ),
+    Mutation(
+        "far_is_near",
+        "both convolutions see 3x3 positions",
+        CASES["selective_kernel"],
+        alike("selective_kernel.py", ("dilation=2", "dilation=1")),
+    ),
+    Mutation(
+        "gates_exchanged",
+        "the near field's gate weighs the far one: both are of one shape",
+        CASES["selective_kernel"],
+        alike(
+            "selective_kernel.py",
+            ("(self.near_score(hidden), self.far_score(hidden))", "(self.far_score(hidden), self.near_score(hidden))"),
+        ),
+    ),
+)
+
+SLICE_AT_A_TIME = dict.fromkeys(("tf", "jax"), "one(piece, key, value), pieces)")
+SLICE_AT_A_TIME["torch"] = "for piece in pieces]"
+
+# Only where the map is made in slices, which the judge, asking for the map, never sees.
+SLICED = replace(CASES["non_local_concatenation"], height=33, width=49)
+SLICES = (
+    Mutation(
+        "non_local_last_slice_lost",
+        "the queries of the last slice are lost",
+        SLICED,
+        apart(
+            "non_local.py",
+            torch=(SLICE_AT_A_TIME["torch"], "for piece in (*pieces[:-1], 0 * pieces[-1])]"),
+            tf=(SLICE_AT_A_TIME["tf"], "one(piece, key, value), ops.concatenate([pieces[:-1], 0 * pieces[-1:]]))"),
+            jax=(SLICE_AT_A_TIME["jax"], "one(piece, key, value), pieces.at[-1].set(0))"),
+        ),
+    ),
+    Mutation(
+        "non_local_slices_backwards",
+        "the last slice comes first",
+        SLICED,
+        apart(
+            "non_local.py",
+            **{name: (text, text.replace("pieces", "pieces[::-1]")) for name, text in SLICE_AT_A_TIME.items()},
+        ),
+    ),
+    Mutation(
+        "non_local_key_captured",
+        "the key gets no gradient",
+        SLICED,
+        apart(
+            "non_local.py",
+            torch=("one, piece, key, value", "one, piece, key.detach(), value"),
+            tf=("one(piece, key, value), pieces", "one(piece, ops.stop_gradient(key), value), pieces"),
+            jax=("one(piece, key, value), pieces", "one(piece, jax.lax.stop_gradient(key), value), pieces"),
+        ),
+    ),
+    Mutation(
+        "slices_counted",
+        "the scores are divided by the queries of a slice, not by the number of keys",
+        SLICED,
+        apart(
+            "non_local.py",
+            torch=("relation / key.shape[1])", "relation / query.shape[1])"),
+            tf=("ops.shape(key)[1]", "ops.shape(query)[1]"),
+            jax=("relation / key.shape[1])", "relation / query.shape[1])"),
+        ),
+    ),
+)
