@@ -3,6 +3,8 @@ Follows the authors' released code where that differs from the paper: see README
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 from flax import nnx
 from jax import Array
@@ -77,13 +79,28 @@ def attend(
     The map is made whole where it fits in `slice_size`, or where the stage `position_map` is asked for. The gradient
     computes each slice again, so that no map is kept.
     """
-    batch, positions, channels = query.shape
+    positions = query.shape[1]
     rows = slices.rows(positions, slice_size)
     if rows >= positions or "position_map" in stages.wanted:
         return gather(query, key, value, stages)
+    return in_slices(gather, query, key, value, rows)
+
+
+def in_slices(
+    one: Callable[..., Array],
+    query: Float[Array, "b n q"],
+    key: Float[Array, "b m q"],
+    value: Float[Array, "b m c"],
+    rows: int,
+) -> Float[Array, "b n c"]:
+    """What `one` makes of queries, keys and values, of so many queries at a time.
+
+    The gradient computes each slice again, so that nothing of it is kept.
+    """
+    batch, positions, channels = query.shape
     padded = jnp.pad(query, ((0, 0), (0, -positions % rows), (0, 0)))
     pieces = jnp.moveaxis(padded.reshape(batch, -1, rows, channels), 1, 0)
-    out = jax.lax.map(lambda piece: jax.checkpoint(gather)(piece, key, value), pieces)
+    out = jax.lax.map(lambda piece: jax.checkpoint(one)(piece, key, value), pieces)
     return jnp.moveaxis(out, 0, 1).reshape(batch, -1, value.shape[2])[:, :positions]
 
 

@@ -14,7 +14,7 @@ from danet_common import slices
 from danet_common.config import NonLocalForm, check_form
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
-from danet_jax.attention import attend, flatten
+from danet_jax.attention import attend, flatten, in_slices
 from danet_jax.layers import BatchNorm, Conv, widen
 
 
@@ -83,15 +83,11 @@ def relate(
     The map is made whole where it fits in `slice_size`, or where the stage `non_local_map` is asked for. The gradient
     computes each slice again, so that no map is kept.
     """
-    batch, positions, channels = query.shape
+    positions = query.shape[1]
     rows = slices.rows(positions, slice_size)
     if rows >= positions or "non_local_map" in stages.wanted:
         return accumulate(query, key, value, form, stages)
-    one = jax.checkpoint(functools.partial(accumulate, form=form))
-    padded = jnp.pad(query, ((0, 0), (0, -positions % rows), (0, 0)))
-    pieces = jnp.moveaxis(padded.reshape(batch, -1, rows, channels), 1, 0)
-    out = jax.lax.map(lambda piece: one(piece, key, value), pieces)
-    return jnp.moveaxis(out, 0, 1).reshape(batch, -1, value.shape[2])[:, :positions]
+    return in_slices(functools.partial(accumulate, form=form), query, key, value, rows)
 
 
 def accumulate(

@@ -4,6 +4,7 @@ Follows the authors' released code where that differs from the paper: see README
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -92,17 +93,32 @@ def attend(
     The map is made whole where it fits in `slice_size`, or where the stage `position_map` is asked for. The gradient
     computes each slice again, so that no map is kept.
     """
-    batch, positions, channels = ops.shape(query)
+    positions = ops.shape(query)[1]
     rows = slices.rows(positions, slice_size)
     fits = isinstance(rows, int) and rows >= positions  # of a size that only the graph knows, it is then one slice
     if fits or "position_map" in stages.wanted:
         return gather(query, key, value, stages)
+    return in_slices(gather, query, key, value, rows)
+
+
+def in_slices(
+    one: Callable[..., Tensor],
+    query: Float[Tensor, "b n q"],
+    key: Float[Tensor, "b m q"],
+    value: Float[Tensor, "b m c"],
+    rows: int,
+) -> Float[Tensor, "b n c"]:
+    """What `one` makes of queries, keys and values, of so many queries at a time.
+
+    The gradient computes each slice again, so that nothing of it is kept.
+    """
+    batch, positions, channels = ops.shape(query)
     padded = ops.pad(query, ((0, 0), (0, -positions % rows), (0, 0)))
     pieces = ops.moveaxis(ops.reshape(padded, (batch, -1, rows, channels)), 1, 0)
     one_by_one = ops.map  # on TensorFlow, it would compute ten at once
     if keras.backend.backend() == "tensorflow":
         one_by_one = functools.partial(tf.map_fn, parallel_iterations=1, fn_output_signature=value.dtype)
-    out = one_by_one(lambda piece: keras.remat(gather)(piece, key, value), pieces)  # captured, they had no gradient
+    out = one_by_one(lambda piece: keras.remat(one)(piece, key, value), pieces)  # captured, they had no gradient
     return ops.reshape(ops.moveaxis(out, 0, 1), (batch, -1, value.shape[2]))[:, :positions]
 
 

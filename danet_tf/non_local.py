@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 
 import keras
-import tensorflow as tf
 from jaxtyping import Float
 from keras import KerasTensor as Tensor
 from keras import ops
@@ -14,7 +13,7 @@ from danet_common import slices
 from danet_common.config import NonLocalForm, check_form
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
-from danet_tf.attention import attend, flatten
+from danet_tf.attention import attend, flatten, in_slices
 from danet_tf.layers import BatchNorm, Conv, Module, widen
 
 
@@ -84,19 +83,12 @@ def relate(
     The map is made whole where it fits in `slice_size`, or where the stage `non_local_map` is asked for. The gradient
     computes each slice again, so that no map is kept.
     """
-    batch, positions, channels = ops.shape(query)
+    positions = ops.shape(query)[1]
     rows = slices.rows(positions, slice_size)
     fits = isinstance(rows, int) and rows >= positions  # of a size that only the graph knows, it is then one slice
     if fits or "non_local_map" in stages.wanted:
         return accumulate(query, key, value, form, stages)
-    one = keras.remat(functools.partial(accumulate, form=form))
-    padded = ops.pad(query, ((0, 0), (0, -positions % rows), (0, 0)))
-    pieces = ops.moveaxis(ops.reshape(padded, (batch, -1, rows, channels)), 1, 0)
-    one_by_one = ops.map  # on TensorFlow, it would compute ten at once
-    if keras.backend.backend() == "tensorflow":
-        one_by_one = functools.partial(tf.map_fn, parallel_iterations=1, fn_output_signature=value.dtype)
-    out = one_by_one(lambda piece: one(piece, key, value), pieces)
-    return ops.reshape(ops.moveaxis(out, 0, 1), (batch, -1, value.shape[2]))[:, :positions]
+    return in_slices(functools.partial(accumulate, form=form), query, key, value, rows)
 
 
 def accumulate(

@@ -3,10 +3,13 @@ Follows the authors' released code where that differs from the paper: see README
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch.autograd.function import once_differentiable
 
 from danet_common import slices
 from danet_common.numerics import Numerics
@@ -78,12 +81,56 @@ def attend(
     The map is made whole where it fits in `slice_size`, or where the stage `position_map` is asked for. The gradient
     computes each slice again, so that no map is kept.
     """
-    positions = key.shape[1]
+    positions = query.shape[1]
     rows = slices.rows(positions, slice_size)
     if rows >= positions or "position_map" in stages.wanted:
         return gather(query, key, value, stages)
-    pieces = query.split(rows, dim=1)
-    return torch.cat([checkpoint(gather, piece, key, value, use_reentrant=False) for piece in pieces], dim=1)
+    return in_slices(gather, query, key, value, rows)
+
+
+def in_slices(
+    one: Callable[..., Tensor],
+    query: Float[Tensor, "b n q"],
+    key: Float[Tensor, "b m q"],
+    value: Float[Tensor, "b m c"],
+    rows: int,
+) -> Float[Tensor, "b n c"]:
+    """What `one` makes of queries, keys and values, of so many queries at a time.
+
+    The gradient computes each slice again, so that nothing of it is kept.
+    """
+    out: Tensor = InSlices.apply(one, query, key, value, rows)
+    return out
+
+
+class InSlices(torch.autograd.Function):
+    """The slices into one tensor. torch's checkpoint would keep a tensor for each, and each would lie where a map has
+    just been freed: the next map would find no room there, and the process grow by all of them."""
+
+    @staticmethod
+    def forward(ctx: Any, one: Callable[..., Tensor], query: Tensor, key: Tensor, value: Tensor, rows: int) -> Tensor:
+        ctx.save_for_backward(query, key, value)
+        ctx.one, ctx.rows = one, rows
+        out = value.new_empty(*query.shape[:2], value.shape[2])
+        for piece, place in zip(query.split(rows, dim=1), out.split(rows, dim=1), strict=True):
+            place.copy_(one(piece, key, value))
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[None, Tensor, Tensor, Tensor, None]:
+        query, key, value = (tensor.detach().requires_grad_() for tensor in ctx.saved_tensors)
+        totals = [torch.empty_like(query), torch.zeros_like(key), torch.zeros_like(value)]
+        pieces = (tensor.split(ctx.rows, dim=1) for tensor in (query.detach(), cotangent, totals[0]))
+        for piece, part, place in zip(*pieces, strict=True):
+            leaves = (piece.requires_grad_(), key, value)
+            with torch.enable_grad():
+                out = ctx.one(*leaves)
+            of_query, of_key, of_value = torch.autograd.grad(out, leaves, part)
+            place.copy_(of_query)
+            totals[1] += of_key
+            totals[2] += of_value
+        return None, totals[0], totals[1], totals[2], None
 
 
 def gather(

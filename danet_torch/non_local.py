@@ -8,13 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from danet_common import slices
 from danet_common.config import NonLocalForm, check_form
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
-from danet_torch.attention import attend, flatten
+from danet_torch.attention import attend, flatten, in_slices
 from danet_torch.layers import BatchNorm, Conv, widen
 
 
@@ -83,12 +82,11 @@ def relate(
     The map is made whole where it fits in `slice_size`, or where the stage `non_local_map` is asked for. The gradient
     computes each slice again, so that no map is kept.
     """
-    rows = slices.rows(query.shape[1], slice_size)
-    if rows >= query.shape[1] or "non_local_map" in stages.wanted:
+    positions = query.shape[1]
+    rows = slices.rows(positions, slice_size)
+    if rows >= positions or "non_local_map" in stages.wanted:
         return accumulate(query, key, value, form, stages)
-    one = functools.partial(accumulate, form=form)
-    pieces = query.split(rows, dim=1)
-    return torch.cat([checkpoint(one, piece, key, value, use_reentrant=False) for piece in pieces], dim=1)
+    return in_slices(functools.partial(accumulate, form=form), query, key, value, rows)
 
 
 def accumulate(

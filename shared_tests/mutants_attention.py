@@ -107,7 +107,7 @@ POSITION = (
 )
 
 SLICE_AT_A_TIME = dict.fromkeys(("tf", "jax"), "(piece, key, value), pieces)")
-SLICE_AT_A_TIME["torch"] = "for piece in pieces]"
+QUERY_SLICES = "zip(query.split(rows, dim=1), "
 
 # Only where the map is made in slices, which the judge, asking for the map, never sees.
 SLICES = (
@@ -117,7 +117,7 @@ SLICES = (
         SLICED,
         apart(
             "attention.py",
-            torch=(SLICE_AT_A_TIME["torch"], "for piece in (*pieces[:-1], 0 * pieces[-1])]"),
+            torch=(QUERY_SLICES, "zip((*query.split(rows, dim=1)[:-1], 0 * query.split(rows, dim=1)[-1]), "),
             tf=(SLICE_AT_A_TIME["tf"], "(piece, key, value), ops.concatenate([pieces[:-1], 0 * pieces[-1:]]))"),
             jax=(SLICE_AT_A_TIME["jax"], "(piece, key, value), pieces.at[-1].set(0))"),
         ),
@@ -128,6 +128,7 @@ SLICES = (
         SLICED,
         apart(
             "attention.py",
+            torch=(QUERY_SLICES, "zip(query.roll(rows, 1).split(rows, dim=1), "),
             **{name: (text, text.replace("pieces", "pieces[::-1]")) for name, text in SLICE_AT_A_TIME.items()},
         ),
     ),
@@ -137,12 +138,12 @@ SLICES = (
         SLICED,
         apart(
             "attention.py",
-            torch=("gather, piece, key, value", "gather, piece, key.detach(), value"),
+            torch=("totals[1] += of_key", "totals[1] += 0 * of_key"),
             tf=(
-                "keras.remat(gather)(piece, key, value)",
-                "keras.remat(lambda query, value: gather(query, key, value))(piece, value)",
+                "keras.remat(one)(piece, key, value)",
+                "keras.remat(lambda query, value: one(query, key, value))(piece, value)",
             ),
-            jax=("(gather)(piece, key, value)", "(gather)(piece, jax.lax.stop_gradient(key), value)"),
+            jax=("(one)(piece, key, value)", "(one)(piece, jax.lax.stop_gradient(key), value)"),
         ),
     ),
 )

@@ -216,43 +216,9 @@ WEIGHED = (
     ),
 )
 
-SLICE_AT_A_TIME = dict.fromkeys(("tf", "jax"), "one(piece, key, value), pieces)")
-SLICE_AT_A_TIME["torch"] = "for piece in pieces]"
-
 # Only where the map is made in slices, which the judge, asking for the map, never sees.
 SLICED = replace(CASES["non_local_concatenation"], height=33, width=49)
 SLICES = (
-    Mutation(
-        "non_local_last_slice_lost",
-        "the queries of the last slice are lost",
-        SLICED,
-        apart(
-            "non_local.py",
-            torch=(SLICE_AT_A_TIME["torch"], "for piece in (*pieces[:-1], 0 * pieces[-1])]"),
-            tf=(SLICE_AT_A_TIME["tf"], "one(piece, key, value), ops.concatenate([pieces[:-1], 0 * pieces[-1:]]))"),
-            jax=(SLICE_AT_A_TIME["jax"], "one(piece, key, value), pieces.at[-1].set(0))"),
-        ),
-    ),
-    Mutation(
-        "non_local_slices_backwards",
-        "the last slice comes first",
-        SLICED,
-        apart(
-            "non_local.py",
-            **{name: (text, text.replace("pieces", "pieces[::-1]")) for name, text in SLICE_AT_A_TIME.items()},
-        ),
-    ),
-    Mutation(
-        "non_local_key_captured",
-        "the key gets no gradient",
-        SLICED,
-        apart(
-            "non_local.py",
-            torch=("one, piece, key, value", "one, piece, key.detach(), value"),
-            tf=("one(piece, key, value), pieces", "one(piece, ops.stop_gradient(key), value), pieces"),
-            jax=("one(piece, key, value), pieces", "one(piece, jax.lax.stop_gradient(key), value), pieces"),
-        ),
-    ),
     Mutation(
         "slices_counted",
         "the scores are divided by the queries of a slice, not by the number of keys",

@@ -18,7 +18,7 @@ WINOGRAD = (
         "phases_ignored",
         "the pixels of a tile are neighbours: right without dilation only",
         CASE,
-        alike("winograd.py", ("top, left = i * dilation, j * dilation", "top, left = i, j")),
+        alike("winograd.py", ("[i * dilation for i in range(SPAN)]", "list(range(SPAN))")),
     ),
     Mutation(
         "bands_overlap",

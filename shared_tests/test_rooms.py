@@ -22,7 +22,7 @@ FORWARD = {"call": "forward", "__call__": "forward"}
 # step of torch's or TensorFlow's is written for one device among several, and asks for what is of all; JAX's is of the
 # whole batch, and only its arrays are told where to be.
 ALONE = {
-    "torch": {"Conv.reset_parameters", "several", "MeanOverProcesses", "all_mean", "all_gather"},
+    "torch": {"Conv.reset_parameters", "InSlices", "several", "MeanOverProcesses", "all_mean", "all_gather"},
     "tf": {"Module", "build", "get_config", "from_config", "named_modules", "TorchOptimizer", "compiled"}
     | {"scope", "local", "on_replicas", "all_mean", "all_gather"},
     "jax": {"require_dtype", "abstract_network", "transformation", "replicate", "has_tpu"},
