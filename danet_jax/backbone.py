@@ -11,7 +11,7 @@ from jaxtyping import Float
 from danet_common.config import DANetConfig
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
-from danet_jax.layers import BatchNorm, Conv, average_pool, max_pool, recomputed
+from danet_jax.layers import BatchNorm, Conv, average_pool, computed_once, max_pool, recomputed
 
 
 class Stem(nnx.Module):
@@ -48,7 +48,7 @@ class BasicBlock(nnx.Module):
         out = jax.nn.relu(self.bn1(self.conv1(x)))
         out = self.bn2(self.conv2(out))
         out += shortcut(x, self.downsample, self.pooled)
-        return jax.nn.relu(out)
+        return computed_once(jax.nn.relu(out))
 
 
 class Bottleneck(nnx.Module):
@@ -71,7 +71,7 @@ class Bottleneck(nnx.Module):
         out = jax.nn.relu(self.bn2(self.conv2(out)))
         out = self.bn3(self.conv3(out))
         out += shortcut(x, self.downsample, self.pooled)
-        return jax.nn.relu(out)
+        return computed_once(jax.nn.relu(out))
 
 
 class ResNet(nnx.Module):

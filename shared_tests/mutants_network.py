@@ -16,6 +16,8 @@ def small(**changes: Any) -> Case:
 PLAIN = small()
 BOTTLENECK = small(block="bottleneck")
 ADDED = "        out += shortcut(x, self.downsample, self.pooled)\n"
+BEFORE_SUM = "        out = self.bn2(self.conv2(out))\n"
+ACTIVATED = BEFORE_SUM + "        out = (out > 0) * out\n"
 DILATIONS = "enumerate(config.block_dilations[index])"
 
 BACKBONE = (
@@ -60,11 +62,13 @@ BACKBONE = (
         "activation_before_sum",
         "a block's last ReLU comes before the shortcut is added",
         PLAIN,
-        alike(
+        apart(
             "backbone.py",
-            (
-                f"        out = self.bn2(self.conv2(out))\n{ADDED}        return {{relu}}(out)",
-                f"        out = {{relu}}(self.bn2(self.conv2(out)))\n{ADDED}        return out",
+            torch=(f"{BEFORE_SUM}{ADDED}        return F.relu_(out)", f"{ACTIVATED}{ADDED}        return out"),
+            tf=(f"{BEFORE_SUM}{ADDED}        return ops.relu(out)", f"{ACTIVATED}{ADDED}        return out"),
+            jax=(
+                f"{BEFORE_SUM}{ADDED}        return computed_once(jax.nn.relu(out))",
+                f"{ACTIVATED}{ADDED}        return out",
             ),
         ),
     ),

@@ -25,7 +25,7 @@ ALONE = {
     "torch": {"Conv.reset_parameters", "InSlices", "several", "MeanOverProcesses", "all_mean", "all_gather"},
     "tf": {"Module", "build", "get_config", "from_config", "named_modules", "TorchOptimizer", "compiled"}
     | {"scope", "local", "on_replicas", "all_mean", "all_gather"},
-    "jax": {"require_dtype", "abstract_network", "transformation", "replicate", "has_tpu"},
+    "jax": {"require_dtype", "abstract_network", "computed_once", "transformation", "replicate", "has_tpu"},
 }
 # torch has these two as layers and the others as functions, so torch does not name what is in them.
 LEAVES = {"Conv", "BatchNorm"}
