@@ -44,9 +44,9 @@ def silence() -> Iterator[None]:
             os.close(kept)
 
 
-def build(package: ModuleType, checkpoint: Checkpoint) -> Any:
+def build(package: ModuleType, checkpoint: Checkpoint, winograd: bool = False) -> Any:
     """The network of a checkpoint, on the GPU if there is one: where torch alone does not put it unasked."""
-    model = package.from_checkpoint(checkpoint)
+    model = package.from_checkpoint(checkpoint, winograd=winograd)
     if package.__name__ == "danet_torch":
         import torch
 
@@ -55,7 +55,7 @@ def build(package: ModuleType, checkpoint: Checkpoint) -> Any:
     return model
 
 
-def inferring(package: ModuleType, checkpoint: Checkpoint) -> tuple[Any, Infer]:
+def inferring(package: ModuleType, checkpoint: Checkpoint, winograd: bool = False) -> tuple[Any, Infer]:
     """The network of a checkpoint, and what gives its logits."""
-    model = build(package, checkpoint)
+    model = build(package, checkpoint, winograd)
     return model, partial(package.infer, model)

@@ -40,6 +40,9 @@ def predict(
     beside: Annotated[
         bool, typer.Option("--side-by-side", help="Also a picture of photograph, mask and overlay, with a legend.")
     ] = False,
+    winograd: Annotated[
+        bool, typer.Option("--winograd", help="Fewer multiplications: faster on a CPU, for more memory.")
+    ] = False,
     opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the colours in the overlay.")] = 0.5,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON report.")] = False,
 ) -> int:
@@ -60,7 +63,7 @@ def predict(
     photographs = find_photographs(paths, out)
     checkpoint = weights_convert.read(weights, report=lambda line: note(f"{weights}: {line}"))
     choose = protocol_for(checkpoint.config, protocol, window)
-    model, infer = inferring(import_backend(backend), checkpoint)
+    model, infer = inferring(import_backend(backend), checkpoint, winograd)
     out.mkdir(parents=True, exist_ok=True)
     done: list[dict[str, Any]] = []
     with progress(len(photographs)) as step:

@@ -52,7 +52,7 @@ def clip(gradients: dict[str, Array], limit: float) -> dict[str, Array]:
     return {name: gradient * factor for name, gradient in gradients.items()}
 
 
-@nnx.jit(static_argnames="recipe")
+@nnx.jit(static_argnames="recipe", donate_argnames=("optimizer", "gradients"))  # which nobody asks for again
 def apply_gradients(
     model: nnx.Module, optimizer: optax.OptState, gradients: dict[str, Array], rate: float, recipe: TrainConfig
 ) -> optax.OptState:

@@ -298,3 +298,21 @@ def test_torch_computes_on_the_gpu_there_is(monkeypatch: pytest.MonkeyPatch) -> 
     config = VARIANTS["danet_tiny"]
     model, _ = inferring(import_backend("torch"), Checkpoint(config, rule_tensors(config)))
     assert moved == [model]
+
+
+def test_winograd_is_handed_to_the_network(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As asked on the command line."""
+    asked = []
+
+    def pretended(package: ModuleType, checkpoint: Checkpoint, winograd: bool) -> tuple[Any, Any]:
+        asked.append(winograd)
+        return SimpleNamespace(config=CONFIG), brightest
+
+    monkeypatch.setattr(danet_cli.predict, "inferring", pretended)
+    photograph = write_photograph(tmp_path / "photo.png")
+    command = ["predict", str(photograph), "--weights", str(weights), "--backend", "torch", "--out"]
+    assert run([*command, str(tmp_path / "exact")]) == 0
+    assert run([*command, str(tmp_path / "fast"), "--winograd"]) == 0
+    assert asked == [False, True]
+    model, _ = inferring(import_backend("torch"), Checkpoint(CONFIG, rule_tensors(CONFIG)), winograd=True)
+    assert model.numerics.winograd

@@ -1,0 +1,57 @@
+"""Memory of the Flax network on a TPU, by the TPU's own compiler and without a TPU: `python benchmarks/tpu.py`.
+
+Needs `pip install libtpu`, which compiles for a topology that is named only. Prints what the compiled program holds:
+arguments (weights and pictures), outputs, and temporaries, of the prediction and of its sliced attention's map alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # there is no machine to ask about
+os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-4")
+os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+
+import jax
+from jax import numpy as jnp
+from jax.experimental import topologies
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from danet_common import slices
+from danet_jax.model import abstract_network
+
+MIB = 1 << 20
+
+
+def compiled_memory(variant: str, height: int, width: int, dtype: str, topology: str) -> dict[str, int]:
+    """Bytes of one device's program for one picture."""
+    devices = topologies.get_topology_desc(topology, platform="tpu").devices
+    place = NamedSharding(Mesh(devices[:1], ("data",)), PartitionSpec())
+    model = abstract_network(variant, dtype)
+    model.eval()
+    model = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), model)
+    x = jax.ShapeDtypeStruct((1, height, width, 3), jnp.float32, sharding=place)
+    predict = jax.jit(lambda model, x: model(x, outputs=("fused",))["fused"])
+    analysis = predict.lower(model, x).compile().memory_analysis()
+    names = ("argument_size_in_bytes", "output_size_in_bytes", "temp_size_in_bytes")
+    return {name.partition("_")[0]: getattr(analysis, name) for name in names}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--variant", default="danet_r101")
+    parser.add_argument("--size", default="1024x2048", metavar="HxW")
+    parser.add_argument("--dtype", default="float32")
+    parser.add_argument("--topology", default="v5e:2x2")
+    parser.add_argument("--slice-size", type=int, default=slices.SLICE_SIZE, metavar="ENTRIES", help="0: the whole map")
+    options = parser.parse_args()
+    height, _, width = options.size.partition("x")
+    slices.SLICE_SIZE = options.slice_size or slices.LARGEST_SIZE
+    found = compiled_memory(options.variant, int(height), int(width), options.dtype, options.topology)
+    print(options.variant, options.size, options.dtype, options.topology, f"slices of {slices.SLICE_SIZE} entries")
+    print(", ".join(f"{name} {size / MIB:.0f} MiB" for name, size in found.items()))
+
+
+if __name__ == "__main__":
+    main()
