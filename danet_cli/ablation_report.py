@@ -61,13 +61,13 @@ def print_table(out: Path, answer: dict[str, Any]) -> None:
     """The table for people, and where the files are."""
     from rich.table import Table
 
-    table = Table(title=terms(answer), title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table = Table(box=None, padding=(0, 2, 0, 0))
     for column in COLUMNS:
         table.add_column(column, no_wrap=True, justify="left" if column in ("network", "context") else "right")
     for row in answer["rows"]:
         table.add_row(*cells(row))
     console().print(table)
-    console().print(f"\n{out}: ablation.json  ablation.md  ablation.png", soft_wrap=True)
+    console().print(f"\n{terms(answer)}\n{out}: ablation.json  ablation.md  ablation.png", soft_wrap=True, markup=False)
 
 
 def draw(answer: dict[str, Any], path: Path) -> None:
