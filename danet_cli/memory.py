@@ -34,6 +34,8 @@ ENVIRONMENT = {
     "KERAS_BACKEND": "tensorflow",
     "TF_CPP_MIN_LOG_LEVEL": "3",
     "PYTHONWARNINGS": "ignore",
+    # glibc gives freed arrays back at once; by default it keeps some, as many as its history has it, in the peak.
+    "GLIBC_TUNABLES": "glibc.malloc.mmap_threshold=131072",
 }
 
 
