@@ -27,8 +27,8 @@ from pathlib import Path
 from typing import Any
 
 from drawing import draw
-from operations import count_operations
 
+from danet_cli.operations import count_operations
 from danet_common import VARIANTS, Checkpoint, write_checkpoint
 from shared_tests.rule import rule_tensors
 
@@ -87,7 +87,7 @@ def run(options: argparse.Namespace, checkpoint: str) -> dict[str, Any]:
             )
     rows = []
     for (((height, width), batch, mode, dtype), candidate), answers in found.items():
-        operations = count_operations(options.variant, batch, height, width) * (3 if mode == "train" else 1)
+        operations = count_operations(options.variant, batch, height, width).network * (3 if mode == "train" else 1)
         row = {"height": height, "width": width, "batch": batch, "mode": mode, "dtype": dtype, "candidate": candidate}
         errors = [answer["error"] for answer in answers if "error" in answer]
         if errors:

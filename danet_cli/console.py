@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:  # rich takes longer to import than `danet --version` may
     from rich.console import Console
 
-EXIT_CODES = "Exit codes: 0 done, or agree; 1 disagree, or some images failed; 2 could not; 130 interrupted."
+EXIT_CODES = "Exit codes: 0 done, or agree; 1 disagree, or a part failed; 2 could not; 130 interrupted."
 WIDTH = 120  # of tables that go into a file or a pipe
 
 Step = Callable[[str], None]

@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
+from danet_cli.ablate import ablate
 from danet_cli.check import check
 from danet_cli.console import EXIT_CODES, ExitCode, Unable, complain, describe_error
 from danet_cli.convert import convert
+from danet_cli.cost import cost
 from danet_cli.demo import demo
 from danet_cli.eval import evaluate
 from danet_cli.inspect import inspect
@@ -25,7 +27,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (convert, inspect, check, train, evaluate, predict, demo):
+for command in (convert, inspect, check, train, evaluate, predict, cost, ablate, demo):
     app.command("eval" if command is evaluate else None, epilog=EXIT_CODES)(command)
 
 

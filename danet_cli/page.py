@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import platform
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +11,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from danet_cli.eval import percent
+from danet_cli.machine import versions
 from danet_common.atomic import atomic_file
-
-SHOWN = ("danet", "torch", "keras", "tensorflow-cpu", "tensorflow", "jax", "flax", "numpy")
 
 
 def write_page(
@@ -65,14 +62,3 @@ def worst_stages(checkpoint: dict[str, Any]) -> dict[str, dict[str, float]]:
 def picture(path: Path | str) -> Markup:
     """A PNG as an address that holds it."""
     return Markup("data:image/png;base64," + base64.b64encode(Path(path).read_bytes()).decode())
-
-
-def versions() -> dict[str, str]:
-    """What all this ran with."""
-    found = {"Python": platform.python_version()}
-    for name in SHOWN:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found

@@ -82,5 +82,5 @@ def summary(config: DANetConfig) -> str:
 
 def _text(value: object) -> str:
     if isinstance(value, list):
-        return ",".join(_text(item) for item in value)
+        return ",".join(_text(item) for item in value) or "none"
     return "none" if value is None else str(value).lower()

@@ -17,7 +17,7 @@ from danet_cli.training_plan import Asked, begin, go_on
 
 if TYPE_CHECKING:
     from danet_common.data import Dataset, Loader
-    from danet_common.run import Framework, RunFolder, RunPlan
+    from danet_common.run import Ending, Framework, Run, RunFolder, RunPlan
     from danet_common.training_checkpoint import TrainingCheckpoint
 
 NEEDED = ("grain", "matplotlib", "tensorboard")  # for batches, curves and events
@@ -69,7 +69,8 @@ def train(
       danet train --data scenes --backend tf --out run --network danet_tiny --set steps=400 --set optimizer=adamw
       danet train --resume run --backend jax --stop-after 200
     """
-    from danet_common.run import RunFolder
+    from danet_cli.training_display import summarise
+    from danet_common.run import Ending, RunFolder
 
     require_packages()
     asked = Asked(
@@ -87,7 +88,10 @@ def train(
         folder = RunFolder(resume)
         plan, training = go_on(folder, asked)
     chosen: Any = backend or training.source["backend"]
-    return drive(plan, folder, training, chosen, resume is None, stop_after, threads, workers)
+    run, ending = drive(plan, folder, training, chosen, resume is None, stop_after, threads, workers)
+    if run.leads:
+        summarise(plan, folder, chosen, run, ending)
+    return ExitCode.INTERRUPTED if ending is Ending.INTERRUPTED else ExitCode.DONE
 
 
 def require_packages() -> None:
@@ -106,11 +110,11 @@ def drive(
     stop_after: int | None,
     threads: int,
     workers: int,
-) -> int:
-    """Train in one framework until the run ends, and say how it did."""
-    from danet_cli.training_display import describe, open_display, summarise
+) -> tuple[Run, Ending]:
+    """Train in one framework until the run ends."""
+    from danet_cli.training_display import describe, open_display
     from danet_common.data import open_dataset
-    from danet_common.run import Ending, Run, Watcher, place_in
+    from danet_common.run import Run, Watcher, place_in
 
     learned = open_dataset(plan.data, plan.split)
     validated = None if plan.val is None else open_dataset(plan.val, plan.val_split)
@@ -136,10 +140,8 @@ def drive(
             ending = run.advance(stop_after)
         finally:
             run.close()
-    if leads:
-        summarise(plan, folder, backend, run, ending)
     engine.close()  # not after an error: the others may never come
-    return ExitCode.INTERRUPTED if ending is Ending.INTERRUPTED else ExitCode.DONE
+    return run, ending
 
 
 def require_same_classes(learned: Dataset, validated: Dataset | None) -> None:

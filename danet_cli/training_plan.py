@@ -46,6 +46,12 @@ class Asked:
 
 def begin(asked: Asked) -> tuple[RunPlan, TrainingCheckpoint]:
     """A new run and its state before the first step. Raises for anything that cannot be, before any work is done."""
+    plan, draw = make_plan(asked)
+    return plan, draw()
+
+
+def make_plan(asked: Asked) -> tuple[RunPlan, Callable[[], TrainingCheckpoint]]:
+    """A new run, and what makes its state before the first step. Raises as `begin` does."""
     from danet_common import __version__
     from danet_common.data import open_dataset
     from danet_common.recipe import TrainConfig, get_recipe
@@ -76,7 +82,7 @@ def begin(asked: Asked) -> tuple[RunPlan, TrainingCheckpoint]:
         cadence=Cadence(log=asked.log_every or LOG_EVERY, save=asked.save_every or SAVE_EVERY, validate=every),
         version=__version__,
     )
-    return plan, beginning(config, recipe, with_backbone(asked.backbone, config, draw()))
+    return plan, lambda: beginning(config, recipe, with_backbone(asked.backbone, config, draw()))
 
 
 def check_class_weights(recipe: TrainConfig, dataset: Dataset) -> None:

@@ -24,7 +24,7 @@ from shared_tests.rule import rule_tensors
 TINY = VARIANTS["danet_tiny"]
 COMMAND = [sys.executable, "-m", "danet_cli.main"]
 GROUP: Any = typer.main.get_command(app)
-COMMANDS = ("convert", "inspect", "check", "train", "eval", "predict", "demo")
+COMMANDS = ("convert", "inspect", "check", "train", "eval", "predict", "cost", "ablate", "demo")
 HELP_SECONDS = 0.5
 
 Streams = pytest.CaptureFixture[str]

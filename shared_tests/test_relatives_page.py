@@ -19,7 +19,7 @@ def test_the_page_runs(tmp_path: Path) -> None:
     scripts = Path(sys.executable).parent  # where the `danet` command is
     environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
     found = blocks("docs/relatives.md")
-    assert [language for language, _ in found] == ["sh", "python", "python"]
+    assert [language for language, _ in found] == ["sh", "python", "python", "sh"]
     for language, text in found:
         command = ["sh", "-ec", text] if language == "sh" else [sys.executable, "-c", text]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)

@@ -1,0 +1,36 @@
+"""The rows of a comparison: context modules as `--context` names them, and those of the paper's ablation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, get_args
+
+if TYPE_CHECKING:
+    from danet_common.config import ContextKind
+
+    Context = tuple[ContextKind, ...]
+
+
+def chosen_contexts(texts: Sequence[str]) -> list[Context]:
+    """`["none", "position,channel"]` as values of the config's `context`, each once; all of `ablation` for none.
+
+    Raises CheckpointError, listing the kinds, for what is none.
+    """
+    from weights_convert.settings import parse_setting
+
+    parsed: list[Any] = [parse_setting("context", text) for text in texts]
+    return list(dict.fromkeys(parsed)) or ablation()
+
+
+def ablation() -> list[Context]:
+    """No context module, each of DANet's two alone, both, and each of the others alone."""
+    from danet_common import DANetConfig
+    from danet_common.config import ContextKind
+
+    kinds, both = get_args(ContextKind), DANetConfig().context
+    return [(), *((kind,) for kind in both), both, *((kind,) for kind in kinds if kind not in both)]
+
+
+def name_of(context: Context) -> str:
+    """For tables, and of a folder: `position+channel`."""
+    return "+".join(context) or "none"
