@@ -1,0 +1,52 @@
+"""What speed costs in accuracy: `python benchmarks/precision.py`, against the same network in float64.
+
+The fused logits' largest and median error, relative to the largest logit, and the pixels whose class is another; with
+the rule's weights (gammas not zero, random BatchNorm) on noise, in PyTorch.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+import torch
+
+import danet_torch
+from danet_common import VARIANTS, Checkpoint
+from shared_tests.rule import rule_input, rule_tensors
+
+WAYS: dict[str, tuple[str, dict[str, bool]]] = {
+    "float32": ("float32", {}),
+    "float32, folded": ("float32", {"folded": True}),
+    "float32, winograd": ("float32", {"winograd": True}),
+    "bfloat16": ("bfloat16", {}),
+    "bfloat16, folded": ("bfloat16", {"folded": True}),
+}
+
+
+def fused(checkpoint: Checkpoint, x: np.ndarray, dtype: str, options: dict[str, bool]) -> np.ndarray:
+    """The prediction's logits, (N, classes, H, W), as float64."""
+    model = danet_torch.from_checkpoint(checkpoint, dtype, **options)
+    with torch.inference_mode():
+        return model(torch.from_numpy(x), outputs=("fused",))["fused"].double().numpy()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--variant", choices=VARIANTS, default="danet_r101")
+    parser.add_argument("--size", default="512x512", metavar="HxW")
+    options = parser.parse_args()
+    config = VARIANTS[options.variant]
+    height, width = map(int, options.size.split("x"))
+    checkpoint, x = Checkpoint(config, rule_tensors(config)), rule_input(config, 1, height, width)
+    truth = fused(checkpoint, x.astype(np.float64), "float64", {})
+    print(f"| {options.variant}, {options.size} | largest error | median error | pixels of another class |")
+    print("|---|---|---|---|")
+    for name, (dtype, how) in WAYS.items():
+        found = fused(checkpoint, x, dtype, how)
+        error, other = np.abs(found - truth) / np.abs(truth).max(), found.argmax(1) != truth.argmax(1)
+        print(f"| {name} | {error.max():.1e} | {np.median(error):.1e} | {other.mean():.4%} |")
+
+
+if __name__ == "__main__":
+    main()

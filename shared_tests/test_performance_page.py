@@ -1,0 +1,26 @@
+"""The program of docs/performance.md runs as it stands."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from danet_common import VARIANTS, Checkpoint, write_checkpoint
+from shared_tests.backends import BACKENDS
+from shared_tests.rule import rule_tensors
+from shared_tests.test_readme import ROOT, blocks
+
+
+def test_the_page_runs(tmp_path: Path) -> None:
+    if BACKENDS["torch"].missing:
+        pytest.skip("the page uses PyTorch")
+    config = VARIANTS["danet_tiny"]
+    write_checkpoint(Checkpoint(config, rule_tensors(config)), tmp_path / "danet.safetensors")
+    ((language, text),) = blocks("docs/performance.md")
+    assert language == "python"
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{text}"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
