@@ -1,9 +1,9 @@
 """Named configurations.
 
 The ResNet variants are the authors' published setting: plain stem, output stride 8, multi-grid
-(layer4 dilations 4, 8, 16), corner-aligned upsampling. The DRANets are the same authors' (their README's command): deep stem, the same
-multi-grid, auxiliary head, no classifiers on the branches. `danet_tiny` is for tests and
-demonstrations.
+(layer4 dilations 4, 8, 16), corner-aligned upsampling. The DRANets are the same authors' (their
+README's command): deep stem, the same multi-grid, auxiliary head, no classifiers on the branches.
+`danet_tiny` is for tests and demonstrations.
 """
 
 from danet_common.config import DANetConfig

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 from flax import nnx
 from jax import Array
@@ -83,7 +83,7 @@ class DualAttentionHead(nnx.Module):
         return logits
 
     def fuse(
-        self, branches: Sequence[Array], layer1: Float[Array, "b o p d"], stages: Stages
+        self, branches: tuple[Array, ...], layer1: Float[Array, "b o p d"], stages: Stages
     ) -> Float[Array, "b o p e"]:
         """What the fused classifier sees: the sum of the branches, or what the decoder makes of them and of layer1."""
         if self.config.decoder == "sum":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 import torch
 from jaxtyping import Bool, Float
@@ -83,7 +83,7 @@ class DualAttentionHead(nn.Module):
         return logits
 
     def fuse(
-        self, branches: Sequence[Tensor], layer1: Float[Tensor, "b d o p"], stages: Stages
+        self, branches: tuple[Tensor, ...], layer1: Float[Tensor, "b d o p"], stages: Stages
     ) -> Float[Tensor, "b e o p"]:
         """What the fused classifier sees: the sum of the branches, or what the decoder makes of them and of layer1."""
         if self.config.decoder == "sum":

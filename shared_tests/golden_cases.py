@@ -83,7 +83,9 @@ CASES: dict[str, Case] = {
     "compact_position": _tiny(context=("compact_position",)),
     "compact_channel": _tiny(context=("compact_channel",), reduction=4),
     "dranet": Case(DRANET),
-    "dranet_of_one_pixel": Case(DRANET.replace(output_stride=32), height=5, width=7),  # fewer pixels than windows
+    "dranet_of_one_pixel": Case(
+        DRANET.replace(output_stride=32, head_channels=None, query_channels=None), height=5, width=7
+    ),
     "gating_of_one_branch": _tiny(context=("channel",), decoder="gating", upsample_grid="half_pixel"),
     "gating_of_no_attention": _tiny(context=(), decoder="gating"),
     "fused_classifier_only": _tiny(branch_classifiers=False),
