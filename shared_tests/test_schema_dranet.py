@@ -1,6 +1,7 @@
 """DRANet's files in the authors' layouts, today's and the older one: run in all three, and back bit for bit.
 
-The keys are those of the authors' code and of its table of renamed modules.
+Today's is held to the authors' own program too, by the oracle `dranet_r50`. The older one is held to their table of
+renamed modules only: the program that wrote it is not public.
 """
 
 from __future__ import annotations
