@@ -25,8 +25,11 @@ ContextKind = Literal[
     "non_local",
     "joint_position",
     "joint_channel",
+    "compact_position",
+    "compact_channel",
 ]
 NonLocalForm = Literal["gaussian", "embedded_gaussian", "dot_product", "concatenation"]
+Decoder = Literal["sum", "gating"]
 Auxiliary = Literal["none", "fcn", "linear"]
 DropoutKind = Literal["channel", "element"]
 UpsampleGrid = Literal["corners", "half_pixel", "asymmetric"]
@@ -39,7 +42,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True, kw_only=True)
 class DANetConfig:
-    """One DANet. Raises ValueError, naming the field, where a value makes no network."""
+    """One DANet, or one of its kin. Raises ValueError, naming the field, where a value makes no network."""
 
     # Backbone: a dilated ResNet (He et al., 2016; Yu et al., 2017).
     block: Block = "bottleneck"
@@ -55,12 +58,15 @@ class DANetConfig:
     # Head (Fu et al., 2019).
     context: tuple[ContextKind, ...] = ("position", "channel")  # a branch for each; one or none: the paper's ablation
     # Channels for each hidden one where they are weighed; 16 in the papers of squeeze_excitation, cbam, bam and
-    # selective_kernel.
+    # selective_kernel. Channels for each centre of compact_channel; 16 in the authors' DRANet.
     reduction: int = 16
     non_local_form: NonLocalForm = "embedded_gaussian"  # of the paper's four, its default
     non_local_pooled: bool = False  # its sub-sampling: keys and values are maxima of 2x2 positions
     head_channels: int | None = None  # None: a quarter of layer4's
-    query_channels: int | None = None  # None: an eighth of head_channels
+    query_channels: int | None = None  # None: an eighth of head_channels; with compact_position a quarter (DRANet)
+    # What becomes of the branches. gating: they are laid side by side and joined with layer1 (Fu et al., TNNLS 2020);
+    # with the two compact contexts that is DRANet.
+    decoder: Decoder = "sum"
     branch_classifiers: bool = True  # Tramac's networks trained without aux have none
     auxiliary: Auxiliary = "none"  # fcn: 3x3 and 1x1 on layer3 (mmseg); linear: 1x1 on layer4 (Paddle)
     auxiliary_channels: int = 256
@@ -160,7 +166,12 @@ class DANetConfig:
     @property
     def attention_channels(self) -> int:
         """Channels of query and key."""
-        return self.query_channels or max(1, self.inner_channels // 8)
+        return self.query_channels or max(1, self.inner_channels // (4 if "compact_position" in self.context else 8))
+
+    @property
+    def fused_channels(self) -> int:
+        """Channels of the features that the fused classifier sees."""
+        return max(1, self.inner_channels // 2) if self.decoder == "gating" else self.inner_channels
 
     @property
     def outputs(self) -> tuple[str, ...]:
@@ -201,6 +212,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "block": get_args(Block),
     "stem": get_args(StemKind),
     "output_stride": (8, 16, 32),
+    "decoder": get_args(Decoder),
     "auxiliary": get_args(Auxiliary),
     "dropout": get_args(DropoutKind),
     "upsample_grid": get_args(UpsampleGrid),

@@ -41,12 +41,14 @@ def dropout_masks(
 def _channels(config: DANetConfig, output: str) -> int:
     """Of the features that this output's classifier sees."""
     if output != "aux":
-        return config.inner_channels
+        return config.fused_channels if output == "fused" else config.inner_channels
     return config.auxiliary_channels if config.auxiliary == "fcn" else config.stage_channels[3]
 
 
 def _stride(config: DANetConfig, output: str) -> int:
-    """How much smaller than the picture they are; the small FCN stands on layer3."""
+    """How much smaller than the picture they are; the small FCN stands on layer3, the decoder ends at layer1's size."""
+    if output == "fused" and config.decoder == "gating":
+        return 4
     return min(config.output_stride, 16) if output == "aux" and config.auxiliary == "fcn" else config.output_stride
 
 

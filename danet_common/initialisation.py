@@ -1,8 +1,8 @@
 """Initial weights, drawn once and the same in every framework.
 
-Convolutions: He normal over the fan out (He et al., 2015), as torchvision's ResNet; biases zero;
-BatchNorm the identity; zero are gammas, and the scale with which the non-local block ends in a sum (Goyal et al., 2017,
-section 5.1), so that training starts from the plain network. Each tensor has
+Convolutions: He normal over the fan out (He et al., 2015), as torchvision's ResNet; biases zero; BatchNorm the
+identity; one is the gain of the gating decoder; zero are gammas, and the scale with which the non-local block ends in a
+sum (Goyal et al., 2017, section 5.1), so that training starts from the plain network. Each tensor has
 its own counter-based stream keyed by seed and name, so it depends on nothing else.
 """
 
@@ -33,7 +33,7 @@ def initial_tensor(parameter: Parameter, seed: int = 0) -> np.ndarray:
     if parameter.kind == "count":
         return np.zeros(parameter.shape, np.int64)
     starts_at_zero = parameter.name.endswith(LAST_SCALE)
-    fill = 1 if parameter.kind in ("scale", "variance") and not starts_at_zero else 0
+    fill = 1 if parameter.kind in ("scale", "variance", "gain") and not starts_at_zero else 0
     return np.full(parameter.shape, fill, np.float32)
 
 

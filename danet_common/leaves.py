@@ -21,6 +21,7 @@ TORCH: Mapping[Kind, str] = {
     "variance": "running_var",
     "count": "num_batches_tracked",
     "gamma": "gamma",
+    "gain": "gain",
 }
 KERAS: Mapping[Kind, str] = {
     "kernel": "kernel",
@@ -31,6 +32,7 @@ KERAS: Mapping[Kind, str] = {
     "variance": "moving_variance",
     "count": "num_batches_tracked",
     "gamma": "gamma",
+    "gain": "gain",
 }
 FLAX: Mapping[Kind, str] = {
     "kernel": "kernel",
@@ -41,6 +43,7 @@ FLAX: Mapping[Kind, str] = {
     "variance": "var",
     "count": "num_batches_tracked",
     "gamma": "gamma",
+    "gain": "gain",
 }
 
 

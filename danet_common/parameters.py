@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from typing import Literal
 
 from danet_common.config import EXPANSION, ContextKind, DANetConfig
-from danet_common.reduction import SELECTIVE_KERNEL_LEAST, reduced
+from danet_common.reduction import GATED_CHANNELS, POOLS, SELECTIVE_KERNEL_LEAST, reduced
 
-Kind = Literal["kernel", "bias", "scale", "shift", "mean", "variance", "count", "gamma"]
+Kind = Literal["kernel", "bias", "scale", "shift", "mean", "variance", "count", "gamma", "gain"]
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One tensor. `kind` says what it does; `scale`, `shift`, `mean`, `variance` and `count` are a BatchNorm's."""
+    """One tensor. `kind` says what it does; `scale`, `shift`, `mean`, `variance` and `count` are a BatchNorm's.
+
+    `gamma` and `gain` are single factors: training starts with the former at 0, with the latter at 1.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -33,6 +36,11 @@ class Parameter:
     def is_norm(self) -> bool:
         """Whether it belongs to a BatchNorm, which stays in float32 in a low-precision network."""
         return self.kind in ("scale", "shift", "mean", "variance", "count")
+
+    @property
+    def is_factor(self) -> bool:
+        """Whether it is a single factor, which stays in float32 in a low-precision network."""
+        return self.kind in ("gamma", "gain")
 
 
 def parameters(config: DANetConfig) -> dict[str, Parameter]:
@@ -49,9 +57,13 @@ def _network(config: DANetConfig) -> Iterator[Parameter]:
         yield from _conv_norm(f"head.{kind}_out", inner, inner, 3)
     if not config.context:
         yield from _conv_norm("head.plain_out", deepest, inner, 3)
-    for output in config.outputs:
-        if output != "aux":
-            yield from _conv(f"head.{output}_classifier", inner, classes, 1, bias=True)
+    if config.decoder == "gating":
+        fused = config.fused_channels
+        yield from _conv_norm("head.merged", inner * max(1, len(config.context)), fused, 3)
+        yield from _decoder("head.decoder", config.stage_channels[0], fused)
+    yield from _conv("head.fused_classifier", config.fused_channels, classes, 1, bias=True)
+    for kind in config.context if config.branch_classifiers else ():
+        yield from _conv(f"head.{kind}_classifier", inner, classes, 1, bias=True)
     if config.auxiliary == "fcn":
         yield from _conv_norm("auxiliary.hidden", config.stage_channels[2], config.auxiliary_channels, 3)
         yield from _conv("auxiliary.classifier", config.auxiliary_channels, classes, 1, bias=True)
@@ -114,6 +126,25 @@ def _context(config: DANetConfig, kind: ContextKind, name: str, channels: int) -
         case "joint_channel":
             yield from _conv(f"{name}.projections", channels, 3 * channels, 1, bias=True)
             yield Parameter(f"{name}.gamma", (1,), "gamma")
+        case "compact_position":
+            for size in POOLS:
+                yield from _conv_norm(f"{name}.pool{size}", channels, channels, 1)
+            yield from _conv(f"{name}.query", channels, config.attention_channels, 1, bias=True)
+            yield from _conv(f"{name}.key", channels, config.attention_channels, 1, bias=True)
+            yield from _conv(f"{name}.value", channels, channels, 1, bias=True)
+            yield Parameter(f"{name}.gamma", (1,), "gamma")
+        case "compact_channel":
+            yield from _conv_norm(f"{name}.centres", channels, reduced(channels, config.reduction), 1)
+            yield Parameter(f"{name}.gamma", (1,), "gamma")
+
+
+def _decoder(name: str, low_channels: int, channels: int) -> Iterator[Parameter]:
+    """Of the gating decoder."""
+    yield from _conv_norm(f"{name}.low", low_channels, GATED_CHANNELS, 3)
+    yield from _conv(f"{name}.gate", GATED_CHANNELS + channels, 1, 1, bias=True)
+    yield from _conv_norm(f"{name}.joined", GATED_CHANNELS + channels, channels, 3)
+    yield from _conv_norm(f"{name}.out", channels, channels, 3)
+    yield Parameter(f"{name}.gain", (1,), "gain")
 
 
 def _backbone(config: DANetConfig) -> Iterator[Parameter]:

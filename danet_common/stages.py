@@ -43,7 +43,8 @@ def stage_names(config: DANetConfig, outputs: Collection[str] | None = None) -> 
 
     Feature maps are N,C,H,W in torch and N,H,W,C in Keras and Flax. `position_map` is the attention
     (N, H*W, H*W), `channel_map` (N, C, C); in both, rows sum to 1. `*_gate` are weights of channels (N, C, 1, 1), of
-    positions (N, 1, H, W) or of both. `*_logits` are those before upsampling.
+    positions (N, 1, H, W) or of both. `compact_position_centres` are 50 positions (N, C, 50, 1), its map is
+    (N, H*W, 50); of K `compact_channel_centres` the map is (N, C, K). `*_logits` are those before upsampling.
     """
     outputs = config.outputs if outputs is None else outputs
     names = ["stem", "layer1", "layer2", "layer3", "layer4"]
@@ -51,6 +52,8 @@ def stage_names(config: DANetConfig, outputs: Collection[str] | None = None) -> 
         names += [f"{kind}_in", *_within(kind, config), f"{kind}_attention", f"{kind}_out"]
     if not config.context and "fused" in outputs:
         names += ["plain_out"]
+    if config.decoder == "gating" and "fused" in outputs:
+        names += ["merged", "decoder_low", "decoder_gate", "decoder_joined", "decoder_out"]
     names += [f"{output}_logits" for output in config.outputs if output in outputs]
     return tuple(names)
 
@@ -75,6 +78,10 @@ def _within(kind: ContextKind, config: DANetConfig) -> tuple[str, ...]:
             return ("non_local_query", "non_local_key") * embedded + ("non_local_value", "non_local_map")
         case "joint_position" | "joint_channel":
             return (f"{kind}_projections", f"{kind}_map")
+        case "compact_position":
+            return tuple(f"compact_position_{name}" for name in ("centres", "query", "key", "value", "map"))
+        case "compact_channel":
+            return ("compact_channel_centres", "compact_channel_map")
 
 
 def requested(

@@ -1,10 +1,22 @@
 """Named configurations.
 
 The ResNet variants are the authors' published setting: plain stem, output stride 8, multi-grid
-(layer4 dilations 4, 8, 16), corner-aligned upsampling. `danet_tiny` is for tests and demonstrations.
+(layer4 dilations 4, 8, 16), corner-aligned upsampling. The DRANets are the same authors' (their
+README's command): deep stem, the same multi-grid, auxiliary head, no classifiers on the branches.
+`danet_tiny` is for tests and demonstrations.
 """
 
 from danet_common.config import DANetConfig
+
+DRANET = DANetConfig(
+    stem="deep",
+    stem_widths=(64, 64, 128),
+    multi_grid=(1, 2, 4),
+    context=("compact_position", "compact_channel"),
+    decoder="gating",
+    branch_classifiers=False,
+    auxiliary="fcn",
+)
 
 VARIANTS: dict[str, DANetConfig] = {
     "danet_tiny": DANetConfig(
@@ -15,6 +27,8 @@ VARIANTS: dict[str, DANetConfig] = {
     "danet_r50": DANetConfig(layers=(3, 4, 6, 3), multi_grid=(1, 2, 4)),
     "danet_r101": DANetConfig(layers=(3, 4, 23, 3), multi_grid=(1, 2, 4)),
     "danet_r152": DANetConfig(layers=(3, 8, 36, 3), multi_grid=(1, 2, 4)),
+    "dranet_r50": DRANET,
+    "dranet_r101": DRANET.replace(layers=(3, 4, 23, 3)),
 }
 
 

@@ -3,6 +3,8 @@
 from danet_jax.attention import ChannelAttention, PositionAttention
 from danet_jax.bam import BAM
 from danet_jax.cbam import CBAM
+from danet_jax.compact_attention import CompactChannelAttention, CompactPositionAttention
+from danet_jax.gating_decoder import GatingDecoder
 from danet_jax.joint_attention import JointChannelAttention, JointPositionAttention
 from danet_jax.model import DANet, from_checkpoint, load, save
 from danet_jax.non_local import NonLocal
@@ -15,7 +17,10 @@ __all__ = [
     "BAM",
     "CBAM",
     "ChannelAttention",
+    "CompactChannelAttention",
+    "CompactPositionAttention",
     "DANet",
+    "GatingDecoder",
     "JointChannelAttention",
     "JointPositionAttention",
     "NonLocal",

@@ -91,14 +91,14 @@ class ResNet(nnx.Module):
 
     def __call__(
         self, x: Float[Array, "b h w c"], stages: Stages = NO_STAGES, recompute: bool = False
-    ) -> tuple[Float[Array, "b p q d"], Float[Array, "b p q e"]]:
-        """The outputs of layer3 and layer4; with `recompute`, gradients compute each block again."""
+    ) -> tuple[Float[Array, "b o p d"], Float[Array, "b q r e"], Float[Array, "b q r f"]]:
+        """The outputs of layer1, layer3 and layer4; with `recompute`, gradients compute each block again."""
         x = stages.keep("stem", jax.nn.relu(self.bn1(self.conv1(x))))
-        x = stages.keep("layer1", chain(self.layer1, max_pool(x), recompute))
-        x = stages.keep("layer2", chain(self.layer2, x, recompute))
+        layer1 = stages.keep("layer1", chain(self.layer1, max_pool(x), recompute))
+        x = stages.keep("layer2", chain(self.layer2, layer1, recompute))
         layer3 = stages.keep("layer3", chain(self.layer3, x, recompute))
         layer4 = stages.keep("layer4", chain(self.layer4, layer3, recompute))
-        return layer3, layer4
+        return layer1, layer3, layer4
 
 
 def stage(config: DANetConfig, index: int, in_channels: int, numerics: Numerics) -> nnx.List:

@@ -9,6 +9,7 @@ from danet_common.numerics import Numerics
 from danet_jax.attention import ChannelAttention, PositionAttention
 from danet_jax.bam import BAM
 from danet_jax.cbam import CBAM
+from danet_jax.compact_attention import CompactChannelAttention, CompactPositionAttention
 from danet_jax.joint_attention import JointChannelAttention, JointPositionAttention
 from danet_jax.non_local import NonLocal
 from danet_jax.selective_kernel import SelectiveKernel
@@ -37,3 +38,7 @@ def context_module(kind: ContextKind, config: DANetConfig, numerics: Numerics) -
             return JointPositionAttention(channels, config.attention_channels, numerics)
         case "joint_channel":
             return JointChannelAttention(channels, numerics)
+        case "compact_position":
+            return CompactPositionAttention(channels, config.attention_channels, numerics)
+        case "compact_channel":
+            return CompactChannelAttention(channels, config.reduction, numerics)

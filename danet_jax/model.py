@@ -75,8 +75,8 @@ class DANet(nnx.Module):
         kernels = self.head.fused_classifier.kernel.dtype
         cast = kernels != self.numerics.kernels  # since it was made: by a map over its state, say
         x = x.astype(kernels if cast else self.numerics.dtype)
-        layer3, layer4 = self.backbone(x, stages=kept, recompute=recompute)
-        logits = self.head(layer4, outputs=outputs, stages=kept, masks=masks, recompute=recompute)
+        layer1, layer3, layer4 = self.backbone(x, stages=kept, recompute=recompute)
+        logits = self.head(layer4, layer1, outputs=outputs, stages=kept, masks=masks, recompute=recompute)
         if "aux" in outputs:
             source = layer3 if self.config.auxiliary == "fcn" else layer4
             logits["aux"] = kept.keep("aux_logits", self.auxiliary(source, masks.get("aux")))

@@ -15,6 +15,8 @@ from danet_common.leaves import TORCH, contiguous, from_channels_last, to_channe
 from danet_common.parameters import Kind, Parameter
 from danet_common.winograd import transformed
 from danet_jax.attention import ChannelAttention, PositionAttention
+from danet_jax.compact_attention import CompactChannelAttention, CompactPositionAttention
+from danet_jax.gating_decoder import GatingDecoder
 from danet_jax.joint_attention import JointChannelAttention, JointPositionAttention
 from danet_jax.layers import BatchNorm, Conv
 
@@ -26,6 +28,9 @@ KINDS: Mapping[type, tuple[Kind, ...]] = {
     ChannelAttention: ("gamma",),
     JointPositionAttention: ("gamma",),
     JointChannelAttention: ("gamma",),
+    CompactPositionAttention: ("gamma",),
+    CompactChannelAttention: ("gamma",),
+    GatingDecoder: ("gain",),
 }
 
 

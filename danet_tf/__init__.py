@@ -3,6 +3,8 @@
 from danet_tf.attention import ChannelAttention, PositionAttention
 from danet_tf.bam import BAM
 from danet_tf.cbam import CBAM
+from danet_tf.compact_attention import CompactChannelAttention, CompactPositionAttention
+from danet_tf.gating_decoder import GatingDecoder
 from danet_tf.joint_attention import JointChannelAttention, JointPositionAttention
 from danet_tf.model import DANet, from_checkpoint, load, save
 from danet_tf.non_local import NonLocal
@@ -15,7 +17,10 @@ __all__ = [
     "BAM",
     "CBAM",
     "ChannelAttention",
+    "CompactChannelAttention",
+    "CompactPositionAttention",
     "DANet",
+    "GatingDecoder",
     "JointChannelAttention",
     "JointPositionAttention",
     "NonLocal",

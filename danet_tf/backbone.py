@@ -101,14 +101,14 @@ class ResNet(Module):
 
     def call(
         self, x: Float[Tensor, "b h w c"], stages: Stages = NO_STAGES, recompute: bool = False, training: bool = False
-    ) -> tuple[Float[Tensor, "b p q d"], Float[Tensor, "b p q e"]]:
-        """The outputs of layer3 and layer4; with `recompute`, gradients compute each block again."""
+    ) -> tuple[Float[Tensor, "b o p d"], Float[Tensor, "b q r e"], Float[Tensor, "b q r f"]]:
+        """The outputs of layer1, layer3 and layer4; with `recompute`, gradients compute each block again."""
         x = stages.keep("stem", ops.relu(self.bn1(self.conv1(x))))
-        x = stages.keep("layer1", chain(self.layer1, max_pool(x), recompute, training))
-        x = stages.keep("layer2", chain(self.layer2, x, recompute, training))
+        layer1 = stages.keep("layer1", chain(self.layer1, max_pool(x), recompute, training))
+        x = stages.keep("layer2", chain(self.layer2, layer1, recompute, training))
         layer3 = stages.keep("layer3", chain(self.layer3, x, recompute, training))
         layer4 = stages.keep("layer4", chain(self.layer4, layer3, recompute, training))
-        return layer3, layer4
+        return layer1, layer3, layer4
 
 
 def stage(config: DANetConfig, index: int, in_channels: int, numerics: Numerics) -> list[Module]:

@@ -7,6 +7,7 @@ from danet_common.numerics import Numerics
 from danet_tf.attention import ChannelAttention, PositionAttention
 from danet_tf.bam import BAM
 from danet_tf.cbam import CBAM
+from danet_tf.compact_attention import CompactChannelAttention, CompactPositionAttention
 from danet_tf.joint_attention import JointChannelAttention, JointPositionAttention
 from danet_tf.layers import Module
 from danet_tf.non_local import NonLocal
@@ -36,3 +37,7 @@ def context_module(kind: ContextKind, config: DANetConfig, numerics: Numerics) -
             return JointPositionAttention(channels, config.attention_channels, numerics)
         case "joint_channel":
             return JointChannelAttention(channels, numerics)
+        case "compact_position":
+            return CompactPositionAttention(channels, config.attention_channels, numerics)
+        case "compact_channel":
+            return CompactChannelAttention(channels, config.reduction, numerics)

@@ -79,8 +79,9 @@ class DANet(keras.Model):
         outputs, kept = requested(self.config, outputs, stages)
         recompute = recompute and not kept.wanted
         height, width = ops.shape(x)[1:3]
-        layer3, layer4 = self.backbone(ops.cast(x, self.numerics.dtype), stages=kept, recompute=recompute)
-        logits = self.head(layer4, outputs=outputs, stages=kept, masks=masks, recompute=recompute)
+        x = ops.cast(x, self.numerics.dtype)
+        layer1, layer3, layer4 = self.backbone(x, stages=kept, recompute=recompute)
+        logits = self.head(layer4, layer1, outputs=outputs, stages=kept, masks=masks, recompute=recompute)
         if "aux" in outputs:
             source = layer3 if self.config.auxiliary == "fcn" else layer4
             logits["aux"] = kept.keep("aux_logits", self.auxiliary(source, masks.get("aux")))

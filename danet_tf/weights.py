@@ -14,6 +14,8 @@ from danet_common.leaves import TORCH, contiguous, from_channels_last, to_channe
 from danet_common.parameters import Kind, Parameter
 from danet_common.winograd import transformed
 from danet_tf.attention import ChannelAttention, PositionAttention
+from danet_tf.compact_attention import CompactChannelAttention, CompactPositionAttention
+from danet_tf.gating_decoder import GatingDecoder
 from danet_tf.joint_attention import JointChannelAttention, JointPositionAttention
 from danet_tf.layers import BatchNorm, Conv
 
@@ -25,6 +27,9 @@ KINDS: Mapping[type, tuple[Kind, ...]] = {
     ChannelAttention: ("gamma",),
     JointPositionAttention: ("gamma",),
     JointChannelAttention: ("gamma",),
+    CompactPositionAttention: ("gamma",),
+    CompactChannelAttention: ("gamma",),
+    GatingDecoder: ("gain",),
 }
 
 

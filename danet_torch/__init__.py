@@ -3,6 +3,8 @@
 from danet_torch.attention import ChannelAttention, PositionAttention
 from danet_torch.bam import BAM
 from danet_torch.cbam import CBAM
+from danet_torch.compact_attention import CompactChannelAttention, CompactPositionAttention
+from danet_torch.gating_decoder import GatingDecoder
 from danet_torch.joint_attention import JointChannelAttention, JointPositionAttention
 from danet_torch.model import DANet, from_checkpoint, load, save
 from danet_torch.non_local import NonLocal
@@ -15,7 +17,10 @@ __all__ = [
     "BAM",
     "CBAM",
     "ChannelAttention",
+    "CompactChannelAttention",
+    "CompactPositionAttention",
     "DANet",
+    "GatingDecoder",
     "JointChannelAttention",
     "JointPositionAttention",
     "NonLocal",

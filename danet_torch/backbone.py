@@ -94,14 +94,14 @@ class ResNet(nn.Module):
 
     def forward(
         self, x: Float[Tensor, "b c h w"], stages: Stages = NO_STAGES, recompute: bool = False
-    ) -> tuple[Float[Tensor, "b d p q"], Float[Tensor, "b e p q"]]:
-        """The outputs of layer3 and layer4; with `recompute`, gradients compute each block again."""
+    ) -> tuple[Float[Tensor, "b d o p"], Float[Tensor, "b e q r"], Float[Tensor, "b f q r"]]:
+        """The outputs of layer1, layer3 and layer4; with `recompute`, gradients compute each block again."""
         x = stages.keep("stem", F.relu_(self.bn1(self.conv1(x))))
-        x = stages.keep("layer1", chain(self.layer1, max_pool(x), recompute))
-        x = stages.keep("layer2", chain(self.layer2, x, recompute))
+        layer1 = stages.keep("layer1", chain(self.layer1, max_pool(x), recompute))
+        x = stages.keep("layer2", chain(self.layer2, layer1, recompute))
         layer3 = stages.keep("layer3", chain(self.layer3, x, recompute))
         layer4 = stages.keep("layer4", chain(self.layer4, layer3, recompute))
-        return layer3, layer4
+        return layer1, layer3, layer4
 
 
 def stage(config: DANetConfig, index: int, in_channels: int, numerics: Numerics) -> nn.ModuleList:

@@ -6,6 +6,7 @@ import functools
 import operator
 from collections.abc import Collection, Mapping
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
@@ -14,6 +15,7 @@ from danet_common.dropout import NO_MASKS
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
 from danet_torch.context import context_module
+from danet_torch.gating_decoder import GatingDecoder
 from danet_torch.layers import Conv, ConvNormAct, Dropout, recomputed
 
 
@@ -21,7 +23,8 @@ class DualAttentionHead(nn.Module):
     """Two branches, position and channel attention, each between 3x3 convolutions; their sum is classified.
 
     The config's `context` may name other modules, and one instead of two; for none one 3x3 convolution stands in
-    their place (the paper's dilated FCN baseline).
+    their place (the paper's dilated FCN baseline). With DRANet's gating decoder the branches are not added, but
+    laid side by side, convolved and joined with the features of layer1.
     """
 
     def __init__(self, config: DANetConfig, numerics: Numerics) -> None:
@@ -34,20 +37,27 @@ class DualAttentionHead(nn.Module):
             setattr(self, f"{kind}_out", ConvNormAct(inner, inner, 3, numerics))
         if not config.context:
             self.plain_out = ConvNormAct(channels, inner, 3, numerics)
+        if config.decoder == "gating":
+            self.merged = ConvNormAct(inner * max(1, len(config.context)), config.fused_channels, 3, numerics)
+            low_channels = config.stage_channels[0]
+            self.decoder = GatingDecoder(low_channels, config.fused_channels, config.upsample_grid, numerics)
         self.dropout = Dropout(config.dropout_rate, config.dropout)
-        self.fused_classifier = Conv(inner, config.num_classes, 1, numerics, bias=True)
+        self.fused_classifier = Conv(config.fused_channels, config.num_classes, 1, numerics, bias=True)
         for kind in config.context if config.branch_classifiers else ():
             setattr(self, f"{kind}_classifier", Conv(inner, config.num_classes, 1, numerics, bias=True))
 
     def forward(
         self,
         x: Float[Tensor, "b c h w"],
+        layer1: Float[Tensor, "b d o p"],
         outputs: Collection[str] | None = None,
         stages: Stages = NO_STAGES,
         masks: Mapping[str, Tensor] = NO_MASKS,
         recompute: bool = False,
     ) -> dict[str, Float[Tensor, "b classes h w"]]:
-        """Logits by output, the fused ones first, at the size of `x`; `outputs` are those to compute, all if None.
+        """Logits by output, the fused ones first; `outputs` are those to compute, all if None.
+
+        They are of the size of `x`, the output of layer4; with the gating decoder the fused ones of that of `layer1`.
 
         `masks` say what each dropout keeps. With `recompute`, gradients compute each attention again, and no stages
         within them are kept.
@@ -64,13 +74,22 @@ class DualAttentionHead(nn.Module):
         if "fused" in outputs:
             if not branches:
                 branches["plain"] = stages.keep("plain_out", self.plain_out(x))
-            fused = self.dropout(functools.reduce(operator.add, branches.values()), masks.get("fused"))
+            fused = self.dropout(self.fuse(tuple(branches.values()), layer1, stages), masks.get("fused"))
             logits["fused"] = stages.keep("fused_logits", self.fused_classifier(fused))
         for kind in self.config.context:
             if kind in outputs:
                 branch = self.dropout(branches[kind], masks.get(kind))
                 logits[kind] = stages.keep(f"{kind}_logits", getattr(self, f"{kind}_classifier")(branch))
         return logits
+
+    def fuse(
+        self, branches: tuple[Tensor, ...], layer1: Float[Tensor, "b d o p"], stages: Stages
+    ) -> Float[Tensor, "b e o p"]:
+        """What the fused classifier sees: the sum of the branches, or what the decoder makes of them and of layer1."""
+        if self.config.decoder == "sum":
+            return functools.reduce(operator.add, branches)
+        merged = stages.keep("merged", self.merged(torch.cat(branches, dim=1)))
+        return self.decoder(merged, layer1, stages=stages)
 
 
 class AuxiliaryHead(nn.Module):

@@ -74,8 +74,8 @@ class DANet(nn.Module):
         kernels = self.head.fused_classifier.weight.dtype
         cast = kernels != getattr(torch, self.numerics.kernels)  # since it was made: by `.double()`, say
         x = x.to(kernels if cast else getattr(torch, self.numerics.dtype), memory_format=torch.channels_last)
-        layer3, layer4 = self.backbone(x, stages=kept, recompute=recompute)
-        logits = self.head(layer4, outputs=outputs, stages=kept, masks=masks, recompute=recompute)
+        layer1, layer3, layer4 = self.backbone(x, stages=kept, recompute=recompute)
+        logits = self.head(layer4, layer1, outputs=outputs, stages=kept, masks=masks, recompute=recompute)
         if "aux" in outputs:
             source = layer3 if self.config.auxiliary == "fcn" else layer4
             logits["aux"] = kept.keep("aux_logits", self.auxiliary(source, masks.get("aux")))

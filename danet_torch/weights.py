@@ -15,6 +15,8 @@ from danet_common.leaves import TORCH as LEAVES
 from danet_common.parameters import Kind, Parameter
 from danet_common.winograd import transformed
 from danet_torch.attention import ChannelAttention, PositionAttention
+from danet_torch.compact_attention import CompactChannelAttention, CompactPositionAttention
+from danet_torch.gating_decoder import GatingDecoder
 from danet_torch.joint_attention import JointChannelAttention, JointPositionAttention
 from danet_torch.layers import BatchNorm, Conv
 
@@ -27,6 +29,9 @@ KINDS: Mapping[type, tuple[Kind, ...]] = {
     ChannelAttention: ("gamma",),
     JointPositionAttention: ("gamma",),
     JointChannelAttention: ("gamma",),
+    CompactPositionAttention: ("gamma",),
+    CompactChannelAttention: ("gamma",),
+    GatingDecoder: ("gain",),
 }
 
 

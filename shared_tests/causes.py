@@ -33,6 +33,10 @@ PLACES = {
     "selective_kernel_far": "departs in the far field: 3x3 dilated by 2, BatchNorm, ReLU",
     "non_local_map": "departs in the non-local map: its form, unscaled energies, division by the keys, pooling",
     "non_local_attention": "departs in what the block gathers: its last convolution, BatchNorm, or x that is not added",
+    "compact_position_centres": "departs in the centres: 1, 2, 3 and 6 windows, from floor to ceiling, each pool "
+    "with a convolution of its own",
+    "decoder_gate": "departs in the decoder's gate: layer1's features first, then the branches' at their size",
+    "decoder_joined": "departs where the decoder joins: its gain, the gate, or the grid of the enlarging",
     "fused_logits": "departs in the fused classifier: the sum of the branches, its kernel, or dropout that is on",
 }
 

@@ -21,6 +21,17 @@ class Case:
 
 
 TINY = VARIANTS["danet_tiny"]
+DRANET = TINY.replace(
+    stem="deep",
+    stem_widths=(4, 6, 8),
+    multi_grid=(1, 2),
+    context=("compact_position", "compact_channel"),
+    decoder="gating",
+    branch_classifiers=False,
+    auxiliary="fcn",
+    auxiliary_channels=10,
+    reduction=4,
+)
 
 
 def _tiny(**changes: Any) -> Case:
@@ -69,6 +80,14 @@ CASES: dict[str, Case] = {
     "joint": _tiny(context=("joint_position", "joint_channel")),
     "position_and_non_local": _tiny(context=("position", "non_local"), non_local_pooled=True),
     "cbam_and_squeeze_excitation": _tiny(context=("cbam", "squeeze_excitation"), reduction=5),
+    "compact_position": _tiny(context=("compact_position",)),
+    "compact_channel": _tiny(context=("compact_channel",), reduction=4),
+    "dranet": Case(DRANET),
+    "dranet_of_one_pixel": Case(
+        DRANET.replace(output_stride=32, head_channels=None, query_channels=None), height=5, width=7
+    ),
+    "gating_of_one_branch": _tiny(context=("channel",), decoder="gating", upsample_grid="half_pixel"),
+    "gating_of_no_attention": _tiny(context=(), decoder="gating"),
     "fused_classifier_only": _tiny(branch_classifiers=False),
     "auxiliary_fcn": _tiny(auxiliary="fcn", auxiliary_channels=10),
     "auxiliary_linear": _tiny(auxiliary="linear"),
@@ -104,4 +123,5 @@ CASES: dict[str, Case] = {
     "training_bam_and_selective_kernel": _training(context=("bam", "selective_kernel"), reduction=4),
     "training_non_local": _training(context=("non_local",), non_local_form="dot_product", non_local_pooled=True),
     "training_no_attention": _training(context=()),
+    "training_dranet": Case(DRANET.replace(dropout_rate=0.0), training=True),
 }

@@ -10,7 +10,14 @@ Not listed, because no judge of numbers can or should see them:
 
 from __future__ import annotations
 
-from shared_tests import mutants_attention, mutants_context, mutants_layers, mutants_network, mutants_normalisation
+from shared_tests import (
+    mutants_attention,
+    mutants_compact,
+    mutants_context,
+    mutants_layers,
+    mutants_network,
+    mutants_normalisation,
+)
 
 MUTATIONS = (
     *mutants_normalisation.NORMALISATION,
@@ -19,6 +26,8 @@ MUTATIONS = (
     *mutants_attention.CHANNEL,
     *mutants_context.WEIGHED,
     *mutants_context.GATHERED,
+    *mutants_compact.COMPACT,
+    *mutants_compact.DECODER,
     *mutants_network.BACKBONE,
     *mutants_network.HEAD,
     *mutants_network.UPSAMPLING,

@@ -96,7 +96,7 @@ HEAD = (
         "fusion_by_mean",
         "the branches are averaged; DANet sums them",
         PLAIN,
-        alike("head.py", ("branches.values()), masks", "branches.values()) / 2, masks")),
+        alike("head.py", ("reduce(operator.add, branches)", "reduce(operator.add, branches) / 2")),
     ),
     Mutation(
         "classifiers_swapped",

@@ -32,6 +32,12 @@ LOGITS = {
 }
 # What the features are of; a DANet's are the same everywhere.
 DANET_FEATURES = {"c4": "layer4", "pam": "position_attention", "cam": "channel_attention"}
+DRANET_FEATURES = {
+    "c4": "layer4",
+    "cpam": "compact_position_attention",
+    "ccam": "compact_channel_attention",
+    "clgd": "decoder_out",
+}
 BACKBONE_FEATURES = {"c1": "stem", "c2": "layer1", "c3": "layer2", "c4": "layer3", "c5": "layer4"}
 
 
@@ -112,7 +118,8 @@ def _records(arrays: Mapping[str, np.ndarray], noise: Mapping[str, float], exact
             if f"full64__{theirs}" in arrays:
                 full = arrays[f"full64__{theirs}"] if exact else asymmetric(low, arrays["pos"])
                 records[ours] = Record(full, arrays["pos"], noise[f"full/{theirs}"], rounded=False)
-    features = DANET_FEATURES if "fused" in records else BACKBONE_FEATURES
+    head = DRANET_FEATURES if "feat__clgd" in arrays else DANET_FEATURES
+    features = head if "fused" in records else BACKBONE_FEATURES
     for theirs, ours in features.items():
         values, positions = arrays[f"feat__{theirs}"], arrays[f"fpos__{theirs}"]
         records[ours] = Record(values, positions, noise[f"feat/{theirs}"], rounded=True)

@@ -30,10 +30,22 @@ PADDLESEG = DEEP.replace(
     mean=(0.5, 0.5, 0.5),
     std=(0.5, 0.5, 0.5),
 )
+DRANET = DEEP.replace(
+    multi_grid=(1, 2, 4),
+    context=("compact_position", "compact_channel"),
+    decoder="gating",
+    branch_classifiers=False,
+    auxiliary="fcn",
+    auxiliary_channels=10,
+    reduction=4,
+    query_channels=None,
+)
 ELEMENT = DEEP.replace(dropout="element")
 
 NETWORKS: Mapping[tuple[str, str], DANetConfig] = {
     ("official", ""): DEEP,
+    ("dranet", "today"): DRANET,
+    ("dranet", "older"): DRANET,
     ("tramac", ""): ELEMENT,
     ("torchvision", ""): TINY,
     ("mmseg", "ResNetV1c"): MMSEG,

@@ -21,14 +21,18 @@ from numpy.typing import NDArray
 from danet_common.config import DANetConfig
 from danet_common.parameters import Parameter, parameters
 
-GAMMAS = {
+FACTORS = {
     "head.position_attention.gamma": 0.7,
     "head.channel_attention.gamma": -0.6,
     "head.joint_position_attention.gamma": 0.8,
     "head.joint_channel_attention.gamma": -0.9,
+    "head.compact_position_attention.gamma": 0.75,
+    "head.compact_channel_attention.gamma": -0.65,
+    "head.decoder.gain": 1.3,
 }
 RESIDUAL_SCALE = 0.6  # of the last BatchNorms of a layer's blocks together: the sum neither grows nor drowns
 CHANNEL_SCALE = 0.15  # of channel_in: channel energies are unscaled sums over H*W and saturate at order one
+SMALL = ("head.channel_in.", "head.joint_channel_in.", "head.compact_channel_in.")
 GAUSSIAN_SCALE = 0.25  # of non_local_in, where the features themselves are queries and keys
 
 
@@ -55,8 +59,8 @@ def rule_positions(name: str, count: int, size: int) -> NDArray[np.int64]:
 
 def _tensor(config: DANetConfig, parameter: Parameter) -> NDArray[Any]:
     name, shape = parameter.name, parameter.shape
-    if parameter.kind == "gamma":
-        return np.full(shape, GAMMAS[name], np.float32)
+    if parameter.is_factor:
+        return np.full(shape, FACTORS[name], np.float32)
     if parameter.kind == "count":
         return np.asarray(int.from_bytes(_digest(name)[:2], "little"), np.int64)
     centre, spread = _range(config, parameter)
@@ -83,7 +87,7 @@ def _kernel_gain(parameter: Parameter) -> float:
     name = parameter.name
     if name.endswith((".query.weight", ".key.weight")):
         return 1.1 * parameter.shape[0] ** -0.25  # the energy is a sum over the query channels
-    if name in ("head.channel_out.conv.weight", "head.joint_channel_out.conv.weight"):
+    if name in tuple(f"head.{kind}_out.conv.weight" for kind in ("channel", "joint_channel", "compact_channel")):
         return 1 / CHANNEL_SCALE
     return 1.0
 
@@ -95,7 +99,7 @@ def _norm_factor(config: DANetConfig, name: str) -> float:
         return RESIDUAL_SCALE / math.sqrt(config.layers[layer - 1])
     if name.startswith("head.non_local_in.") and config.non_local_form == "gaussian":
         return GAUSSIAN_SCALE
-    return CHANNEL_SCALE if name.startswith(("head.channel_in.", "head.joint_channel_in.")) else 1.0
+    return CHANNEL_SCALE if name.startswith(SMALL) else 1.0
 
 
 def _uniform(name: str, shape: tuple[int, ...]) -> NDArray[np.float64]:

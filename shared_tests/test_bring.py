@@ -19,6 +19,7 @@ DOCUMENT = "docs/bring-your-checkpoint.md"
 # The names that the owners give their files.
 FILES = {
     "model_best.pth.tar": ("official", ""),
+    "dran101.pth.tar": ("dranet", "today"),
     "iter_40000.pth": ("mmseg", "ResNetV1c"),
     "danet_resnet50_citys.pth": ("tramac", ""),
     "model.pdparams": ("paddleseg", ""),
@@ -29,6 +30,7 @@ FILES = {
 }
 BACK = {
     "back.pth.tar": "model_best.pth.tar",
+    "back_dran.pth.tar": "dran101.pth.tar",
     "back_mmseg.pth": "iter_40000.pth",
     "back_tramac.pth": "danet_resnet50_citys.pth",
     "back.pdparams": "model.pdparams",
@@ -55,7 +57,7 @@ def run(command: list[str], folder: Path) -> None:
 
 def test_every_command(folder: Path) -> None:
     shell = [text for language, text in blocks(DOCUMENT) if language == "sh"]
-    assert len(shell) == 7
+    assert len(shell) == 8
     for text in shell:
         run(["sh", "-ec", text], folder)
     for back, original in BACK.items():

@@ -33,8 +33,10 @@ MODULES: dict[str, tuple[str, tuple[Any, ...]]] = {
     "non_local_concatenation_pooled": ("NonLocal", ("concatenation", True)),
     "joint_position": ("JointPositionAttention", (6,)),
     "joint_channel": ("JointChannelAttention", ()),
+    "compact_position": ("CompactPositionAttention", (6,)),
+    "compact_channel": ("CompactChannelAttention", (4,)),
 }
-IDENTITIES = [name for name in MODULES if name.startswith(("non_local", "joint"))]  # before training
+IDENTITIES = [name for name in MODULES if name.startswith(("non_local", "joint", "compact"))]  # before training
 
 
 def tensors_of(name: str) -> dict[str, np.ndarray]:
@@ -137,6 +139,7 @@ def test_what_is_refused(backend: str) -> None:
     [
         ({"reduction": 0}, r"^reduction must be at least 1; got 0$"),
         ({"non_local_form": "mean"}, r"^non_local_form must be one of gaussian, .*; got 'mean'$"),
+        ({"decoder": "cascade"}, r"^decoder must be one of sum, gating; got 'cascade'$"),
         ({"non_local_pooled": 2}, r"^non_local_pooled must be one of False, True; got 2$"),
     ],
 )

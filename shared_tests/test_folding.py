@@ -33,7 +33,14 @@ def test_folded(backend: str, mode: str, name: str, start: Start, checkpoint_of:
 
 @pytest.mark.parametrize(
     ("backend", "name"),
-    [("torch", "bam"), ("tf", "selective_kernel"), ("jax", "non_local_embedded_gaussian")],
+    [
+        ("torch", "bam"),
+        ("tf", "selective_kernel"),
+        ("jax", "non_local_embedded_gaussian"),
+        ("torch", "dranet"),
+        ("tf", "dranet"),
+        ("jax", "dranet"),
+    ],
 )
 def test_folded_modules(backend: str, name: str, start: Start, checkpoint_of: CheckpointOf) -> None:
     """Those of the context modules that have BatchNorm, each in one network."""

@@ -24,8 +24,12 @@ DIFFERENCE = 1e-6  # of the sum of all terms' sizes
 STEP = 1e-8  # larger, and ReLUs turn in between; smaller, and the loss is all rounding
 
 SMALL = ("tiny", "position_only", "channel_only", "no_attention", "paddle", "mmseg", "training_bottleneck")
-PAIRS = ("cbam_and_squeeze_excitation", "training_bam_and_selective_kernel", "joint")  # of context modules
-SLOW = ("position_and_non_local", *(n for n, c in CASES.items() if len(c.config.context) == 1 and n not in SMALL))
+PAIRS = ("cbam_and_squeeze_excitation", "training_bam_and_selective_kernel", "joint", "dranet")  # of context modules
+SLOW = (
+    "position_and_non_local",
+    "training_dranet",
+    *(n for n, c in CASES.items() if len(c.config.context) == 1 and n not in SMALL),
+)
 
 
 def cotangents(case: Case) -> dict[str, np.ndarray]:
@@ -84,6 +88,12 @@ def test_frameworks_agree(name: str, gradients_of: GradientsOf) -> None:
 def test_reference_differences(backend: str, name: str, kind: str, gradients_of: GradientsOf) -> None:
     """Along a random direction in all tensors of one kind, the reference's loss changes as the gradient says."""
     check_slope(CASES[name], gradients_of(backend, name), kind)
+
+
+@pytest.mark.parametrize("kind", ["gamma", "gain"])
+def test_reference_differences_of_factors(kind: str, gradients_of: GradientsOf) -> None:
+    """DRANet's two gammas and the gain of its decoder."""
+    check_slope(CASES["dranet"], gradients_of("torch", "dranet"), kind)
 
 
 @pytest.mark.parametrize(("backend", "name"), [(NETWORKS[n % 3], name) for n, name in enumerate(PAIRS)])

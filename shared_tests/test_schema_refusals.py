@@ -22,7 +22,6 @@ SOME = np.zeros((2, 2), np.float32)
     ("keys", "reason"),
     [
         (["pretrained.conv1.0.weight", "jpu.conv5.0.weight"], "JPU variant"),
-        (["head.cpam_enc.conv1.0.weight", "head.clgd.gamma"], "DRANet of the same authors"),
         (["backbone.conv1.weight", "aux_classifier.0.weight"], "FCN or DeepLabV3 of torchvision"),
         (["backbone.stem.0.weight", "decode_head.bottleneck.conv.weight"], "not DAHead"),
         (["segformer.encoder.block.0.weight"], "SegFormer"),

@@ -37,7 +37,7 @@ def cast(checkpoint: Checkpoint, dtype: str) -> Checkpoint:
 def _cast(parameter: Parameter, array: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
     if parameter.kind == "count":
         return array
-    if (parameter.is_norm or parameter.kind == "gamma") and dtype.itemsize < 4:
+    if (parameter.is_norm or parameter.is_factor) and dtype.itemsize < 4:
         dtype = DTYPES["float32"]
     return fit(parameter.name, array, dtype)
 

@@ -32,6 +32,8 @@ SIZES: Mapping[str, tuple[tuple[str, int], ...]] = {
     "query_channels": (
         ("head.position_attention.query.weight", 0),
         ("head.position_attention.key.weight", 0),
+        ("head.compact_position_attention.query.weight", 0),
+        ("head.compact_position_attention.key.weight", 0),
     ),
     "num_classes": (
         ("head.fused_classifier.weight", 0),
@@ -116,6 +118,8 @@ def _head(shapes: Shapes) -> dict[str, Told]:
         classifiers = _any(shapes, *(f"head.{kind}_classifier." for kind in context))
         told["branch_classifiers"] = Told(classifiers, f"head.{context[0]}_classifier")
         told |= {**_reduction(shapes, context), **_non_local(shapes), **_projections(shapes)}
+    gating = _any(shapes, "head.merged.", "head.decoder.")
+    told["decoder"] = Told("gating" if gating else "sum", "head.decoder" if gating else "head.fused_classifier")
     auxiliary = "fcn" if _any(shapes, "auxiliary.hidden.") else "linear" if _any(shapes, "auxiliary.") else "none"
     return told | {"auxiliary": Told(auxiliary, "auxiliary.classifier")}
 
@@ -123,7 +127,7 @@ def _head(shapes: Shapes) -> dict[str, Told]:
 def _reduction(shapes: Shapes, context: tuple[str, ...]) -> dict[str, Told]:
     """A whole number that gives the hidden channels of the modules that have some: the usual one if it does."""
     for kind in context:
-        name = f"head.{kind}_attention.reduce.weight"
+        name = f"head.{kind}_attention.{'centres.conv' if kind == 'compact_channel' else 'reduce'}.weight"
         hidden, channels = shapes.get(name, ())[:2] or (0, 0)
         if hidden > 0 and channels > 0:
             usual = reduced(channels, DEFAULTS.reduction, LEAST.get(kind, 1)) == hidden

@@ -16,6 +16,8 @@ from danet_common.parameters import Kind
 NORM: tuple[Kind, ...] = ("scale", "shift", "mean", "variance", "count")
 CONVOLUTION: tuple[Kind, ...] = ("kernel", "bias")
 ATTENTION: tuple[Kind, ...] = ("gamma",)
+DECODER: tuple[Kind, ...] = ("gain",)
+FACTORS = {"attention": ATTENTION, "decoder": DECODER}  # by how the name of the layer that holds one ends
 BLOCK_CLASSES = {"basic": "basic_block", "bottleneck": "bottleneck"}
 SHORTCUT_CLASSES = ("conv", "batch_norm")  # of `downsample`, a list of two
 
@@ -33,14 +35,14 @@ def group_of(parameter: Parameter, config: DANetConfig) -> tuple[str, int]:
             parts[place] = BLOCK_CLASSES[config.block] + ("" if count == "0" else f"_{count}")
         elif parts[place - 1] == "downsample":
             parts[place] = SHORTCUT_CLASSES[int(parts[place])]
-    kinds = NORM if parameter.is_norm else ATTENTION if parameter.kind == "gamma" else CONVOLUTION
+    kinds = next(kinds for kinds in (NORM, ATTENTION, DECODER, CONVOLUTION) if parameter.kind in kinds)
     return "/".join(parts), kinds.index(parameter.kind)
 
 
 def parameter_at(group: str, number: int) -> tuple[str, Kind] | None:
     """The canonical name and kind of a tensor in the file; None where the network has nothing of the sort."""
     parts = group.split("/")
-    kinds = NORM if NORM_NAME.fullmatch(parts[-1]) else ATTENTION if parts[-1].endswith("_attention") else CONVOLUTION
+    kinds = NORM if NORM_NAME.fullmatch(parts[-1]) else FACTORS.get(parts[-1].rpartition("_")[2], CONVOLUTION)
     if number >= len(kinds):
         return None
     for place in range(1, len(parts)):

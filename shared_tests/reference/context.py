@@ -27,7 +27,7 @@ def context(net: Network, kind: str, name: str, x: Array) -> Array:
 def position(net: Network, name: str, x: Array) -> Array:
     """energy[n, m] = q_n . k_m, unscaled; out_n = gamma * sum over m of softmax_m(energy)[n, m] v_m + x_n."""
     channels = x.shape[1]
-    queries = net.config.query_channels or max(channels // 8, 1)
+    queries = query_channels(net, x)
     query = net.keep("position_query", net.conv(f"{name}.query", x, queries, 1, bias=True))
     key = net.keep("position_key", net.conv(f"{name}.key", x, queries, 1, bias=True))
     value = net.keep("position_value", net.conv(f"{name}.value", x, channels, 1, bias=True))
@@ -117,7 +117,7 @@ def non_local(net: Network, name: str, x: Array) -> Array:
 
 def joint_position(net: Network, name: str, x: Array) -> Array:
     """As `position`, of one projection in three parts."""
-    channels, queries = x.shape[1], net.config.query_channels or max(x.shape[1] // 8, 1)
+    channels, queries = x.shape[1], query_channels(net, x)
     projections = net.conv(f"{name}.projections", x, 2 * queries + channels, 1, bias=True)
     parts = flat(net.keep("joint_position_projections", projections))
     query, key, value = parts[:, :queries], parts[:, queries : 2 * queries], parts[:, 2 * queries :]
@@ -135,6 +135,36 @@ def joint_channel(net: Network, name: str, x: Array) -> Array:
     return net.tensor(f"{name}.gamma", (1,)) * (attention @ value).reshape(x.shape) + x
 
 
+def compact_position(net: Network, name: str, x: Array) -> Array:
+    """energy[n, m] = q_n . k_m for 50 centres m, relu(BN(W_s mean of x over window m)) of four pools of s x s windows;
+    out_n = gamma * sum over m of softmax_m(energy)[n, m] v_m + x_n."""
+    channels, queries = x.shape[1], query_channels(net, x)
+    pooled = [
+        operations.relu(
+            net.norm(f"{name}.pool{s}.bn", net.conv(f"{name}.pool{s}.conv", window_means(x, s), channels, 1))
+        )
+        for s in (1, 2, 3, 6)
+    ]
+    centres = np.concatenate([flat(means) for means in pooled], axis=2)[..., None]
+    net.keep("compact_position_centres", centres)
+    query = net.keep("compact_position_query", net.conv(f"{name}.query", x, queries, 1, bias=True))
+    key = net.keep("compact_position_key", net.conv(f"{name}.key", centres, queries, 1, bias=True))
+    value = net.keep("compact_position_value", net.conv(f"{name}.value", centres, channels, 1, bias=True))
+    energy = net.energy(flat(query).transpose(0, 2, 1) @ flat(key))
+    attention = net.keep("compact_position_map", operations.softmax(energy))
+    return net.tensor(f"{name}.gamma", (1,)) * (flat(value) @ attention.transpose(0, 2, 1)).reshape(x.shape) + x
+
+
+def compact_channel(net: Network, name: str, x: Array) -> Array:
+    """y = relu(BN(W x)) of K channels, energy[c, k] = x_c . y_k;
+    out_c = gamma * sum over k of softmax_k(max_k energy - energy)[c, k] y_k + x_c."""
+    centres = net.norm(f"{name}.centres.bn", net.conv(f"{name}.centres.conv", x, hidden_channels(net, x), 1))
+    centres = net.keep("compact_channel_centres", operations.relu(centres))
+    energy = net.energy(flat(x) @ flat(centres).transpose(0, 2, 1))
+    attention = net.keep("compact_channel_map", operations.softmax(energy.max(axis=-1, keepdims=True) - energy))
+    return net.tensor(f"{name}.gamma", (1,)) * (attention @ flat(centres)).reshape(x.shape) + x
+
+
 MODULES = {
     "position": position,
     "channel": channel,
@@ -145,6 +175,8 @@ MODULES = {
     "non_local": non_local,
     "joint_position": joint_position,
     "joint_channel": joint_channel,
+    "compact_position": compact_position,
+    "compact_channel": compact_channel,
 }
 
 
@@ -164,6 +196,17 @@ def largest_of_four(x: Array) -> Array:
 def mean(x: Array, axes: int | Pooled) -> Array:
     """Over the positions, or over the channels; the axes stay."""
     return x.mean(axis=axes, keepdims=True)
+
+
+def window_means(x: Array, size: int) -> Array:
+    """Means over size x size windows, each from floor(i H / size) to ceil((i + 1) H / size) and so in width."""
+    rows, columns = ([slice(i * n // size, -(-(i + 1) * n // size)) for i in range(size)] for n in x.shape[2:])
+    return np.stack([np.stack([x[:, :, r, c].mean(axis=(2, 3)) for c in columns], axis=-1) for r in rows], axis=2)
+
+
+def query_channels(net: Network, x: Array) -> int:
+    """C / 8 in DANet, C / 4 where compact attention to positions is there; at least one."""
+    return net.config.query_channels or max(x.shape[1] // (4 if "compact_position" in net.config.context else 8), 1)
 
 
 def hidden_channels(net: Network, x: Array) -> int:

@@ -1,4 +1,5 @@
-"""The Dual Attention Network in float64 NumPy (Fu et al., CVPR 2019), as the authors released it.
+"""The Dual Attention Network in float64 NumPy (Fu et al., CVPR 2019), and DRANet (TNNLS 2020), as the authors released
+them.
 
 Of the three packages and of the ground floor this uses only the config's own fields: strides,
 dilations and channel counts are worked out here again, so that an error there cannot hide here.
@@ -80,8 +81,8 @@ class Network:
 
     def run(self, x: Array) -> None:
         config, (height, width) = self.config, x.shape[2:]
-        layer3, layer4 = self.backbone(x)
-        low_resolution = self.head(layer4)
+        layer1, layer3, layer4 = self.backbone(x)
+        low_resolution = self.head(layer4, layer1)
         if config.auxiliary == "fcn":
             hidden = self.conv_norm_relu("auxiliary.hidden", layer3, config.auxiliary_channels)
             low_resolution["aux"] = self.classify("auxiliary.classifier", hidden)
@@ -92,7 +93,7 @@ class Network:
             self.result.outputs[name] = operations.resize(logits, height, width, config.upsample_grid)
 
     # The backbone: a dilated residual network.
-    def backbone(self, x: Array) -> tuple[Array, Array]:
+    def backbone(self, x: Array) -> tuple[Array, Array, Array]:
         config = self.config
         widths = config.stem_widths
         if config.stem == "plain":
@@ -122,7 +123,7 @@ class Network:
                 x = self.block(name, x, config.widths[layer], stride if block == 0 else 1, spread)
             before = dilation
             layers.append(self.keep(f"layer{layer + 1}", x))
-        return layers[2], layers[3]
+        return layers[0], layers[2], layers[3]
 
     def block(self, name: str, x: Array, width: int, stride: int, dilation: int) -> Array:
         if self.config.block == "basic":
@@ -142,8 +143,8 @@ class Network:
             x = self.norm(f"{name}.downsample.1", self.conv(f"{name}.downsample.0", x, channels, 1, stride=stride))
         return operations.relu(out + x)
 
-    # The head: branches with a context module each, summed.
-    def head(self, x: Array) -> dict[str, Array]:
+    # The head: branches with a context module each, summed or decoded.
+    def head(self, x: Array, layer1: Array) -> dict[str, Array]:
         config = self.config
         deepest = config.widths[3] * {"basic": 1, "bottleneck": 4}[config.block]
         inner = config.head_channels or max(deepest // 4, 1)
@@ -156,11 +157,25 @@ class Network:
             fused = sum(branches.values(), np.zeros(()))
         else:
             fused = self.keep("plain_out", self.conv_norm_relu("head.plain_out", x, inner))
+        if config.decoder == "gating":
+            side_by_side = np.concatenate(list(branches.values()) or [fused], axis=1)
+            merged = self.keep("merged", self.conv_norm_relu("head.merged", side_by_side, max(inner // 2, 1)))
+            fused = self.decode("head.decoder", merged, layer1)
         logits = {"fused": self.classify("head.fused_classifier", fused)}
         if config.branch_classifiers:
             for name, features in branches.items():
                 logits[name] = self.classify(f"head.{name}_classifier", features)
         return logits
+
+    def decode(self, name: str, x: Array, layer1: Array) -> Array:
+        """relu(BN(W2 * relu(BN(W1 * [gain s low, high])))), s = sigmoid(w . [low, high]), high is x enlarged."""
+        low = self.keep("decoder_low", self.conv_norm_relu(f"{name}.low", layer1, 32))
+        high = operations.resize(x, low.shape[2], low.shape[3], self.config.upsample_grid)
+        gate = operations.sigmoid(self.conv(f"{name}.gate", np.concatenate([low, high], axis=1), 1, 1, bias=True))
+        self.keep("decoder_gate", gate)
+        joined = np.concatenate([self.tensor(f"{name}.gain", (1,)) * gate * low, high], axis=1)
+        joined = self.keep("decoder_joined", self.conv_norm_relu(f"{name}.joined", joined, x.shape[1]))
+        return self.keep("decoder_out", self.conv_norm_relu(f"{name}.out", joined, x.shape[1]))
 
     # The parts.
     def classify(self, name: str, x: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from danet_common import CheckpointError
 from weights_convert.schemas.canonical import CANONICAL
+from weights_convert.schemas.dranet import DRANET
 from weights_convert.schemas.gluoncv import GLUONCV
 from weights_convert.schemas.imgclsmob import IMGCLSMOB
 from weights_convert.schemas.mmseg import MMSEG
@@ -20,6 +21,7 @@ SCHEMAS: tuple[Schema, ...] = (
     TORCHVISION,
     *MMSEG,
     PADDLESEG,
+    *DRANET,
     *GLUONCV,
     *IMGCLSMOB,
     *TIMM,

@@ -32,7 +32,13 @@ CONVOLUTIONS = (
     "head.selective_kernel_attention.far",
     "head.selective_kernel_attention.near_score",
     "head.selective_kernel_attention.far_score",
+    "head.compact_position_attention.pool{s}.conv",
+    *(f"head.compact_position_attention.{part}" for part in ("query", "key", "value")),
+    "head.compact_channel_attention.centres.conv",
     "head.plain_out.conv",
+    "head.merged.conv",
+    *(f"head.decoder.{part}.conv" for part in ("low", "joined", "out")),
+    "head.decoder.gate",
     "head.fused_classifier",
     "auxiliary.hidden.conv",
     "auxiliary.classifier",
@@ -49,10 +55,17 @@ NORMS = (
     "head.selective_kernel_attention.near_bn",
     "head.selective_kernel_attention.far_bn",
     "head.selective_kernel_attention.reduce_bn",
+    "head.compact_position_attention.pool{s}.bn",
+    "head.compact_channel_attention.centres.bn",
     "head.plain_out.bn",
+    "head.merged.bn",
+    *(f"head.decoder.{part}.bn" for part in ("low", "joined", "out")),
     "auxiliary.hidden.bn",
 )
-GAMMAS = tuple(f"head.{kind}_attention.gamma" for kind in ("position", "channel", "joint_position", "joint_channel"))
+GAMMAS = (
+    *(f"head.{form}{kind}_attention.gamma" for form in ("", "joint_", "compact_") for kind in ("position", "channel")),
+    "head.decoder.gain",
+)
 
 
 def has_non_local(config: DANetConfig) -> bool:

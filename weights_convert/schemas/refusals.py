@@ -26,10 +26,6 @@ REFUSALS: tuple[Refusal, ...] = (
         "it is Tramac's JPU variant (joint pyramid upsampling before the head), which is another network "
         "than DANet; a checkpoint trained without --jpu converts",
     ),
-    Refusal(
-        ("head.cpam_enc.", "head.conv_cpam_b."),
-        ANOTHER + "DRANet of the same authors (compact attention with a decoder)",
-    ),
     Refusal(("head.cca.", "head.ema."), ANOTHER + "CCNet or EMANet"),
     Refusal(("aux_classifier.", "classifier.0.convs."), ANOTHER + "FCN or DeepLabV3 of torchvision"),
     Refusal(("aspp.", "classifier.aspp.", "head.aspp.", "classifier.project."), ANOTHER + "DeepLab"),

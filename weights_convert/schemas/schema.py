@@ -70,9 +70,10 @@ class Schema:
     layout         which of the owner's several layouts of names, where there are several
     convolutions   our module -> the owner's, for convolutions
     norms          the same for BatchNorms
-    gammas         our tensor -> the owner's, for the attention scales
+    gammas         our tensor -> the owner's, for the attention scales and other factors
     norm_leaves    the owner's words for a BatchNorm's tensors; without "count" the owner keeps no counter
     gamma_shape    (1,) or ()
+    matrices       our 1x1 kernels that the owner keeps as the matrices of linear layers
     shared         our module that the owner does not have -> the one of ours whose tensors it uses
     folded         the owner's bias before a BatchNorm -> that BatchNorm's mean, from which it is subtracted
     order          how keys begin, in the owner's order; keys that begin alike are in ours
@@ -95,6 +96,7 @@ class Schema:
     gammas: Mapping[str, str] = field(default_factory=dict)
     norm_leaves: Mapping[Kind, str] = field(default_factory=lambda: TORCH_NORM)
     gamma_shape: tuple[int, ...] = (1,)
+    matrices: frozenset[str] = frozenset()
     shared: Mapping[str, str] = field(default_factory=dict)
     folded: Mapping[str, str] = field(default_factory=dict)
     order: tuple[str, ...] = ()
@@ -110,7 +112,7 @@ class Schema:
 
     def owner_name(self, parameter: Parameter) -> str | None:
         """The owner's key of one of our tensors; None where the owner has no such tensor."""
-        if parameter.kind == "gamma":
+        if parameter.is_factor:
             return self.gammas.get(parameter.name)
         module = self._to_owner.translate(parameter.name.rpartition(".")[0], "norm" if parameter.is_norm else "conv")
         leaf = (self.norm_leaves if parameter.is_norm else CONVOLUTION).get(parameter.kind)
@@ -129,7 +131,9 @@ class Schema:
 
     def owner_shape(self, parameter: Parameter) -> tuple[int, ...]:
         """The shape under which the owner keeps one of our tensors."""
-        return self.gamma_shape if parameter.kind == "gamma" else parameter.shape
+        if parameter.name in self.matrices:
+            return parameter.shape[:2]
+        return self.gamma_shape if parameter.is_factor else parameter.shape
 
     def sharing(self, name: str) -> str | None:
         """Our tensor that the owner uses in the place of this one of ours; None where it is the owner's own."""

@@ -1,0 +1,42 @@
+"""The cross-level gating decoder (Fu et al., TNNLS 2020), as the authors released it."""
+
+from __future__ import annotations
+
+import jax
+from flax import nnx
+from jax import Array
+from jax import numpy as jnp
+from jaxtyping import Float
+
+from danet_common.numerics import Numerics
+from danet_common.reduction import GATED_CHANNELS
+from danet_common.stages import NO_STAGES, Stages
+from danet_jax.layers import Conv, ConvNormAct, resize
+
+
+class GatingDecoder(nnx.Module):
+    """Deep features, enlarged, are joined with shallow ones that a gate weighs at each position.
+
+    out = out(joined([gain * gate * low, high])),   gate = sigmoid(gate([low, high]))
+
+    `low` is a 3x3 convolution of layer1 to 32 channels, `high` is `x` at layer1's size; `joined` and `out` are 3x3
+    convolutions; all but the gate's have BatchNorm and ReLU. `gain`, the authors' gamma, starts at 1.
+    """
+
+    def __init__(self, low_channels: int, channels: int, grid: str, numerics: Numerics) -> None:
+        self.grid = grid
+        self.low = ConvNormAct(low_channels, GATED_CHANNELS, 3, numerics)
+        self.gate = Conv(GATED_CHANNELS + channels, 1, 1, numerics, bias=True)
+        self.joined = ConvNormAct(GATED_CHANNELS + channels, channels, 3, numerics)
+        self.out = ConvNormAct(channels, channels, 3, numerics)
+        self.gain = nnx.Param(jnp.ones(1, numerics.wide))
+
+    def __call__(
+        self, x: Float[Array, "b h w c"], layer1: Float[Array, "b o p d"], stages: Stages = NO_STAGES
+    ) -> Float[Array, "b o p c"]:
+        low = stages.keep("decoder_low", self.low(layer1))
+        high = resize(x, low.shape[1], low.shape[2], self.grid).astype(x.dtype)
+        gate = stages.keep("decoder_gate", jax.nn.sigmoid(self.gate(jnp.concat([low, high], axis=3))))
+        gated = self.gain[...].astype(x.dtype) * gate * low
+        joined = stages.keep("decoder_joined", self.joined(jnp.concat([gated, high], axis=3)))
+        return stages.keep("decoder_out", self.out(joined))

@@ -1,0 +1,99 @@
+"""Compact position and channel attention (Fu et al., TNNLS 2020): each attends to a few centres instead of to all.
+Follows the authors' released code."""
+
+from __future__ import annotations
+
+import keras
+from jaxtyping import Float
+from keras import KerasTensor as Tensor
+from keras import ops
+
+from danet_common.numerics import Numerics
+from danet_common.reduction import POOLS, reduced
+from danet_common.stages import NO_STAGES, Stages
+from danet_tf.attention import flatten
+from danet_tf.layers import Conv, ConvNormAct, Module, widen
+
+
+@keras.saving.register_keras_serializable("danet")
+class CompactPositionAttention(Module):
+    """Each position gathers features from 50 centres.
+
+    out = gamma * attention @ value(centres) + x,   attention = softmax(query(x) @ key(centres))
+
+    The centres are means of x over 1, 2x2, 3x3 and 6x6 windows, each pool with a 1x1 convolution, BatchNorm and ReLU of
+    its own. The map is N x 50 for N positions. `gamma`, the authors' scale, starts at 0; the energies are not scaled by
+    1 / sqrt(d). Training needs a batch of two, as the first pool has one value for each picture.
+    """
+
+    def __init__(self, channels: int, query_channels: int, numerics: Numerics) -> None:
+        super().__init__(numerics, channels=channels, query_channels=query_channels)
+        for size in POOLS:
+            setattr(self, f"pool{size}", ConvNormAct(channels, channels, 1, numerics))
+        self.query = Conv(channels, query_channels, 1, numerics, bias=True)
+        self.key = Conv(channels, query_channels, 1, numerics, bias=True)
+        self.value = Conv(channels, channels, 1, numerics, bias=True)
+        self.build()
+
+    def build(self, input_shape: tuple[int | None, ...] | None = None) -> None:
+        self.gamma = self.add_weight(shape=(1,), initializer="zeros", dtype=self.numerics.wide, name="gamma")
+        self.built = True
+
+    def call(self, x: Float[Tensor, "b h w c"], stages: Stages = NO_STAGES) -> Float[Tensor, "b h w c"]:
+        pooled = [flatten(getattr(self, f"pool{size}")(adaptive_average(x, size))) for size in POOLS]
+        centres = stages.keep("compact_position_centres", ops.concatenate(pooled, axis=1)[:, :, None])  # (B, 50, 1, C)
+        query = flatten(widen(stages.keep("compact_position_query", self.query(x))))  # (B, N, Q), N = H*W
+        key = flatten(widen(stages.keep("compact_position_key", self.key(centres))))  # (B, 50, Q)
+        value = flatten(stages.keep("compact_position_value", self.value(centres)))  # (B, 50, C)
+        energy = ops.einsum("bnc,bmc->bnm", query, key)
+        attention = stages.keep("compact_position_map", ops.softmax(energy, axis=2))
+        out = ops.reshape(ops.einsum("bnm,bmc->bnc", ops.cast(attention, x.dtype), value), ops.shape(x))
+        return ops.cast(self.gamma, x.dtype) * out + x
+
+
+@keras.saving.register_keras_serializable("danet")
+class CompactChannelAttention(Module):
+    """Each channel gathers features from a few channels that a convolution makes of all.
+
+    out = gamma * attention @ centres + x,   attention = softmax(max(energy) - energy),   energy = x @ centres.T
+
+    The map is C x K for K centres, C / reduction of them. `gamma`, the authors' scale, starts at 0. The energy's sign
+    is turned as in DANet's channel attention, so that unlike centres weigh more.
+    """
+
+    def __init__(self, channels: int, reduction: int, numerics: Numerics) -> None:
+        super().__init__(numerics, channels=channels, reduction=reduction)
+        self.centres = ConvNormAct(channels, reduced(channels, reduction), 1, numerics)
+        self.build()
+
+    def build(self, input_shape: tuple[int | None, ...] | None = None) -> None:
+        self.gamma = self.add_weight(shape=(1,), initializer="zeros", dtype=self.numerics.wide, name="gamma")
+        self.built = True
+
+    def call(self, x: Float[Tensor, "b h w c"], stages: Stages = NO_STAGES) -> Float[Tensor, "b h w c"]:
+        features = flatten(x)  # (B, N, C)
+        centres = flatten(stages.keep("compact_channel_centres", self.centres(x)))  # (B, N, K)
+        energy = ops.einsum("bnc,bnk->bck", widen(features), widen(centres))  # (B, C, K), sums over N: large
+        energy = ops.max(energy, axis=2, keepdims=True) - energy  # as released: unlike centres weigh more
+        attention = stages.keep("compact_channel_map", ops.softmax(energy, axis=2))
+        out = ops.reshape(ops.einsum("bck,bnk->bnc", ops.cast(attention, x.dtype), centres), ops.shape(x))
+        return ops.cast(self.gamma, x.dtype) * out + x
+
+
+def adaptive_average(x: Float[Tensor, "b h w c"], size: int) -> Float[Tensor, "b size size c"]:
+    """Means over size x size windows, as torch's adaptive average pooling has them, in at least float32."""
+    wide = widen(x)
+    rows = pooling_matrix(ops.shape(wide)[1], size, like=wide)
+    columns = pooling_matrix(ops.shape(wide)[2], size, like=wide)
+    return ops.cast(ops.einsum("pw,bowc->bopc", columns, ops.einsum("oh,bhwc->bowc", rows, wide)), x.dtype)
+
+
+def pooling_matrix(source: int, target: int, like: Tensor) -> Float[Tensor, "target source"]:
+    """Means over `target` windows of `source` samples as a matrix.
+
+    Window i holds the samples from floor(i * source / target) up to ceil((i + 1) * source / target), so windows overlap
+    where the sizes do not divide, and repeat where there are fewer samples. In integers up to the last division.
+    """
+    i, j = ops.arange(target, dtype="int32")[:, None], ops.arange(source, dtype="int32")
+    first, after = i * source // target, ((i + 1) * source + target - 1) // target
+    return ops.cast((j >= first) & (j < after), like.dtype) / ops.cast(after - first, like.dtype)

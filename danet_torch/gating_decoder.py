@@ -1,0 +1,41 @@
+"""The cross-level gating decoder (Fu et al., TNNLS 2020), as the authors released it."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from danet_common.numerics import Numerics
+from danet_common.reduction import GATED_CHANNELS
+from danet_common.stages import NO_STAGES, Stages
+from danet_torch.layers import Conv, ConvNormAct, resize
+
+
+class GatingDecoder(nn.Module):
+    """Deep features, enlarged, are joined with shallow ones that a gate weighs at each position.
+
+    out = out(joined([gain * gate * low, high])),   gate = sigmoid(gate([low, high]))
+
+    `low` is a 3x3 convolution of layer1 to 32 channels, `high` is `x` at layer1's size; `joined` and `out` are 3x3
+    convolutions; all but the gate's have BatchNorm and ReLU. `gain`, the authors' gamma, starts at 1.
+    """
+
+    def __init__(self, low_channels: int, channels: int, grid: str, numerics: Numerics) -> None:
+        super().__init__()
+        self.grid = grid
+        self.low = ConvNormAct(low_channels, GATED_CHANNELS, 3, numerics)
+        self.gate = Conv(GATED_CHANNELS + channels, 1, 1, numerics, bias=True)
+        self.joined = ConvNormAct(GATED_CHANNELS + channels, channels, 3, numerics)
+        self.out = ConvNormAct(channels, channels, 3, numerics)
+        self.gain = nn.Parameter(torch.ones(1, dtype=getattr(torch, numerics.wide)))
+
+    def forward(
+        self, x: Float[Tensor, "b c h w"], layer1: Float[Tensor, "b d o p"], stages: Stages = NO_STAGES
+    ) -> Float[Tensor, "b c o p"]:
+        low = stages.keep("decoder_low", self.low(layer1))
+        high = resize(x, low.shape[2], low.shape[3], self.grid).to(x.dtype)
+        gate = stages.keep("decoder_gate", torch.sigmoid(self.gate(torch.cat([low, high], dim=1))))
+        gated = self.gain.to(x.dtype) * gate * low
+        joined = stages.keep("decoder_joined", self.joined(torch.cat([gated, high], dim=1)))
+        return stages.keep("decoder_out", self.out(joined))

@@ -1,0 +1,106 @@
+"""Seeded bugs in DRANet: in compact attention and in the gating decoder."""
+
+from __future__ import annotations
+
+from shared_tests.golden_cases import CASES
+from shared_tests.mutations import Mutation, alike, apart
+
+DRANET = CASES["dranet"]
+
+COMPACT = (
+    Mutation(
+        "windows_do_not_overlap",
+        "a window ends where the next begins; torch's adaptive pools end at the ceiling, and overlap on odd sizes",
+        DRANET,
+        alike("compact_attention.py", ("((i + 1) * source + target - 1) // target", "(i + 1) * source // target")),
+    ),
+    Mutation(
+        "pools_share_one_convolution",
+        "all pools go through the first one's convolution; theirs have the same shape and are never used",
+        DRANET,
+        alike("compact_attention.py", ('f"pool{size}")(adaptive_average', '"pool1")(adaptive_average')),
+    ),
+    Mutation(
+        "compact_energy_scaled",
+        "the energies are divided by the root of the channels; the authors' are not",
+        DRANET,
+        alike(
+            "compact_attention.py", ('"bnc,bmc->bnm", query, key)', '"bnc,bmc->bnm", query, key) / key.shape[2] ** 0.5')
+        ),
+    ),
+    Mutation(
+        "compact_values_are_centres",
+        "the centres are gathered instead of the values that a convolution makes of them",
+        DRANET,
+        alike("compact_attention.py", ("self.value(centres)))", "centres))")),
+    ),
+    Mutation(
+        "compact_channel_sign",
+        "the energy's sign is not turned, so that like centres weigh more",
+        DRANET,
+        apart(
+            "compact_attention.py",
+            torch=("energy.amax(dim=2, keepdim=True) - energy", "energy"),
+            tf=("ops.max(energy, axis=2, keepdims=True) - energy", "energy"),
+            jax=("jnp.max(energy, axis=2, keepdims=True) - energy", "energy"),
+        ),
+    ),
+    Mutation(
+        "compact_softmax_over_channels",
+        "the softmax runs over the channels, not over the centres",
+        CASES["compact_channel"],
+        apart(
+            "compact_attention.py",
+            torch=(
+                '"compact_channel_map", torch.softmax(energy, dim=2)',
+                '"compact_channel_map", torch.softmax(energy, dim=1)',
+            ),
+            tf=(
+                '"compact_channel_map", ops.softmax(energy, axis=2)',
+                '"compact_channel_map", ops.softmax(energy, axis=1)',
+            ),
+            jax=(
+                '"compact_channel_map", jax.nn.softmax(energy, axis=2)',
+                '"compact_channel_map", jax.nn.softmax(energy, axis=1)',
+            ),
+        ),
+    ),
+)
+
+DECODER = (
+    Mutation(
+        "gain_ignored",
+        "the gain starts at 1 and hides that it is ignored",
+        DRANET,
+        apart(
+            "gating_decoder.py",
+            torch=("self.gain.to(x.dtype) * gate", "gate"),
+            tf=("ops.cast(self.gain, x.dtype) * gate", "gate"),
+            jax=("self.gain[...].astype(x.dtype) * gate", "gate"),
+        ),
+    ),
+    Mutation(
+        "gate_not_applied",
+        "the shallow features are joined as they are",
+        DRANET,
+        alike("gating_decoder.py", (" * gate * low\n", " * low\n")),
+    ),
+    Mutation(
+        "decoder_parts_exchanged",
+        "the deep features come before the shallow ones: the joined width is the same",
+        DRANET,
+        alike("gating_decoder.py", ("([gated, high], ", "([high, gated], ")),
+    ),
+    Mutation(
+        "decoder_grid_fixed",
+        "the decoder enlarges on the corners' grid whatever the network's is",
+        CASES["gating_of_one_branch"],
+        alike("gating_decoder.py", (", self.grid)", ', "corners")')),
+    ),
+    Mutation(
+        "branches_exchanged_before_the_decoder",
+        "the branches are laid side by side in the other order",
+        DRANET,
+        alike("head.py", ("self.fuse(tuple(branches.values())", "self.fuse(tuple(branches.values())[::-1]")),
+    ),
+)

@@ -1,0 +1,153 @@
+"""The authors' own DRANet checkpoints.
+
+Their published model has the deep stem and layer4 dilations 4, 8, 16. Nothing in a file tells its dilations, so those
+are taken. Keys and values of compact position attention are linear layers, whose kernels are matrices.
+
+The authors renamed the head once (`model_mapping.py`): files from before have the older names, and an auxiliary head
+`auxlayer` that the network no longer uses.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from danet_common import DANetConfig
+from weights_convert.schemas.official import OFFICIAL, trainer_object
+from weights_convert.schemas.schema import Schema, Untold
+
+POSITION, CHANNEL = "head.compact_position_attention", "head.compact_channel_attention"
+BACKBONE = {ours: theirs for ours, theirs in OFFICIAL.convolutions.items() if ours.startswith("backbone.")}
+BACKBONE_NORMS = {ours: theirs for ours, theirs in OFFICIAL.norms.items() if ours.startswith("backbone.")}
+
+# Our convolution with BatchNorm -> theirs, whose entries 0 and 1 the two are.
+BLOCKS: Mapping[str, str] = {
+    "head.compact_position_in": "head.conv_cpam_b",
+    f"{POSITION}.pool1": "head.cpam_enc.conv1",
+    f"{POSITION}.pool2": "head.cpam_enc.conv2",
+    f"{POSITION}.pool3": "head.cpam_enc.conv3",
+    f"{POSITION}.pool6": "head.cpam_enc.conv4",
+    "head.compact_position_out": "head.conv_cpam_e",
+    "head.compact_channel_in": "head.conv_ccam_b",
+    f"{CHANNEL}.centres": "head.ccam_enc",
+    "head.compact_channel_out": "head.conv_ccam_e",
+    "head.merged": "head.conv_cat",
+    "head.decoder.low": "head.clgd.conv_low",
+    "head.decoder.joined": "head.clgd.conv_cat",
+    "head.decoder.out": "head.clgd.conv_out",
+    "auxiliary.hidden": "cls_aux",
+}
+CONVOLUTIONS: Mapping[str, str] = {
+    f"{POSITION}.query": "head.cpam_dec.conv_query",
+    f"{POSITION}.key": "head.cpam_dec.conv_key",
+    f"{POSITION}.value": "head.cpam_dec.conv_value",
+    "head.decoder.gate": "head.clgd.conv_att.0",
+    "head.fused_classifier": "cls_seg.1",
+    "auxiliary.classifier": "cls_aux.4",
+}
+GAMMAS: Mapping[str, str] = {
+    f"{POSITION}.gamma": "head.cpam_dec.scale",
+    f"{CHANNEL}.gamma": "head.ccam_dec.scale",
+    "head.decoder.gain": "head.clgd.gamma",
+}
+ORDER = (
+    "pretrained.",
+    "head.conv_cpam_b.",
+    "head.cpam_enc.",
+    "head.cpam_dec.scale",
+    "head.cpam_dec.",
+    "head.conv_cpam_e.",
+    "head.conv_ccam_b.",
+    "head.ccam_enc.",
+    "head.ccam_dec.",
+    "head.conv_ccam_e.",
+    "head.conv_cat.",
+    "head.clgd.gamma",
+    "head.clgd.conv_low.",
+    "head.clgd.conv_cat.",
+    "head.clgd.conv_att.",
+    "head.clgd.conv_out.",
+    "cls_aux.",
+    "cls_seg.",
+)
+OLDER: Mapping[str, str] = {  # how today's names begin -> how the older ones do
+    "head.conv_cpam_b": "head.conv5_s",
+    "head.conv_ccam_b": "head.conv5_c",
+    "head.ccam_enc": "head.conv51_c",
+    "head.conv_cpam_e": "head.conv52",
+    "head.conv_ccam_e": "head.conv51",
+    "head.conv_cat": "head.conv_f",
+    "head.cpam_enc": "head.en_s",
+    "head.cpam_dec.conv_query": "head.de_s.query_conv2",
+    "head.cpam_dec.conv_key": "head.de_s.key_conv2",
+    "head.cpam_dec.conv_value": "head.de_s.value2",
+    "head.cpam_dec": "head.de_s",
+    "head.ccam_dec": "head.de_c",
+    "head.clgd.conv_low": "head.skipconv",
+    "head.clgd.conv_cat": "head.fusion",
+    "head.clgd.conv_out": "head.fusion2",
+    "head.clgd.conv_att": "head.att",
+    "head.clgd.gamma": "head.gamma",
+    "cls_seg": "head.conv6",
+    "cls_aux": "head.conv7",
+}
+
+
+def older(name: str) -> str:
+    """The older name of a module or a factor."""
+    begins = next((start for start in OLDER if name == start or name.startswith(f"{start}.")), None)
+    return name if begins is None else OLDER[begins] + name.removeprefix(begins)
+
+
+def norm_shape(config: DANetConfig) -> tuple[int, ...]:
+    """Of each tensor of the unused head's BatchNorm: a quarter of layer3's channels."""
+    return (config.stage_channels[2] // 4,)
+
+
+TODAY = Schema(
+    name="dranet",
+    source="https://github.com/junfu1115/DANet, encoding/models/sseg/dran.py and encoding/nn/dran_att.py at b0a0fa0",
+    layout="today",
+    convolutions={**BACKBONE, **{f"{ours}.conv": f"{theirs}.0" for ours, theirs in BLOCKS.items()}, **CONVOLUTIONS},
+    norms={**BACKBONE_NORMS, **{f"{ours}.bn": f"{theirs}.1" for ours, theirs in BLOCKS.items()}},
+    gammas=GAMMAS,
+    matrices=frozenset({f"{POSITION}.key.weight", f"{POSITION}.value.weight"}),
+    order=ORDER,
+    facts={
+        "output_stride": 8,
+        "avg_down": False,
+        "contract_dilation": True,
+        "dropout": "channel",
+        "dropout_rate": 0.1,
+        "upsample_grid": "corners",
+        "context": ("compact_position", "compact_channel"),
+        "decoder": "gating",
+        "branch_classifiers": False,
+    },
+    choices={"auxiliary": ("none", "fcn")},
+    untold=(
+        Untold(
+            "multi_grid",
+            (1, 2, 4),
+            "their published model has it (layer4 dilations 4,8,16); their code's default is none",
+        ),
+    ),
+    wrap=trainer_object,
+)
+BEFORE = replace(
+    TODAY,
+    source="https://github.com/junfu1115/DANet, experiments/segmentation/model_mapping.py at b0a0fa0",
+    layout="older",
+    convolutions={ours: older(theirs) for ours, theirs in TODAY.convolutions.items()},
+    norms={ours: older(theirs) for ours, theirs in TODAY.norms.items()},
+    gammas={ours: older(theirs) for ours, theirs in GAMMAS.items()},
+    order=("pretrained.", *(f"{older(start.removesuffix('.'))}{'.' * start.endswith('.')}" for start in ORDER[1:])),
+    passengers={
+        "auxlayer.conv5.0.weight": lambda config: (*norm_shape(config), config.stage_channels[2], 3, 3),
+        **dict.fromkeys(
+            (f"auxlayer.conv5.1.{leaf}" for leaf in ("weight", "bias", "running_mean", "running_var")), norm_shape
+        ),
+        "auxlayer.conv5.1.num_batches_tracked": lambda config: (),
+        "auxlayer.conv5.4.weight": lambda config: (config.num_classes, *norm_shape(config), 1, 1),
+        "auxlayer.conv5.4.bias": lambda config: (config.num_classes,),
+    },
+)
+DRANET: tuple[Schema, ...] = (TODAY, BEFORE)
