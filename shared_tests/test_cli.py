@@ -325,13 +325,11 @@ def test_interruption_is_one_line(tiny: Path) -> None:
         "    time.sleep(3)\n"
     )
     command = [*COMMAND, "check", str(tiny), "--backends", str(adapter), "--size", "17x23"]
-    process = subprocess.Popen(
-        command,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a suite run in the background ignores it
-    )
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite run in the background ignores it
+    try:
+        process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    finally:
+        signal.signal(signal.SIGINT, before)
     while not tiny.with_name("begun").exists():
         assert process.poll() is None
         time.sleep(0.05)
