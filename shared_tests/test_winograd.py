@@ -41,7 +41,7 @@ def transformed(worker: Worker, entries: int = 0) -> Iterator[Worker]:
         worker.practise("transform_always", {"entries": None}, {}, "shared_tests.transforming")
 
 
-@pytest.mark.parametrize("entries", [0, 1], ids=["whole", "bands"])
+@pytest.mark.parametrize("entries", [pytest.param(0, marks=pytest.mark.slow), 1], ids=["whole", "bands"])
 @pytest.mark.parametrize(("backend", "mode"), MODES)
 @pytest.mark.parametrize("name", ["tiny", "paddle"])
 def test_agrees(backend: str, mode: str, name: str, entries: int, start: Start, checkpoint_of: CheckpointOf) -> None:
