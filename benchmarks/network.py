@@ -7,8 +7,9 @@ computes, by direct convolutions, against the best rate of a product or convolut
 
 Candidates: torch, tf, jax, each alone or with :folded, :winograd or :whole (the attention map is never sliced), and
 torch:compiled, tf:xla, tf:winograd+xla; pytorchcv and mmseg, for which an environment is made in .venv-peers.
-Modes: forward, to the fused logits at the picture's size; train, one step. With --device cuda torch and jax run on a
-GPU, and --dtype takes tf32 too. Writes RESULT.json, RESULT.md and RESULT.png for --out RESULT.
+Modes: forward, to the fused logits at the picture's size; train, one step of a plain network, counted as three passes.
+With --device cuda torch and jax run on a GPU, and --dtype takes tf32 too. Writes RESULT.json, RESULT.md and RESULT.png
+for --out RESULT.
 """
 
 from __future__ import annotations
@@ -17,17 +18,16 @@ import argparse
 import itertools
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from drawing import draw
 
+from danet_cli.machine import processor, versions
 from danet_cli.operations import count_operations
 from danet_common import VARIANTS, Checkpoint, write_checkpoint
 from shared_tests.rule import rule_tensors
@@ -78,6 +78,8 @@ def run(options: argparse.Namespace, checkpoint: str) -> dict[str, Any]:
             print(f"round {number + 1}: {dtype} roof {roof['roof'] / 1e9:.0f} GFLOP/s", file=sys.stderr)
         for case, candidate in itertools.product(cases, options.candidate):
             (height, width), batch, mode, dtype = case
+            if mode == "train" and ":" in candidate:
+                continue  # prepared networks are for prediction
             job = {"height": height, "width": width, "batch": batch, "mode": mode, "dtype": dtype, **common}
             answer = measure({**job, "candidate": candidate})
             found.setdefault((case, candidate), []).append(answer)
@@ -112,14 +114,12 @@ def brief(answer: dict[str, Any]) -> str:
 
 def machine(device: str) -> dict[str, str]:
     """What this was measured on, and with."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    cores = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    facts = {"processor": f"{len(cores)} x {(cores or [platform.processor()])[0]}", "python": platform.python_version()}
+    facts = {"processor": processor(), **versions()}
     if device == "cuda":
         import torch
 
         facts["gpu"] = torch.cuda.get_device_name()
-    return facts | {name: version(name) for name in ("torch", "tensorflow-cpu", "keras", "jax", "flax")}
+    return facts
 
 
 def table(result: dict[str, Any]) -> str:
@@ -160,6 +160,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--out", type=Path, metavar="RESULT", help="without: print the table")
     options = parser.parse_args()
+    unknown = [name for name in options.candidate if name.partition(":")[0] not in (*PEERS, "torch", "tf", "jax")]
+    if unknown:
+        parser.error(
+            f"unknown candidates {', '.join(unknown)}; known: {', '.join((*PEERS, *OURS))} and more, see above"
+        )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rule.safetensors"
         config = VARIANTS[options.variant]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,13 +84,13 @@ class Row:
 
     def to_dict(self) -> dict[str, Any]:
         """What was found, JSON-ready."""
-        from danet_common.parameters import parameters
+        from danet_common.parameters import count_trainable
 
         config, last = self.plan.config, self.validations[-1]
         return {
             "network": self.network,
             "context": list(config.context),
-            "parameters": sum(math.prod(each.shape) for each in parameters(config).values() if each.trainable),
+            "parameters": count_trainable(config),
             "mean_iou": last["mean_iou"],
             "pixel_accuracy": last["pixel_accuracy"],
             "iou": last["iou"],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import math
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -87,10 +86,9 @@ def counts_operations() -> bool:
 def measure(config: DANetConfig, backend: BackendName, height: int, width: int) -> dict[str, int | None]:
     """The figures of one network; None, with a note, for those that could not be had."""
     from danet_cli.memory import measure_memory
-    from danet_common.parameters import parameters
+    from danet_common.parameters import count_trainable
 
-    trainable = {name: math.prod(each.shape) for name, each in parameters(config).items() if each.trainable}
-    head = sum(count for name, count in trainable.items() if not name.startswith("backbone."))
+    trainable = count_trainable(config)
     operations = memory = None
     if counts_operations():
         from danet_cli.operations import count_operations
@@ -101,8 +99,8 @@ def measure(config: DANetConfig, backend: BackendName, height: int, width: int) 
     except Unable as error:
         note(f"{name_of(config.context)}: no memory: {error}")
     return {
-        "parameters": sum(trainable.values()),
-        "head_parameters": head,
+        "parameters": trainable,
+        "head_parameters": trainable - count_trainable(config, "backbone."),
         "operations": None if operations is None else operations.network,
         "head_operations": None if operations is None else operations.head,
         "memory_bytes": memory,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
 from danet_common.checkpoint import Checkpoint
 from danet_common.config import DANetConfig
-from danet_common.parameters import parameters
+from danet_common.parameters import count_trainable
 from danet_common.variants import VARIANTS
 
 FRONT_MATTER = """\
@@ -55,7 +54,7 @@ def model_card(checkpoint: Checkpoint, name: str) -> str:
 
 
 def _summary(config: DANetConfig) -> str:
-    values = sum(math.prod(parameter.shape) for parameter in parameters(config).values() if parameter.trainable)
+    values = count_trainable(config)
     known = [name for name, variant in VARIANTS.items() if _network(variant) == _network(config)]
     words = [f"{known[0]}'s network"] if known else [f"{config.block} blocks {config.layers}"]
     return ", ".join([*words, f"{config.num_classes} classes", f"{values / 1e6:.1f} million weights"])

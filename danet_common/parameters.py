@@ -6,6 +6,7 @@ width). This table is what conversions are held to and what initial weights are 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
@@ -46,6 +47,12 @@ class Parameter:
 def parameters(config: DANetConfig) -> dict[str, Parameter]:
     """All tensors of the network by canonical name, in the order of the forward pass."""
     return {parameter.name: parameter for parameter in _network(config)}
+
+
+def count_trainable(config: DANetConfig, within: str = "") -> int:
+    """Trainable values of the network, or of what stands in it under names that begin so."""
+    table = parameters(config).values()
+    return sum(math.prod(each.shape) for each in table if each.trainable and each.name.startswith(within))
 
 
 def _network(config: DANetConfig) -> Iterator[Parameter]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from danet_common.checkpoint import Checkpoint
+from danet_common.folding import require_unfolded
 from danet_common.pretrained import open_pretrained, write_pretrained
 from danet_jax.model import DANet, from_checkpoint
 from danet_jax.weights import get_tensors
@@ -20,5 +21,9 @@ def from_pretrained(name: str | os.PathLike[str], dtype: str = "float32", revisi
 
 
 def save_pretrained(model: DANet, folder: str | os.PathLike[str], max_shard_bytes: int | None = None) -> None:
-    """Write the network as a folder; with `max_shard_bytes`, its weights as files of at most that many bytes."""
+    """Write the network as a folder; with `max_shard_bytes`, its weights as files of at most that many bytes.
+
+    Raises CheckpointError for a folded one.
+    """
+    require_unfolded(model.numerics)
     write_pretrained(Checkpoint(model.config, get_tensors(model), source={"backend": "jax"}), folder, max_shard_bytes)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from danet_common import Checkpoint, CheckpointError, open_checkpoint, open_pretrained, parameters
+from danet_common.folding import require_unfolded
 from danet_common.leaves import from_channels_last
 from danet_common.pretrained import weights_file
 from danet_common.stored import Slices, StoredTensors, open_stored
@@ -51,7 +52,7 @@ class LiveTensors(Mapping[str, np.ndarray]):
 def as_checkpoint(source: Source) -> Checkpoint:
     """The source as a checkpoint; tensors of canonical files and of live networks are read when asked for.
 
-    Raises CheckpointError where it is not whole, TypeError where it is nothing that holds a network.
+    Raises CheckpointError where it is not whole, or folded, TypeError where it is nothing that holds a network.
     """
     if isinstance(source, Checkpoint):
         source.check()
@@ -61,6 +62,7 @@ def as_checkpoint(source: Source) -> Checkpoint:
     package = package_of(source)
     if package is None:
         raise TypeError(f"wanted a Checkpoint, a path or a network of {', '.join(CHANNELS_LAST)}; got {type(source)}")
+    require_unfolded(source.numerics)
     return Checkpoint(source.config, LiveTensors(source, package), source={"backend": package.removeprefix("danet_")})
 
 

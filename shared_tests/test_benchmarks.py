@@ -1,0 +1,56 @@
+"""The benchmarks' programs run, on a tiny network: what they measure is not judged, that they measure it is."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shared_tests.backends import BACKENDS
+
+ROOT = Path(__file__).parents[1]
+TINY = ("--variant", "danet_tiny", "--size", "33x47")
+
+pytestmark = pytest.mark.slow  # each measurement starts a framework
+
+
+def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """A program of benchmarks/ as it is shown."""
+    if BACKENDS["torch"].missing:
+        pytest.skip("the benchmarks count with PyTorch")
+    command = [sys.executable, "-W", "ignore", str(ROOT / "benchmarks" / program), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=280, check=False)
+
+
+def test_network(tmp_path: Path) -> None:
+    """A row for every case and candidate that trains; a table, JSON and a picture."""
+    out = tmp_path / "found" / "tiny"
+    names = ("--candidate", "torch,torch:winograd", "--mode", "forward,train", "--passes", "1", "--rounds", "1")
+    done = run("network.py", *TINY, *names, "--out", str(out))
+    assert done.returncode == 0, done.stderr[-2000:]
+    result = json.loads(out.with_suffix(".json").read_text())
+    rows = [(row["mode"], row["candidate"]) for row in result["rows"]]
+    assert rows == [("forward", "torch"), ("forward", "torch:winograd"), ("train", "torch")]
+    for row in result["rows"]:
+        assert row["seconds"] > 0
+        assert row["bytes"] > 0
+        assert 0 < row["roof"] < 2
+    assert out.with_suffix(".md").read_text().strip() == done.stdout.strip()
+    assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_unknown_candidates_are_refused(tmp_path: Path) -> None:
+    done = run("network.py", "--candidate", "torch,caffe")
+    assert done.returncode == 2
+    assert "unknown candidates caffe" in done.stderr.splitlines()[-1]
+
+
+def test_precision() -> None:
+    done = run("precision.py", *TINY)
+    assert done.returncode == 0, done.stderr[-2000:]
+    lines = done.stdout.splitlines()
+    assert [line.split("|")[1].strip() for line in lines[2:]][:3] == ["float32", "float32, folded", "float32, winograd"]
+    assert float(lines[2].split("|")[2]) < 1e-4 < float(lines[-1].split("|")[2])  # float32, and bfloat16
