@@ -102,6 +102,7 @@ def test_reference_differences_of_modules(backend: str, name: str, gradients_of:
     check_slope(CASES[name], gradients_of(backend, name), "kernel")
 
 
+@pytest.mark.slow
 def test_r101(gradients_of: GradientsOf) -> None:
     """The published network at its published depth, 97 x 129, batch 2."""
     torch, *others = [gradients_of(backend, "r101") for backend in NETWORKS]

@@ -13,6 +13,7 @@ from shared_tests.conftest import NETWORKS, Start
 from shared_tests.judge import CheckpointOf, judge
 from shared_tests.mutants import MUTATIONS
 from shared_tests.mutations import PACKAGES, Mutation, alike
+from shared_tests.test_parity import FASTEST
 
 # A mutant that cannot even be written down proves nothing about the judge.
 MISWRITTEN = ("ImportError", "ModuleNotFoundError", "SyntaxError", "IndentationError", "NameError", "AttributeError")
@@ -35,7 +36,8 @@ def unmutated(checkpoint_of: CheckpointOf) -> Sound:
 
 
 def run(mutation: Mutation, worker: Worker, checkpoint_of: CheckpointOf) -> Verdict:
-    return judge(mutation.case, worker, checkpoint_of, dtype=mutation.dtype, offset=mutation.offset)
+    mode = FASTEST[worker.backend.name]
+    return judge(mutation.case, worker, checkpoint_of, mode=mode, dtype=mutation.dtype, offset=mutation.offset)
 
 
 def caught(mutation: Mutation, worker: Worker, checkpoint_of: CheckpointOf) -> bool:

@@ -36,7 +36,8 @@ def test_case(backend: str, name: str, start: Start, checkpoint_of: CheckpointOf
 
 
 MODES = [
-    pytest.param(name, mode, marks=[pytest.mark.slow] * (mode == "compile"))  # Inductor compiles for half a minute
+    # Inductor compiles for half a minute, and JAX each operation by itself, as nobody would have it for long.
+    pytest.param(name, mode, marks=[pytest.mark.slow] * (mode == "compile" or ("jax" in name and mode == "eager")))
     for name, backend in BACKENDS.items()
     for mode in backend.modes
     if FASTEST.get(name) != mode

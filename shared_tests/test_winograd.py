@@ -49,7 +49,7 @@ def test_agrees(backend: str, mode: str, name: str, entries: int, start: Start, 
     assert verdict.agrees, (verdict.first_departure, verdict.cause)
 
 
-@pytest.mark.parametrize("backend", NETWORKS)
+@pytest.mark.parametrize("backend", ["torch", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tf", "jax"))])
 def test_float32(backend: str, start: Start, checkpoint_of: CheckpointOf) -> None:
     """No further from the truth than frameworks that add the same numbers in another order may be from each other."""
     case, errors = CASES["r18"], []
