@@ -19,7 +19,7 @@ def make_pass(job: dict[str, Any]) -> Pass:
     x = generator.standard_normal((job["batch"], job["height"], job["width"], 3), np.float32)
     makers: dict[str, Callable[..., Pass]] = {"torch": torch_pass, "tf": tf_pass, "jax": jax_pass}
     if job["mode"] == "train":
-        return step_of(backend, job, x)
+        return step_of(backend, job, x, prepared == "recompute")
     if prepared == "whole":  # the whole map at every size
         from danet_common import slices
 
@@ -76,14 +76,14 @@ def jax_pass(job: dict[str, Any], x: np.ndarray, prepared: str, options: dict[st
     return lambda: jax.block_until_ready(call(model, pictures))
 
 
-def step_of(backend: str, job: dict[str, Any], x: np.ndarray) -> Pass:
-    """A step of the package's own training: SGD, losses of all outputs, dropout."""
+def step_of(backend: str, job: dict[str, Any], x: np.ndarray, recompute: bool) -> Pass:
+    """A step of the package's own training: SGD, losses of all outputs, dropout; with `recompute` keeping less."""
     import importlib
 
     package = f"danet_{backend}"
     train, engine = (importlib.import_module(f"{package}.{name}") for name in ("train", "engine"))
     dtype = "mixed_bfloat16" if job["dtype"] == "bfloat16" else "float32"
-    recipe = TrainConfig(batch_size=job["batch"], dtype=dtype, learning_rate=0.0001)
+    recipe = TrainConfig(batch_size=job["batch"], dtype=dtype, learning_rate=0.0001, recompute=recompute)
     model = importlib.import_module(package).load(job["checkpoint"], dtype)
     spread = engine.Engine()
     if backend == "torch":

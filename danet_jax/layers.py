@@ -142,12 +142,51 @@ class Dropout(nnx.Module):
         return jnp.where(kept, x / (1 - self.rate), 0)
 
 
+Kept = tuple[nnx.State, nnx.State, Array]
+
+
 def recomputed(module: nnx.Module, x: Float[Array, "b h w c"]) -> Float[Array, "b p q d"]:
     """What a module makes of `x`; the gradient computes all that leads to it again, so that only `x` is kept.
 
     The running statistics move once.
     """
-    return nnx.remat(lambda module, x: module(x))(module, x)
+    graph, state = nnx.split(module)
+    weights, rest = nnx.split_state(state, nnx.Param, ...)
+
+    def call(weights: nnx.State, rest: nnx.State, x: Array) -> tuple[Array, nnx.State]:
+        copy = nnx.merge(graph, weights, rest, copy=True)  # these may move again
+        return copy(x), nnx.state(copy, nnx.Not(nnx.Param))
+
+    def forward(weights: nnx.State, rest: nnx.State, x: Array) -> tuple[tuple[Array, nnx.State], Kept]:
+        return call(weights, rest, x), (weights, rest, x)
+
+    def backward(kept: Kept, cotangents: tuple[Array, nnx.State]) -> tuple[nnx.State, None, Array]:
+        weights, rest, x = kept
+        _, pullback = jax.vjp(lambda weights, x: call(weights, rest, x)[0], weights, after(x, cotangents[0]))
+        of_weights, of_x = pullback(cotangents[0])
+        return of_weights, None, of_x
+
+    again = jax.custom_vjp(call)
+    again.defvjp(forward, backward)
+    out, moved = again(weights, rest, x)
+    nnx.update(module, moved)
+    return out
+
+
+def after(x: Float[Array, "b h w c"], cotangent: Float[Array, "b p q d"]) -> Float[Array, "b h w c"]:
+    """`x`, for what may only be computed from it once there is a cotangent; else XLA would find it computed before.
+
+    On a CPU it removes `jax.checkpoint`'s barriers before it looks, and so keeps all that was to be computed again.
+    """
+
+    def summed(x: Array, cotangent: Array) -> Array:
+        first = cotangent[0, 0, 0, 0].astype(x.dtype)
+        return x + (first - first)  # zero, but where a number is not finite, and so unknown to a compiler
+
+    def barred(x: Array, cotangent: Array) -> Array:
+        return jax.lax.optimization_barrier((x, cotangent))[0]
+
+    return jax.lax.platform_dependent(x, cotangent, cpu=summed, default=barred)
 
 
 def computed_once(x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
