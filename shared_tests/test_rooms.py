@@ -19,14 +19,14 @@ FORWARD = {"call": "forward", "__call__": "forward"}
 # What one framework alone needs: Keras wants a base class, explicit building and serialisation, and has no walk over
 # its layers and no compiler of functions; torch fills a layer's weights when it is made, and wants a gradient of our
 # own for slices that leave its heap whole; JAX would compute float64 in float32, compile what makes zeros of every
-# shape, and add up a layer's residual sums again in every block. Of torch's optimizers, Optax has the parts and Keras
-# none. A step of torch's or TensorFlow's is written for one device among several, and asks for what is of all; JAX's is
-# of the whole batch, and only its arrays are told where to be.
+# shape, add up a layer's residual sums again in every block, and keep what was to be recomputed. Of torch's
+# optimizers, Optax has the parts and Keras none. A step of torch's or TensorFlow's is written for one device among
+# several, and asks for what is of all; JAX's is of the whole batch, and only its arrays are told where to be.
 ALONE = {
     "torch": {"Conv.reset_parameters", "InSlices", "several", "MeanOverProcesses", "all_mean", "all_gather"},
     "tf": {"Module", "build", "get_config", "from_config", "named_modules", "TorchOptimizer", "compiled"}
     | {"scope", "local", "on_replicas", "all_mean", "all_gather"},
-    "jax": {"require_dtype", "abstract_network", "computed_once", "transformation", "replicate", "has_tpu"},
+    "jax": {"require_dtype", "abstract_network", "computed_once", "after", "transformation", "replicate", "has_tpu"},
 }
 # torch has these two as layers and the others as functions, so torch does not name what is in them.
 LEAVES = {"Conv", "BatchNorm"}
