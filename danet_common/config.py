@@ -23,6 +23,7 @@ ContextKind = Literal[
     "bam",
     "selective_kernel",
     "non_local",
+    "self_attention",
     "joint_position",
     "joint_channel",
     "compact_position",
@@ -63,7 +64,8 @@ class DANetConfig:
     non_local_form: NonLocalForm = "embedded_gaussian"  # of the paper's four, its default
     non_local_pooled: bool = False  # its sub-sampling: keys and values are maxima of 2x2 positions
     head_channels: int | None = None  # None: a quarter of layer4's
-    query_channels: int | None = None  # None: an eighth of head_channels; with compact_position a quarter (DRANet)
+    # Of self_attention's values too. None: an eighth of head_channels; with compact_position a quarter (DRANet).
+    query_channels: int | None = None
     # What becomes of the branches. gating: they are laid side by side and joined with layer1 (Fu et al., TNNLS 2020);
     # with the two compact contexts that is DRANet.
     decoder: Decoder = "sum"

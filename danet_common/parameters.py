@@ -127,6 +127,11 @@ def _context(config: DANetConfig, kind: ContextKind, name: str, channels: int) -
                 yield from _conv(f"{name}.key_score", inner, 1, 1)
             yield from _conv(f"{name}.residual", inner, channels, 1)
             yield from _norm(f"{name}.residual_bn", channels)
+        case "self_attention":
+            for part in ("query", "key", "value"):
+                yield from _conv(f"{name}.{part}", channels, config.attention_channels, 1)
+            yield from _conv(f"{name}.residual", config.attention_channels, channels, 1)
+            yield Parameter(f"{name}.gamma", (1,), "gamma")
         case "joint_position":
             yield from _conv(f"{name}.projections", channels, 2 * config.attention_channels + channels, 1, bias=True)
             yield Parameter(f"{name}.gamma", (1,), "gamma")

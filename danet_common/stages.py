@@ -76,6 +76,8 @@ def _within(kind: ContextKind, config: DANetConfig) -> tuple[str, ...]:
         case "non_local":
             embedded = config.non_local_form != "gaussian"
             return ("non_local_query", "non_local_key") * embedded + ("non_local_value", "non_local_map")
+        case "self_attention":
+            return tuple(f"self_attention_{name}" for name in ("query", "key", "value", "map"))
         case "joint_position" | "joint_channel":
             return (f"{kind}_projections", f"{kind}_map")
         case "compact_position":

@@ -11,6 +11,7 @@ from danet_jax.non_local import NonLocal
 from danet_jax.predict import infer, predict
 from danet_jax.pretrained import from_pretrained, save_pretrained
 from danet_jax.selective_kernel import SelectiveKernel
+from danet_jax.self_attention import SelfAttention
 from danet_jax.squeeze_excitation import SqueezeExcitation
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "NonLocal",
     "PositionAttention",
     "SelectiveKernel",
+    "SelfAttention",
     "SqueezeExcitation",
     "from_checkpoint",
     "from_pretrained",

@@ -19,6 +19,7 @@ from danet_jax.compact_attention import CompactChannelAttention, CompactPosition
 from danet_jax.gating_decoder import GatingDecoder
 from danet_jax.joint_attention import JointChannelAttention, JointPositionAttention
 from danet_jax.layers import BatchNorm, Conv
+from danet_jax.self_attention import SelfAttention
 
 # What each module holds itself; every other module only holds modules.
 KINDS: Mapping[type, tuple[Kind, ...]] = {
@@ -26,6 +27,7 @@ KINDS: Mapping[type, tuple[Kind, ...]] = {
     BatchNorm: ("scale", "shift", "mean", "variance", "count"),
     PositionAttention: ("gamma",),
     ChannelAttention: ("gamma",),
+    SelfAttention: ("gamma",),
     JointPositionAttention: ("gamma",),
     JointChannelAttention: ("gamma",),
     CompactPositionAttention: ("gamma",),

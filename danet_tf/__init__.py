@@ -11,6 +11,7 @@ from danet_tf.non_local import NonLocal
 from danet_tf.predict import infer, predict
 from danet_tf.pretrained import from_pretrained, save_pretrained
 from danet_tf.selective_kernel import SelectiveKernel
+from danet_tf.self_attention import SelfAttention
 from danet_tf.squeeze_excitation import SqueezeExcitation
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "NonLocal",
     "PositionAttention",
     "SelectiveKernel",
+    "SelfAttention",
     "SqueezeExcitation",
     "from_checkpoint",
     "from_pretrained",

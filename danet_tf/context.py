@@ -12,6 +12,7 @@ from danet_tf.joint_attention import JointChannelAttention, JointPositionAttenti
 from danet_tf.layers import Module
 from danet_tf.non_local import NonLocal
 from danet_tf.selective_kernel import SelectiveKernel
+from danet_tf.self_attention import SelfAttention
 from danet_tf.squeeze_excitation import SqueezeExcitation
 
 
@@ -33,6 +34,8 @@ def context_module(kind: ContextKind, config: DANetConfig, numerics: Numerics) -
             return SelectiveKernel(channels, config.reduction, numerics)
         case "non_local":
             return NonLocal(channels, config.non_local_form, config.non_local_pooled, numerics)
+        case "self_attention":
+            return SelfAttention(channels, config.attention_channels, numerics)
         case "joint_position":
             return JointPositionAttention(channels, config.attention_channels, numerics)
         case "joint_channel":

@@ -18,6 +18,7 @@ from danet_tf.compact_attention import CompactChannelAttention, CompactPositionA
 from danet_tf.gating_decoder import GatingDecoder
 from danet_tf.joint_attention import JointChannelAttention, JointPositionAttention
 from danet_tf.layers import BatchNorm, Conv
+from danet_tf.self_attention import SelfAttention
 
 # What each module holds itself; every other module only holds modules.
 KINDS: Mapping[type, tuple[Kind, ...]] = {
@@ -25,6 +26,7 @@ KINDS: Mapping[type, tuple[Kind, ...]] = {
     BatchNorm: ("scale", "shift", "mean", "variance", "count"),
     PositionAttention: ("gamma",),
     ChannelAttention: ("gamma",),
+    SelfAttention: ("gamma",),
     JointPositionAttention: ("gamma",),
     JointChannelAttention: ("gamma",),
     CompactPositionAttention: ("gamma",),

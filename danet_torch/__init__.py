@@ -11,6 +11,7 @@ from danet_torch.non_local import NonLocal
 from danet_torch.predict import infer, predict
 from danet_torch.pretrained import from_pretrained, save_pretrained
 from danet_torch.selective_kernel import SelectiveKernel
+from danet_torch.self_attention import SelfAttention
 from danet_torch.squeeze_excitation import SqueezeExcitation
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "NonLocal",
     "PositionAttention",
     "SelectiveKernel",
+    "SelfAttention",
     "SqueezeExcitation",
     "from_checkpoint",
     "from_pretrained",

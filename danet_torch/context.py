@@ -13,6 +13,7 @@ from danet_torch.compact_attention import CompactChannelAttention, CompactPositi
 from danet_torch.joint_attention import JointChannelAttention, JointPositionAttention
 from danet_torch.non_local import NonLocal
 from danet_torch.selective_kernel import SelectiveKernel
+from danet_torch.self_attention import SelfAttention
 from danet_torch.squeeze_excitation import SqueezeExcitation
 
 
@@ -34,6 +35,8 @@ def context_module(kind: ContextKind, config: DANetConfig, numerics: Numerics) -
             return SelectiveKernel(channels, config.reduction, numerics)
         case "non_local":
             return NonLocal(channels, config.non_local_form, config.non_local_pooled, numerics)
+        case "self_attention":
+            return SelfAttention(channels, config.attention_channels, numerics)
         case "joint_position":
             return JointPositionAttention(channels, config.attention_channels, numerics)
         case "joint_channel":

@@ -19,6 +19,7 @@ from danet_torch.compact_attention import CompactChannelAttention, CompactPositi
 from danet_torch.gating_decoder import GatingDecoder
 from danet_torch.joint_attention import JointChannelAttention, JointPositionAttention
 from danet_torch.layers import BatchNorm, Conv
+from danet_torch.self_attention import SelfAttention
 
 # What each module holds itself; every other module only holds modules.
 KINDS: Mapping[type, tuple[Kind, ...]] = {
@@ -27,6 +28,7 @@ KINDS: Mapping[type, tuple[Kind, ...]] = {
     nn.SyncBatchNorm: ("scale", "shift", "mean", "variance", "count"),  # what one becomes on several GPUs
     PositionAttention: ("gamma",),
     ChannelAttention: ("gamma",),
+    SelfAttention: ("gamma",),
     JointPositionAttention: ("gamma",),
     JointChannelAttention: ("gamma",),
     CompactPositionAttention: ("gamma",),

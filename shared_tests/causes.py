@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from shared_tests.context_causes import gate, gated, joint_map
+from shared_tests.context_causes import gate, gated, gathering_map
 from shared_tests.evidence import Array, Evidence
 from shared_tests.head_causes import attention, channel_energy, channel_map, position_map, upsampling
 
@@ -33,6 +33,8 @@ PLACES = {
     "selective_kernel_far": "departs in the far field: 3x3 dilated by 2, BatchNorm, ReLU",
     "non_local_map": "departs in the non-local map: its form, unscaled energies, division by the keys, pooling",
     "non_local_attention": "departs in what the block gathers: its last convolution, BatchNorm, or x that is not added",
+    "self_attention_attention": "departs in what each position gathers: the last convolution, gamma, or x that is not "
+    "added",
     "compact_position_centres": "departs in the centres: 1, 2, 3 and 6 windows, from floor to ceiling, each pool "
     "with a convolution of its own",
     "decoder_gate": "departs in the decoder's gate: layer1's features first, then the branches' at their size",
@@ -220,7 +222,7 @@ FAMILIES = (
     attention,
     gate,
     gated,
-    joint_map,
+    gathering_map,
     exchange,
     bias,
     batch_norm,

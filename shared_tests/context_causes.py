@@ -10,6 +10,8 @@ import numpy as np
 from shared_tests.evidence import Array, Evidence
 from shared_tests.reference.operations import sigmoid, softmax
 
+MAPS = ("joint_position_map", "joint_channel_map", "self_attention_map")  # of softmax(query . key)
+
 
 def gate(evidence: Evidence) -> str | None:
     """A gate made of what should be before it, otherwise."""
@@ -75,9 +77,9 @@ def selected(evidence: Evidence) -> str | None:
     return evidence.first_that_explains(mistakes)
 
 
-def joint_map(evidence: Evidence) -> str | None:
+def gathering_map(evidence: Evidence) -> str | None:
     """A map of query and key, made otherwise. Which of the projections are which, only the joint maps' sizes tell."""
-    parts = parts_of(evidence) if evidence.name in ("joint_position_map", "joint_channel_map") else None
+    parts = parts_of(evidence) if evidence.name in MAPS else None
     if parts is None:
         return None
     query, key = parts
@@ -93,12 +95,20 @@ def joint_map(evidence: Evidence) -> str | None:
 
 
 def parts_of(evidence: Evidence) -> tuple[Array, Array] | None:
-    """Query and key (N, C, H*W) of joint projections."""
+    """Query and key (N, C, H*W), of joint projections or of a convolution each."""
     kind = evidence.name.removesuffix("_map")
+    if kind == "self_attention":
+        apart = evidence.stages("self_attention_query", "self_attention_key")
+        return None if apart is None else (flattened(apart[0]), flattened(apart[1]))
     before = evidence.stages(f"{kind}_in", f"{kind}_projections")
     if before is None:
         return None
     x, projections = before
     size = (projections.shape[1] - x.shape[1]) // 2
-    flat = projections.reshape(*projections.shape[:2], -1)
+    flat = flattened(projections)
     return flat[:, :size], flat[:, size : 2 * size]
+
+
+def flattened(x: Array) -> Array:
+    """Height and width as one axis."""
+    return x.reshape(*x.shape[:2], -1)

@@ -75,10 +75,12 @@ CASES: dict[str, Case] = {
     "non_local_concatenation_pooled": _tiny(
         context=("non_local",), non_local_form="concatenation", non_local_pooled=True
     ),
+    "self_attention": _tiny(context=("self_attention",), query_channels=None),
     "joint_position": _tiny(context=("joint_position",)),
     "joint_channel": _tiny(context=("joint_channel",)),
     "joint": _tiny(context=("joint_position", "joint_channel")),
     "position_and_non_local": _tiny(context=("position", "non_local"), non_local_pooled=True),
+    "self_attention_and_channel": _tiny(context=("self_attention", "channel")),
     "cbam_and_squeeze_excitation": _tiny(context=("cbam", "squeeze_excitation"), reduction=5),
     "compact_position": _tiny(context=("compact_position",)),
     "compact_channel": _tiny(context=("compact_channel",), reduction=4),

@@ -86,6 +86,29 @@ GATHERED = (
         alike("non_local.py", ("key, value = largest(key), largest(value)", "key, value = key, largest(value)")),
     ),
     Mutation(
+        "self_attention_query_and_key_exchanged",
+        "the paper's f and g, two layers of one shape, change places: the softmax is over the positions that attend",
+        CASES["self_attention"],
+        alike("self_attention.py", ("attend(query, key, value", "attend(key, query, value")),
+    ),
+    Mutation(
+        "self_attention_scaled",
+        "the energies are divided by the root of the channels; the paper's are not",
+        CASES["self_attention"],
+        alike("self_attention.py", ("attend(query, key", "attend(query / query.shape[2] ** 0.5, key")),
+    ),
+    Mutation(
+        "self_attention_residual_scaled",
+        "gamma weighs x too: the sum is scaled, not what is gathered",
+        CASES["self_attention"],
+        apart(
+            "self_attention.py",
+            torch=("self.gamma.to(x.dtype) * out + x", "self.gamma.to(x.dtype) * (out + x)"),
+            tf=("ops.cast(self.gamma, x.dtype) * out + x", "ops.cast(self.gamma, x.dtype) * (out + x)"),
+            jax=("self.gamma[...].astype(x.dtype) * out + x", "self.gamma[...].astype(x.dtype) * (out + x)"),
+        ),
+    ),
+    Mutation(
         "joint_parts_exchanged",
         "query and key change places in the joint projections",
         CASES["joint_position"],

@@ -24,6 +24,7 @@ from danet_common.parameters import Parameter, parameters
 FACTORS = {
     "head.position_attention.gamma": 0.7,
     "head.channel_attention.gamma": -0.6,
+    "head.self_attention_attention.gamma": 0.4,
     "head.joint_position_attention.gamma": 0.8,
     "head.joint_channel_attention.gamma": -0.9,
     "head.compact_position_attention.gamma": 0.75,

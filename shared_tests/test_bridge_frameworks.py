@@ -18,6 +18,7 @@ NETWORKS: dict[str, DANetConfig] = {
     "deep": TINY.replace(block="bottleneck", layers=(1, 2, 1, 2), stem="deep", stem_widths=(4, 4, 8), auxiliary="fcn"),
     "weighed": TINY.replace(context=("bam", "selective_kernel"), reduction=4),
     "gathered": TINY.replace(context=("non_local", "joint_position")),
+    "mixed": TINY.replace(context=("cbam", "self_attention")),
     "dranet": TINY.replace(
         context=("compact_position", "compact_channel"), decoder="gating", branch_classifiers=False, auxiliary="fcn"
     ),

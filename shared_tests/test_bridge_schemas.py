@@ -31,6 +31,7 @@ NETWORKS: tuple[tuple[str, DANetConfig], ...] = (
     ("canonical", ALONE.replace(context=("non_local", "joint_channel"))),
     ("canonical", PLAIN.replace(context=("non_local", "joint_position"), non_local_form="gaussian")),
     ("canonical", PLAIN.replace(context=("position", "non_local"), non_local_form="concatenation")),
+    ("canonical", PLAIN.replace(context=("self_attention", "compact_channel"), reduction=4)),
     ("canonical", ALONE.replace(context=("compact_position", "compact_channel"), reduction=4, decoder="gating")),
     ("official", PLAIN.replace(multi_grid=(1, 2, 4))),
     ("official", DEEP),

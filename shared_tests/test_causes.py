@@ -128,6 +128,14 @@ MODULE_MISTAKES: dict[tuple[ContextKind, str], tuple[str, Callable[[Arrays], np.
         ),
     ),
     ("non_local", "departs in the non-local map"): ("non_local_map", lambda t: t["non_local_map"] ** 2),
+    ("self_attention", "query and key are swapped in the energy"): (
+        "self_attention_map",
+        lambda t: softmax(turned(flat(t["self_attention_key"])) @ flat(t["self_attention_query"])),
+    ),
+    ("self_attention", "the last convolution, gamma, or x"): (
+        "self_attention_attention",
+        lambda t: t["self_attention_attention"] - t["self_attention_in"],
+    ),
     ("joint_position", "layout: joint_position_map is transposed"): (
         "joint_position_map",
         lambda t: turned(t["joint_position_map"]),

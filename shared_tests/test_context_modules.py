@@ -31,12 +31,13 @@ MODULES: dict[str, tuple[str, tuple[Any, ...]]] = {
     "non_local_embedded_gaussian": ("NonLocal", ("embedded_gaussian", False)),
     "non_local_dot_product": ("NonLocal", ("dot_product", False)),
     "non_local_concatenation_pooled": ("NonLocal", ("concatenation", True)),
+    "self_attention": ("SelfAttention", (CHANNELS // 8,)),
     "joint_position": ("JointPositionAttention", (6,)),
     "joint_channel": ("JointChannelAttention", ()),
     "compact_position": ("CompactPositionAttention", (6,)),
     "compact_channel": ("CompactChannelAttention", (4,)),
 }
-IDENTITIES = [name for name in MODULES if name.startswith(("non_local", "joint", "compact"))]  # before training
+IDENTITIES = [name for name in MODULES if name.startswith(("non_local", "self", "joint", "compact"))]  # before training
 
 
 def tensors_of(name: str) -> dict[str, np.ndarray]:

@@ -23,6 +23,7 @@ from shared_tests.test_parity import FASTEST
 
 ENTRIES = 9 * 5 * 7  # nine queries at once, of 35; fewer where keys are pooled and so fewer
 CASES = {
+    "self_attention": Case(TINY.replace(context=("self_attention",)), height=33, width=49),
     "joint": Case(TINY.replace(context=("joint_position", "joint_channel")), height=33, width=49),
     **{
         f"{form}{'_pooled' * pooled}": Case(
@@ -46,7 +47,8 @@ RUNS = [
 
 def without_maps(case: Case) -> tuple[str, ...]:
     """Stages that do not make the map whole; the channels' map is never in slices."""
-    return tuple(n for n in stage_names(case.config) if n not in ("joint_position_map", "non_local_map"))
+    in_slices = ("joint_position_map", "non_local_map", "self_attention_map")
+    return tuple(n for n in stage_names(case.config) if n not in in_slices)
 
 
 def with_gradients(case: Case, worker: Worker, checkpoint_of: CheckpointOf) -> Answer:
@@ -105,7 +107,8 @@ import numpy as np
 import danet_{backend} as room
 from danet_common.numerics import Numerics
 {setup}
-modules = room.JointPositionAttention(16, 2, Numerics()), room.JointChannelAttention(16, Numerics())
+modules = (room.JointPositionAttention(16, 2, Numerics()), room.JointChannelAttention(16, Numerics()),
+           room.SelfAttention(16, 2, Numerics()))
 x = np.random.default_rng(0).standard_normal({shape}, np.float32)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for module in modules:

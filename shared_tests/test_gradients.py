@@ -24,7 +24,13 @@ DIFFERENCE = 1e-6  # of the sum of all terms' sizes
 STEP = 1e-8  # larger, and ReLUs turn in between; smaller, and the loss is all rounding
 
 SMALL = ("tiny", "position_only", "channel_only", "no_attention", "paddle", "mmseg", "training_bottleneck")
-PAIRS = ("cbam_and_squeeze_excitation", "training_bam_and_selective_kernel", "joint", "dranet")  # of context modules
+PAIRS = (  # of context modules
+    "cbam_and_squeeze_excitation",
+    "training_bam_and_selective_kernel",
+    "joint",
+    "dranet",
+    "self_attention_and_channel",
+)
 SLOW = (
     "position_and_non_local",
     "training_dranet",

@@ -32,6 +32,8 @@ SIZES: Mapping[str, tuple[tuple[str, int], ...]] = {
     "query_channels": (
         ("head.position_attention.query.weight", 0),
         ("head.position_attention.key.weight", 0),
+        ("head.self_attention_attention.query.weight", 0),
+        ("head.self_attention_attention.key.weight", 0),
         ("head.compact_position_attention.query.weight", 0),
         ("head.compact_position_attention.key.weight", 0),
     ),

@@ -115,6 +115,18 @@ def non_local(net: Network, name: str, x: Array) -> Array:
     return net.norm(f"{name}.residual_bn", net.conv(f"{name}.residual", y, channels, 1)) + x
 
 
+def self_attention(net: Network, name: str, x: Array) -> Array:
+    """o_j = v(sum over i of b[j, i] h(x_i)), b[j] = softmax over i of f(x_i) . g(x_j); out_j = gamma o_j + x_j."""
+    channels, inner = x.shape[1], query_channels(net, x)
+    g = net.keep("self_attention_query", net.conv(f"{name}.query", x, inner, 1))
+    f = net.keep("self_attention_key", net.conv(f"{name}.key", x, inner, 1))
+    h = net.keep("self_attention_value", net.conv(f"{name}.value", x, inner, 1))
+    energy = net.energy(flat(g).transpose(0, 2, 1) @ flat(f))
+    attention = net.keep("self_attention_map", operations.softmax(energy))
+    gathered = (flat(h) @ attention.transpose(0, 2, 1)).reshape(len(x), inner, *x.shape[2:])
+    return net.tensor(f"{name}.gamma", (1,)) * net.conv(f"{name}.residual", gathered, channels, 1) + x
+
+
 def joint_position(net: Network, name: str, x: Array) -> Array:
     """As `position`, of one projection in three parts."""
     channels, queries = x.shape[1], query_channels(net, x)
@@ -173,6 +185,7 @@ MODULES = {
     "bam": bam,
     "selective_kernel": selective_kernel,
     "non_local": non_local,
+    "self_attention": self_attention,
     "joint_position": joint_position,
     "joint_channel": joint_channel,
     "compact_position": compact_position,

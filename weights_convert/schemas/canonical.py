@@ -24,6 +24,7 @@ CONVOLUTIONS = (
     *(f"head.{kind}_attention.expand" for kind in ("squeeze_excitation", "cbam", "bam")),
     *(f"head.{kind}_attention.projections" for kind in ("joint_position", "joint_channel")),
     *(f"head.non_local_attention.{part}" for part in ("query", "key", "value", "query_score", "key_score", "residual")),
+    *(f"head.self_attention_attention.{part}" for part in ("query", "key", "value", "residual")),
     "head.cbam_attention.spatial",
     "head.bam_attention.spatial_reduce",
     "head.bam_attention.spatial_conv{c}",
@@ -64,6 +65,7 @@ NORMS = (
 )
 GAMMAS = (
     *(f"head.{form}{kind}_attention.gamma" for form in ("", "joint_", "compact_") for kind in ("position", "channel")),
+    "head.self_attention_attention.gamma",
     "head.decoder.gain",
 )
 
