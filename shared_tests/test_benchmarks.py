@@ -28,12 +28,13 @@ def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_network(tmp_path: Path) -> None:
     """A row for every case and candidate that trains; a table, JSON and a picture."""
     out = tmp_path / "found" / "tiny"
-    names = ("--candidate", "torch,torch:winograd", "--mode", "forward,train", "--passes", "1", "--rounds", "1")
-    done = run("network.py", *TINY, *names, "--out", str(out))
+    names = ("--candidate", "torch,torch:winograd,torch:recompute", "--mode", "forward,train")
+    done = run("network.py", *TINY, *names, "--passes", "1", "--rounds", "1", "--out", str(out))
     assert done.returncode == 0, done.stderr[-2000:]
     result = json.loads(out.with_suffix(".json").read_text())
     rows = [(row["mode"], row["candidate"]) for row in result["rows"]]
-    assert rows == [("forward", "torch"), ("forward", "torch:winograd"), ("train", "torch")]
+    prepared = [("forward", "torch:winograd"), ("train", "torch:recompute")]
+    assert sorted(rows) == sorted([("forward", "torch"), ("train", "torch"), *prepared])
     for row in result["rows"]:
         assert row["seconds"] > 0
         assert row["bytes"] > 0
@@ -54,3 +55,12 @@ def test_precision() -> None:
     lines = done.stdout.splitlines()
     assert [line.split("|")[1].strip() for line in lines[2:]][:3] == ["float32", "float32, folded", "float32, winograd"]
     assert float(lines[2].split("|")[2]) < 1e-4 < float(lines[-1].split("|")[2])  # float32, and bfloat16
+
+
+def test_waiting() -> None:
+    done = run("waiting.py", "--rounds", "1", "--variant", "danet_tiny")
+    assert done.returncode == 0, done.stderr[-2000:]
+    waits = dict(line.strip("| ").split(" | ") for line in done.stdout.splitlines()[4:])
+    assert len(waits) == 12
+    assert 0 < float(waits["an empty Python"]) < float(waits["danet_torch.load"])
+    assert float(waits["a batch, 2 workers"]) > 0
