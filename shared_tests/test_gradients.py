@@ -23,7 +23,7 @@ AGREEMENT = 1e-10  # float64: a mini network gives 2e-13, R101 about 1e-12; more
 DIFFERENCE = 1e-6  # of the sum of all terms' sizes
 STEP = 1e-8  # larger, and ReLUs turn in between; smaller, and the loss is all rounding
 
-SMALL = ("tiny", "position_only", "channel_only", "no_attention", "paddle", "mmseg", "training_bottleneck")
+SMALL = ("tiny", "paddle", "training_bottleneck")
 PAIRS = (  # of context modules
     "cbam_and_squeeze_excitation",
     "training_bam_and_selective_kernel",
@@ -34,7 +34,9 @@ PAIRS = (  # of context modules
 SLOW = (
     "position_and_non_local",
     "training_dranet",
-    *(n for n, c in CASES.items() if len(c.config.context) == 1 and n not in SMALL),
+    "no_attention",
+    "mmseg",
+    *(n for n, c in CASES.items() if len(c.config.context) == 1),
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from danet_common import VARIANTS, initial_tensors
 from danet_common.data.scenes import Scenes
@@ -14,6 +15,7 @@ from danet_common.recipe import TrainConfig
 from danet_common.training_checkpoint import TrainingCheckpoint, beginning, read_training, write_training
 from shared_tests.backends import Worker
 from shared_tests.job import Groups, Job
+from shared_tests.test_precision import QUICK_FIRST
 
 # Both attentions, but only the fused output: two losses less at full size are a quarter of a step.
 CONFIG = VARIANTS["danet_tiny"].replace(num_classes=7, dropout_rate=0.0, branch_classifiers=False)
@@ -42,6 +44,7 @@ def train(worker: Worker, recipe: TrainConfig, batch: Groups, steps: int, folder
     return worker.practise("train", fields, batch)
 
 
+@pytest.mark.parametrize("worker", QUICK_FIRST, indirect=True)
 def test_eight_scenes_are_learned_by_heart(worker: Worker, tmp_path: Path) -> None:
     dataset = Scenes(8, "train", HEIGHT, WIDTH)
     samples = [dataset.item(index) for index in range(len(dataset))]

@@ -12,7 +12,7 @@ from shared_tests.judge import CheckpointOf, judge
 from shared_tests.rule import rule_input
 
 FASTEST = {"torch": "eager", "tf": "eager", "jax": "jit"}
-DEEP = ("r34", "r152")  # deeper and shallower sisters of r18, r50 and r101, which are always judged
+DEEP = ("r34", "r152")  # deeper and shallower sisters of r18, r50 and r101
 
 
 def assert_agrees(case: Case, worker: Worker, checkpoint_of: CheckpointOf, mode: str) -> None:
@@ -20,11 +20,24 @@ def assert_agrees(case: Case, worker: Worker, checkpoint_of: CheckpointOf, mode:
     assert verdict.agrees, (verdict.first_departure, verdict.cause)
 
 
-# A context module alone is judged in one network in turn, and in the other two, whose sources are parallel, among the
-# slow tests; the pairs are judged in all.
-ALONE = tuple(n for n, case in CASES.items() if len(case.config.context) == 1 and "_only" not in n)
+# These are always judged in all networks; every other case in one network in turn, and in the other two, whose sources
+# are parallel, among the slow tests: JAX compiles each for seconds.
+EVERYWHERE = (
+    "tiny",
+    "r18",
+    "r101",
+    "deep_stem",
+    "position_only",
+    "channel_only",
+    "dranet",
+    "mmseg",
+    "paddle",
+    "training",
+)
 JUDGED = [
-    pytest.param(backend, name, marks=[pytest.mark.slow] * (name in DEEP or (name in ALONE and (n + turn) % 3 > 0)))
+    pytest.param(
+        backend, name, marks=[pytest.mark.slow] * (name not in EVERYWHERE and (name in DEEP or (n + turn) % 3 > 0))
+    )
     for n, name in enumerate(CASES)
     for turn, backend in enumerate(NETWORKS)  # varies fastest, so that each case's truth is computed once
 ]

@@ -52,7 +52,7 @@ def assert_alike(errors: list[dict]) -> None:
             assert error[name] <= FACTOR * max(middle, FLOOR), (backend, name)
 
 
-@pytest.mark.parametrize("name", ["tiny", "paddle", "training", "r50"])
+@pytest.mark.parametrize("name", ["tiny", "paddle", "training", pytest.param("r50", marks=pytest.mark.slow)])
 def test_float32(name: str, start: Start, checkpoint_of: CheckpointOf) -> None:
     assert_alike(relative(CASES[name], "float32", start, checkpoint_of))
 

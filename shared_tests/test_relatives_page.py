@@ -13,6 +13,7 @@ from shared_tests.backends import BACKENDS
 from shared_tests.test_readme import ROOT, blocks
 
 
+@pytest.mark.slow
 def test_the_page_runs(tmp_path: Path) -> None:
     if BACKENDS["torch"].missing:
         pytest.skip("the page uses PyTorch")

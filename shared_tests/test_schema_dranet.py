@@ -17,6 +17,7 @@ from shared_tests.backends import Worker
 from shared_tests.golden_cases import Case
 from shared_tests.judge import judge
 from shared_tests.owners_networks import DRANET, checkpoint_of, named_tensors, schema_of
+from shared_tests.test_precision import QUICK_FIRST
 from weights_convert.formats import safetensors_file
 from weights_convert.schemas.engine import from_canonical
 
@@ -41,6 +42,7 @@ def owners_file(layout: str, folder: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("worker", QUICK_FIRST, indirect=True)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_runs_and_goes_back(layout: str, worker: Worker, tmp_path: Path) -> None:
     source, ours, back = owners_file(layout, tmp_path), tmp_path / "danet.safetensors", tmp_path / "back.pth.tar"
