@@ -135,7 +135,8 @@ def test_no_map_is_kept(backend: str, start: Start) -> None:
     kept = []
     for entries in (slices.SLICE_SIZE, positions**2 // 3):
         with sliced(start(backend), entries) as worker:
-            found = worker.practise("kept", {"config": SLICED.config.to_dict()}, {"input": {"x": x}})
+            fields = {"config": SLICED.config.to_dict(), "recompute": [False]}
+            found = worker.practise("kept", fields, {"input": {"x": x}})
         kept.append(int(found["bytes"]["False"]))
     assert kept[0] - kept[1] >= 2 * positions**2 * 4  # of float32, for two pictures
 

@@ -12,6 +12,7 @@ from shared_tests.devices.running import run_program
 PAGE = Path(__file__).parents[1] / "docs" / "devices.md"
 
 
+@pytest.mark.slow
 def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

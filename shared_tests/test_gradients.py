@@ -38,6 +38,7 @@ SLOW = (
     "mmseg",
     *(n for n, c in CASES.items() if len(c.config.context) == 1),
 )
+ALL = (*SMALL, *PAIRS, *SLOW)
 
 
 def cotangents(case: Case) -> dict[str, np.ndarray]:
@@ -82,7 +83,10 @@ def departure(truth: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> tup
     return worst[name], name
 
 
-@pytest.mark.parametrize("name", [*SMALL, *PAIRS, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)])
+QUICK = (*SMALL, "training_bam_and_selective_kernel", "dranet")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n not in QUICK)) for n in ALL])
 def test_frameworks_agree(name: str, gradients_of: GradientsOf) -> None:
     torch, *others = [gradients_of(backend, name) for backend in NETWORKS]
     for found in others:

@@ -49,8 +49,8 @@ def test_case(backend: str, name: str, start: Start, checkpoint_of: CheckpointOf
 
 
 MODES = [
-    # Inductor compiles for half a minute, and JAX each operation by itself, as nobody would have it for long.
-    pytest.param(name, mode, marks=[pytest.mark.slow] * (mode == "compile" or ("jax" in name and mode == "eager")))
+    # Inductor compiles for half a minute, Keras through JAX for ten seconds, and JAX each operation by itself.
+    pytest.param(name, mode, marks=[pytest.mark.slow] * (mode == "compile" or name in ("keras_jax", "jax")))
     for name, backend in BACKENDS.items()
     for mode in backend.modes
     if FASTEST.get(name) != mode

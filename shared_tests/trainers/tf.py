@@ -53,7 +53,7 @@ def kept(fields: dict[str, Any], arrays: Groups) -> Groups:
         return tape.gradient(total, weights)
 
     found = {}
-    for recompute in (False, True):
+    for recompute in fields["recompute"]:
         operations = gradients.get_concrete_function(recompute).graph.get_operations()
         found[str(recompute)] = np.array(sum(operation.type == "Conv2D" for operation in operations))
     return {"convolutions": found}
