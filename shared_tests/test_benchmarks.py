@@ -43,7 +43,7 @@ def test_network(tmp_path: Path) -> None:
     assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_unknown_candidates_are_refused(tmp_path: Path) -> None:
+def test_unknown_candidates_are_refused() -> None:
     done = run("network.py", "--candidate", "torch,caffe")
     assert done.returncode == 2
     assert "unknown candidates caffe" in done.stderr.splitlines()[-1]

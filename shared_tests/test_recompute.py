@@ -40,22 +40,21 @@ def test_no_number_changes(
 
 # JAX is asked what the compiled program holds at once: logits and their gradients too, which tell in a tiny network.
 LESS = {"torch": 0.6, "jax": 0.85}
+BOTH = {"config": CONFIG.to_dict(), "recompute": [False, True]}
 
 
 @pytest.mark.parametrize("backend", ["torch", "jax"])
 def test_less_is_kept(backend: str, start: Start) -> None:
     """A block keeps its input, of the four and more tensors of that size that its gradient needs."""
     arrays = {"input": {"x": rule_array("recompute:x", (2, 3, 129, 161)).astype(np.float32)}}
-    kept = start(backend).practise("kept", {"config": CONFIG.to_dict(), "recompute": [False, True]}, arrays)["bytes"]
+    kept = start(backend).practise("kept", BOTH, arrays)["bytes"]
     assert kept["True"] < LESS[backend] * kept["False"]
 
 
 def test_all_of_it_is_recomputed(start: Start) -> None:
     """TensorFlow's graph has each convolution of the blocks and the attention a second time, and no other."""
     arrays = {"input": {"x": rule_array("recompute:x", (1, 3, 33, 41)).astype(np.float32)}}
-    found = start("tf").practise("kept", {"config": CONFIG.to_dict(), "recompute": [False, True]}, arrays)[
-        "convolutions"
-    ]
+    found = start("tf").practise("kept", BOTH, arrays)["convolutions"]
     kernels = [name for name, parameter in parameters(CONFIG).items() if parameter.kind == "kernel"]
     assert found["False"] == len(kernels)
     assert found["True"] == len(kernels) + sum(name.startswith(RECOMPUTED) for name in kernels)
