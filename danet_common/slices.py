@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 # Entries of the map of one picture that are computed at once: 16 MiB in float32. Large enough that matrix products run
 # at their full speed, small enough to stay in a processor's cache and to be allocated without asking the system for new
 # pages each time, from 32 MiB on as much work as the products. Of one picture, because batches lie on several devices,
@@ -20,3 +22,9 @@ def rows(positions: int, slice_size: int) -> int:
     most = -(-min(slice_size, LARGEST_SIZE) // positions)  # rounded up: at least one
     count = -(-positions // most)
     return -(-positions // count)
+
+
+def block(slice_size: int) -> tuple[int, int]:
+    """Queries and keys of a block of half as many entries, twice as many keys as queries: 8 MiB in float32."""
+    queries = max(1, math.isqrt(slice_size) // 2)
+    return queries, 2 * queries

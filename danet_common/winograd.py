@@ -12,8 +12,7 @@ import numpy as np
 TILE = 4  # outputs in a row and in a column
 SPAN = TILE + 2  # inputs that they need
 
-# The paper's matrices, for the points 0, 1, -1, 2, -2 and infinity. What the networks use are lists: torch.compile
-# takes those for constants.
+# The paper's matrices, for the points 0, 1, -1, 2, -2 and infinity.
 ROW_INPUT = np.array(
     [
         [4, 0, -5, 0, 1, 0],
@@ -38,6 +37,7 @@ POSITIONS = 1024
 WASTE = 1.5
 
 BAND_SIZE = 1 << 24  # entries of one picture's tiles at once: 64 MiB in float32
+CACHED_SIZE = 1 << 22  # the same where each step of a transform reads them again, in PyTorch: they stay in the cache
 
 
 def suits(kernel_size: int, stride: int, channels: int) -> bool:
@@ -56,9 +56,9 @@ def covers(height: int, width: int, dilation: int) -> bool:
     return height * width >= POSITIONS and computed <= WASTE * height * width
 
 
-def band(width: int, channels: int, dilation: int) -> int:
-    """Rows of tiles that are computed at once; `channels` is the more of input and output."""
-    return max(1, BAND_SIZE // (SPAN**2 * tiles(width, dilation) * dilation**2 * channels))
+def band(width: int, channels: int, dilation: int, size: int) -> int:
+    """Rows of tiles that are computed at once, of so many entries; `channels` is the more of input and output."""
+    return max(1, size // (SPAN**2 * tiles(width, dilation) * dilation**2 * channels))
 
 
 def transformed(kernel: np.ndarray) -> np.ndarray:

@@ -3,6 +3,8 @@ Follows the authors' released code where that differs from the paper: see README
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
 
 import jax
@@ -83,7 +85,7 @@ def attend(
     rows = slices.rows(positions, slice_size)
     if rows >= positions or "position_map" in stages.wanted:
         return gather(query, key, value, stages)
-    return in_slices(gather, query, key, value, rows)
+    return in_blocks(query, key, value, rows, *slices.block(slice_size))
 
 
 def in_slices(
@@ -102,6 +104,66 @@ def in_slices(
     pieces = jnp.moveaxis(padded.reshape(batch, -1, rows, channels), 1, 0)
     out = jax.lax.map(lambda piece: jax.checkpoint(one)(piece, key, value), pieces)
     return jnp.moveaxis(out, 0, 1).reshape(batch, -1, value.shape[2])[:, :positions]
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(3, 4, 5))
+def in_blocks(
+    query: Float[Array, "b n q"],
+    key: Float[Array, "b m q"],
+    value: Float[Array, "b m c"],
+    rows: int,
+    queries: int,
+    keys: int,
+) -> Float[Array, "b n c"]:
+    """The same by blocks of queries and keys, whose products are faster than those of few queries and all keys. The
+    gradient is of the slices."""
+    return in_slices(functools.partial(gather_by_keys, keys=keys), query, key, value, queries)
+
+
+@in_blocks.defjvp
+def tangent_in_slices(
+    rows: int, queries: int, keys: int, primals: tuple[Array, ...], tangents: tuple[Array, ...]
+) -> tuple[Array, Array]:
+    def sliced(query: Array, key: Array, value: Array) -> Array:
+        return in_slices(gather, query, key, value, rows)
+
+    _, tangent = jax.jvp(sliced, primals, tangents)
+    return in_blocks(*primals, rows, queries, keys), tangent
+
+
+def gather_by_keys(
+    query: Float[Array, "b n q"], key: Float[Array, "b m q"], value: Float[Array, "b m c"], keys: int
+) -> Float[Array, "b n c"]:
+    """What each query gathers, from so many keys at a time: softmax(query @ key) @ value.
+
+    Exponentials are taken below the largest energy so far, and scaled when a larger one comes (Milakov and Gimelshein,
+    2018). They are powers of 2, for which PyTorch takes half the time.
+    """
+    query = query / math.log(2)
+    batch, positions, _ = key.shape
+    shape = (*query.shape[:2], 1)
+    state = (
+        jnp.full(shape, -jnp.inf, query.dtype),
+        jnp.zeros(shape, query.dtype),
+        jnp.zeros((*shape[:2], value.shape[2]), query.dtype),
+    )
+
+    def step(state: tuple[Array, Array, Array], block: tuple[Array, ...]) -> tuple[tuple[Array, Array, Array], None]:
+        (before, total, gathered), (some_keys, values) = state, block
+        energy = jnp.einsum("bnc,bmc->bnm", query, some_keys)
+        largest = jnp.maximum(before, jnp.max(energy, axis=2, keepdims=True))
+        powers, scale = jnp.exp2(energy - largest), jnp.exp2(before - largest)
+        total = total * scale + jnp.sum(powers, axis=2, keepdims=True)
+        gathered = gathered * scale + jnp.einsum("bnm,bmc->bnc", powers.astype(value.dtype), values)
+        return (largest, total, gathered), None
+
+    whole = positions // keys
+    blocks = [jnp.moveaxis(x[:, : whole * keys].reshape(batch, whole, keys, x.shape[2]), 1, 0) for x in (key, value)]
+    state, _ = jax.lax.scan(step, state, tuple(blocks))
+    if positions % keys:
+        state, _ = step(state, (key[:, whole * keys :], value[:, whole * keys :]))
+    _, total, gathered = state
+    return (gathered / total).astype(value.dtype)
 
 
 def gather(

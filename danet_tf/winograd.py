@@ -17,7 +17,7 @@ def convolve(x: Float[Tensor, "b h w c"], kernels: Float[Tensor, "36 c d"], dila
     step = TILE * dilation
     below, right = (rows + 1) * step - height, (columns + 1) * step - width
     x = ops.pad(x, ((0, 0), (dilation, below), (dilation, right), (0, 0)))
-    most = winograd.band(width, max(channels, kernels.shape[2]), dilation)
+    most = winograd.band(width, max(channels, kernels.shape[2]), dilation, winograd.BAND_SIZE)
     bands = []
     for first in range(0, rows, most):
         count = min(most, rows - first)

@@ -52,7 +52,7 @@ class Conv(nn.Conv2d):
         bias = None if self.bias is None else self.bias.to(x.dtype)
         if self.transformed is not None and covers(x.shape[2], x.shape[3], self.dilation[0]):
             out = convolve(x, self.transformed, self.dilation[0])
-            return out if bias is None else out + bias[:, None, None]
+            return out if bias is None else out.add_(bias[:, None, None])
         return F.conv2d(x, self.weight.to(x.dtype), bias, self.stride, self.padding, self.dilation)
 
 

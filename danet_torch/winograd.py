@@ -2,49 +2,82 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
 from danet_common import winograd
-from danet_common.winograd import INPUT, OUTPUT, SPAN, TILE
+from danet_common.winograd import SPAN, TILE
 
 
 def convolve(x: Float[Tensor, "b c h w"], kernels: Float[Tensor, "36 c d"], dilation: int) -> Float[Tensor, "b d h w"]:
     """The 3x3 convolution, zero-padded by its dilation, whose transformed kernels these are, in bands of tiles."""
     x = x.permute(0, 2, 3, 1)  # no copy where channels are last in memory
-    _, height, width, channels = x.shape
+    batch, height, width, channels = x.shape
     rows, columns = winograd.tiles(height, dilation), winograd.tiles(width, dilation)
     step = TILE * dilation
-    below, right = (rows + 1) * step - height, (columns + 1) * step - width
-    x = F.pad(x, (0, 0, dilation, right, dilation, below))
-    most = winograd.band(width, max(channels, kernels.shape[2]), dilation)
-    bands = []
+    most = winograd.band(width, max(channels, kernels.shape[2]), dilation, winograd.CACHED_SIZE)
+    out = x.new_empty(batch, rows * step, columns * step, kernels.shape[2])
     for first in range(0, rows, most):
         count = min(most, rows - first)
-        piece = x[:, first * step : (first + count + 1) * step + dilation]
-        bands.append(convolve_tiles(piece, kernels, dilation, count, columns))
-    return torch.cat(bands, dim=1)[:, :height, :width].permute(0, 3, 1, 2)
+        top, bottom = first * step - dilation, (first + count + 1) * step
+        piece = x[:, max(top, 0) : bottom]
+        sides = (0, 0, dilation, (columns + 1) * step - width, max(-top, 0), max(bottom - height, 0))
+        convolve_tiles(
+            F.pad(piece, sides), kernels, dilation, count, columns, out[:, first * step : (first + count) * step]
+        )
+    return out[:, :height, :width].permute(0, 3, 1, 2)
 
 
 def convolve_tiles(
-    x: Float[Tensor, "b p q c"], kernels: Float[Tensor, "36 c d"], dilation: int, rows: int, columns: int
-) -> Float[Tensor, "b h w d"]:
+    x: Float[Tensor, "b p q c"],
+    kernels: Float[Tensor, "36 c d"],
+    dilation: int,
+    rows: int,
+    columns: int,
+    out: Float[Tensor, "b h w d"],
+) -> None:
     """So many whole tiles; `x` has the pixels around them too."""
     batch, _, width, channels = x.shape
     step, out_channels, starts = TILE * dilation, kernels.shape[2], [i * dilation for i in range(SPAN)]
     cut = (batch, rows, step, width, channels)
     lines = [x[:, i : i + rows * step].reshape(cut)[:, :, :dilation] for i in starts]
-    tall = torch.stack(lines)  # (6, B, rows, dilation, Q, C): of each tile from top to bottom, for each phase
+    tall = x.new_empty(SPAN, batch, rows, dilation, width, channels)  # of tiles from top to bottom
+    transform_pixels(lines, tall.unbind(0))
     cut_again = (SPAN, batch, rows, dilation, columns, step, channels)
     pixels = [tall[..., j : j + columns * step, :].reshape(cut_again)[..., :dilation, :] for j in starts]
-    flat = torch.stack(pixels, dim=1).reshape(SPAN**2, -1)  # (36, n): and from left to right
-    flat = torch.einsum("kl,ln->kn", torch.as_tensor(INPUT, dtype=x.dtype, device=x.device), flat)
+    flat = x.new_empty(SPAN, SPAN, batch, rows, dilation, columns, dilation, channels)  # and from left to right
+    transform_pixels(pixels, flat.unbind(1))
     products = torch.einsum("knc,kcd->knd", flat.reshape(SPAN**2, -1, channels), kernels)
-    flat = torch.einsum(
-        "kl,ln->kn", torch.as_tensor(OUTPUT, dtype=x.dtype, device=x.device), products.reshape(SPAN**2, -1)
-    )
-    out = flat.reshape(TILE, TILE, batch, rows, dilation, columns, dilation, out_channels)
-    out = out.permute(2, 3, 0, 4, 5, 1, 6, 7)
-    return out.reshape(batch, rows * step, columns * step, out_channels)
+    products = products.reshape(SPAN, SPAN, batch, rows, dilation, columns, dilation, out_channels)
+    wide = x.new_empty(SPAN, batch, rows, TILE, dilation, columns, dilation, out_channels)
+    transform_products(products.unbind(0), wide.unbind(3))
+    places = out.view(batch, rows, TILE, dilation, columns, TILE, dilation, out_channels)  # in the picture's order
+    transform_products(wide.unbind(0), places.unbind(5))
+
+
+def transform_pixels(pixels: Sequence[Tensor], out: Sequence[Tensor]) -> None:
+    """Of six pixels in a row, or in a column, what the paper's matrix B makes: B.T @ pixels."""
+    first, second, third, fourth, fifth, sixth = pixels
+    even, odd = fifth - third, fourth - second
+    out[0].copy_(torch.add(even, first - third, alpha=4))
+    out[3].copy_(torch.add(even, odd, alpha=2))
+    out[4].copy_(torch.sub(even, odd, alpha=2))
+    out[5].copy_(torch.sub(sixth - fourth, odd, alpha=4))
+    even, odd = torch.sub(fifth, third, alpha=4), torch.sub(fourth, second, alpha=4)
+    out[1].copy_(even + odd)
+    out[2].copy_(even - odd)
+
+
+def transform_products(products: Sequence[Tensor], out: Sequence[Tensor]) -> None:
+    """Of six products of a tile's row, or column, its four outputs, by the paper's matrix A: A.T @ products."""
+    first, second, third, fourth, fifth, sixth = products
+    even, odd = second + third, fourth + fifth
+    out[0].copy_(first + even + odd)
+    out[2].copy_(torch.add(even, odd, alpha=4))
+    even, odd = second - third, fourth - fifth
+    out[1].copy_(torch.add(even, odd, alpha=2))
+    out[3].copy_(torch.add(even, odd, alpha=8) + sixth)

@@ -146,6 +146,12 @@ SLICES = (
             jax=("(one)(piece, key, value)", "(one)(piece, jax.lax.stop_gradient(key), value)"),
         ),
     ),
+    Mutation(
+        "scale_forgotten",
+        "what was gathered is not scaled when a larger energy comes; TensorFlow has no blocks of keys",
+        SLICED,
+        apart("attention.py", **dict.fromkeys(("torch", "jax"), ("gathered * scale + ", "gathered + "))),
+    ),
 )
 
 CHANNEL = (

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 from shared_tests.golden_cases import CASES
-from shared_tests.mutations import Mutation, alike
+from shared_tests.mutations import Mutation, alike, apart
 
 CASE = CASES["tiny"]
+TRANSPOSED = dict.fromkeys(("tf", "jax"), ("2, 3, 0, 4, 5, 1, 6, 7", "2, 3, 1, 4, 5, 0, 6, 7"))
+BAND = "[:, first * step : (first + count + 1) * step + dilation]"
+TOP = "[:, 0 : (count + 1) * step + dilation]"
+TF_OUTPUT, JAX_OUTPUT = "ops.convert_to_tensor(OUTPUT, x.dtype)", "jnp.asarray(OUTPUT, x.dtype)"
 
 WINOGRAD = (
     Mutation(
         "tile_transposed",
         "a tile's rows and columns are exchanged where outputs go back to their places",
         CASE,
-        alike("winograd.py", ("2, 3, 0, 4, 5, 1, 6, 7", "2, 3, 1, 4, 5, 0, 6, 7")),
+        apart("winograd.py", torch=("products.unbind(0)", "products.unbind(1)"), **TRANSPOSED),
+    ),
+    Mutation(
+        "points_confused",
+        "the third output of a tile takes the products for 2 and -2 as often as those for 1 and -1",
+        CASE,
+        apart(
+            "winograd.py",
+            torch=("out[2].copy_(torch.add(even, odd, alpha=4))", "out[2].copy_(even + odd)"),
+            tf=(TF_OUTPUT, f"ops.clip({TF_OUTPUT}, -2, 2)"),
+            jax=(JAX_OUTPUT, f"jnp.clip({JAX_OUTPUT}, -2, 2)"),
+        ),
     ),
     Mutation(
         "phases_ignored",
@@ -24,15 +39,16 @@ WINOGRAD = (
         "bands_overlap",
         "each band starts at the top",
         CASE,
-        alike(
-            "winograd.py",
-            ("[:, first * step : (first + count + 1) * step + dilation]", "[:, 0 : (count + 1) * step + dilation]"),
+        apart(
+            "winograd.py", torch=("max(top, 0) : bottom]", "0 : (count + 1) * step]"), tf=(BAND, TOP), jax=(BAND, TOP)
         ),
     ),
     Mutation(
         "kernels_not_transformed",
-        "the transformed kernels are those of the network before it was filled",
+        "the transformed kernels stay at zero, as those of a new network",
         CASE,
-        alike("weights.py", ("    transform_kernels(model)\n", "")),
+        alike(
+            "weights.py", ("set_leaf(module.transformed, transformed(", "set_leaf(module.transformed, 0 * transformed(")
+        ),
     ),
 )

@@ -76,6 +76,14 @@ def test_rows(positions: int, entries: int) -> None:
     assert rows == math.ceil(positions / count)
 
 
+@pytest.mark.parametrize("entries", [1, 2, 35, 1225, slices.SLICE_SIZE, slices.LARGEST_SIZE])
+def test_blocks(entries: int) -> None:
+    queries, keys = slices.block(entries)
+    assert queries >= 1
+    assert keys == 2 * queries
+    assert queries == 1 or 4 * queries**2 <= entries < 4 * (queries + 1) ** 2
+
+
 @pytest.mark.parametrize(
     ("backend", "mode"),
     [
@@ -153,8 +161,14 @@ def test_memory_is_linear(backend: str) -> None:
     assert row["bytes"] < 16384**2 * 4
 
 
-@pytest.mark.parametrize("backend", ["torch", "tf", pytest.param("jax", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("mutation", SLICES, ids=lambda mutation: mutation.name)
+@pytest.mark.parametrize(
+    ("mutation", "backend"),
+    [
+        pytest.param(mutation, backend, id=f"{mutation.name}-{backend}", marks=[pytest.mark.slow] * (backend == "jax"))
+        for mutation in SLICES
+        for backend in mutation.edits
+    ],
+)
 def test_mutation_is_caught(
     mutation: Mutation, backend: str, start: Start, checkpoint_of: CheckpointOf, truth: dict[str, np.ndarray]
 ) -> None:

@@ -17,20 +17,25 @@ FILES = sorted(path.name for path in (ROOT / "danet_torch").glob("*.py"))
 FORWARD = {"call": "forward", "__call__": "forward"}
 
 # What one framework alone needs: Keras wants a base class, explicit building and serialisation, and has no walk over
-# its layers and no compiler of functions; torch fills a layer's weights when it is made, and wants a gradient of our
-# own for slices that leave its heap whole; JAX would compute float64 in float32, compile what makes zeros of every
-# shape, add up a layer's residual sums again in every block, and keep what was to be recomputed. Of torch's
-# optimizers, Optax has the parts and Keras none. A step of torch's or TensorFlow's is written for one device among
-# several, and asks for what is of all; JAX's is of the whole batch, and only its arrays are told where to be.
+# its layers and no compiler of functions; torch fills a layer's weights when it is made, wants a gradient of our own
+# for slices that leave its heap whole, and transforms tiles by sums in place, each a pass over memory, where compilers
+# make one of many; torch and JAX multiply blocks of queries and keys faster than slices, and TensorFlow does not; JAX
+# would compute float64 in float32, compile what makes zeros of every shape, add up a layer's residual sums again in
+# every block, and keep what was to be recomputed. Of torch's optimizers, Optax has the parts and Keras none. A step of
+# torch's or TensorFlow's is written for one device among several, and asks for what is of all; JAX's is of the whole
+# batch, and only its arrays are told where to be.
 ALONE = {
-    "torch": {"Conv.reset_parameters", "InSlices", "several", "MeanOverProcesses", "all_mean", "all_gather"},
+    "torch": {"Conv.reset_parameters", "InSlices", "several", "MeanOverProcesses", "all_mean", "all_gather"}
+    | {"InBlocks", "gather_by_keys", "transform_pixels", "transform_products"},
     "tf": {"Module", "build", "get_config", "from_config", "named_modules", "TorchOptimizer", "compiled"}
     | {"scope", "local", "on_replicas", "all_mean", "all_gather"},
-    "jax": {"require_dtype", "abstract_network", "computed_once", "after", "transformation", "replicate", "has_tpu"},
+    "jax": {"require_dtype", "abstract_network", "computed_once", "after", "transformation", "replicate", "has_tpu"}
+    | {"in_blocks", "tangent_in_slices", "gather_by_keys"},
 }
 # torch has these two as layers and the others as functions, so torch does not name what is in them.
 LEAVES = {"Conv", "BatchNorm"}
 
+OUT = "out"  # torch writes into a tensor that is there, where the others hand back a new one
 MODE = "training"  # Keras hands the mode down as an argument; torch and Flax keep it as an attribute
 STATE = {"built", "deterministic", "rngs", "seed_generator"}  # of Keras's building, and of dropout's generators
 
@@ -67,7 +72,7 @@ def parameters(node: Definition) -> list[str] | None:
         return None
     arguments = node.args
     every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
-    return [argument.arg for argument in every if argument and argument.arg != MODE]
+    return [argument.arg for argument in every if argument and argument.arg not in (MODE, OUT)]
 
 
 def attributes(node: ast.ClassDef) -> list[str]:
@@ -136,4 +141,4 @@ def test_exceptions_are_all_needed() -> None:
         assert {name.rpartition(".")[2] for name in names} <= defined
     texts = "".join((ROOT / package / file).read_text() for package in ROOMS.values() for file in FILES)
     assert not [phrase for phrase in MEANINGS if phrase not in texts]
-    assert not [name for name in (*LEAVES, *STATE, MODE) if name not in texts]
+    assert not [name for name in (*LEAVES, *STATE, MODE, OUT) if name not in texts]

@@ -105,7 +105,7 @@ def test_rule() -> None:
     assert not winograd.covers(96, 96, 16)  # two tiles of 64 for 96 pixels
     assert not winograd.covers(17, 23, 1)
     for width, channels, dilation in ((96, 2048, 1), (257, 512, 4), (31, 7, 16)):
-        rows = winograd.band(width, channels, dilation)
+        rows = winograd.band(width, channels, dilation, winograd.BAND_SIZE)
         entries = SPAN**2 * winograd.tiles(width, dilation) * dilation**2 * channels
         assert rows == 1 or rows * entries <= winograd.BAND_SIZE < (rows + 1) * entries
 
