@@ -78,6 +78,8 @@ def check_total(config: DANetConfig, shapes: Mapping[str, tuple[int, ...]]) -> N
 
 def hash_tensors(tensors: Mapping[str, np.ndarray]) -> dict[str, str]:
     """SHA-256 of each array's bytes in C order. Hashing releases the GIL, so threads share the work."""
+    if len(tensors) == 1:
+        return {name: _digest(array) for name, array in tensors.items()}
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
         return dict(zip(tensors, pool.map(_digest, tensors.values()), strict=True))
 

@@ -39,6 +39,8 @@ WASTE = 1.5
 BAND_SIZE = 1 << 24  # entries of one picture's tiles at once: 64 MiB in float32
 CACHED_SIZE = 1 << 22  # the same where each step of a transform reads them again, in PyTorch: they stay in the cache
 
+ALIGNMENT = 64  # bytes
+
 
 def suits(kernel_size: int, stride: int, channels: int) -> bool:
     """Whether a convolution of so many channels, the fewer of input and output, gains anything on a large picture."""
@@ -62,10 +64,16 @@ def band(width: int, channels: int, dilation: int, size: int) -> int:
 
 
 def transformed(kernel: np.ndarray) -> np.ndarray:
-    """Kernels (3, 3, in, out) as (36, in, out), in their dtype; computed in float64, some at a time."""
+    """Kernels (3, 3, in, out) as (36, in, out), in their dtype; computed in float64, some at a time.
+
+    They begin at a multiple of 64 bytes, where XLA's CPU takes an array as it is.
+    """
     _, _, in_channels, out_channels = kernel.shape
-    kernels = np.empty((SPAN**2, in_channels, out_channels), kernel.dtype)
+    size = SPAN**2 * in_channels * out_channels * kernel.itemsize
+    memory = np.empty(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    kernels = memory[start : start + size].view(kernel.dtype).reshape(SPAN**2, in_channels, out_channels)
     for first in range(0, in_channels, 64):
-        some = kernel[:, :, first : first + 64].astype(np.float64).reshape(9, -1)
-        kernels[:, first : first + 64] = (KERNEL @ some).reshape(SPAN**2, -1, out_channels)
+        some = kernel[:, :, first : first + 64].astype(np.float64).reshape(9, -1, out_channels).swapaxes(0, 1)
+        kernels[:, first : first + 64] = (KERNEL @ some).swapaxes(0, 1)  # products too small to wait for threads
     return kernels

@@ -13,6 +13,7 @@ from danet_common.initialisation import initial_tensor
 from danet_common.leaves import FLAX as LEAVES
 from danet_common.leaves import TORCH, contiguous, from_channels_last, to_channels_last
 from danet_common.parameters import Kind, Parameter
+from danet_common.reading import read_ahead
 from danet_common.winograd import transformed
 from danet_jax.attention import ChannelAttention, PositionAttention
 from danet_jax.compact_attention import CompactChannelAttention, CompactPositionAttention
@@ -69,8 +70,9 @@ def set_tensors(model: nnx.Module, tensors: Mapping[str, np.ndarray]) -> None:
     if leaves.keys() != tensors.keys():
         differing = ", ".join(sorted(leaves.keys() ^ tensors.keys()))
         raise CheckpointError(f"the tensors are not those of this module: {differing}")
-    for name, (parameter, leaf) in leaves.items():
-        set_leaf(leaf, to_channels_last(parameter, tensors[name]))
+    for name, array in read_ahead(tensors, leaves):
+        parameter, leaf = leaves[name]
+        set_leaf(leaf, to_channels_last(parameter, array))
     transform_kernels(model)
 
 
@@ -78,7 +80,8 @@ def transform_kernels(model: nnx.Module) -> None:
     """Fill the kernels that `winograd.convolve` is called with."""
     for module in (module for _, module in nnx.iter_modules(model)):
         if isinstance(module, Conv) and module.transformed is not None:
-            set_leaf(module.transformed, transformed(get_leaf(module.kernel)))
+            kernels = transformed(get_leaf(module.kernel))
+            module.transformed.set_value(jax.device_put(kernels))
 
 
 def get_leaf(leaf: nnx.Variable) -> np.ndarray:

@@ -12,6 +12,7 @@ from danet_common.initialisation import initial_tensor
 from danet_common.leaves import KERAS as LEAVES
 from danet_common.leaves import TORCH, contiguous, from_channels_last, to_channels_last
 from danet_common.parameters import Kind, Parameter
+from danet_common.reading import read_ahead
 from danet_common.winograd import transformed
 from danet_tf.attention import ChannelAttention, PositionAttention
 from danet_tf.compact_attention import CompactChannelAttention, CompactPositionAttention
@@ -79,8 +80,9 @@ def set_tensors(model: keras.layers.Layer, tensors: Mapping[str, np.ndarray]) ->
     if leaves.keys() != tensors.keys():
         differing = ", ".join(sorted(leaves.keys() ^ tensors.keys()))
         raise CheckpointError(f"the tensors are not those of this module: {differing}")
-    for name, (parameter, leaf) in leaves.items():
-        set_leaf(leaf, to_channels_last(parameter, tensors[name]))
+    for name, array in read_ahead(tensors, leaves):
+        parameter, leaf = leaves[name]
+        set_leaf(leaf, to_channels_last(parameter, array))
     transform_kernels(model)
 
 
@@ -88,7 +90,8 @@ def transform_kernels(model: keras.layers.Layer) -> None:
     """Fill the kernels that `winograd.convolve` is called with."""
     for module in (module for _, module in named_modules(model)):
         if isinstance(module, Conv) and module.transformed is not None:
-            set_leaf(module.transformed, transformed(get_leaf(module.kernel)))
+            kernels = transformed(get_leaf(module.kernel))
+            module.transformed.assign(kernels)
 
 
 def get_leaf(leaf: keras.Variable) -> np.ndarray:
