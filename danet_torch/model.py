@@ -73,6 +73,8 @@ class DANet(nn.Module):
         height, width = x.shape[2:]
         kernels = self.head.fused_classifier.weight.dtype
         cast = kernels != getattr(torch, self.numerics.kernels)  # since it was made: by `.double()`, say
+        if cast and self.numerics.winograd:
+            numerics(self.config, str(kernels).removeprefix("torch."), winograd=True)  # may be too narrow
         x = x.to(kernels if cast else getattr(torch, self.numerics.dtype), memory_format=torch.channels_last)
         layer1, layer3, layer4 = self.backbone(x, stages=kept, recompute=recompute)
         logits = self.head(layer4, layer1, outputs=outputs, stages=kept, masks=masks, recompute=recompute)

@@ -118,6 +118,14 @@ def test_narrow_dtypes_are_refused(backend: str, dtype: str, checkpoint_of: Chec
         package.load(checkpoint_of(TINY), dtype=dtype, winograd=True)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_casting_to_narrow_dtypes_is_refused(dtype: str, checkpoint_of: CheckpointOf) -> None:
+    torch = pytest.importorskip("torch")
+    model = pytest.importorskip("danet_torch").load(checkpoint_of(TINY), winograd=True).to(getattr(torch, dtype))
+    with pytest.raises(ValueError, match=f"^winograd needs float32 or float64, .*; got {dtype}$"):
+        model(torch.zeros(1, 3, 65, 65))
+
+
 @pytest.mark.parametrize("backend", NETWORKS)
 def test_is_not_written(backend: str, tmp_path: Path, checkpoint_of: CheckpointOf) -> None:
     package = pytest.importorskip(f"danet_{backend}")
