@@ -2,43 +2,67 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 import numpy as np
 
 from danet_common.checkpoint import Checkpoint, CheckpointError
 from danet_common.numerics import Numerics
 from danet_common.parameters import parameters
-from danet_common.reading import read_ahead
 
 
-def folded_tensors(checkpoint: Checkpoint, numerics: Numerics) -> dict[str, np.ndarray]:
-    """The tensors of a network without BatchNorm, by canonical name: each convolution has a bias.
+class FoldedTensors(Mapping[str, np.ndarray]):
+    """The tensors of a network without BatchNorm, by canonical name, each made when it is asked for.
 
     weight * factor, shift + (bias - mean) * factor,   factor = scale / sqrt(variance + epsilon)
 
-    Computed in float64 and kept in the dtype of BatchNorm, at least float32. A convolution with neither BatchNorm nor
-    bias has a bias of zeros.
+    Every convolution has a bias, of zeros where it had neither bias nor BatchNorm. Computed in float64 and kept in the
+    dtype of BatchNorm, at least float32.
     """
-    table, folded, norm, convolution = (
-        parameters(checkpoint.config),
-        dict[str, np.ndarray](),
-        dict[str, np.ndarray](),
-        "",
-    )
-    for name, tensor in read_ahead(checkpoint.tensors, table):
-        parameter = table[name]
-        if parameter.kind == "kernel":
-            convolution = name.rpartition(".")[0]  # a BatchNorm follows its convolution in the table
-            folded[f"{convolution}.bias"] = np.zeros(parameter.shape[0], numerics.wide)  # unless the next say otherwise
-        if not parameter.is_norm:
-            folded[name] = tensor
-            continue
-        norm[parameter.kind] = tensor.astype(np.float64)
-        if parameter.kind == "variance":  # the last of the four
-            factor = norm["scale"] / np.sqrt(norm["variance"] + checkpoint.config.batch_norm_epsilon)
-            folded[f"{convolution}.weight"] = scaled(folded[f"{convolution}.weight"], factor, numerics.wide)
-            bias = folded[f"{convolution}.bias"].astype(np.float64)
-            folded[f"{convolution}.bias"] = (norm["shift"] + (bias - norm["mean"]) * factor).astype(numerics.wide)
-    return folded
+
+    def __init__(self, checkpoint: Checkpoint, numerics: Numerics) -> None:
+        self.tensors, self.wide, self.epsilon = checkpoint.tensors, numerics.wide, numerics.epsilon
+        self.channels: dict[str, int] = {}  # convolution -> what it has of outputs
+        self.norms: dict[str, str] = {}  # convolution -> the BatchNorm that follows it
+        self.names: dict[str, None] = {}
+        convolution = ""
+        for parameter in parameters(checkpoint.config).values():
+            module = parameter.name.rpartition(".")[0]
+            if parameter.kind == "kernel":
+                convolution = module
+                self.channels[convolution] = parameter.shape[0]
+                self.names[f"{convolution}.bias"] = None
+            if parameter.kind == "scale":
+                self.norms[convolution] = module
+            if not parameter.is_norm:
+                self.names[parameter.name] = None
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name not in self.names:
+            raise KeyError(name)
+        module, _, leaf = name.rpartition(".")
+        if module not in self.channels:
+            return self.tensors[name]
+        norm = self.norms.get(module)
+        if leaf == "weight":
+            kernel = self.tensors[name]
+            return kernel if norm is None else scaled(kernel, self.factor(norm), self.wide)
+        bias = self.tensors[name] if name in self.tensors else np.zeros(self.channels[module], self.wide)
+        if norm is None:
+            return bias
+        shift, mean = (self.tensors[f"{norm}.{leaf}"].astype(np.float64) for leaf in ("bias", "running_mean"))
+        return (shift + (bias - mean) * self.factor(norm)).astype(self.wide)
+
+    def factor(self, norm: str) -> np.ndarray:
+        """What a BatchNorm multiplies each channel by."""
+        scale, variance = (self.tensors[f"{norm}.{leaf}"].astype(np.float64) for leaf in ("weight", "running_var"))
+        return scale / np.sqrt(variance + self.epsilon)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
 
 
 def scaled(kernel: np.ndarray, factor: np.ndarray, dtype: str) -> np.ndarray:

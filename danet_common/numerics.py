@@ -14,7 +14,7 @@ class Numerics(NamedTuple):
 
     `mixed` keeps the kernels in float32, and rounds them to `dtype` each time they are used: in training a small
     update must not be rounded away. `folded` networks have no BatchNorm, and a bias in each convolution: those of
-    `folding.folded_tensors`. `winograd` ones, folded too, compute large 3x3 convolutions as `winograd` says.
+    `folding.FoldedTensors`. `winograd` ones, folded too, compute large 3x3 convolutions as `winograd` says.
     """
 
     dtype: str = "float32"

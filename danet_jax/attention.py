@@ -124,6 +124,8 @@ def in_blocks(
 def tangent_in_slices(
     rows: int, queries: int, keys: int, primals: tuple[Array, ...], tangents: tuple[Array, ...]
 ) -> tuple[Array, Array]:
+    """Of `in_blocks`: its value, and the tangent of the slices, of which JAX makes the gradient."""
+
     def sliced(query: Array, key: Array, value: Array) -> Array:
         return in_slices(gather, query, key, value, rows)
 

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from danet_common.checkpoint import Checkpoint, write_checkpoint
 from danet_common.config import DANetConfig
 from danet_common.dropout import NO_MASKS
-from danet_common.folding import folded_tensors, require_unfolded
+from danet_common.folding import FoldedTensors, require_unfolded
 from danet_common.numerics import numerics
 from danet_common.stages import requested
 from danet_common.stored import open_checkpoint
@@ -114,7 +114,7 @@ def from_checkpoint(
     checkpoint.check()
     model = abstract_network(checkpoint.config, dtype, folded, winograd)
     folded = model.numerics.folded
-    set_tensors(model, folded_tensors(checkpoint, model.numerics) if folded else checkpoint.tensors)
+    set_tensors(model, FoldedTensors(checkpoint, model.numerics) if folded else checkpoint.tensors)
     model.eval()
     return model
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from danet_common.checkpoint import Checkpoint, write_checkpoint
 from danet_common.config import DANetConfig
 from danet_common.dropout import NO_MASKS
-from danet_common.folding import folded_tensors, require_unfolded
+from danet_common.folding import FoldedTensors, require_unfolded
 from danet_common.numerics import numerics
 from danet_common.stages import requested
 from danet_common.stored import open_checkpoint
@@ -97,7 +97,7 @@ def from_checkpoint(
     checkpoint.check()
     model = DANet(checkpoint.config, dtype=dtype, seed=None, folded=folded, winograd=winograd)
     folded = model.numerics.folded
-    set_tensors(model, folded_tensors(checkpoint, model.numerics) if folded else checkpoint.tensors)
+    set_tensors(model, FoldedTensors(checkpoint, model.numerics) if folded else checkpoint.tensors)
     return model.eval()
 
 

@@ -76,7 +76,11 @@ POSITION = (
         "position_map_transposed",
         "the position map is applied transposed",
         PLAIN,
-        alike("attention.py", ('"bnm,bmc->bnc"', '"bmn,bmc->bnc"')),
+        apart(
+            "attention.py",
+            **dict.fromkeys(("torch", "jax"), ('"bnm,bmc->bnc", attention', '"bmn,bmc->bnc", attention')),
+            tf=('"bnm,bmc->bnc"', '"bmn,bmc->bnc"'),
+        ),
     ),
     Mutation(
         "position_gamma_ignored",

@@ -112,18 +112,15 @@ LAYERS = (
         apart(
             "weights.py",
             torch=(
-                "set_leaf(leaf, tensors[name])",
-                "array = tensors[name]\n        set_leaf(leaf, array.swapaxes(2, 3) if array.ndim == 4 else array)",
+                "set_leaf(leaves[name][1], array)",
+                "set_leaf(leaves[name][1], array.swapaxes(2, 3) if array.ndim == 4 else array)",
             ),
-            tf=(
-                "set_leaf(leaf, to_channels_last(parameter, tensors[name]))",
-                "array = to_channels_last(parameter, tensors[name])\n"
-                "        set_leaf(leaf, array.swapaxes(0, 1) if array.ndim == 4 else array)",
-            ),
-            jax=(
-                "set_leaf(leaf, to_channels_last(parameter, tensors[name]))",
-                "array = to_channels_last(parameter, tensors[name])\n"
-                "        set_leaf(leaf, array.swapaxes(0, 1) if array.ndim == 4 else array)",
+            **dict.fromkeys(
+                ("tf", "jax"),
+                (
+                    "to_channels_last(parameter, array))\n    transform",
+                    "to_channels_last(parameter, array.swapaxes(2, 3) if array.ndim == 4 else array))\n    transform",
+                ),
             ),
         ),
     ),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from danet_common import Checkpoint, parameters
-from danet_common.folding import folded_tensors
+from danet_common.folding import FoldedTensors
 from danet_common.numerics import numerics
 from shared_tests.backends import BACKENDS
 from shared_tests.conftest import NETWORKS, Start
@@ -66,7 +66,7 @@ def test_a_folded_network_is_not_written(backend: str, tmp_path: Path, checkpoin
 def test_what_is_folded() -> None:
     """Every tensor but BatchNorm's, as it was but for the kernels before it, which have a bias each."""
     tensors = rule_tensors(TINY)
-    folded = folded_tensors(Checkpoint(TINY, tensors), numerics(TINY, "float32"))
+    folded = FoldedTensors(Checkpoint(TINY, tensors), numerics(TINY, "float32"))
     table = parameters(TINY).values()
     plain = {p.name for p in table if not p.is_norm}
     norms = [p for p in table if p.kind == "scale"]
