@@ -51,7 +51,7 @@ class FoldedTensors(Mapping[str, np.ndarray]):
         if norm is None:
             return bias
         shift, mean = (self.tensors[f"{norm}.{leaf}"].astype(np.float64) for leaf in ("bias", "running_mean"))
-        return (shift + (bias - mean) * self.factor(norm)).astype(self.wide)
+        return (shift + (bias.astype(np.float64) - mean) * self.factor(norm)).astype(self.wide)
 
     def factor(self, norm: str) -> np.ndarray:
         """What a BatchNorm multiplies each channel by."""

@@ -49,6 +49,9 @@ class StoredTensors(Mapping[str, np.ndarray]):
             verify_hashes({self.prefix + name: array}, self.hashes)
         return array
 
+    def __contains__(self, name: object) -> bool:
+        return f"{self.prefix}{name}" in self.files  # nothing is read for that
+
     def __iter__(self) -> Iterator[str]:
         return (key.removeprefix(self.prefix) for key in self.files)
 

@@ -26,9 +26,9 @@ ROW_INPUT = np.array(
 ROW_KERNEL = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
 ROW_OUTPUT = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]])
 
-INPUT = np.kron(ROW_INPUT, ROW_INPUT).tolist()  # (36, 36), from a tile's inputs, row by row
+INPUT = np.kron(ROW_INPUT, ROW_INPUT)  # (36, 36), from a tile's inputs, row by row
 KERNEL = np.kron(ROW_KERNEL, ROW_KERNEL)  # (36, 9)
-OUTPUT = np.kron(ROW_OUTPUT, ROW_OUTPUT).tolist()  # (16, 36), to a tile's outputs
+OUTPUT = np.kron(ROW_OUTPUT, ROW_OUTPUT)  # (16, 36), to a tile's outputs
 
 # Fewer channels make products that wait for memory, and fewer positions do not make up for reading four times the
 # kernels; tiles that reach beyond the picture are computed for nothing.

@@ -89,7 +89,7 @@ def test_one_tile() -> None:
     """What the paper's matrices do, on whole numbers, against the definition."""
     generator = np.random.default_rng(0)
     pixels, kernel = generator.integers(-9, 9, (SPAN, SPAN)), generator.integers(-9, 9, (3, 3, 1, 1)).astype(np.float64)
-    found = np.array(OUTPUT) @ ((np.array(INPUT) @ pixels.reshape(-1)) * winograd.transformed(kernel)[:, 0, 0])
+    found = OUTPUT @ ((INPUT @ pixels.reshape(-1)) * winograd.transformed(kernel)[:, 0, 0])
     wanted = [(pixels[i : i + 3, j : j + 3] * kernel[:, :, 0, 0]).sum() for i in range(TILE) for j in range(TILE)]
     assert np.abs(found - wanted).max() < 1e-11  # of sums up to 700
 
