@@ -37,7 +37,7 @@ POSITIONS = 1024
 WASTE = 1.5
 
 BAND_SIZE = 1 << 24  # entries of one picture's tiles at once: 64 MiB in float32
-CACHED_SIZE = 1 << 22  # the same where each step of a transform reads them again, in PyTorch: they stay in the cache
+CACHED_SIZE = 1 << 22  # of all pictures', in PyTorch, where each step of a transform finds them in the cache
 
 ALIGNMENT = 64  # bytes
 

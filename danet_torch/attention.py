@@ -3,15 +3,15 @@ Follows the authors' released code where that differs from the paper: see README
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 from danet_common import slices
 from danet_common.numerics import Numerics
@@ -87,7 +87,8 @@ def attend(
     rows = slices.rows(positions, slice_size)
     if rows >= positions or "position_map" in stages.wanted:
         return gather(query, key, value, stages)
-    out: Tensor = InBlocks.apply(query, key, value, rows, *slices.block(slice_size))
+    keys, queries = slices.block(slice_size)  # convolutions want more queries than keys
+    out: Tensor = InBlocks.apply(query, key, value, rows, queries, keys)
     return out
 
 
@@ -137,13 +138,18 @@ class InSlices(torch.autograd.Function):
 
 
 class InBlocks(torch.autograd.Function):
-    """The same by blocks of queries and keys, whose products are faster than those of few queries and all keys. The
-    gradient is of the slices."""
+    """The same of each picture by blocks of queries and keys, whose products are faster than those of few queries and
+    all keys. The gradient is of the slices."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor, rows: int, queries: int, keys: int) -> Tensor:
-        out = InSlices.forward(ctx, functools.partial(gather_by_keys, keys=keys), query, key, value, queries)
+        ctx.save_for_backward(query, key, value)
         ctx.one, ctx.rows = gather, rows
+        out = value.new_empty(*query.shape[:2], value.shape[2])
+        for some_queries, some_keys, values, places in zip(query, key, value, out, strict=True):
+            transposed = [some.T.contiguous() for some in values.split(keys)]  # once for all queries
+            for piece, place in zip(some_queries.split(queries), places.split(queries), strict=True):
+                place.copy_(gather_by_keys(piece, some_keys.split(keys), transposed))
         return out
 
     @staticmethod
@@ -154,23 +160,34 @@ class InBlocks(torch.autograd.Function):
 
 
 def gather_by_keys(
-    query: Float[Tensor, "b n q"], key: Float[Tensor, "b m q"], value: Float[Tensor, "b m c"], keys: int
-) -> Float[Tensor, "b n c"]:
-    """What each query gathers, from so many keys at a time: softmax(query @ key) @ value.
+    query: Float[Tensor, "n q"], key: Sequence[Float[Tensor, "m q"]], value: Sequence[Float[Tensor, "c m"]]
+) -> Float[Tensor, "n c"]:
+    """What each query gathers, from some keys and their values at a time: softmax(query @ key) @ value.
 
     Exponentials are taken below the largest energy so far, and scaled when a larger one comes (Milakov and Gimelshein,
     2018). They are powers of 2, for which PyTorch takes half the time.
     """
     query = query / math.log(2)
-    largest = query.new_full((*query.shape[:2], 1), -torch.inf)
-    total, gathered = torch.zeros_like(largest), query.new_zeros(*query.shape[:2], value.shape[2])
-    for some_keys, values in zip(key.split(keys, dim=1), value.split(keys, dim=1), strict=True):
-        energy = torch.einsum("bnc,bmc->bnm", query, some_keys)
-        before, largest = largest, torch.maximum(largest, energy.amax(dim=2, keepdim=True))
+    largest = query.new_full((query.shape[0], 1), -torch.inf)
+    total, gathered = torch.zeros_like(largest), query.new_zeros(query.shape[0], value[0].shape[0])
+    for some_keys, values in zip(key, value, strict=True):
+        energy = product(query, some_keys)
+        before, largest = largest, torch.maximum(largest, energy.amax(dim=1, keepdim=True))
         powers, scale = energy.sub_(largest).exp2_(), torch.exp2(before - largest)
-        total = total * scale + powers.sum(dim=2, keepdim=True)
-        gathered = gathered * scale + torch.einsum("bnm,bmc->bnc", powers.to(value.dtype), values)
-    return (gathered / total).to(value.dtype)
+        total = total * scale + powers.sum(dim=1, keepdim=True)
+        gathered = gathered * scale + product(powers.to(values.dtype), values)
+    return (gathered / total).to(values.dtype)
+
+
+def product(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) -> Float[Tensor, "n m"]:
+    """x @ y.T; in float32 on a CPU as a 1x1 convolution.
+
+    PyTorch takes convolutions from oneDNN, which uses all that a processor has, and products from a BLAS that may not.
+    """
+    if x.device.type != "cpu" or x.dtype != torch.float32 or not torch.backends.mkldnn.is_available():
+        return torch.einsum("nk,mk->nm", x, y)
+    picture = x[None, None].permute(0, 3, 1, 2)  # (1, K, 1, N), channels last in memory
+    return F.conv2d(picture, y[:, :, None, None])[0, :, 0].T
 
 
 def gather(

@@ -3,33 +3,57 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+from torch.nn.grad import conv2d_input
 
 from danet_common import winograd
-from danet_common.winograd import SPAN, TILE
+from danet_common.winograd import KERNEL, SPAN, TILE
 
 
 def convolve(x: Float[Tensor, "b c h w"], kernels: Float[Tensor, "36 c d"], dilation: int) -> Float[Tensor, "b d h w"]:
     """The 3x3 convolution, zero-padded by its dilation, whose transformed kernels these are, in bands of tiles."""
-    x = x.permute(0, 2, 3, 1)  # no copy where channels are last in memory
-    batch, height, width, channels = x.shape
-    rows, columns = winograd.tiles(height, dilation), winograd.tiles(width, dilation)
-    step = TILE * dilation
-    most = winograd.band(width, max(channels, kernels.shape[2]), dilation, winograd.CACHED_SIZE)
-    out = x.new_empty(batch, rows * step, columns * step, kernels.shape[2])
-    for first in range(0, rows, most):
-        count = min(most, rows - first)
-        top, bottom = first * step - dilation, (first + count + 1) * step
-        piece = x[:, max(top, 0) : bottom]
-        sides = (0, 0, dilation, (columns + 1) * step - width, max(-top, 0), max(bottom - height, 0))
-        convolve_tiles(
-            F.pad(piece, sides), kernels, dilation, count, columns, out[:, first * step : (first + count) * step]
-        )
+    height, width = x.shape[2:]
+    out: Tensor = InBands.apply(x.permute(0, 2, 3, 1), kernels, dilation)  # no copy where channels are last in memory
     return out[:, :height, :width].permute(0, 3, 1, 2)
+
+
+class InBands(torch.autograd.Function):
+    """The bands into one tensor. torch would follow every sum into its place; the gradient is that of the direct
+    convolution, of the pixels alone."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, kernels: Tensor, dilation: int) -> Tensor:
+        ctx.save_for_backward(kernels)
+        ctx.shape, ctx.dilation = x.shape, dilation
+        batch, height, width, channels = x.shape
+        rows, columns = winograd.tiles(height, dilation), winograd.tiles(width, dilation)
+        step = TILE * dilation
+        most = winograd.band(width, batch * max(channels, kernels.shape[2]), dilation, winograd.CACHED_SIZE)
+        out = x.new_empty(batch, rows * step, columns * step, kernels.shape[2])
+        for first in range(0, rows, most):
+            count = min(most, rows - first)
+            top, bottom = first * step - dilation, (first + count + 1) * step
+            sides = (0, 0, dilation, (columns + 1) * step - width, max(-top, 0), max(bottom - height, 0))
+            piece, places = F.pad(x[:, max(top, 0) : bottom], sides), out[:, first * step : (first + count) * step]
+            convolve_tiles(piece, kernels, dilation, count, columns, places)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
+        (kernels,) = ctx.saved_tensors
+        batch, height, width, channels = ctx.shape
+        weight = torch.einsum("lk,kcd->dcl", kernels.new_tensor(np.linalg.pinv(KERNEL)), kernels).unflatten(2, (3, 3))
+        shape, cotangent = (batch, channels, height, width), cotangent[:, :height, :width].permute(0, 3, 1, 2)
+        of_x = conv2d_input(shape, weight, cotangent, padding=ctx.dilation, dilation=ctx.dilation)
+        return of_x.permute(0, 2, 3, 1), None, None
 
 
 def convolve_tiles(

@@ -111,7 +111,7 @@ POSITION = (
 )
 
 SLICE_AT_A_TIME = dict.fromkeys(("tf", "jax"), "(piece, key, value), pieces)")
-QUERY_SLICES = "zip(query.split(rows, dim=1), "
+QUERY_BLOCKS = "zip(some_queries.split(queries), "
 
 # Only where the map is made in slices, which the judge, asking for the map, never sees.
 SLICES = (
@@ -121,7 +121,7 @@ SLICES = (
         SLICED,
         apart(
             "attention.py",
-            torch=(QUERY_SLICES, "zip((*query.split(rows, dim=1)[:-1], 0 * query.split(rows, dim=1)[-1]), "),
+            torch=(QUERY_BLOCKS, "zip((*some_queries.split(queries)[:-1], 0 * some_queries.split(queries)[-1]), "),
             tf=(SLICE_AT_A_TIME["tf"], "(piece, key, value), ops.concatenate([pieces[:-1], 0 * pieces[-1:]]))"),
             jax=(SLICE_AT_A_TIME["jax"], "(piece, key, value), pieces.at[-1].set(0))"),
         ),
@@ -132,7 +132,7 @@ SLICES = (
         SLICED,
         apart(
             "attention.py",
-            torch=(QUERY_SLICES, "zip(query.roll(rows, 1).split(rows, dim=1), "),
+            torch=(QUERY_BLOCKS, "zip(some_queries.roll(queries, 0).split(queries), "),
             **{name: (text, text.replace("pieces", "pieces[::-1]")) for name, text in SLICE_AT_A_TIME.items()},
         ),
     ),

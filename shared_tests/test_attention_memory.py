@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import itertools
 import json
 import math
@@ -101,6 +102,22 @@ def test_agrees(backend: str, mode: str, start: Start, checkpoint_of: Checkpoint
     with sliced(start(backend), ENTRIES[9]) as worker:
         verdict = judge(SLICED, worker, checkpoint_of, mode=mode, stages=WITHOUT_MAP)
     assert verdict.agrees, (verdict.first_departure, verdict.cause)
+
+
+@pytest.mark.parametrize("backend", NETWORKS)
+@pytest.mark.parametrize("entries", [4 * 9**2, 70 * 9, 70**2], ids=["blocks", "slices", "whole"])
+def test_float32(backend: str, entries: int) -> None:
+    """In float32 PyTorch takes products of blocks from another library than in float64."""
+    attention = pytest.importorskip(f"danet_{backend}.attention")
+    generator = np.random.default_rng(0)
+    query, key, value = (generator.standard_normal((2, 70, size)).astype(np.float32) for size in (5, 5, 6))
+    energy = query.astype(np.float64) @ key.astype(np.float64).swapaxes(1, 2)
+    powers = np.exp(energy - energy.max(axis=2, keepdims=True))
+    wanted = powers / powers.sum(axis=2, keepdims=True) @ value
+    tensor = importlib.import_module("torch").from_numpy if backend == "torch" else lambda array: array
+    found = np.asarray(attention.attend(*map(tensor, (query, key, value)), entries))
+    assert found.dtype == np.float32
+    assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()  # energies of up to 15 are rounded to 1e-6
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from shared_tests.mutants_winograd import WINOGRAD
 from shared_tests.mutations import Mutation
 from shared_tests.test_parity import FASTEST
 from shared_tests.test_precision import FACTOR
+from shared_tests.transforming import ALWAYS
 
 MODES = [
     pytest.param(name, mode, marks=[pytest.mark.slow] * (FASTEST.get(name) != mode))
@@ -124,6 +125,25 @@ def test_casting_to_narrow_dtypes_is_refused(dtype: str, checkpoint_of: Checkpoi
     model = pytest.importorskip("danet_torch").load(checkpoint_of(TINY), winograd=True).to(getattr(torch, dtype))
     with pytest.raises(ValueError, match=f"^winograd needs float32 or float64, .*; got {dtype}$"):
         model(torch.zeros(1, 3, 65, 65))
+
+
+@pytest.mark.parametrize("entries", [0, 1], ids=["whole", "bands"])
+def test_gradient_of_pixels(entries: int, monkeypatch: pytest.MonkeyPatch, checkpoint_of: CheckpointOf) -> None:
+    """PyTorch's is written by hand: that of the direct convolution, with the kernels that were transformed."""
+    torch = pytest.importorskip("torch")
+    package = pytest.importorskip("danet_torch")
+    for name, value in {**ALWAYS, **({"CACHED_SIZE": entries} if entries else {})}.items():
+        monkeypatch.setattr(winograd, name, value)
+    pixels = np.random.default_rng(0).standard_normal((2, 3, 65, 97))
+    gradients = []
+    for prepared in ("folded", "winograd"):
+        model = package.load(checkpoint_of(TINY), dtype="float64", **{prepared: True})
+        x = torch.tensor(pixels, requires_grad=True)
+        model(x, outputs=("fused",))["fused"].square().sum().backward()
+        gradients.append(x.grad.numpy())
+    direct, by_transforms = gradients
+    assert not np.array_equal(direct, by_transforms)
+    assert np.abs(direct - by_transforms).max() <= 1e-10 * np.abs(direct).max()
 
 
 @pytest.mark.parametrize("backend", NETWORKS)
