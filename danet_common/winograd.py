@@ -63,6 +63,11 @@ def band(width: int, channels: int, dilation: int, size: int) -> int:
     return max(1, size // (SPAN**2 * tiles(width, dilation) * dilation**2 * channels))
 
 
+def phases(width: int, channels: int, dilation: int, size: int) -> int:
+    """Phases of a tile's rows that are computed at once: all, unless a row of tiles has more entries than `size`."""
+    return min(dilation, max(1, size // (SPAN**2 * tiles(width, dilation) * dilation * channels)))
+
+
 def transformed(kernel: np.ndarray) -> np.ndarray:
     """Kernels (3, 3, in, out) as (36, in, out), in their dtype; computed in float64, some at a time.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,15 +34,20 @@ class InBands(torch.autograd.Function):
         ctx.shape, ctx.dilation = x.shape, dilation
         batch, height, width, channels = x.shape
         rows, columns = winograd.tiles(height, dilation), winograd.tiles(width, dilation)
-        step = TILE * dilation
-        most = winograd.band(width, batch * max(channels, kernels.shape[2]), dilation, winograd.CACHED_SIZE)
+        step, entries = TILE * dilation, batch * max(channels, kernels.shape[2])
+        most = winograd.band(width, entries, dilation, winograd.CACHED_SIZE)
+        share = winograd.phases(width, entries, dilation, winograd.CACHED_SIZE)
         out = x.new_empty(batch, rows * step, columns * step, kernels.shape[2])
         for first in range(0, rows, most):
             count = min(most, rows - first)
-            top, bottom = first * step - dilation, (first + count + 1) * step
-            sides = (0, 0, dilation, (columns + 1) * step - width, max(-top, 0), max(bottom - height, 0))
-            piece, places = F.pad(x[:, max(top, 0) : bottom], sides), out[:, first * step : (first + count) * step]
-            convolve_tiles(piece, kernels, dilation, count, columns, places)
+            top, bottom = first * step - dilation, (first + count) * step + dilation
+            piece, above, below = x[:, max(top, 0) : bottom], max(-top, 0), max(bottom - height, 0)
+            if above or below:
+                piece = F.pad(piece, (0, 0, 0, 0, above, below))
+            lines = piece.unflatten(1, (-1, dilation)).split(share, dim=2)
+            places = out[:, first * step : (first + count) * step].unflatten(1, (count, TILE, dilation))
+            for some_lines, some_places in zip(lines, places.split(share, dim=3), strict=True):
+                convolve_tiles(some_lines, kernels, dilation, count, columns, some_places)
         return out
 
     @staticmethod
@@ -57,51 +62,59 @@ class InBands(torch.autograd.Function):
 
 
 def convolve_tiles(
-    x: Float[Tensor, "b p q c"],
+    x: Float[Tensor, "b p phases w c"],
     kernels: Float[Tensor, "36 c d"],
     dilation: int,
     rows: int,
     columns: int,
-    out: Float[Tensor, "b h w d"],
+    out: Float[Tensor, "b rows 4 phases v d"],
 ) -> None:
     """So many whole tiles; `x` has the pixels around them too."""
-    batch, _, width, channels = x.shape
+    width, channels = x.shape[3:]
     step, out_channels, starts = TILE * dilation, kernels.shape[2], [i * dilation for i in range(SPAN)]
-    cut = (batch, rows, step, width, channels)
-    lines = [x[:, i : i + rows * step].reshape(cut)[:, :, :dilation] for i in starts]
-    tall = x.new_empty(SPAN, batch, rows, dilation, width, channels)  # of tiles from top to bottom
-    transform_pixels(lines, tall.unbind(0))
-    cut_again = (SPAN, batch, rows, dilation, columns, step, channels)
-    pixels = [tall[..., j : j + columns * step, :].reshape(cut_again)[..., :dilation, :] for j in starts]
-    flat = x.new_empty(SPAN, SPAN, batch, rows, dilation, columns, dilation, channels)  # and from left to right
+    lines = [x[:, i : i + rows * TILE : TILE] for i in range(SPAN)]
+    tall = x.new_empty(SPAN, *lines[0].shape[:3], (columns + 1) * step + dilation, channels)  # tiles from top to bottom
+    tall[..., :dilation, :] = 0  # the pixels to their left, and to their right
+    tall[..., dilation + width :, :] = 0
+    transform_pixels(lines, tall[..., dilation : dilation + width, :].unbind(0))
+    pixels = [tall[..., j : j + columns * step, :].unflatten(4, (columns, step))[..., :dilation, :] for j in starts]
+    flat = x.new_empty(SPAN, SPAN, *pixels[0].shape[1:])  # and from left to right
     transform_pixels(pixels, flat.unbind(1))
     products = torch.einsum("knc,kcd->knd", flat.reshape(SPAN**2, -1, channels), kernels)
-    products = products.reshape(SPAN, SPAN, batch, rows, dilation, columns, dilation, out_channels)
-    wide = x.new_empty(SPAN, batch, rows, TILE, dilation, columns, dilation, out_channels)
+    products = products.reshape(*flat.shape[:-1], out_channels)
+    wide = x.new_empty(SPAN, *out.shape[:4], columns, dilation, out_channels)
     transform_products(products.unbind(0), wide.unbind(3))
-    places = out.view(batch, rows, TILE, dilation, columns, TILE, dilation, out_channels)  # in the picture's order
-    transform_products(wide.unbind(0), places.unbind(5))
+    transform_products(wide.unbind(0), out.unflatten(4, (columns, TILE, dilation)).unbind(5))
 
 
 def transform_pixels(pixels: Sequence[Tensor], out: Sequence[Tensor]) -> None:
     """Of six pixels in a row, or in a column, what the paper's matrix B makes: B.T @ pixels."""
     first, second, third, fourth, fifth, sixth = pixels
     even, odd = fifth - third, fourth - second
-    out[0].copy_(torch.add(even, first - third, alpha=4))
-    out[3].copy_(torch.add(even, odd, alpha=2))
-    out[4].copy_(torch.sub(even, odd, alpha=2))
-    out[5].copy_(torch.sub(sixth - fourth, odd, alpha=4))
+    put(out[0], torch.add, even, first - third, 4)
+    put(out[3], torch.add, even, odd, 2)
+    put(out[4], torch.sub, even, odd, 2)
+    put(out[5], torch.sub, sixth - fourth, odd, 4)
     even, odd = torch.sub(fifth, third, alpha=4), torch.sub(fourth, second, alpha=4)
-    out[1].copy_(even + odd)
-    out[2].copy_(even - odd)
+    put(out[1], torch.add, even, odd)
+    put(out[2], torch.sub, even, odd)
 
 
 def transform_products(products: Sequence[Tensor], out: Sequence[Tensor]) -> None:
     """Of six products of a tile's row, or column, its four outputs, by the paper's matrix A: A.T @ products."""
     first, second, third, fourth, fifth, sixth = products
     even, odd = second + third, fourth + fifth
-    out[0].copy_(first + even + odd)
-    out[2].copy_(torch.add(even, odd, alpha=4))
+    put(out[0], torch.add, first + even, odd)
+    put(out[2], torch.add, even, odd, 4)
     even, odd = second - third, fourth - fifth
-    out[1].copy_(torch.add(even, odd, alpha=2))
-    out[3].copy_(torch.add(even, odd, alpha=8) + sixth)
+    put(out[1], torch.add, even, odd, 2)
+    put(out[3], torch.add, torch.add(even, odd, alpha=8), sixth)
+
+
+def put(place: Tensor, function: Callable[..., Tensor], one: Tensor, other: Tensor, factor: int = 1) -> None:
+    """The sum or difference of one and so many times the other, in its place; by a copy where torch's compiler reads,
+    which takes no place between others."""
+    if torch.compiler.is_compiling():
+        place.copy_(function(one, other, alpha=factor))
+    else:
+        function(one, other, alpha=factor, out=place)

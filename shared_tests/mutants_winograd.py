@@ -24,7 +24,7 @@ WINOGRAD = (
         CASE,
         apart(
             "winograd.py",
-            torch=("out[2].copy_(torch.add(even, odd, alpha=4))", "out[2].copy_(even + odd)"),
+            torch=("put(out[2], torch.add, even, odd, 4)", "put(out[2], torch.add, even, odd)"),
             tf=(TF_OUTPUT, f"ops.clip({TF_OUTPUT}, -2, 2)"),
             jax=(JAX_OUTPUT, f"jnp.clip({JAX_OUTPUT}, -2, 2)"),
         ),
@@ -40,7 +40,7 @@ WINOGRAD = (
         "each band starts at the top",
         CASE,
         apart(
-            "winograd.py", torch=("max(top, 0) : bottom]", "0 : (count + 1) * step]"), tf=(BAND, TOP), jax=(BAND, TOP)
+            "winograd.py", torch=("max(top, 0) : bottom]", ": bottom - max(top, 0)]"), tf=(BAND, TOP), jax=(BAND, TOP)
         ),
     ),
     Mutation(

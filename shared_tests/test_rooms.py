@@ -27,7 +27,7 @@ FORWARD = {"call": "forward", "__call__": "forward"}
 # to be.
 ALONE = {
     "torch": {"Conv.reset_parameters", "InSlices", "several", "MeanOverProcesses", "all_mean", "all_gather"}
-    | {"InBlocks", "gather_by_keys", "product", "InBands", "transform_pixels", "transform_products"},
+    | {"InBlocks", "gather_by_keys", "product", "InBands", "transform_pixels", "transform_products", "put"},
     "tf": {"Module", "build", "get_config", "from_config", "named_modules", "TorchOptimizer", "compiled"}
     | {"scope", "local", "on_replicas", "all_mean", "all_gather"},
     "jax": {"require_dtype", "abstract_network", "computed_once", "after", "transformation", "replicate", "has_tpu"}
