@@ -109,6 +109,10 @@ def test_rule() -> None:
         rows = winograd.band(width, channels, dilation, winograd.BAND_SIZE)
         entries = SPAN**2 * winograd.tiles(width, dilation) * dilation**2 * channels
         assert rows == 1 or rows * entries <= winograd.BAND_SIZE < (rows + 1) * entries
+        phases = winograd.phases(width, channels, dilation, winograd.CACHED_SIZE)
+        assert phases == dilation or phases * entries <= winograd.CACHED_SIZE * dilation < (phases + 1) * entries
+    assert winograd.phases(256, 512, 16, winograd.CACHED_SIZE) == 3
+    assert winograd.phases(256, 512, 16, 1) == 1
 
 
 @pytest.mark.parametrize("backend", NETWORKS)
