@@ -10,6 +10,9 @@ import math
 # or have no size yet when a program is exported.
 SLICE_SIZE = 1 << 22
 
+# Above such a sum of powers a block of PyTorch's asks for its largest energy: far from where they are not finite.
+FAR = float(1 << 64)
+
 LARGEST_SIZE = (1 << 31) - 1  # graphs count in 32 bits
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from danet_common.config import DANetConfig
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
-from danet_jax.layers import BatchNorm, Conv, average_pool, computed_once, max_pool, recomputed
+from danet_jax.layers import BatchNorm, Conv, average_pool, computed_once, max_pool, norm_act, recomputed
 
 
 class Stem(nnx.Module):
@@ -26,8 +26,8 @@ class Stem(nnx.Module):
         self.conv3 = Conv(second, third, 3, numerics)
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b p q d"]:
-        x = jax.nn.relu(self.bn1(self.conv1(x)))
-        x = jax.nn.relu(self.bn2(self.conv2(x)))
+        x = norm_act(self.conv1, self.bn1, x)
+        x = norm_act(self.conv2, self.bn2, x)
         return self.conv3(x)
 
 
@@ -45,10 +45,8 @@ class BasicBlock(nnx.Module):
         self.pooled = avg_down and stride == 2
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b p q d"]:
-        out = jax.nn.relu(self.bn1(self.conv1(x)))
-        out = self.bn2(self.conv2(out))
-        out += shortcut(x, self.downsample, self.pooled)
-        return computed_once(jax.nn.relu(out))
+        out = norm_act(self.conv1, self.bn1, x)
+        return computed_once(norm_act(self.conv2, self.bn2, out, plus=shortcut(x, self.downsample, self.pooled)))
 
 
 class Bottleneck(nnx.Module):
@@ -67,11 +65,9 @@ class Bottleneck(nnx.Module):
         self.pooled = avg_down and stride == 2
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b p q d"]:
-        out = jax.nn.relu(self.bn1(self.conv1(x)))
-        out = jax.nn.relu(self.bn2(self.conv2(out)))
-        out = self.bn3(self.conv3(out))
-        out += shortcut(x, self.downsample, self.pooled)
-        return computed_once(jax.nn.relu(out))
+        out = norm_act(self.conv1, self.bn1, x)
+        out = norm_act(self.conv2, self.bn2, out)
+        return computed_once(norm_act(self.conv3, self.bn3, out, plus=shortcut(x, self.downsample, self.pooled)))
 
 
 class ResNet(nnx.Module):

@@ -41,7 +41,10 @@ class Conv(nnx.Module):
         transformed = (SPAN**2, in_channels, out_channels)
         self.transformed = nnx.Param(jnp.zeros(transformed, numerics.kernels)) if suited else None
 
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b p q d"]:
+    def __call__(
+        self, x: Float[Array, "b h w c"], plus: Float[Array, "b p q d"] | None = None, relu: bool = False
+    ) -> Float[Array, "b p q d"]:
+        """The convolution, and in a folded network what follows it: `plus` is added, and `relu` taken."""
         if self.transformed is not None and covers(x.shape[1], x.shape[2], self.dilation):
             out = convolve(x, self.transformed[...], self.dilation)
         elif self.kernel.shape[:2] == (1, 1):  # a matrix product, which XLA computes faster than a convolution on a CPU
@@ -55,7 +58,9 @@ class Conv(nnx.Module):
                 rhs_dilation=(self.dilation, self.dilation),
                 dimension_numbers=("NHWC", "HWIO", "NHWC"),
             )
-        return out if self.bias is None else out + self.bias[...].astype(x.dtype)
+        out = out if self.bias is None else out + self.bias[...].astype(x.dtype)
+        out = out if plus is None else out + plus
+        return jax.nn.relu(out) if relu else out
 
 
 class BatchNorm(nnx.Module):
@@ -113,7 +118,17 @@ class ConvNormAct(nnx.Module):
         self.bn = BatchNorm(out_channels, numerics)
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w d"]:
-        return jax.nn.relu(self.bn(self.conv(x)))
+        return norm_act(self.conv, self.bn, x)
+
+
+def norm_act(
+    conv: Conv, bn: BatchNorm, x: Float[Array, "b h w c"], plus: Float[Array, "b p q d"] | None = None
+) -> Float[Array, "b p q d"]:
+    """Convolution, BatchNorm, ReLU; `plus`, a block's shortcut, is added before the ReLU."""
+    if bn.folded:
+        return conv(x, plus=plus, relu=True)
+    out = bn(conv(x))
+    return jax.nn.relu(out if plus is None else out + plus)
 
 
 class Dropout(nnx.Module):

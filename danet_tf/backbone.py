@@ -11,7 +11,7 @@ from keras import ops
 from danet_common.config import DANetConfig
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
-from danet_tf.layers import BatchNorm, Conv, Module, average_pool, max_pool, recomputed
+from danet_tf.layers import BatchNorm, Conv, Module, average_pool, max_pool, norm_act, recomputed
 
 
 @keras.saving.register_keras_serializable("danet")
@@ -28,8 +28,8 @@ class Stem(Module):
         self.conv3 = Conv(second, third, 3, numerics)
 
     def call(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q d"]:
-        x = ops.relu(self.bn1(self.conv1(x)))
-        x = ops.relu(self.bn2(self.conv2(x)))
+        x = norm_act(self.conv1, self.bn1, x)
+        x = norm_act(self.conv2, self.bn2, x)
         return self.conv3(x)
 
 
@@ -50,10 +50,8 @@ class BasicBlock(Module):
         self.pooled = avg_down and stride == 2
 
     def call(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q d"]:
-        out = ops.relu(self.bn1(self.conv1(x)))
-        out = self.bn2(self.conv2(out))
-        out += shortcut(x, self.downsample, self.pooled)
-        return ops.relu(out)
+        out = norm_act(self.conv1, self.bn1, x)
+        return norm_act(self.conv2, self.bn2, out, plus=shortcut(x, self.downsample, self.pooled))
 
 
 @keras.saving.register_keras_serializable("danet")
@@ -75,11 +73,9 @@ class Bottleneck(Module):
         self.pooled = avg_down and stride == 2
 
     def call(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q d"]:
-        out = ops.relu(self.bn1(self.conv1(x)))
-        out = ops.relu(self.bn2(self.conv2(out)))
-        out = self.bn3(self.conv3(out))
-        out += shortcut(x, self.downsample, self.pooled)
-        return ops.relu(out)
+        out = norm_act(self.conv1, self.bn1, x)
+        out = norm_act(self.conv2, self.bn2, out)
+        return norm_act(self.conv3, self.bn3, out, plus=shortcut(x, self.downsample, self.pooled))
 
 
 @keras.saving.register_keras_serializable("danet")

@@ -80,7 +80,10 @@ class Conv(Module):
             self.transformed = self.add_weight(shape=transformed, initializer="zeros", name="transformed")
         self.built = True
 
-    def call(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q d"]:
+    def call(
+        self, x: Float[Tensor, "b h w c"], plus: Float[Tensor, "b p q d"] | None = None, relu: bool = False
+    ) -> Float[Tensor, "b p q d"]:
+        """The convolution, and in a folded network what follows it: `plus` is added, and `relu` taken."""
         kernel, (_, height, width, _) = ops.cast(self.kernel, x.dtype), x.shape
         if self.transformed is not None and height and width and covers(height, width, self.dilation):  # of known size
             out = convolve(x, self.transformed, self.dilation)
@@ -89,7 +92,9 @@ class Conv(Module):
         else:
             around = (self.padding, self.padding)
             out = ops.conv(ops.pad(x, ((0, 0), around, around, (0, 0))), kernel, self.stride, "valid")
-        return out if self.bias is None else out + ops.cast(self.bias, x.dtype)
+        out = out if self.bias is None else out + ops.cast(self.bias, x.dtype)
+        out = out if plus is None else out + plus
+        return ops.relu(out) if relu else out
 
 
 @keras.saving.register_keras_serializable("danet")
@@ -162,7 +167,17 @@ class ConvNormAct(Module):
         self.bn = BatchNorm(out_channels, numerics)
 
     def call(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w d"]:
-        return ops.relu(self.bn(self.conv(x)))
+        return norm_act(self.conv, self.bn, x)
+
+
+def norm_act(
+    conv: Conv, bn: BatchNorm, x: Float[Tensor, "b h w c"], plus: Float[Tensor, "b p q d"] | None = None
+) -> Float[Tensor, "b p q d"]:
+    """Convolution, BatchNorm, ReLU; `plus`, a block's shortcut, is added before the ReLU."""
+    if bn.folded:
+        return conv(x, plus=plus, relu=True)
+    out = bn(conv(x))
+    return ops.relu(out if plus is None else out + plus)
 
 
 @keras.saving.register_keras_serializable("danet")

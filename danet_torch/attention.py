@@ -164,18 +164,22 @@ def gather_by_keys(
 ) -> Float[Tensor, "n c"]:
     """What each query gathers, from some keys and their values at a time: softmax(query @ key) @ value.
 
-    Exponentials are taken below the largest energy so far, and scaled when a larger one comes (Milakov and Gimelshein,
-    2018). They are powers of 2, for which PyTorch takes half the time.
+    Exponentials are taken below the largest energy of the first keys, and scaled when one comes that is far above it
+    (Milakov and Gimelshein, 2018, whose maximum runs along). They are powers of 2, for which PyTorch takes half the
+    time.
     """
-    query = query / math.log(2)
+    query, far = query / math.log(2), min(slices.FAR, math.sqrt(torch.finfo(value[0].dtype).max))
     largest = query.new_full((query.shape[0], 1), -torch.inf)
     total, gathered = torch.zeros_like(largest), query.new_zeros(query.shape[0], value[0].shape[0])
     for some_keys, values in zip(key, value, strict=True):
-        energy = product(query, some_keys)
-        before, largest = largest, torch.maximum(largest, energy.amax(dim=1, keepdim=True))
-        powers, scale = energy.sub_(largest).exp2_(), torch.exp2(before - largest)
-        total = total * scale + powers.sum(dim=1, keepdim=True)
-        gathered = gathered * scale + product(powers.to(values.dtype), values)
+        powers = product(query, some_keys).sub_(largest).exp2_()
+        sums = powers.sum(dim=1, keepdim=True)
+        if torch.compiler.is_compiling() or not (sums <= far).all():  # the first time, infinite
+            energy = product(query, some_keys)
+            before, largest = largest, torch.maximum(largest, energy.amax(dim=1, keepdim=True))
+            powers, scale = energy.sub_(largest).exp2_(), torch.exp2(before - largest)
+            total, gathered, sums = total * scale, gathered * scale, powers.sum(dim=1, keepdim=True)
+        total, gathered = total + sums, gathered.add_(product(powers.to(values.dtype), values))
     return (gathered / total).to(values.dtype)
 
 

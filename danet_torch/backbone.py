@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from danet_common.config import DANetConfig
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
-from danet_torch.layers import BatchNorm, Conv, average_pool, max_pool, recomputed
+from danet_torch.layers import BatchNorm, Conv, average_pool, max_pool, norm_act, recomputed
 
 
 class Stem(nn.Module):
@@ -26,8 +26,8 @@ class Stem(nn.Module):
         self.conv3 = Conv(second, third, 3, numerics)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d p q"]:
-        x = F.relu_(self.bn1(self.conv1(x)))
-        x = F.relu_(self.bn2(self.conv2(x)))
+        x = norm_act(self.conv1, self.bn1, x)
+        x = norm_act(self.conv2, self.bn2, x)
         return self.conv3(x)
 
 
@@ -46,10 +46,8 @@ class BasicBlock(nn.Module):
         self.pooled = avg_down and stride == 2
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d p q"]:
-        out = F.relu_(self.bn1(self.conv1(x)))
-        out = self.bn2(self.conv2(out))
-        out += shortcut(x, self.downsample, self.pooled)
-        return F.relu_(out)
+        out = norm_act(self.conv1, self.bn1, x)
+        return norm_act(self.conv2, self.bn2, out, plus=shortcut(x, self.downsample, self.pooled))
 
 
 class Bottleneck(nn.Module):
@@ -69,11 +67,9 @@ class Bottleneck(nn.Module):
         self.pooled = avg_down and stride == 2
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d p q"]:
-        out = F.relu_(self.bn1(self.conv1(x)))
-        out = F.relu_(self.bn2(self.conv2(out)))
-        out = self.bn3(self.conv3(out))
-        out += shortcut(x, self.downsample, self.pooled)
-        return F.relu_(out)
+        out = norm_act(self.conv1, self.bn1, x)
+        out = norm_act(self.conv2, self.bn2, out)
+        return norm_act(self.conv3, self.bn3, out, plus=shortcut(x, self.downsample, self.pooled))
 
 
 class ResNet(nn.Module):

@@ -11,10 +11,11 @@ from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from danet_common import memory
 from danet_common.numerics import Numerics, widened
 from danet_common.winograd import SPAN, covers, suits
 from danet_torch.engine import all_mean, several
-from danet_torch.winograd import convolve
+from danet_torch.winograd import convolve, empty, lends
 
 
 class Conv(nn.Conv2d):
@@ -48,12 +49,40 @@ class Conv(nn.Conv2d):
         for parameter in self.parameters():
             nn.init.zeros_(parameter)
 
-    def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d p q"]:
-        bias = None if self.bias is None else self.bias.to(x.dtype)
+    def forward(
+        self, x: Float[Tensor, "b c h w"], plus: Float[Tensor, "b d p q"] | None = None, relu: bool = False
+    ) -> Float[Tensor, "b d p q"]:
+        """The convolution, and in a folded network what follows it: `plus` is added, and `relu` taken."""
+        entries = x.numel() // (self.in_channels * self.stride[0] ** 2) * self.out_channels
+        weight, bias = self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype)
         if self.transformed is not None and covers(x.shape[2], x.shape[3], self.dilation[0]):
             out = convolve(x, self.transformed, self.dilation[0])
-            return out if bias is None else out.add_(bias[:, None, None])
-        return F.conv2d(x, self.weight.to(x.dtype), bias, self.stride, self.padding, self.dilation)
+            out = out if bias is None else out.add_(bias[:, None, None])
+        elif self.kernel_size == (1, 1) and lends(entries * x.element_size()):
+            return in_bands(x[:, :, :: self.stride[0], :: self.stride[1]], weight, bias, plus, relu)
+        else:
+            out = F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation)
+        out = out if plus is None else out.add_(plus)
+        return F.relu_(out) if relu else out
+
+
+def in_bands(
+    x: Float[Tensor, "b c h w"],
+    weight: Float[Tensor, "d c 1 1"],
+    bias: Float[Tensor, " d"] | None,
+    plus: Float[Tensor, "b d h w"] | None,
+    relu: bool,
+) -> Float[Tensor, "b d h w"]:
+    """A 1x1 convolution and what follows it, of some rows at a time, which are in the cache then."""
+    batch, channels, height, width = x.shape
+    rows = max(1, memory.BAND_SIZE // (batch * width * max(channels, weight.shape[0])))
+    out = empty(x, batch, height, width, weight.shape[0]).permute(0, 3, 1, 2)
+    least = 0.0 if relu else -torch.inf
+    for first in range(0, height, rows):
+        band = F.conv2d(x[:, :, first : first + rows], weight, bias)
+        band = band if plus is None else band.add_(plus[:, :, first : first + rows])
+        torch.clamp(band, min=least, out=out[:, :, first : first + rows])
+    return out
 
 
 class BatchNorm(nn.BatchNorm2d):
@@ -106,7 +135,17 @@ class ConvNormAct(nn.Module):
         self.bn = BatchNorm(out_channels, numerics)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
-        return F.relu_(self.bn(self.conv(x)))
+        return norm_act(self.conv, self.bn, x)
+
+
+def norm_act(
+    conv: Conv, bn: BatchNorm, x: Float[Tensor, "b c h w"], plus: Float[Tensor, "b d p q"] | None = None
+) -> Float[Tensor, "b d p q"]:
+    """Convolution, BatchNorm, ReLU; `plus`, a block's shortcut, is added before the ReLU."""
+    if bn.folded:
+        return conv(x, plus=plus, relu=True)
+    out = bn(conv(x))
+    return F.relu_(out if plus is None else out.add_(plus))
 
 
 class Dropout(nn.Module):

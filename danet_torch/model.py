@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Collection, Mapping
 
@@ -9,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from danet_common import memory
 from danet_common.checkpoint import Checkpoint, write_checkpoint
 from danet_common.config import DANetConfig
 from danet_common.dropout import NO_MASKS
@@ -76,8 +78,10 @@ class DANet(nn.Module):
         if cast and self.numerics.winograd:
             numerics(self.config, str(kernels).removeprefix("torch."), winograd=True)  # may be too narrow
         x = x.to(kernels if cast else getattr(torch, self.numerics.dtype), memory_format=torch.channels_last)
-        layer1, layer3, layer4 = self.backbone(x, stages=kept, recompute=recompute)
-        logits = self.head(layer4, layer1, outputs=outputs, stages=kept, masks=masks, recompute=recompute)
+        inference = not torch.is_grad_enabled() and x.device.type == "cpu" and not torch.compiler.is_compiling()
+        with memory.used_again() if self.numerics.winograd and inference else contextlib.nullcontext():
+            layer1, layer3, layer4 = self.backbone(x, stages=kept, recompute=recompute)
+            logits = self.head(layer4, layer1, outputs=outputs, stages=kept, masks=masks, recompute=recompute)
         if "aux" in outputs:
             source = layer3 if self.config.auxiliary == "fcn" else layer4
             logits["aux"] = kept.keep("aux_logits", self.auxiliary(source, masks.get("aux")))

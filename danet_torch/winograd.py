@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_input
 
-from danet_common import winograd
+from danet_common import memory, winograd
 from danet_common.winograd import KERNEL, SPAN, TILE
 
 
@@ -34,10 +35,10 @@ class InBands(torch.autograd.Function):
         ctx.shape, ctx.dilation = x.shape, dilation
         batch, height, width, channels = x.shape
         rows, columns = winograd.tiles(height, dilation), winograd.tiles(width, dilation)
-        step, entries = TILE * dilation, batch * max(channels, kernels.shape[2])
+        step, entries = TILE * dilation, batch * max(min(channels, winograd.CHANNELS_AT_ONCE), kernels.shape[2])
         most = winograd.band(width, entries, dilation, winograd.CACHED_SIZE)
         share = winograd.phases(width, entries, dilation, winograd.CACHED_SIZE)
-        out = x.new_empty(batch, rows * step, columns * step, kernels.shape[2])
+        out = empty(x, batch, rows * step, columns * step, kernels.shape[2])
         for first in range(0, rows, most):
             count = min(most, rows - first)
             top, bottom = first * step - dilation, (first + count) * step + dilation
@@ -70,8 +71,23 @@ def convolve_tiles(
     out: Float[Tensor, "b rows 4 phases v d"],
 ) -> None:
     """So many whole tiles; `x` has the pixels around them too."""
+    out_channels, at_once = kernels.shape[2], winograd.CHANNELS_AT_ONCE
+    products = x.new_empty(SPAN, SPAN, out.shape[0], rows, out.shape[3], columns, dilation, out_channels)
+    sums = products.view(SPAN**2, -1, out_channels)
+    for index, (some, matrices) in enumerate(zip(x.split(at_once, 4), kernels.split(at_once, 1), strict=True)):
+        flat = transform_tiles(some, dilation, rows, columns)
+        torch.baddbmm(sums, flat.view(SPAN**2, -1, some.shape[4]), matrices, beta=min(index, 1), out=sums)
+    wide = x.new_empty(SPAN, *out.shape[:4], columns, dilation, out_channels)
+    transform_products(products.unbind(0), wide.unbind(3))
+    transform_products(wide.unbind(0), out.unflatten(4, (columns, TILE, dilation)).unbind(5))
+
+
+def transform_tiles(
+    x: Float[Tensor, "b p phases w c"], dilation: int, rows: int, columns: int
+) -> Float[Tensor, "6 6 b rows phases columns dilation c"]:
+    """What is multiplied, entry by entry of the tiles."""
     width, channels = x.shape[3:]
-    step, out_channels, starts = TILE * dilation, kernels.shape[2], [i * dilation for i in range(SPAN)]
+    step, starts = TILE * dilation, [i * dilation for i in range(SPAN)]
     lines = [x[:, i : i + rows * TILE : TILE] for i in range(SPAN)]
     tall = x.new_empty(SPAN, *lines[0].shape[:3], (columns + 1) * step + dilation, channels)  # tiles from top to bottom
     tall[..., :dilation, :] = 0  # the pixels to their left, and to their right
@@ -80,11 +96,7 @@ def convolve_tiles(
     pixels = [tall[..., j : j + columns * step, :].unflatten(4, (columns, step))[..., :dilation, :] for j in starts]
     flat = x.new_empty(SPAN, SPAN, *pixels[0].shape[1:])  # and from left to right
     transform_pixels(pixels, flat.unbind(1))
-    products = torch.einsum("knc,kcd->knd", flat.reshape(SPAN**2, -1, channels), kernels)
-    products = products.reshape(*flat.shape[:-1], out_channels)
-    wide = x.new_empty(SPAN, *out.shape[:4], columns, dilation, out_channels)
-    transform_products(products.unbind(0), wide.unbind(3))
-    transform_products(wide.unbind(0), out.unflatten(4, (columns, TILE, dilation)).unbind(5))
+    return flat
 
 
 def transform_pixels(pixels: Sequence[Tensor], out: Sequence[Tensor]) -> None:
@@ -118,3 +130,15 @@ def put(place: Tensor, function: Callable[..., Tensor], one: Tensor, other: Tens
         place.copy_(function(one, other, alpha=factor))
     else:
         function(one, other, alpha=factor, out=place)
+
+
+def empty(like: Tensor, *shape: int) -> Tensor:
+    """A tensor of any content, in memory that is used again where there is some for so much."""
+    size = math.prod(shape) * like.element_size()
+    lender = lends(size)
+    return torch.from_numpy(lender.lend(size)).view(like.dtype).view(shape) if lender else like.new_empty(shape)
+
+
+def lends(size: int) -> memory.Memory | None:
+    """The memory that this pass has for tensors of so many bytes; PyTorch's compiler plans its own."""
+    return None if torch.compiler.is_compiling() or size < memory.LARGE else memory.current.get()

@@ -154,7 +154,7 @@ SLICES = (
         "scale_forgotten",
         "what was gathered is not scaled when a larger energy comes; TensorFlow has no blocks of keys",
         SLICED,
-        apart("attention.py", **dict.fromkeys(("torch", "jax"), ("gathered * scale + ", "gathered + "))),
+        apart("attention.py", torch=("gathered * scale, ", "gathered, "), jax=("gathered * scale + ", "gathered + ")),
     ),
 )
 

@@ -15,9 +15,6 @@ def small(**changes: Any) -> Case:
 
 PLAIN = small()
 BOTTLENECK = small(block="bottleneck")
-ADDED = "        out += shortcut(x, self.downsample, self.pooled)\n"
-BEFORE_SUM = "        out = self.bn2(self.conv2(out))\n"
-ACTIVATED = BEFORE_SUM + "        out = (out > 0) * out\n"
 DILATIONS = "enumerate(config.block_dilations[index])"
 
 BACKBONE = (
@@ -52,10 +49,8 @@ BACKBONE = (
         PLAIN,
         alike(
             "backbone.py",
-            (
-                "out = {relu}(self.bn1(self.conv1(x)))\n        out = self.bn2(self.conv2(out))",
-                "out = {relu}(self.bn2(self.conv1(x)))\n        out = self.bn1(self.conv2(out))",
-            ),
+            ("norm_act(self.conv1, self.bn1, x)\n        return", "norm_act(self.conv1, self.bn2, x)\n        return"),
+            ("norm_act(self.conv2, self.bn2, out, plus=", "norm_act(self.conv2, self.bn1, out, plus="),
         ),
     ),
     Mutation(
@@ -63,20 +58,16 @@ BACKBONE = (
         "a block's last ReLU comes before the shortcut is added",
         PLAIN,
         apart(
-            "backbone.py",
-            torch=(f"{BEFORE_SUM}{ADDED}        return F.relu_(out)", f"{ACTIVATED}{ADDED}        return out"),
-            tf=(f"{BEFORE_SUM}{ADDED}        return ops.relu(out)", f"{ACTIVATED}{ADDED}        return out"),
-            jax=(
-                f"{BEFORE_SUM}{ADDED}        return computed_once(jax.nn.relu(out))",
-                f"{ACTIVATED}{ADDED}        return out",
-            ),
+            "layers.py",
+            torch=("else out.add_(plus))", "else F.relu_(out)) + (0 if plus is None else plus)"),
+            **dict.fromkeys(("tf", "jax"), ("else out + plus)", "else out) + (0 if plus is None else plus)")),
         ),
     ),
     Mutation(
         "deep_stem_without_activation",
         "the deep stem lacks a ReLU between its convolutions",
         small(stem="deep", stem_widths=(4, 6, 8)),
-        alike("backbone.py", ("x = {relu}(self.bn2(self.conv2(x)))", "x = self.bn2(self.conv2(x))")),
+        alike("backbone.py", ("x = norm_act(self.conv2, self.bn2, x)", "x = self.bn2(self.conv2(x))")),
     ),
     Mutation(
         "shortcut_not_pooled",

@@ -6,6 +6,7 @@ from shared_tests.golden_cases import CASES
 from shared_tests.mutations import Mutation, alike, apart
 
 CASE = CASES["tiny"]
+BOTTLENECK = CASES["bottleneck"]
 TRANSPOSED = dict.fromkeys(("tf", "jax"), ("2, 3, 0, 4, 5, 1, 6, 7", "2, 3, 1, 4, 5, 0, 6, 7"))
 BAND = "[:, first * step : (first + count + 1) * step + dilation]"
 TOP = "[:, 0 : (count + 1) * step + dilation]"
@@ -42,6 +43,28 @@ WINOGRAD = (
         apart(
             "winograd.py", torch=("max(top, 0) : bottom]", ": bottom - max(top, 0)]"), tf=(BAND, TOP), jax=(BAND, TOP)
         ),
+    ),
+    Mutation(
+        "shortcut_forgotten",
+        "a folded convolution does not add a block's shortcut",
+        CASE,
+        apart(
+            "layers.py",
+            torch=("else out.add_(plus)\n", "else out\n"),
+            **dict.fromkeys(("tf", "jax"), ("else out + plus\n", "else out\n")),
+        ),
+    ),
+    Mutation(
+        "rows_confused",
+        "each band of a 1x1 convolution's rows adds the shortcut's first rows; PyTorch alone has such bands",
+        BOTTLENECK,
+        apart("layers.py", torch=("plus[:, :, first : first + rows]", "plus[:, :, : band.shape[2]]")),
+    ),
+    Mutation(
+        "some_channels_alone",
+        "products of the last input channels take the place of the sums; PyTorch alone takes some at once",
+        CASE,
+        apart("winograd.py", torch=("beta=min(index, 1)", "beta=0")),
     ),
     Mutation(
         "kernels_not_transformed",

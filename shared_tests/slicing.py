@@ -7,10 +7,11 @@ from typing import Any
 from danet_common import slices
 from shared_tests.job import Groups
 
-USUAL = slices.SLICE_SIZE
+USUAL = slices.SLICE_SIZE, slices.FAR
 
 
 def set_slice_size(fields: dict[str, Any], arrays: Groups) -> Groups:
-    """Entries of the map at once, in networks made from now on; None: as many as usual."""
-    slices.SLICE_SIZE = fields["entries"] or USUAL
+    """Entries of the map at once, in networks made from now on, where any larger energy is far above those before it;
+    None: as usual."""
+    slices.SLICE_SIZE, slices.FAR = (fields["entries"], 1.0) if fields["entries"] else USUAL
     return {}

@@ -19,15 +19,16 @@ FORWARD = {"call": "forward", "__call__": "forward"}
 # What one framework alone needs: Keras wants a base class, explicit building and serialisation, and has no walk over
 # its layers and no compiler of functions; torch fills a layer's weights when it is made, wants a gradient of our own
 # for slices that leave its heap whole, and transforms tiles by sums in place, each a pass over memory, where
-# compilers make one of many; its products may be slower than its convolutions; torch and JAX multiply blocks of
-# queries and keys faster than slices, and TensorFlow does not; JAX would compute float64 in float32, compile what
-# makes zeros of every shape, add up a layer's residual sums again in every block, and keep what was to be recomputed.
-# Of torch's optimizers, Optax has the parts and Keras none. A step of torch's or TensorFlow's is written for one
-# device among several, and asks for what is of all; JAX's is of the whole batch, and only its arrays are told where
-# to be.
+# compilers make one of many, who also plan which memory is used again; its products may be slower than its
+# convolutions; torch and JAX multiply blocks of queries and keys faster than slices, and TensorFlow does not; JAX would
+# compute float64 in float32, compile what makes zeros of every shape, add up a layer's residual sums again in every
+# block, and keep what was to be recomputed. Of torch's optimizers, Optax has the parts and Keras none. A step of
+# torch's or TensorFlow's is written for one device among several, and asks for what is of all; JAX's is of the whole
+# batch, and only its arrays are told where to be.
 ALONE = {
     "torch": {"Conv.reset_parameters", "InSlices", "several", "MeanOverProcesses", "all_mean", "all_gather"}
-    | {"InBlocks", "gather_by_keys", "product", "InBands", "transform_pixels", "transform_products", "put"},
+    | {"InBlocks", "gather_by_keys", "product", "InBands", "transform_tiles", "transform_pixels"}
+    | {"transform_products", "put", "in_bands", "empty", "lends"},
     "tf": {"Module", "build", "get_config", "from_config", "named_modules", "TorchOptimizer", "compiled"}
     | {"scope", "local", "on_replicas", "all_mean", "all_gather"},
     "jax": {"require_dtype", "abstract_network", "computed_once", "after", "transformation", "replicate", "has_tpu"}

@@ -1,0 +1,133 @@
+"""Memory that is used again: never while anything lies in it."""
+
+from __future__ import annotations
+
+import gc
+import threading
+import weakref
+
+import numpy as np
+import pytest
+
+from danet_common import memory, winograd
+from danet_common.memory import Memory
+from shared_tests.golden_cases import CASES
+from shared_tests.judge import CheckpointOf
+from shared_tests.transforming import ALWAYS
+
+SIZE = 1 << 16
+
+
+def address(array: np.ndarray) -> int:
+    return array.ctypes.data
+
+
+def test_is_lent_again_when_it_is_free() -> None:
+    lender = Memory()
+    first, second = lender.lend(SIZE), lender.lend(SIZE)
+    assert address(first) != address(second)
+    where = address(first)
+    del first
+    third = lender.lend(SIZE)
+    assert address(third) == where
+    third[:] = 1
+    second[:] = 2
+    assert (third == 1).all()
+    assert third.nbytes == SIZE
+
+
+def test_the_smallest_that_fits() -> None:
+    lender = Memory()
+    sizes = [SIZE, memory.FIT * SIZE, (memory.FIT + 1) * SIZE]
+    places = {size: address(piece) for size, piece in [(size, lender.lend(size)) for size in sizes]}
+    assert {size for size, pieces in lender.free.items() if pieces} == set(sizes)
+    first, second = lender.lend(SIZE), lender.lend(SIZE)
+    assert [address(first), address(second)] == [places[SIZE], places[memory.FIT * SIZE]]
+    third = lender.lend(SIZE)  # too small for what is left
+    assert address(third) not in places.values()
+    assert third.nbytes == second.nbytes == SIZE
+
+
+def test_outlives_its_lender() -> None:
+    """What still lies in it afterwards stays; it is not kept once that is gone."""
+    with memory.used_again():
+        lender = memory.current.get()
+        assert lender is not None
+        lent, other = lender.lend(SIZE), lender.lend(SIZE)
+        gone = weakref.ref(lender)
+    lent[:] = 3
+    del lender, other
+    gc.collect()
+    assert gone() is None
+    assert (lent == 3).all()
+
+
+def test_ends_with_an_error_too() -> None:
+    with pytest.raises(KeyError), memory.used_again():
+        raise KeyError
+    assert memory.current.get() is None
+
+
+def test_is_of_one_thread() -> None:
+    seen = []
+    with memory.used_again():
+        thread = threading.Thread(target=lambda: seen.append(memory.current.get()))
+        thread.start()
+        thread.join()
+    assert seen == [None]
+
+
+@pytest.fixture
+def everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also for the activations of a tiny network, in many bands."""
+    monkeypatch.setattr(memory, "LARGE", 1)
+    monkeypatch.setattr(memory, "BAND_SIZE", 1)
+    for name, value in ALWAYS.items():
+        monkeypatch.setattr(winograd, name, value)
+
+
+@pytest.mark.usefixtures("everywhere")
+def test_kept_activations_stay_as_they_are(checkpoint_of: CheckpointOf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever a hook keeps: no later layer writes into it. And memory is used again."""
+    torch = pytest.importorskip("torch")
+    model = pytest.importorskip("danet_torch").load(checkpoint_of(CASES["bottleneck"].config), winograd=True)
+    places: list[int] = []
+    lend = Memory.lend
+
+    def noted(self: Memory, size: int) -> np.ndarray:
+        lent = lend(self, size)
+        places.append(address(lent))
+        return lent
+
+    monkeypatch.setattr(Memory, "lend", noted)
+    pictures = torch.randn(2, 3, 65, 97, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        plain = model(pictures)
+    assert len(set(places)) < len(places) / 2
+    kept = []
+    backbone = model.backbone  # the stem's ReLU is in place
+    stages = torch.nn.ModuleList([backbone.layer1, backbone.layer2, backbone.layer3, backbone.layer4])
+    for module in stages.modules():
+        module.register_forward_hook(lambda module, _, out: kept.append((out, [part.clone() for part in out])))
+    with torch.inference_mode():
+        hooked = model(pictures)
+    assert len(kept) > 20
+    assert all(torch.equal(part, copy) for out, copies in kept for part, copy in zip(out, copies, strict=True))
+    assert all(torch.equal(plain[name], hooked[name]) for name in plain)
+
+
+@pytest.mark.usefixtures("everywhere")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_same_where_gradients_are_recorded(dtype: str, checkpoint_of: CheckpointOf) -> None:
+    """There no memory is used again, and nothing is in bands."""
+    torch = pytest.importorskip("torch")
+    model = pytest.importorskip("danet_torch").load(checkpoint_of(CASES["bottleneck"].config), dtype, winograd=True)
+    pictures = torch.randn(2, 3, 65, 97, generator=torch.Generator().manual_seed(0))
+    recorded = model(pictures)
+    with torch.no_grad():
+        banded = model(pictures)
+    assert recorded["fused"].requires_grad
+    assert not banded["fused"].requires_grad
+    for name, logits in recorded.items():
+        largest = logits.abs().max()
+        assert (logits - banded[name]).abs().max() <= largest * (1e-5 if dtype == "float32" else 1e-13)  # other kernels
