@@ -87,8 +87,8 @@ def attend(
     rows = slices.rows(positions, slice_size)
     if rows >= positions or "position_map" in stages.wanted:
         return gather(query, key, value, stages)
-    keys, queries = slices.block(slice_size)  # convolutions want more queries than keys
-    out: Tensor = InBlocks.apply(query, key, value, rows, queries, keys)
+    keys, half = slices.block(slice_size)
+    out: Tensor = InBlocks.apply(query, key, value, rows, 2 * half, keys)  # convolutions want more queries than keys
     return out
 
 
@@ -168,13 +168,14 @@ def gather_by_keys(
     (Milakov and Gimelshein, 2018, whose maximum runs along). They are powers of 2, for which PyTorch takes half the
     time.
     """
+    looks = query.device.type == "cpu" and not torch.compiler.is_compiling()  # at numbers, to decide by them
     query, far = query / math.log(2), min(slices.FAR, math.sqrt(torch.finfo(value[0].dtype).max))
     largest = query.new_full((query.shape[0], 1), -torch.inf)
     total, gathered = torch.zeros_like(largest), query.new_zeros(query.shape[0], value[0].shape[0])
     for some_keys, values in zip(key, value, strict=True):
         powers = product(query, some_keys).sub_(largest).exp2_()
         sums = powers.sum(dim=1, keepdim=True)
-        if torch.compiler.is_compiling() or not (sums <= far).all():  # the first time, infinite
+        if not (looks and (sums <= far).all()):  # the first time, infinite
             energy = product(query, some_keys)
             before, largest = largest, torch.maximum(largest, energy.amax(dim=1, keepdim=True))
             powers, scale = energy.sub_(largest).exp2_(), torch.exp2(before - largest)

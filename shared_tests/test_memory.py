@@ -38,14 +38,32 @@ def test_is_lent_again_when_it_is_free() -> None:
 
 def test_the_smallest_that_fits() -> None:
     lender = Memory()
-    sizes = [SIZE, memory.FIT * SIZE, (memory.FIT + 1) * SIZE]
-    places = {size: address(piece) for size, piece in [(size, lender.lend(size)) for size in sizes]}
-    assert {size for size, pieces in lender.free.items() if pieces} == set(sizes)
-    first, second = lender.lend(SIZE), lender.lend(SIZE)
-    assert [address(first), address(second)] == [places[SIZE], places[memory.FIT * SIZE]]
-    third = lender.lend(SIZE)  # too small for what is left
-    assert address(third) not in places.values()
+    small, large = lender.lend(SIZE), lender.lend(memory.SPARE * SIZE + 1)
+    places = [address(small), address(large)]
+    del small, large
+    first, second = lender.lend(memory.SPARE * SIZE), lender.lend(SIZE)
+    assert [address(first), address(second)] == places
+    third = lender.lend(SIZE)
+    assert address(third) not in places
     assert third.nbytes == second.nbytes == SIZE
+    del first, second
+    fourth = lender.lend(memory.SPARE * SIZE + 1)
+    assert address(fourth) == places[1]
+
+
+def test_without_any_to_spare(monkeypatch: pytest.MonkeyPatch) -> None:
+    new_pages = memory.new_pages
+
+    def strict(size: int) -> np.ndarray:
+        if size > SIZE:
+            raise OSError("Cannot allocate memory")
+        return new_pages(size)
+
+    monkeypatch.setattr(memory, "new_pages", strict)
+    lender = Memory()
+    assert lender.lend(SIZE).nbytes == SIZE
+    with pytest.raises(OSError, match="Cannot allocate memory"):
+        lender.lend(SIZE + 1)
 
 
 def test_outlives_its_lender() -> None:

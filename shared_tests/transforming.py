@@ -16,7 +16,7 @@ ALWAYS = {"CHANNELS": 1, "POSITIONS": 1, "WASTE": float("inf")}
 def transform_always(fields: dict[str, Any], arrays: Groups) -> Groups:
     """In networks made from now on, in bands of so many entries, or as many as usual for 0; None: where it gains."""
     entries = fields["entries"]
-    sizes = {**dict.fromkeys(SIZES, entries), "CHANNELS_AT_ONCE": 3} if entries else {}
+    sizes = {**dict.fromkeys(SIZES, entries), "CHANNELS_AT_ONCE": 8} if entries else {}
     chosen = USUAL if entries is None else {**USUAL, **ALWAYS, **sizes}
     for name, value in chosen.items():
         setattr(winograd, name, value)
