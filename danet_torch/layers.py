@@ -56,6 +56,12 @@ class Conv(nn.Conv2d):
         entries = x.numel() // (self.in_channels * self.stride[0] ** 2) * self.out_channels
         weight, bias = self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype)
         if self.transformed is not None and covers(x.shape[2], x.shape[3], self.dilation[0]):
+            if bias is not None and plus is None and lends(memory.LARGE):  # no gradients are recorded
+
+                def finish(band: Tensor) -> Tensor:
+                    return F.relu_(band.add_(bias)) if relu else band.add_(bias)
+
+                return convolve(x, self.transformed, self.dilation[0], finish)
             out = convolve(x, self.transformed, self.dilation[0])
             out = out if bias is None else out.add_(bias[:, None, None])
         elif self.kernel_size == (1, 1) and lends(entries * x.element_size()):

@@ -18,19 +18,28 @@ from danet_common import memory, winograd
 from danet_common.winograd import KERNEL, SPAN, TILE
 
 
-def convolve(x: Float[Tensor, "b c h w"], kernels: Float[Tensor, "36 c d"], dilation: int) -> Float[Tensor, "b d h w"]:
+def convolve(
+    x: Float[Tensor, "b c h w"],
+    kernels: Float[Tensor, "36 c d"],
+    dilation: int,
+    finish: Callable[[Tensor], object] | None = None,
+) -> Float[Tensor, "b d h w"]:
     """The 3x3 convolution, zero-padded by its dilation, whose transformed kernels these are, in bands of tiles."""
     height, width = x.shape[2:]
-    out: Tensor = InBands.apply(x.permute(0, 2, 3, 1), kernels, dilation)  # no copy where channels are last in memory
+    pixels = x.permute(0, 2, 3, 1)  # no copy where channels are last in memory
+    out: Tensor = InBands.apply(pixels, kernels, dilation, finish)
     return out[:, :height, :width].permute(0, 3, 1, 2)
 
 
 class InBands(torch.autograd.Function):
     """The bands into one tensor. torch would follow every sum into its place; the gradient is that of the direct
-    convolution, of the pixels alone."""
+    convolution, of the pixels alone. `finish` is called on each band, while it is in the cache, where no gradients are
+    recorded."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, kernels: Tensor, dilation: int) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, kernels: Tensor, dilation: int, finish: Callable[[Tensor], object] | None
+    ) -> Tensor:
         ctx.save_for_backward(kernels)
         ctx.shape, ctx.dilation = x.shape, dilation
         batch, height, width, channels = x.shape
@@ -46,9 +55,12 @@ class InBands(torch.autograd.Function):
             if above or below:
                 piece = F.pad(piece, (0, 0, 0, 0, above, below))
             lines = piece.unflatten(1, (-1, dilation)).split(share, dim=2)
-            places = out[:, first * step : (first + count) * step].unflatten(1, (count, TILE, dilation))
+            band = out[:, first * step : (first + count) * step]
+            places = band.unflatten(1, (count, TILE, dilation))
             for some_lines, some_places in zip(lines, places.split(share, dim=3), strict=True):
                 convolve_tiles(some_lines, kernels, dilation, count, columns, some_places)
+            if finish:
+                finish(band)
         return out
 
     @staticmethod
@@ -59,7 +71,7 @@ class InBands(torch.autograd.Function):
         weight = torch.einsum("lk,kcd->dcl", kernels.new_tensor(np.linalg.pinv(KERNEL)), kernels).unflatten(2, (3, 3))
         shape, cotangent = (batch, channels, height, width), cotangent[:, :height, :width].permute(0, 3, 1, 2)
         of_x = conv2d_input(shape, weight, cotangent, padding=ctx.dilation, dilation=ctx.dilation)
-        return of_x.permute(0, 2, 3, 1), None, None
+        return of_x.permute(0, 2, 3, 1), None, None, None
 
 
 def convolve_tiles(
