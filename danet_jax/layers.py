@@ -35,6 +35,7 @@ class Conv(nnx.Module):
         self.padding = dilation * (kernel_size // 2)
         self.stride = stride
         self.dilation = dilation
+        self.folded = numerics.folded
         self.kernel = nnx.Param(jnp.zeros(shape, numerics.kernels))
         self.bias = nnx.Param(jnp.zeros(out_channels, numerics.kernels)) if bias or numerics.folded else None
         suited = numerics.winograd and suits(kernel_size, stride, min(in_channels, out_channels))
@@ -125,7 +126,7 @@ def norm_act(
     conv: Conv, bn: BatchNorm, x: Float[Array, "b h w c"], plus: Float[Array, "b p q d"] | None = None
 ) -> Float[Array, "b p q d"]:
     """Convolution, BatchNorm, ReLU; `plus`, a block's shortcut, is added before the ReLU."""
-    if bn.folded:
+    if conv.folded:
         return conv(x, plus=plus, relu=True)
     out = bn(conv(x))
     return jax.nn.relu(out if plus is None else out + plus)

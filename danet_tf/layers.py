@@ -67,6 +67,7 @@ class Conv(Module):
         self.padding = dilation * (kernel_size // 2)
         self.stride = stride
         self.dilation = dilation
+        self.folded = numerics.folded
         self.bias = None
         self.transformed = None
         self.build()
@@ -174,7 +175,7 @@ def norm_act(
     conv: Conv, bn: BatchNorm, x: Float[Tensor, "b h w c"], plus: Float[Tensor, "b p q d"] | None = None
 ) -> Float[Tensor, "b p q d"]:
     """Convolution, BatchNorm, ReLU; `plus`, a block's shortcut, is added before the ReLU."""
-    if bn.folded:
+    if conv.folded:
         return conv(x, plus=plus, relu=True)
     out = bn(conv(x))
     return ops.relu(out if plus is None else out + plus)

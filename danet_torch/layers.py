@@ -39,6 +39,7 @@ class Conv(nn.Conv2d):
         dtype = getattr(torch, numerics.kernels)
         bias = bias or numerics.folded
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, bias=bias, dtype=dtype)
+        self.folded = numerics.folded
         suited = numerics.winograd and suits(kernel_size, stride, min(in_channels, out_channels))
         transformed = (SPAN**2, in_channels, out_channels)
         self.transformed: Tensor | None
@@ -148,7 +149,7 @@ def norm_act(
     conv: Conv, bn: BatchNorm, x: Float[Tensor, "b c h w"], plus: Float[Tensor, "b d p q"] | None = None
 ) -> Float[Tensor, "b d p q"]:
     """Convolution, BatchNorm, ReLU; `plus`, a block's shortcut, is added before the ReLU."""
-    if bn.folded:
+    if conv.folded:
         return conv(x, plus=plus, relu=True)
     out = bn(conv(x))
     return F.relu_(out if plus is None else out.add_(plus))
