@@ -173,8 +173,9 @@ def gather_by_keys(
     largest = query.new_full((query.shape[0], 1), -torch.inf)
     total, gathered = torch.zeros_like(largest), query.new_zeros(query.shape[0], value[0].shape[0])
     for some_keys, values in zip(key, value, strict=True):
-        powers = product(query, some_keys).sub_(largest).exp2_()
-        sums = powers.sum(dim=1, keepdim=True)
+        if looks:
+            powers = product(query, some_keys).sub_(largest).exp2_()
+            sums = powers.sum(dim=1, keepdim=True)
         if not (looks and (sums <= far).all()):  # the first time, infinite
             energy = product(query, some_keys)
             before, largest = largest, torch.maximum(largest, energy.amax(dim=1, keepdim=True))

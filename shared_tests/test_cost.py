@@ -12,7 +12,8 @@ from danet_cli.console import Unable
 from danet_cli.contexts import ablation, chosen_contexts, name_of
 from danet_cli.main import run
 from danet_cli.memory import measure_memory
-from danet_common import VARIANTS
+from danet_cli.operations import count_operations
+from danet_common import VARIANTS, slices
 from danet_common.config import ContextKind
 from shared_tests.conftest import NETWORKS, Start
 from shared_tests.test_cli import assert_one_error
@@ -61,6 +62,17 @@ def test_rows_and_their_counts(start: Start, capsys: Streams, monkeypatch: pytes
     projections = 2 * positions * inner * (2 * query + inner)
     assert position["operations"] - none["operations"] == second + projections + 2 * positions**2 * (query + inner)
     assert none["head_operations"] > first
+
+
+def test_slices_and_blocks_are_counted_as_the_map(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing in them is multiplied twice, where no numbers can be looked at either."""
+    pytest.importorskip("torch")
+    counts = []
+    for entries in (64, slices.LARGEST_SIZE):
+        monkeypatch.setattr(slices, "SLICE_SIZE", entries)
+        counts.append(count_operations("danet_tiny", 1, 64, 96))  # 96 positions: blocks are all whole
+    sliced, whole = counts
+    assert sliced == whole
 
 
 def test_memory_is_measured(start: Start, capsys: Streams) -> None:
