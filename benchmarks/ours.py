@@ -10,6 +10,7 @@ import numpy as np
 from danet_common.recipe import TrainConfig
 
 Pass = Callable[[], Any]
+RECOMPUTE = {"": None, "kept": False, "recompute": True}  # what is in blocks and attention; None: by size
 
 
 def make_pass(job: dict[str, Any]) -> Pass:
@@ -19,7 +20,7 @@ def make_pass(job: dict[str, Any]) -> Pass:
     x = generator.standard_normal((job["batch"], job["height"], job["width"], 3), np.float32)
     makers: dict[str, Callable[..., Pass]] = {"torch": torch_pass, "tf": tf_pass, "jax": jax_pass}
     if job["mode"] == "train":
-        return step_of(backend, job, x, prepared == "recompute")
+        return step_of(backend, job, x, RECOMPUTE[prepared])
     if prepared == "whole":  # the whole map at every size
         from danet_common import slices
 
@@ -76,8 +77,8 @@ def jax_pass(job: dict[str, Any], x: np.ndarray, prepared: str, options: dict[st
     return lambda: jax.block_until_ready(call(model, pictures))
 
 
-def step_of(backend: str, job: dict[str, Any], x: np.ndarray, recompute: bool) -> Pass:
-    """A step of the package's own training: SGD, losses of all outputs, dropout; with `recompute` keeping less."""
+def step_of(backend: str, job: dict[str, Any], x: np.ndarray, recompute: bool | None) -> Pass:
+    """A step of the package's own training: SGD, losses of all outputs, dropout."""
     import importlib
 
     package = f"danet_{backend}"

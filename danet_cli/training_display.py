@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from danet_cli.console import note, print_facts
 from danet_cli.settings import summary
 from danet_common.run.watcher import Watcher
+from danet_common.sharing import settled
 
 if TYPE_CHECKING:
     from danet_common.data import Dataset
@@ -142,8 +143,10 @@ def describe(
         f"recipe      {named}{recipe.optimizer}, rate {recipe.learning_rate:g}, {recipe.steps} steps of "
         f"{recipe.batch_size} pictures, {recipe.dtype}, seed {recipe.seed}"
     )
+    pixels = recipe.batch_size * crop[0] * crop[1]
+    again = ", activations computed again" if settled(recipe, pixels, engine.device_count).recompute else ""
     where = f"from step {training.step}" if training.step else "from the first step"
-    note(f"run         {folder.root} in {backend}, {engine.describe()}, {where}")
+    note(f"run         {folder.root} in {backend}, {engine.describe()}, {where}{again}")
 
 
 def summarise(plan: RunPlan, folder: RunFolder, backend: str, run: Run, ending: Ending) -> None:

@@ -32,8 +32,8 @@ class TrainConfig:
     accumulation: int = 1  # equal parts that a batch is computed in; their gradients are averaged
     seed: int = 0  # of initial weights, dropout and the order and augmentation of the data
     dtype: TrainDType = "float32"  # mixed_bfloat16 computes in bfloat16 what float32 weights learn from
-    recompute: bool = False  # activations of blocks and attention, for the gradient, instead of keeping them: no
-    # number changes, memory is saved, a step takes a third longer
+    recompute: bool | None = None  # activations of blocks and attention, for the gradient, instead of keeping them: no
+    # number changes, about half the memory, a step takes up to a fifth longer; None: where a device has many pixels
 
     # Optimizer.
     optimizer: OptimizerName = "sgd"

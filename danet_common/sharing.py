@@ -6,9 +6,13 @@ pictures whether one device computes it or many.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from danet_common.recipe import TrainConfig
+
+RECOMPUTED_PIXELS = 2**20  # that a device computes at once; a ResNet-50 would keep 6 to 9 GiB of activations for them
 
 
 def parts(rows: int, accumulation: int) -> list[np.ndarray]:
@@ -23,6 +27,14 @@ def check_shares(recipe: TrainConfig, device_count: int) -> None:
     if recipe.batch_size % (device_count * recipe.accumulation):
         parts = "" if recipe.accumulation == 1 else f" times {recipe.accumulation} parts"
         raise ValueError(f"batch_size must be a multiple of {device_count} devices{parts}; got {recipe.batch_size}")
+
+
+@functools.cache  # TensorFlow compiles a step again for a recipe that is another object
+def settled(recipe: TrainConfig, pixels: int, device_count: int) -> TrainConfig:
+    """The recipe for a global batch of so many pixels, on so many devices: whether to recompute is decided."""
+    if recipe.recompute is not None:
+        return recipe
+    return recipe.replace(recompute=pixels // (device_count * recipe.accumulation) > RECOMPUTED_PIXELS)
 
 
 def describe(process_count: int, device_count: int, kind: str) -> str:

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 
 from danet_common.dropout import dropout_masks
 from danet_common.recipe import TrainConfig, learning_rate
-from danet_common.sharing import parts
+from danet_common.sharing import parts, settled
 from danet_jax.engine import Engine
 from danet_jax.losses import segmentation_loss
 from danet_jax.model import DANet
@@ -49,7 +49,9 @@ def train_step(state: TrainState, batch: Mapping[str, np.ndarray], first_row: in
     `batch` has `image` (N, H, W, C), normalised, and `labels` (N, H, W): this process's rows of the step's global
     batch, which begin at `first_row`. All processes take the step together, and find the same losses.
     """
-    model, recipe, (count, height, width) = state.model, state.recipe, batch["labels"].shape
+    model, (count, height, width) = state.model, batch["labels"].shape
+    pixels = batch["labels"].size * state.engine.process_count
+    recipe = settled(state.recipe, pixels, state.engine.device_count)
     rows = range(first_row, first_row + count)
     masks = dropout_masks(model.config, recipe.seed, state.step, rows, height, width)
     (model.eval if recipe.frozen_batch_norm else model.train)()
@@ -84,7 +86,7 @@ def compute_gradients(
     """One part's share of the losses and, by canonical name, of the gradients; moves the running statistics."""
 
     def loss(model: DANet) -> tuple[Float[Array, ""], Named]:
-        losses = segmentation_loss(model(x, masks=masks, recompute=recipe.recompute), labels, recipe)
+        losses = segmentation_loss(model(x, masks=masks, recompute=bool(recipe.recompute)), labels, recipe)
         shares = {name: value / recipe.accumulation for name, value in losses.items()}
         return shares["loss"], shares
 

@@ -15,7 +15,7 @@ from keras import ops
 
 from danet_common.dropout import dropout_masks
 from danet_common.recipe import TrainConfig, learning_rate
-from danet_common.sharing import parts
+from danet_common.sharing import parts, settled
 from danet_tf.engine import Engine, all_mean, on_replicas
 from danet_tf.losses import segmentation_loss
 from danet_tf.model import DANet
@@ -49,7 +49,9 @@ def train_step(state: TrainState, batch: Mapping[str, np.ndarray], first_row: in
     `batch` has `image` (N, H, W, C), normalised, and `labels` (N, H, W): this process's rows of the step's global
     batch, which begin at `first_row`. All processes take the step together, and find the same losses.
     """
-    model, recipe, (count, height, width) = state.model, state.recipe, batch["labels"].shape
+    model, (count, height, width) = state.model, batch["labels"].shape
+    pixels = batch["labels"].size * state.engine.process_count
+    recipe = settled(state.recipe, pixels, state.engine.device_count)
     rows = range(first_row, first_row + count)
     masks = dropout_masks(model.config, recipe.seed, state.step, rows, height, width)
     shares = (
@@ -86,9 +88,8 @@ def compute_gradients(
     """One part's share of the losses and, by canonical name, of the gradients; moves the running statistics."""
     leaves = {parameter.name: leaf.value for parameter, leaf in trainable_leaves(model)}
     with tf.GradientTape() as tape:
-        losses = segmentation_loss(
-            model(x, training=not recipe.frozen_batch_norm, masks=masks, recompute=recipe.recompute), labels, recipe
-        )
+        training, recompute = not recipe.frozen_batch_norm, bool(recipe.recompute)
+        losses = segmentation_loss(model(x, training=training, masks=masks, recompute=recompute), labels, recipe)
         shares = {name: value / recipe.accumulation for name, value in losses.items()}
     gradients = tape.gradient(shares["loss"], leaves, unconnected_gradients="zero")
     return shares, all_mean(gradients)

@@ -15,7 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from danet_common.dropout import dropout_masks
 from danet_common.recipe import TrainConfig, learning_rate
-from danet_common.sharing import parts
+from danet_common.sharing import parts, settled
 from danet_torch.engine import Engine
 from danet_torch.losses import segmentation_loss
 from danet_torch.model import DANet
@@ -53,7 +53,9 @@ def train_step(state: TrainState, batch: Mapping[str, np.ndarray], first_row: in
     `batch` has `image` (N, H, W, C), normalised, and `labels` (N, H, W): this process's rows of the step's global
     batch, which begin at `first_row`. All processes take the step together, and find the same losses.
     """
-    model, recipe, (count, height, width) = state.model, state.recipe, batch["labels"].shape
+    model, (count, height, width) = state.model, batch["labels"].shape
+    pixels = batch["labels"].size * state.engine.process_count
+    recipe = settled(state.recipe, pixels, state.engine.device_count)
     rows = range(first_row, first_row + count)
     masks = dropout_masks(model.config, recipe.seed, state.step, rows, height, width)
     model.train(not recipe.frozen_batch_norm)
@@ -85,7 +87,7 @@ def compute_gradients(
     recipe: TrainConfig,
 ) -> tuple[Named, Named]:
     """One part's share of the losses and, by canonical name, of the gradients; moves the running statistics."""
-    losses = segmentation_loss(model(x, masks=masks, recompute=recipe.recompute), labels, recipe)
+    losses = segmentation_loss(model(x, masks=masks, recompute=bool(recipe.recompute)), labels, recipe)
     shares = {name: value / recipe.accumulation for name, value in losses.items()}
     shares["loss"].backward()
     gradients = Named()

@@ -28,12 +28,12 @@ def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_network(tmp_path: Path) -> None:
     """A row for every case and candidate that trains; a table, JSON and a picture."""
     out = tmp_path / "found" / "tiny"
-    names = ("--candidate", "torch,torch:winograd,torch:recompute", "--mode", "forward,train")
+    names = ("--candidate", "torch,torch:winograd,torch:kept,torch:recompute", "--mode", "forward,train")
     done = run("network.py", *TINY, *names, "--passes", "1", "--rounds", "1", "--out", str(out))
     assert done.returncode == 0, done.stderr[-2000:]
     result = json.loads(out.with_suffix(".json").read_text())
     rows = [(row["mode"], row["candidate"]) for row in result["rows"]]
-    prepared = [("forward", "torch:winograd"), ("train", "torch:recompute")]
+    prepared = [("forward", "torch:winograd"), ("train", "torch:kept"), ("train", "torch:recompute")]
     assert sorted(rows) == sorted([("forward", "torch"), ("train", "torch"), *prepared])
     for row in result["rows"]:
         assert row["seconds"] > 0

@@ -9,9 +9,11 @@ import pytest
 
 from danet_common import parameters
 from danet_common.config import ContextKind
-from shared_tests.conftest import Start
+from danet_common.recipe import TrainConfig
+from danet_common.sharing import RECOMPUTED_PIXELS, settled
+from shared_tests.conftest import NETWORKS, Start
 from shared_tests.rule import rule_array
-from shared_tests.test_training import CONFIG, RECIPE, at, beginning, departure, go_on
+from shared_tests.test_training import BATCH, CONFIG, HEIGHT, RECIPE, WIDTH, at, beginning, departure, go_on, pictures
 
 # The compiler may add in another order where it has another graph: a few units in the last place of float64, times
 # what a step's normalisations make of them. Eager PyTorch adds in the same order.
@@ -58,3 +60,23 @@ def test_all_of_it_is_recomputed(start: Start) -> None:
     kernels = [name for name, parameter in parameters(CONFIG).items() if parameter.kind == "kernel"]
     assert found["False"] == len(kernels)
     assert found["True"] == len(kernels) + sum(name.startswith(RECOMPUTED) for name in kernels)
+
+
+@pytest.mark.parametrize("backend", NETWORKS)
+@pytest.mark.parametrize("asked", [None, False, True])
+def test_many_pixels_are_recomputed(backend: str, asked: bool | None, start: Start, tmp_path: Path) -> None:
+    """Of those that a device computes at once: here half of the batch's. What the recipe says goes before that."""
+    at_once = BATCH * HEIGHT * WIDTH // 2
+    first = beginning(tmp_path / "0.safetensors", CONFIG, RECIPE.replace(accumulation=2, recompute=asked))
+    batch = {"batch": {name: array[:BATCH] for name, array in pictures()["batch"].items()}}
+    fields = {"start": str(first), "limits": [at_once, at_once - 1]}
+    found = start(backend).practise("decided", fields, batch)["recomputes"]
+    expected = [False, True] if asked is None else [asked, asked]
+    assert [bool(found[str(limit)]) for limit in fields["limits"]] == expected
+
+
+def test_pixels_are_those_of_a_device() -> None:
+    recipe, pixels = TrainConfig(batch_size=8, accumulation=2), 4 * 2 * (RECOMPUTED_PIXELS + 1)
+    assert settled(recipe, pixels, 4).recompute
+    assert not settled(recipe, pixels - 8, 4).recompute
+    assert settled(recipe, pixels, 4) is settled(recipe, pixels, 4)  # or TensorFlow would compile every step

@@ -402,9 +402,11 @@ def test_the_live_display(train: Train, tmp_path: Path, capsys: Streams, monkeyp
 
 def test_the_plain_display_is_calm(train: Train, tmp_path: Path, capsys: Streams) -> None:
     arguments = [*SCENES, "--set", "steps=30", "--set", "crop=33x41", "--log-every", "1", "--val", "none"]
-    assert train(*arguments, "--backend", "torch", "--out", str(tmp_path / "run")) == 0
-    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("step ")]
-    assert [line.split()[1] for line in lines] == ["1/30", "30/30"]
+    for settings, again in (((), False), (("--set", "recompute=true"), True)):
+        assert train(*arguments, *settings, "--backend", "torch", "--out", str(tmp_path / str(again))) == 0
+        lines = capsys.readouterr().err.splitlines()
+        assert [line.split()[1] for line in lines if line.startswith("step ")] == ["1/30", "30/30"]
+        assert again == any(line.endswith("from the first step, activations computed again") for line in lines)
 
 
 @pytest.mark.slow

@@ -14,12 +14,13 @@ from danet_common.config import DANetConfig
 from danet_common.dropout import dropout_masks
 from danet_common.recipe import TrainConfig
 from danet_jax import DANet
+from danet_jax import train as steps
 from danet_jax.engine import start_engine
 from danet_jax.losses import segmentation_loss
 from danet_jax.resume import load_state, save_state
 from danet_jax.train import compute_gradients, to_tensors, train_step
 from shared_tests.job import Groups
-from shared_tests.trainers.following import follow
+from shared_tests.trainers.following import decide, follow
 
 
 def loss(fields: dict[str, Any], arrays: Groups) -> Groups:
@@ -39,6 +40,11 @@ def loss(fields: dict[str, Any], arrays: Groups) -> Groups:
 def train(fields: dict[str, Any], arrays: Groups) -> Groups:
     """Some steps of a run."""
     return follow(load_state, train_step, save_state, fields, arrays)
+
+
+def decided(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """Whether a step recomputes, by the pixels up to which a device keeps."""
+    return decide(load_state, steps, fields, arrays)
 
 
 def kept(fields: dict[str, Any], arrays: Groups) -> Groups:

@@ -12,11 +12,12 @@ import tensorflow as tf
 from danet_common.config import DANetConfig
 from danet_common.recipe import TrainConfig
 from danet_tf import DANet
+from danet_tf import train as steps
 from danet_tf.losses import segmentation_loss
 from danet_tf.resume import load_state, save_state
 from danet_tf.train import train_step
 from shared_tests.job import Groups
-from shared_tests.trainers.following import follow
+from shared_tests.trainers.following import decide, follow
 
 
 def loss(fields: dict[str, Any], arrays: Groups) -> Groups:
@@ -39,6 +40,11 @@ def loss(fields: dict[str, Any], arrays: Groups) -> Groups:
 def train(fields: dict[str, Any], arrays: Groups) -> Groups:
     """Some steps of a run."""
     return follow(load_state, train_step, save_state, fields, arrays)
+
+
+def decided(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """Whether a step recomputes, by the pixels up to which a device keeps."""
+    return decide(load_state, steps, fields, arrays)
 
 
 def kept(fields: dict[str, Any], arrays: Groups) -> Groups:

@@ -11,12 +11,13 @@ from torch import nn
 from danet_common.config import DANetConfig
 from danet_common.recipe import TrainConfig
 from danet_torch import DANet
+from danet_torch import train as steps
 from danet_torch.losses import segmentation_loss
 from danet_torch.resume import load_state, save_state
 from danet_torch.train import train_step
 from danet_torch.weights import get_tensors
 from shared_tests.job import Groups
-from shared_tests.trainers.following import follow
+from shared_tests.trainers.following import decide, follow
 
 
 def loss(fields: dict[str, Any], arrays: Groups) -> Groups:
@@ -37,6 +38,11 @@ def train(fields: dict[str, Any], arrays: Groups) -> Groups:
         return follow(load_state, train_step, save_state, fields, arrays)
     finally:
         torch.set_num_threads(threads)
+
+
+def decided(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """Whether a step recomputes, by the pixels up to which a device keeps."""
+    return decide(load_state, steps, fields, arrays)
 
 
 def kept(fields: dict[str, Any], arrays: Groups) -> Groups:
