@@ -41,7 +41,7 @@ class PositionAttention(nn.Module):
         key = flatten(widen(stages.keep("position_key", self.key(x))))
         value = flatten(stages.keep("position_value", self.value(x)))  # (B, N, C)
         out = attend(query, key, value, self.slice_size, stages).transpose(1, 2).reshape(x.shape)
-        return (self.gamma.to(x.dtype) * out).add_(x)
+        return self.gamma.to(x.dtype) * out + x
 
 
 class ChannelAttention(nn.Module):
@@ -63,7 +63,7 @@ class ChannelAttention(nn.Module):
         energy = energy.amax(dim=2, keepdim=True) - energy  # as released: unlike channels weigh more
         attention = stages.keep("channel_map", torch.softmax(energy, dim=2))
         out = torch.einsum("bcd,bnd->bnc", attention.to(x.dtype), features).transpose(1, 2).reshape(x.shape)
-        return (self.gamma.to(x.dtype) * out).add_(x)
+        return self.gamma.to(x.dtype) * out + x
 
 
 def flatten(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n c"]:

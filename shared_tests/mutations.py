@@ -30,11 +30,12 @@ Change = tuple[str, str]  # old text, new text
 
 @dataclass(frozen=True)
 class Edit:
-    """One change of one file of a package, such as `layers.py`."""
+    """One change of one file, such as `layers.py`, of the backend's package or of another one."""
 
     file: str
     old: str
     new: str
+    package: str | None = None
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,9 @@ class Mutation:
 
     def sources(self, backend: str) -> dict[str, str]:
         """Dotted module name -> its changed source. Raises ValueError where a text is not there exactly once."""
-        package, changed = PACKAGES[backend], dict[str, str]()
+        changed = dict[str, str]()
         for edit in self.edits[backend]:
+            package = edit.package or PACKAGES[backend]
             module = f"{package}.{edit.file.removesuffix('.py')}"
             source = changed.get(module) or (ROOT / package / edit.file).read_text()
             found = source.count(edit.old)
@@ -77,6 +79,11 @@ def alike(file: str, *changes: Change) -> dict[str, tuple[Edit, ...]]:
 def apart(file: str, **changes: Change) -> dict[str, tuple[Edit, ...]]:
     """A change for each backend named."""
     return {backend: (Edit(file, old, new),) for backend, (old, new) in changes.items()}
+
+
+def common(file: str, *changes: Change) -> dict[str, tuple[Edit, ...]]:
+    """The same changes of what the three packages share."""
+    return {backend: tuple(Edit(file, old, new, "danet_common") for old, new in changes) for backend in PACKAGES}
 
 
 def _translated(text: str, words: Mapping[str, str]) -> str:
@@ -114,7 +121,8 @@ def install(adapter: str, sources: Mapping[str, str] | None) -> Adapter:
     sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, ChangedSource)]
     if sources:
         sys.meta_path.insert(0, ChangedSource(sources))
-    for name in list(sys.modules):
-        if name == adapter or name.partition(".")[0] in PACKAGES.values():
+    for name, module in list(sys.modules.items()):
+        changed = name in (sources or ()) or isinstance(getattr(module, "__loader__", None), ChangedSource)
+        if changed or name == adapter or name.partition(".")[0] in PACKAGES.values():
             del sys.modules[name]
     return load_adapter(adapter)

@@ -14,6 +14,8 @@ from shared_tests.backends import BACKENDS
 from shared_tests.conftest import NETWORKS, Start
 from shared_tests.golden_cases import CASES, TINY
 from shared_tests.judge import CheckpointOf, judge
+from shared_tests.mutants_folding import FOLDING
+from shared_tests.mutations import Mutation
 from shared_tests.rule import rule_tensors
 from shared_tests.test_parity import FASTEST
 from weights_convert.live.source import as_checkpoint
@@ -47,6 +49,25 @@ def test_folded_modules(backend: str, name: str, start: Start, checkpoint_of: Ch
     """Those of the context modules that have BatchNorm, each in one network."""
     verdict = judge(CASES[name], start(backend), checkpoint_of, mode=FASTEST[backend], folded=True)
     assert verdict.agrees, (verdict.first_departure, verdict.cause)
+
+
+@pytest.mark.parametrize(
+    ("backend", "mutation"),
+    [
+        pytest.param(backend, mutation, id=f"{backend}-{mutation.name}", marks=[pytest.mark.slow] * (n % 3 != turn))
+        for n, mutation in enumerate(FOLDING)
+        for turn, backend in enumerate(NETWORKS)
+    ],
+)
+def test_mutation_is_caught(mutation: Mutation, backend: str, start: Start, checkpoint_of: CheckpointOf) -> None:
+    worker = start(backend)
+    worker.mutate(mutation.sources(backend))
+    try:
+        verdict = judge(mutation.case, worker, checkpoint_of, mode=FASTEST[backend], folded=True)
+        assert not verdict.agrees, f"survives: {mutation.trap}"
+    finally:
+        worker.mutate(None)
+    assert judge(mutation.case, worker, checkpoint_of, mode=FASTEST[backend], folded=True).agrees
 
 
 @pytest.mark.parametrize("backend", NETWORKS)

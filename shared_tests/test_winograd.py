@@ -21,7 +21,6 @@ from shared_tests.mutants_winograd import WINOGRAD
 from shared_tests.mutations import Mutation
 from shared_tests.test_parity import FASTEST
 from shared_tests.test_precision import FACTOR
-from shared_tests.transforming import ALWAYS
 
 MODES = [
     pytest.param(name, mode, marks=[pytest.mark.slow] * (FASTEST.get(name) != mode))
@@ -132,19 +131,15 @@ def test_casting_to_narrow_dtypes_is_refused(dtype: str, checkpoint_of: Checkpoi
 
 
 @pytest.mark.parametrize("entries", [0, 1], ids=["whole", "bands"])
-def test_gradient_of_pixels(entries: int, monkeypatch: pytest.MonkeyPatch, checkpoint_of: CheckpointOf) -> None:
-    """PyTorch's is written by hand: that of the direct convolution, with the kernels that were transformed."""
-    torch = pytest.importorskip("torch")
-    package = pytest.importorskip("danet_torch")
-    for name, value in {**ALWAYS, **({"CACHED_SIZE": entries} if entries else {})}.items():
-        monkeypatch.setattr(winograd, name, value)
-    pixels = np.random.default_rng(0).standard_normal((2, 3, 65, 97))
+@pytest.mark.parametrize("backend", ["torch", "tf", pytest.param("jax", marks=pytest.mark.slow)])
+def test_gradient_of_pixels(backend: str, entries: int, start: Start, checkpoint_of: CheckpointOf) -> None:
+    """That of the direct convolution, by whose kernels PyTorch's is written by hand."""
+    pixels = {"input": {"x": np.random.default_rng(0).standard_normal((2, 3, 65, 97))}}
     gradients = []
     for prepared in ("folded", "winograd"):
-        model = package.load(checkpoint_of(TINY), dtype="float64", **{prepared: True})
-        x = torch.tensor(pixels, requires_grad=True)
-        model(x, outputs=("fused",))["fused"].square().sum().backward()
-        gradients.append(x.grad.numpy())
+        fields = {"checkpoint": str(checkpoint_of(TINY)), "prepared": prepared}
+        with transformed(start(backend), entries) as worker:
+            gradients.append(worker.practise("pixels", fields, pixels)["gradient"]["x"])
     direct, by_transforms = gradients
     assert not np.array_equal(direct, by_transforms)
     assert np.abs(direct - by_transforms).max() <= 1e-10 * np.abs(direct).max()

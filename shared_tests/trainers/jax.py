@@ -13,7 +13,7 @@ from jax import numpy as jnp
 from danet_common.config import DANetConfig
 from danet_common.dropout import dropout_masks
 from danet_common.recipe import TrainConfig
-from danet_jax import DANet
+from danet_jax import DANet, load
 from danet_jax import train as steps
 from danet_jax.engine import start_engine
 from danet_jax.losses import segmentation_loss
@@ -45,6 +45,18 @@ def train(fields: dict[str, Any], arrays: Groups) -> Groups:
 def decided(fields: dict[str, Any], arrays: Groups) -> Groups:
     """Whether a step recomputes, by the pixels up to which a device keeps."""
     return decide(load_state, steps, fields, arrays)
+
+
+def pixels(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """The gradient of a prepared network's squared logits, summed, by the pixels (N, C, H, W)."""
+    model = load(fields["checkpoint"], dtype="float64", **{fields["prepared"]: True})
+    x = jnp.asarray(arrays["input"]["x"].transpose(0, 2, 3, 1))
+
+    @jax.jit
+    def gradient(model: DANet, x: Array) -> Array:
+        return jax.grad(lambda x: jnp.sum(jnp.square(model(x, outputs=("fused",))["fused"])))(x)
+
+    return {"gradient": {"x": np.asarray(gradient(model, x)).transpose(0, 3, 1, 2)}}
 
 
 def kept(fields: dict[str, Any], arrays: Groups) -> Groups:

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from danet_common.config import DANetConfig
 from danet_common.recipe import TrainConfig
-from danet_tf import DANet
+from danet_tf import DANet, load
 from danet_tf import train as steps
 from danet_tf.losses import segmentation_loss
 from danet_tf.resume import load_state, save_state
@@ -45,6 +45,21 @@ def train(fields: dict[str, Any], arrays: Groups) -> Groups:
 def decided(fields: dict[str, Any], arrays: Groups) -> Groups:
     """Whether a step recomputes, by the pixels up to which a device keeps."""
     return decide(load_state, steps, fields, arrays)
+
+
+def pixels(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """The gradient of a prepared network's squared logits, summed, by the pixels (N, C, H, W)."""
+    model = load(fields["checkpoint"], dtype="float64", **{fields["prepared"]: True})
+    x = tf.constant(arrays["input"]["x"].transpose(0, 2, 3, 1))
+
+    @tf.function
+    def gradient(x: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            total = tf.reduce_sum(tf.square(model(x, outputs=("fused",))["fused"]))
+        return tape.gradient(total, x)
+
+    return {"gradient": {"x": gradient(x).numpy().transpose(0, 3, 1, 2)}}
 
 
 def kept(fields: dict[str, Any], arrays: Groups) -> Groups:

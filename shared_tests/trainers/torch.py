@@ -10,7 +10,7 @@ from torch import nn
 
 from danet_common.config import DANetConfig
 from danet_common.recipe import TrainConfig
-from danet_torch import DANet
+from danet_torch import DANet, load
 from danet_torch import train as steps
 from danet_torch.losses import segmentation_loss
 from danet_torch.resume import load_state, save_state
@@ -43,6 +43,15 @@ def train(fields: dict[str, Any], arrays: Groups) -> Groups:
 def decided(fields: dict[str, Any], arrays: Groups) -> Groups:
     """Whether a step recomputes, by the pixels up to which a device keeps."""
     return decide(load_state, steps, fields, arrays)
+
+
+def pixels(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """The gradient of a prepared network's squared logits, summed, by the pixels (N, C, H, W)."""
+    model = load(fields["checkpoint"], dtype="float64", **{fields["prepared"]: True})
+    x = torch.from_numpy(arrays["input"]["x"]).requires_grad_()
+    model(x, outputs=("fused",))["fused"].square().sum().backward()
+    assert x.grad is not None
+    return {"gradient": {"x": x.grad.numpy()}}
 
 
 def kept(fields: dict[str, Any], arrays: Groups) -> Groups:
