@@ -18,6 +18,7 @@ from shared_tests.mutants_folding import FOLDING
 from shared_tests.mutations import Mutation
 from shared_tests.rule import rule_tensors
 from shared_tests.test_parity import FASTEST
+from shared_tests.test_winograd import transformed
 from weights_convert.live.source import as_checkpoint
 
 MODES = [
@@ -48,6 +49,14 @@ def test_folded(backend: str, mode: str, name: str, start: Start, checkpoint_of:
 def test_folded_modules(backend: str, name: str, start: Start, checkpoint_of: CheckpointOf) -> None:
     """Those of the context modules that have BatchNorm, each in one network."""
     verdict = judge(CASES[name], start(backend), checkpoint_of, mode=FASTEST[backend], folded=True)
+    assert verdict.agrees, (verdict.first_departure, verdict.cause)
+
+
+@pytest.mark.parametrize("name", ["tiny", "bottleneck"])
+def test_folded_in_bands(name: str, start: Start, checkpoint_of: CheckpointOf) -> None:
+    """PyTorch computes large 1x1 convolutions in bands of rows, into memory that it uses again: here all of them."""
+    with transformed(start("torch"), 1) as worker:
+        verdict = judge(CASES[name], worker, checkpoint_of, mode=FASTEST["torch"], folded=True)
     assert verdict.agrees, (verdict.first_departure, verdict.cause)
 
 
