@@ -55,7 +55,7 @@ class Engine:
     def close(self) -> None:
         """Leave the others, when all are done."""
         if self.process_count > 1:
-            distributed.barrier()  # of no tensor, for which Gloo's threads would need the interpreter, which may be gone
+            distributed.barrier()  # of no tensor: Gloo's threads would need the interpreter for it, which may be gone
             distributed.destroy_process_group()
 
     def __enter__(self) -> Engine:
