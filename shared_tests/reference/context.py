@@ -39,7 +39,7 @@ def position(net: Network, name: str, x: Array) -> Array:
 def channel(net: Network, name: str, x: Array) -> Array:
     """energy[c, d] = x_c . x_d; out_c = gamma * sum over d of softmax_d(max_d energy - energy)[c, d] x_d + x_c."""
     energy = net.energy(flat(x) @ flat(x).transpose(0, 2, 1))
-    attention = net.keep("channel_map", operations.softmax(energy.max(axis=-1, keepdims=True) - energy))
+    attention = net.keep("channel_map", operations.softmax(net.energy(energy.max(axis=-1, keepdims=True) - energy)))
     return net.tensor(f"{name}.gamma", (1,)) * (attention @ flat(x)).reshape(x.shape) + x
 
 
@@ -173,7 +173,9 @@ def compact_channel(net: Network, name: str, x: Array) -> Array:
     centres = net.norm(f"{name}.centres.bn", net.conv(f"{name}.centres.conv", x, hidden_channels(net, x), 1))
     centres = net.keep("compact_channel_centres", operations.relu(centres))
     energy = net.energy(flat(x) @ flat(centres).transpose(0, 2, 1))
-    attention = net.keep("compact_channel_map", operations.softmax(energy.max(axis=-1, keepdims=True) - energy))
+    attention = net.keep(
+        "compact_channel_map", operations.softmax(net.energy(energy.max(axis=-1, keepdims=True) - energy))
+    )
     return net.tensor(f"{name}.gamma", (1,)) * (attention @ flat(centres)).reshape(x.shape) + x
 
 

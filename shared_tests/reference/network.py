@@ -219,7 +219,7 @@ class Network:
         return array
 
     def energy(self, value: Array) -> Array:
-        """What goes into a softmax, before it is exponentiated; a network that rounds it can be made of this one."""
+        """An energy, or what goes into a softmax of it; a network that rounds both can be made of this one."""
         return value
 
     def keep(self, name: str, value: Array) -> Array:
