@@ -15,6 +15,9 @@ from shared_tests.conftest import NETWORKS, Start
 from shared_tests.golden_cases import TINY
 from shared_tests.job import Job
 from shared_tests.profiles import PROFILES, ProfileName, reference_run, tolerances, unknown_flags
+from shared_tests.reference.context import channel
+from shared_tests.reference.network import Network
+from shared_tests.rounding_noise import RoundedNetwork
 from shared_tests.rule import rule_input, rule_tensors
 
 PathOf = Callable[[DANetConfig], str]
@@ -105,3 +108,20 @@ def has_gpu(backend: str) -> bool:
         return pytest.importorskip("torch").cuda.is_available()
     jax = pytest.importorskip("jax")
     return jax.default_backend() == "gpu"
+
+
+def test_a_difference_of_energies_is_rounded_too() -> None:
+    """Two faint channels share what a loud one attends to. Their energies with it, 0 and 0.003, are small enough to be
+    exact, but what they leave of its own, 90,000, is not: it must be allowed what float32 makes of it."""
+    x = np.array([300.0, 0.0, 1e-5]).reshape(1, 3, 1, 1)
+    maps = []
+    for kind in (Network, RoundedNetwork):
+        network = kind(TINY, {"attention.gamma": np.zeros(1)}, training=False)
+        channel(network, "attention", x)
+        maps.append(network.result.stages["channel_map"][0])
+    exact, rounded = maps
+    features = x.reshape(3, 1).astype(np.float32)
+    energy = features @ features.T
+    powers = np.exp((energy.max(1, keepdims=True) - energy) - energy.max(1, keepdims=True)).astype(np.float64)
+    assert abs(exact[0, 2] - 0.5) > 5e-4
+    assert np.abs(rounded[0] - powers[0] / powers[0].sum()).max() < 1e-7
