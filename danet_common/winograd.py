@@ -30,7 +30,7 @@ INPUT = np.kron(ROW_INPUT, ROW_INPUT)  # (36, 36), from a tile's inputs, row by 
 KERNEL = np.kron(ROW_KERNEL, ROW_KERNEL)  # (36, 9)
 OUTPUT = np.kron(ROW_OUTPUT, ROW_OUTPUT)  # (16, 36), to a tile's outputs
 
-# Fewer channels make products that wait for memory, and fewer positions do not make up for reading four times the
+# Fewer channels make products that wait for memory, and fewer positions do not make up for making four times the
 # kernels; tiles that reach beyond the picture are computed for nothing.
 CHANNELS = 128
 POSITIONS = 1024
@@ -39,8 +39,6 @@ WASTE = 1.5
 BAND_SIZE = 1 << 24  # entries of one picture's tiles at once: 64 MiB in float32
 CACHED_SIZE = 1 << 22  # of all pictures', in PyTorch, where each step of a transform finds them in the cache
 CHANNELS_AT_ONCE = 512  # of the input, in PyTorch: more would leave the cache, or be few tiles for all those kernels
-
-ALIGNMENT = 64  # bytes
 
 
 def suits(kernel_size: int, stride: int, channels: int) -> bool:
@@ -67,19 +65,3 @@ def band(width: int, channels: int, dilation: int, size: int) -> int:
 def phases(width: int, channels: int, dilation: int, size: int) -> int:
     """Phases of a tile's rows that are computed at once: all, unless a row of tiles has more entries than `size`."""
     return min(dilation, max(1, size // (SPAN**2 * tiles(width, dilation) * dilation * channels)))
-
-
-def transformed(kernel: np.ndarray) -> np.ndarray:
-    """Kernels (3, 3, in, out) as (36, in, out), in their dtype; computed in float64, some at a time.
-
-    They begin at a multiple of 64 bytes, where XLA's CPU takes an array as it is.
-    """
-    _, _, in_channels, out_channels = kernel.shape
-    size = SPAN**2 * in_channels * out_channels * kernel.itemsize
-    memory = np.empty(size + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    kernels = memory[start : start + size].view(kernel.dtype).reshape(SPAN**2, in_channels, out_channels)
-    for first in range(0, in_channels, 64):
-        some = kernel[:, :, first : first + 64].astype(np.float64).reshape(9, -1, out_channels).swapaxes(0, 1)
-        kernels[:, first : first + 64] = (KERNEL @ some).swapaxes(0, 1)  # products too small to wait for threads
-    return kernels

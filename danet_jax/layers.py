@@ -10,7 +10,7 @@ from jax import numpy as jnp
 from jaxtyping import Bool, Float
 
 from danet_common.numerics import Numerics, widened
-from danet_common.winograd import SPAN, covers, suits
+from danet_common.winograd import covers, suits
 from danet_jax.winograd import convolve
 
 
@@ -38,16 +38,14 @@ class Conv(nnx.Module):
         self.folded = numerics.folded
         self.kernel = nnx.Param(jnp.zeros(shape, numerics.kernels))
         self.bias = nnx.Param(jnp.zeros(out_channels, numerics.kernels)) if bias or numerics.folded else None
-        suited = numerics.winograd and suits(kernel_size, stride, min(in_channels, out_channels))
-        transformed = (SPAN**2, in_channels, out_channels)
-        self.transformed = nnx.Param(jnp.zeros(transformed, numerics.kernels)) if suited else None
+        self.winograd = numerics.winograd and suits(kernel_size, stride, min(in_channels, out_channels))
 
     def __call__(
         self, x: Float[Array, "b h w c"], plus: Float[Array, "b p q d"] | None = None, relu: bool = False
     ) -> Float[Array, "b p q d"]:
         """The convolution, and in a folded network what follows it: `plus` is added, and `relu` taken."""
-        if self.transformed is not None and covers(x.shape[1], x.shape[2], self.dilation):
-            out = convolve(x, self.transformed[...], self.dilation)
+        if self.winograd and covers(x.shape[1], x.shape[2], self.dilation):
+            out = convolve(x, self.kernel[...].astype(x.dtype), self.dilation)
         elif self.kernel.shape[:2] == (1, 1):  # a matrix product, which XLA computes faster than a convolution on a CPU
             out = jnp.einsum("bhwc,cd->bhwd", x[:, :: self.stride, :: self.stride], self.kernel[0, 0].astype(x.dtype))
         else:

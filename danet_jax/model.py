@@ -108,8 +108,8 @@ def from_checkpoint(
     """The network of a checkpoint, in inference mode. Raises CheckpointError unless the tensors fit its config.
 
     `folded` puts each BatchNorm into the convolution before it: the same but for rounding, faster, and not to be saved.
-    `winograd` does that too, and gives large 3x3 convolutions fewer multiplications: faster again on a CPU, for four
-    times the memory of their kernels. Raises ValueError for a dtype of 16 bits then.
+    `winograd` does that too, and gives large 3x3 convolutions fewer multiplications: faster again on a CPU. Raises
+    ValueError for a dtype of 16 bits then.
     """
     checkpoint.check()
     model = abstract_network(checkpoint.config, dtype, folded, winograd)

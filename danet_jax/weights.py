@@ -14,7 +14,6 @@ from danet_common.leaves import FLAX as LEAVES
 from danet_common.leaves import TORCH, contiguous, from_channels_last, to_channels_last
 from danet_common.parameters import Kind, Parameter
 from danet_common.reading import read_ahead
-from danet_common.winograd import transformed
 from danet_jax.attention import ChannelAttention, PositionAttention
 from danet_jax.compact_attention import CompactChannelAttention, CompactPositionAttention
 from danet_jax.gating_decoder import GatingDecoder
@@ -73,15 +72,6 @@ def set_tensors(model: nnx.Module, tensors: Mapping[str, np.ndarray]) -> None:
     for name, array in read_ahead(tensors, leaves):
         parameter, leaf = leaves[name]
         set_leaf(leaf, to_channels_last(parameter, array))
-    transform_kernels(model)
-
-
-def transform_kernels(model: nnx.Module) -> None:
-    """Fill the kernels that `winograd.convolve` is called with."""
-    for module in (module for _, module in nnx.iter_modules(model)):
-        if isinstance(module, Conv) and module.transformed is not None:
-            kernels = transformed(get_leaf(module.kernel))
-            module.transformed.set_value(jax.device_put(kernels))
 
 
 def get_leaf(leaf: nnx.Variable) -> np.ndarray:

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
+import jax
 from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Float
 
 from danet_common import winograd
-from danet_common.winograd import INPUT, OUTPUT, SPAN, TILE
+from danet_common.winograd import INPUT, KERNEL, OUTPUT, SPAN, TILE
 
 
-def convolve(x: Float[Array, "b h w c"], kernels: Float[Array, "36 c d"], dilation: int) -> Float[Array, "b h w d"]:
-    """The 3x3 convolution, zero-padded by its dilation, whose transformed kernels these are, in bands of tiles."""
+def convolve(x: Float[Array, "b h w c"], kernel: Float[Array, "3 3 c d"], dilation: int) -> Float[Array, "b h w d"]:
+    """The 3x3 convolution, zero-padded by its dilation, in bands of tiles."""
     _, height, width, channels = x.shape
     rows, columns = winograd.tiles(height, dilation), winograd.tiles(width, dilation)
     step = TILE * dilation
     below, right = (rows + 1) * step - height, (columns + 1) * step - width
+    pixel = jax.lax.stop_gradient(x[0, 0, 0, 0])  # without it XLA would transform all kernels beforehand, and keep them
+    zero = pixel - pixel  # or NaN, as the network's outputs are then
+    kernels = transform_kernels(kernel, jnp.asarray(KERNEL, x.dtype) + zero)
     x = jnp.pad(x, ((0, 0), (dilation, below), (dilation, right), (0, 0)))
-    most = winograd.band(width, max(channels, kernels.shape[2]), dilation, winograd.BAND_SIZE)
+    most = winograd.band(width, max(channels, kernel.shape[3]), dilation, winograd.BAND_SIZE)
     bands = []
     for first in range(0, rows, most):
         count = min(most, rows - first)
         piece = x[:, first * step : (first + count + 1) * step + dilation]
         bands.append(convolve_tiles(piece, kernels, dilation, count, columns))
     return jnp.concatenate(bands, axis=1)[:, :height, :width]
+
+
+def transform_kernels(kernel: Float[Array, "3 3 c d"], matrix: Float[Array, "36 9"]) -> Float[Array, "36 c d"]:
+    """What tiles are multiplied by, entry by entry: four times the kernels, so they are made when they are needed."""
+    return jnp.einsum("kl,ln->kn", matrix, kernel.reshape(9, -1)).reshape(SPAN**2, *kernel.shape[2:])
 
 
 def convolve_tiles(

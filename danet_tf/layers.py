@@ -15,7 +15,7 @@ from keras import ops
 
 from danet_common.config import DANetConfig
 from danet_common.numerics import Numerics, widened
-from danet_common.winograd import SPAN, covers, suits
+from danet_common.winograd import covers, suits
 from danet_tf.engine import all_mean
 from danet_tf.winograd import convolve
 
@@ -69,16 +69,13 @@ class Conv(Module):
         self.dilation = dilation
         self.folded = numerics.folded
         self.bias = None
-        self.transformed = None
+        self.winograd = numerics.winograd and suits(kernel_size, stride, min(in_channels, out_channels))
         self.build()
 
     def build(self, input_shape: tuple[int | None, ...] | None = None) -> None:
         self.kernel = self.add_weight(shape=self.shape, initializer="zeros", name="kernel")
         if self.arguments["bias"] or self.numerics.folded:
             self.bias = self.add_weight(shape=self.shape[3:], initializer="zeros", name="bias")
-        if self.numerics.winograd and suits(self.shape[0], self.stride, min(self.shape[2:])):
-            transformed = (SPAN**2, *self.shape[2:])
-            self.transformed = self.add_weight(shape=transformed, initializer="zeros", name="transformed")
         self.built = True
 
     def call(
@@ -86,8 +83,8 @@ class Conv(Module):
     ) -> Float[Tensor, "b p q d"]:
         """The convolution, and in a folded network what follows it: `plus` is added, and `relu` taken."""
         kernel, (_, height, width, _) = ops.cast(self.kernel, x.dtype), x.shape
-        if self.transformed is not None and height and width and covers(height, width, self.dilation):  # of known size
-            out = convolve(x, self.transformed, self.dilation)
+        if self.winograd and height and width and covers(height, width, self.dilation):  # of known size
+            out = convolve(x, kernel, self.dilation)
         elif self.stride == 1:  # "same" is symmetric here, and not at stride 2
             out = ops.conv(x, kernel, 1, "same", dilation_rate=self.dilation)
         else:

@@ -13,7 +13,6 @@ from danet_common.leaves import KERAS as LEAVES
 from danet_common.leaves import TORCH, contiguous, from_channels_last, to_channels_last
 from danet_common.parameters import Kind, Parameter
 from danet_common.reading import read_ahead
-from danet_common.winograd import transformed
 from danet_tf.attention import ChannelAttention, PositionAttention
 from danet_tf.compact_attention import CompactChannelAttention, CompactPositionAttention
 from danet_tf.gating_decoder import GatingDecoder
@@ -83,15 +82,6 @@ def set_tensors(model: keras.layers.Layer, tensors: Mapping[str, np.ndarray]) ->
     for name, array in read_ahead(tensors, leaves):
         parameter, leaf = leaves[name]
         set_leaf(leaf, to_channels_last(parameter, array))
-    transform_kernels(model)
-
-
-def transform_kernels(model: keras.layers.Layer) -> None:
-    """Fill the kernels that `winograd.convolve` is called with."""
-    for module in (module for _, module in named_modules(model)):
-        if isinstance(module, Conv) and module.transformed is not None:
-            kernels = transformed(get_leaf(module.kernel))
-            module.transformed.assign(kernels)
 
 
 def get_leaf(leaf: keras.Variable) -> np.ndarray:

@@ -7,23 +7,32 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from danet_common import winograd
-from danet_common.winograd import INPUT, OUTPUT, SPAN, TILE
+from danet_common.winograd import INPUT, KERNEL, OUTPUT, SPAN, TILE
 
 
-def convolve(x: Float[Tensor, "b h w c"], kernels: Float[Tensor, "36 c d"], dilation: int) -> Float[Tensor, "b h w d"]:
-    """The 3x3 convolution, zero-padded by its dilation, whose transformed kernels these are, in bands of tiles."""
+def convolve(x: Float[Tensor, "b h w c"], kernel: Float[Tensor, "3 3 c d"], dilation: int) -> Float[Tensor, "b h w d"]:
+    """The 3x3 convolution, zero-padded by its dilation, in bands of tiles."""
     _, height, width, channels = ops.shape(x)
     rows, columns = winograd.tiles(height, dilation), winograd.tiles(width, dilation)
     step = TILE * dilation
     below, right = (rows + 1) * step - height, (columns + 1) * step - width
+    pixel = ops.stop_gradient(x[0, 0, 0, 0])  # without it all kernels would be transformed beforehand, and kept
+    zero = pixel - pixel  # or NaN, as the network's outputs are then
+    kernels = transform_kernels(kernel, ops.convert_to_tensor(KERNEL, x.dtype) + zero)
     x = ops.pad(x, ((0, 0), (dilation, below), (dilation, right), (0, 0)))
-    most = winograd.band(width, max(channels, kernels.shape[2]), dilation, winograd.BAND_SIZE)
+    most = winograd.band(width, max(channels, kernel.shape[3]), dilation, winograd.BAND_SIZE)
     bands = []
     for first in range(0, rows, most):
         count = min(most, rows - first)
         piece = x[:, first * step : (first + count + 1) * step + dilation]
         bands.append(convolve_tiles(piece, kernels, dilation, count, columns))
     return ops.concatenate(bands, axis=1)[:, :height, :width]
+
+
+def transform_kernels(kernel: Float[Tensor, "3 3 c d"], matrix: Float[Tensor, "36 9"]) -> Float[Tensor, "36 c d"]:
+    """What tiles are multiplied by, entry by entry: four times the kernels, so they are made when they are needed."""
+    flat = ops.einsum("kl,ln->kn", matrix, ops.reshape(kernel, (9, -1)))
+    return ops.reshape(flat, (SPAN**2, *kernel.shape[2:]))
 
 
 def convolve_tiles(

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from danet_common import memory
 from danet_common.numerics import Numerics, widened
-from danet_common.winograd import SPAN, covers, suits
+from danet_common.winograd import covers, suits
 from danet_torch.engine import all_mean, several
 from danet_torch.winograd import convolve, empty, lends
 
@@ -40,10 +40,7 @@ class Conv(nn.Conv2d):
         bias = bias or numerics.folded
         super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, bias=bias, dtype=dtype)
         self.folded = numerics.folded
-        suited = numerics.winograd and suits(kernel_size, stride, min(in_channels, out_channels))
-        transformed = (SPAN**2, in_channels, out_channels)
-        self.transformed: Tensor | None
-        self.register_buffer("transformed", torch.zeros(transformed, dtype=dtype) if suited else None, persistent=False)
+        self.winograd = numerics.winograd and suits(kernel_size, stride, min(in_channels, out_channels))
 
     def reset_parameters(self) -> None:
         """Zeros; `weights.initialise` draws the real ones."""
@@ -56,14 +53,14 @@ class Conv(nn.Conv2d):
         """The convolution, and in a folded network what follows it: `plus` is added, and `relu` taken."""
         entries = x.numel() // (self.in_channels * self.stride[0] ** 2) * self.out_channels
         weight, bias = self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype)
-        if self.transformed is not None and covers(x.shape[2], x.shape[3], self.dilation[0]):
+        if self.winograd and covers(x.shape[2], x.shape[3], self.dilation[0]):
             if bias is not None and plus is None and lends(memory.LARGE):  # no gradients are recorded
 
                 def finish(band: Tensor) -> Tensor:
                     return F.relu_(band.add_(bias)) if relu else band.add_(bias)
 
-                return convolve(x, self.transformed, self.dilation[0], finish)
-            out = convolve(x, self.transformed, self.dilation[0])
+                return convolve(x, weight, self.dilation[0], finish)
+            out = convolve(x, weight, self.dilation[0])
             out = out if bias is None else out.add_(bias[:, None, None])
         elif self.kernel_size == (1, 1) and lends(entries * x.element_size()):
             return in_bands(x[:, :, :: self.stride[0], :: self.stride[1]], weight, bias, plus, relu)

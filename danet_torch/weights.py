@@ -14,7 +14,6 @@ from danet_common.initialisation import initial_tensor
 from danet_common.leaves import TORCH as LEAVES
 from danet_common.parameters import Kind, Parameter
 from danet_common.reading import read_ahead
-from danet_common.winograd import transformed
 from danet_torch.attention import ChannelAttention, PositionAttention
 from danet_torch.compact_attention import CompactChannelAttention, CompactPositionAttention
 from danet_torch.gating_decoder import GatingDecoder
@@ -72,15 +71,6 @@ def set_tensors(model: nn.Module, tensors: Mapping[str, np.ndarray]) -> None:
         raise CheckpointError(f"the tensors are not those of this module: {differing}")
     for name, array in read_ahead(tensors, leaves):
         set_leaf(leaves[name][1], array)
-    transform_kernels(model)
-
-
-def transform_kernels(model: nn.Module) -> None:
-    """Fill the kernels that `winograd.convolve` is called with."""
-    for module in model.modules():
-        if isinstance(module, Conv) and module.transformed is not None:
-            kernels = transformed(get_leaf(module.weight.permute(2, 3, 1, 0)))
-            module.transformed.copy_(torch.from_numpy(kernels))
 
 
 def get_leaf(leaf: Tensor) -> np.ndarray:

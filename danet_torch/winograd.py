@@ -6,13 +6,12 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
-from torch.nn.grad import conv2d_input
+from torch.nn.grad import conv2d_input, conv2d_weight
 
 from danet_common import memory, winograd
 from danet_common.winograd import KERNEL, SPAN, TILE
@@ -20,28 +19,29 @@ from danet_common.winograd import KERNEL, SPAN, TILE
 
 def convolve(
     x: Float[Tensor, "b c h w"],
-    kernels: Float[Tensor, "36 c d"],
+    kernel: Float[Tensor, "d c 3 3"],
     dilation: int,
     finish: Callable[[Tensor], object] | None = None,
 ) -> Float[Tensor, "b d h w"]:
-    """The 3x3 convolution, zero-padded by its dilation, whose transformed kernels these are, in bands of tiles."""
+    """The 3x3 convolution, zero-padded by its dilation, in bands of tiles."""
     height, width = x.shape[2:]
     pixels = x.permute(0, 2, 3, 1)  # no copy where channels are last in memory
-    out: Tensor = InBands.apply(pixels, kernels, dilation, finish)
+    out: Tensor = InBands.apply(pixels, kernel, dilation, finish)
     return out[:, :height, :width].permute(0, 3, 1, 2)
 
 
 class InBands(torch.autograd.Function):
-    """The bands into one tensor. torch would follow every sum into its place; the gradient is that of the direct
-    convolution, of the pixels alone. `finish` is called on each band, while it is in the cache, where no gradients are
+    """The bands into one tensor. torch would follow every sum into its place; the gradients are those of the direct
+    convolution. `finish` is called on each band, while it is in the cache, where no gradients are
     recorded."""
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, kernels: Tensor, dilation: int, finish: Callable[[Tensor], object] | None
+        ctx: Any, x: Tensor, kernel: Tensor, dilation: int, finish: Callable[[Tensor], object] | None
     ) -> Tensor:
-        ctx.save_for_backward(kernels)
-        ctx.shape, ctx.dilation = x.shape, dilation
+        ctx.save_for_backward(x, kernel)
+        ctx.dilation = dilation
+        kernels = transform_kernels(kernel, x.new_tensor(KERNEL))
         batch, height, width, channels = x.shape
         rows, columns = winograd.tiles(height, dilation), winograd.tiles(width, dilation)
         step, entries = TILE * dilation, batch * max(min(channels, winograd.CHANNELS_AT_ONCE), kernels.shape[2])
@@ -66,12 +66,19 @@ class InBands(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
-        (kernels,) = ctx.saved_tensors
-        batch, height, width, channels = ctx.shape
-        weight = torch.einsum("lk,kcd->dcl", kernels.new_tensor(np.linalg.pinv(KERNEL)), kernels).unflatten(2, (3, 3))
-        shape, cotangent = (batch, channels, height, width), cotangent[:, :height, :width].permute(0, 3, 1, 2)
-        of_x = conv2d_input(shape, weight, cotangent, padding=ctx.dilation, dilation=ctx.dilation)
-        return of_x.permute(0, 2, 3, 1), None, None, None
+        x, kernel = ctx.saved_tensors
+        pixels, cotangent = (t[:, : x.shape[1], : x.shape[2]].permute(0, 3, 1, 2) for t in (x, cotangent))
+        around = {"padding": ctx.dilation, "dilation": ctx.dilation}
+        of_x, of_kernel, *_ = ctx.needs_input_grad
+        in_x = conv2d_input(pixels.shape, kernel, cotangent, **around).permute(0, 2, 3, 1) if of_x else None
+        in_kernel = conv2d_weight(pixels, kernel.shape, cotangent, **around) if of_kernel else None
+        return in_x, in_kernel, None, None
+
+
+def transform_kernels(kernel: Float[Tensor, "d c 3 3"], matrix: Float[Tensor, "36 9"]) -> Float[Tensor, "36 c d"]:
+    """What tiles are multiplied by, entry by entry: four times the kernels, so they are made when they are needed."""
+    out = empty(kernel, kernel.shape[0], SPAN**2, kernel.shape[1])
+    return torch.matmul(matrix, kernel.flatten(2).transpose(1, 2), out=out).permute(1, 2, 0)
 
 
 def convolve_tiles(

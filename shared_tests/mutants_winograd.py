@@ -67,9 +67,14 @@ WINOGRAD = (
         apart("winograd.py", torch=("beta=min(index, 1)", "beta=0")),
     ),
     Mutation(
-        "kernels_not_transformed",
-        "the transformed kernels stay at zero, as those of a new network",
+        "kernels_transposed",
+        "a kernel's rows and columns are exchanged where it is transformed",
         CASE,
-        alike("weights.py", ("kernels = transformed(", "kernels = 0 * transformed(")),
+        apart(
+            "winograd.py",
+            torch=("kernel.flatten(2)", "kernel.transpose(2, 3).flatten(2)"),
+            tf=("ops.reshape(kernel, (9, -1))", "ops.reshape(ops.transpose(kernel, (1, 0, 2, 3)), (9, -1))"),
+            jax=("kernel.reshape(9, -1)", "kernel.transpose(1, 0, 2, 3).reshape(9, -1)"),
+        ),
     ),
 )

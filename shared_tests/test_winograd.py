@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from danet_common import winograd
 from danet_common.numerics import numerics
-from danet_common.winograd import INPUT, OUTPUT, SPAN, TILE
+from danet_common.winograd import INPUT, KERNEL, OUTPUT, SPAN, TILE
 from shared_tests.backends import BACKENDS, Worker
 from shared_tests.compare import compare
 from shared_tests.conftest import NETWORKS, Start
@@ -89,7 +90,7 @@ def test_one_tile() -> None:
     """What the paper's matrices do, on whole numbers, against the definition."""
     generator = np.random.default_rng(0)
     pixels, kernel = generator.integers(-9, 9, (SPAN, SPAN)), generator.integers(-9, 9, (3, 3, 1, 1)).astype(np.float64)
-    found = OUTPUT @ ((INPUT @ pixels.reshape(-1)) * winograd.transformed(kernel)[:, 0, 0])
+    found = OUTPUT @ ((INPUT @ pixels.reshape(-1)) * (KERNEL @ kernel.reshape(-1)))
     wanted = [(pixels[i : i + 3, j : j + 3] * kernel[:, :, 0, 0]).sum() for i in range(TILE) for j in range(TILE)]
     assert np.abs(found - wanted).max() < 1e-11  # of sums up to 700
 
@@ -132,17 +133,31 @@ def test_casting_to_narrow_dtypes_is_refused(dtype: str, checkpoint_of: Checkpoi
 
 @pytest.mark.parametrize("entries", [0, 1], ids=["whole", "bands"])
 @pytest.mark.parametrize("backend", ["torch", "tf", pytest.param("jax", marks=pytest.mark.slow)])
-def test_gradient_of_pixels(backend: str, entries: int, start: Start, checkpoint_of: CheckpointOf) -> None:
-    """That of the direct convolution, by whose kernels PyTorch's is written by hand."""
+def test_gradients(backend: str, entries: int, start: Start, checkpoint_of: CheckpointOf) -> None:
+    """Those of the direct convolution, by which PyTorch's are written by hand: of the pixels and of every kernel."""
     pixels = {"input": {"x": np.random.default_rng(0).standard_normal((2, 3, 65, 97))}}
-    gradients = []
+    found = []
     for prepared in ("folded", "winograd"):
         fields = {"checkpoint": str(checkpoint_of(TINY)), "prepared": prepared}
         with transformed(start(backend), entries) as worker:
-            gradients.append(worker.practise("pixels", fields, pixels)["gradient"]["x"])
-    direct, by_transforms = gradients
-    assert not np.array_equal(direct, by_transforms)
-    assert np.abs(direct - by_transforms).max() <= 1e-10 * np.abs(direct).max()
+            found.append(worker.practise("gradients", fields, pixels)["gradients"])
+    direct, by_transforms = found
+    kernels = {name for name in direct if name.endswith(".weight")}  # those of some biases are zero but for rounding
+    assert "head.position_in.conv.weight" in kernels
+    assert direct.keys() == by_transforms.keys()
+    assert not np.array_equal(direct["x"], by_transforms["x"])
+    for name in ("x", *kernels):
+        assert np.abs(direct[name] - by_transforms[name]).max() <= 1e-10 * np.abs(direct[name]).max(), name
+
+
+def test_kernels_are_transformed_when_needed() -> None:
+    """XLA would transform those of all convolutions first, had they nothing to wait for."""
+    jax, layers = pytest.importorskip("jax"), pytest.importorskip("danet_jax.layers")
+    convolutions = [layers.Conv(128, 128, 3, numerics(TINY, "float32", winograd=True)) for _ in range(12)]
+    pixels = jax.numpy.zeros((1, 32, 32, 128))
+    program = jax.jit(lambda layers, x: functools.reduce(lambda x, layer: layer(x), layers, x))
+    held = program.lower(convolutions, pixels).compile().memory_analysis().temp_size_in_bytes
+    assert SPAN**2 * 128 * 128 * 4 < held < 4 * SPAN**2 * 128 * 128 * 4  # of one convolution, with its tiles
 
 
 @pytest.mark.parametrize("backend", NETWORKS)

@@ -19,6 +19,7 @@ from danet_jax.engine import start_engine
 from danet_jax.losses import segmentation_loss
 from danet_jax.resume import load_state, save_state
 from danet_jax.train import compute_gradients, to_tensors, train_step
+from danet_jax.weights import get_tensors
 from shared_tests.job import Groups
 from shared_tests.trainers.following import decide, follow
 
@@ -47,16 +48,19 @@ def decided(fields: dict[str, Any], arrays: Groups) -> Groups:
     return decide(load_state, steps, fields, arrays)
 
 
-def pixels(fields: dict[str, Any], arrays: Groups) -> Groups:
-    """The gradient of a prepared network's squared logits, summed, by the pixels (N, C, H, W)."""
+def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """Those of a prepared network's squared logits, summed, by the pixels (N, C, H, W) and by its tensors."""
     model = load(fields["checkpoint"], dtype="float64", **{fields["prepared"]: True})
     x = jnp.asarray(arrays["input"]["x"].transpose(0, 2, 3, 1))
+    graph, state = nnx.split(model)
+    weights, rest = nnx.split_state(state, nnx.Param, ...)
 
-    @jax.jit
-    def gradient(model: DANet, x: Array) -> Array:
-        return jax.grad(lambda x: jnp.sum(jnp.square(model(x, outputs=("fused",))["fused"])))(x)
+    def call(weights: nnx.State, x: Array) -> Array:
+        return jnp.sum(jnp.square(nnx.merge(graph, weights, rest)(x, outputs=("fused",))["fused"]))
 
-    return {"gradient": {"x": np.asarray(gradient(model, x)).transpose(0, 3, 1, 2)}}
+    of_weights, of_x = jax.jit(jax.grad(call, (0, 1)))(weights, x)
+    nnx.update(model, of_weights)
+    return {"gradients": {"x": np.asarray(of_x).transpose(0, 3, 1, 2), **get_tensors(model)}}
 
 
 def kept(fields: dict[str, Any], arrays: Groups) -> Groups:

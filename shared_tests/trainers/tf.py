@@ -10,12 +10,14 @@ import numpy as np
 import tensorflow as tf
 
 from danet_common.config import DANetConfig
+from danet_common.leaves import from_channels_last
 from danet_common.recipe import TrainConfig
 from danet_tf import DANet, load
 from danet_tf import train as steps
 from danet_tf.losses import segmentation_loss
 from danet_tf.resume import load_state, save_state
 from danet_tf.train import train_step
+from danet_tf.weights import named_leaves
 from shared_tests.job import Groups
 from shared_tests.trainers.following import decide, follow
 
@@ -47,19 +49,22 @@ def decided(fields: dict[str, Any], arrays: Groups) -> Groups:
     return decide(load_state, steps, fields, arrays)
 
 
-def pixels(fields: dict[str, Any], arrays: Groups) -> Groups:
-    """The gradient of a prepared network's squared logits, summed, by the pixels (N, C, H, W)."""
+def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """Those of a prepared network's squared logits, summed, by the pixels (N, C, H, W) and by its tensors."""
     model = load(fields["checkpoint"], dtype="float64", **{fields["prepared"]: True})
     x = tf.constant(arrays["input"]["x"].transpose(0, 2, 3, 1))
+    leaves = list(named_leaves(model))
 
     @tf.function
-    def gradient(x: tf.Tensor) -> tf.Tensor:
+    def call(x: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
         with tf.GradientTape() as tape:
             tape.watch(x)
             total = tf.reduce_sum(tf.square(model(x, outputs=("fused",))["fused"]))
-        return tape.gradient(total, x)
+        return tape.gradient(total, (x, [leaf.value for _, leaf in leaves]), unconnected_gradients="zero")
 
-    return {"gradient": {"x": gradient(x).numpy().transpose(0, 3, 1, 2)}}
+    of_x, found = call(x)
+    named = {p.name: from_channels_last(p, array.numpy()) for (p, _), array in zip(leaves, found, strict=True)}
+    return {"gradients": {"x": of_x.numpy().transpose(0, 3, 1, 2), **named}}
 
 
 def kept(fields: dict[str, Any], arrays: Groups) -> Groups:

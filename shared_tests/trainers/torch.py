@@ -15,7 +15,7 @@ from danet_torch import train as steps
 from danet_torch.losses import segmentation_loss
 from danet_torch.resume import load_state, save_state
 from danet_torch.train import train_step
-from danet_torch.weights import get_tensors
+from danet_torch.weights import get_tensors, named_leaves
 from shared_tests.job import Groups
 from shared_tests.trainers.following import decide, follow
 
@@ -45,13 +45,14 @@ def decided(fields: dict[str, Any], arrays: Groups) -> Groups:
     return decide(load_state, steps, fields, arrays)
 
 
-def pixels(fields: dict[str, Any], arrays: Groups) -> Groups:
-    """The gradient of a prepared network's squared logits, summed, by the pixels (N, C, H, W)."""
+def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """Those of a prepared network's squared logits, summed, by the pixels (N, C, H, W) and by its tensors."""
     model = load(fields["checkpoint"], dtype="float64", **{fields["prepared"]: True})
     x = torch.from_numpy(arrays["input"]["x"]).requires_grad_()
     model(x, outputs=("fused",))["fused"].square().sum().backward()
     assert x.grad is not None
-    return {"gradient": {"x": x.grad.numpy()}}
+    leaves = {parameter.name: leaf.grad for parameter, leaf in named_leaves(model)}
+    return {"gradients": {"x": x.grad.numpy(), **{name: g.numpy() for name, g in leaves.items() if g is not None}}}
 
 
 def kept(fields: dict[str, Any], arrays: Groups) -> Groups:
