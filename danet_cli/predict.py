@@ -40,9 +40,7 @@ def predict(
     beside: Annotated[
         bool, typer.Option("--side-by-side", help="Also a picture of photograph, mask and overlay, with a legend.")
     ] = False,
-    winograd: Annotated[
-        bool, typer.Option("--winograd", help="Fewer multiplications: faster on a CPU.")
-    ] = False,
+    winograd: Annotated[bool, typer.Option("--winograd", help="Fewer multiplications: faster on a CPU.")] = False,
     opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the colours in the overlay.")] = 0.5,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON report.")] = False,
 ) -> int:

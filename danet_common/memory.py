@@ -1,4 +1,4 @@
-"""Memory for activations that is used again as soon as nothing lies in it.
+"""Memory for activations that is used again as soon as nothing lies in it, in one pass and in the next.
 
 What a program frees in large pieces goes back to the system, and the next piece is of new pages, each found and filled
 with zeros when it is first touched: a tenth of a large picture's time. Compilers plan a network's memory; this is for
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import mmap
+import threading
 import weakref
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -25,6 +26,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.free: dict[int, list[np.ndarray]] = {}
+        self.needed: set[int] = set()  # the identities of those lent since the last `tidy`
 
     def lend(self, size: int) -> np.ndarray:
         """So many bytes of any content, until this very array is gone: for `torch.from_numpy`, whose tensors keep it.
@@ -33,9 +35,22 @@ class Memory:
         """
         fitting = [held for held, pieces in self.free.items() if pieces and held >= size]
         piece = self.free[min(fitting)].pop() if fitting else new_piece(size)
+        self.needed.add(id(piece))
         lent = piece[:size]
         weakref.finalize(lent, take_back, weakref.ref(self), piece).atexit = False
         return lent
+
+    def tidy(self) -> None:
+        """Give back to the system what is free and was not lent since the last time."""
+        self.free = {size: [p for p in pieces if id(p) in self.needed] for size, pieces in self.free.items()}
+        self.needed.clear()
+
+
+class Lenders(threading.local):
+    """A thread's memories, by whom they are for, and as long as they are there."""
+
+    def __init__(self) -> None:
+        self.of: weakref.WeakKeyDictionary[object, Memory] = weakref.WeakKeyDictionary()
 
 
 def new_piece(size: int) -> np.ndarray:
@@ -58,17 +73,24 @@ def take_back(lender: weakref.ref[Memory], piece: np.ndarray) -> None:
         memory.free.setdefault(piece.nbytes, []).append(piece)
 
 
+lenders = Lenders()
 current: ContextVar[Memory | None] = ContextVar("memory", default=None)
 
 
 @contextlib.contextmanager
-def used_again() -> Iterator[None]:
-    """Within it, in this thread, `current` has a memory; what is free in it afterwards goes back to the system.
+def used_again(owner: object) -> Iterator[None]:
+    """Within it, in this thread, `current` has the memory of `owner`: what one call needed is there for its next.
 
-    Nothing changes on Windows, where pages count before they are touched.
+    It goes back to the system with `owner`, or after a call that did not need it. Nothing changes on Windows, where
+    pages count before they are touched.
     """
-    token = current.set(Memory() if hasattr(mmap, "MAP_PRIVATE") else None)
+    if not hasattr(mmap, "MAP_PRIVATE"):
+        yield
+        return
+    memory = lenders.of.setdefault(owner, Memory())
+    token = current.set(memory)
     try:
         yield
     finally:
         current.reset(token)
+        memory.tidy()

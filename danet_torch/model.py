@@ -79,7 +79,7 @@ class DANet(nn.Module):
             numerics(self.config, str(kernels).removeprefix("torch."), winograd=True)  # may be too narrow
         x = x.to(kernels if cast else getattr(torch, self.numerics.dtype), memory_format=torch.channels_last)
         inference = not torch.is_grad_enabled() and x.device.type == "cpu" and not torch.compiler.is_compiling()
-        with memory.used_again() if self.numerics.folded and inference else contextlib.nullcontext():
+        with memory.used_again(self) if self.numerics.folded and inference else contextlib.nullcontext():
             layer1, layer3, layer4 = self.backbone(x, stages=kept, recompute=recompute)
             logits = self.head(layer4, layer1, outputs=outputs, stages=kept, masks=masks, recompute=recompute)
         if "aux" in outputs:
