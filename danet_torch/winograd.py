@@ -41,7 +41,7 @@ class InBands(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(x, kernel)
         ctx.dilation = dilation
-        kernels = transform_kernels(kernel, x.new_tensor(KERNEL))
+        kernels = transform_kernels(kernel, torch.as_tensor(KERNEL, dtype=x.dtype, device=x.device))
         batch, height, width, channels = x.shape
         rows, columns = winograd.tiles(height, dilation), winograd.tiles(width, dilation)
         step, entries = TILE * dilation, batch * max(min(channels, winograd.CHANNELS_AT_ONCE), kernels.shape[2])
