@@ -32,8 +32,7 @@ def convolve(
 
 class InBands(torch.autograd.Function):
     """The bands into one tensor. torch would follow every sum into its place; the gradients are those of the direct
-    convolution. `finish` is called on each band, while it is in the cache, where no gradients are
-    recorded."""
+    convolution. `finish` is called on each band, while it is in the cache, where no gradients are recorded."""
 
     @staticmethod
     def forward(
