@@ -117,8 +117,8 @@ LAYERS = (
             **dict.fromkeys(
                 ("tf", "jax"),
                 (
-                    "to_channels_last(parameter, array))\n    transform",
-                    "to_channels_last(parameter, array.swapaxes(2, 3) if array.ndim == 4 else array))\n    transform",
+                    "to_channels_last(parameter, array))",
+                    "to_channels_last(parameter, array.swapaxes(2, 3) if array.ndim == 4 else array))",
                 ),
             ),
         ),
