@@ -16,6 +16,8 @@ from torch.nn.grad import conv2d_input, conv2d_weight
 from danet_common import memory, winograd
 from danet_common.winograd import KERNEL, SPAN, TILE
 
+MATRIX = KERNEL.tolist()  # for PyTorch's compiler, which takes an array of NumPy for an input and watches it
+
 
 def convolve(
     x: Float[Tensor, "b c h w"],
@@ -40,7 +42,7 @@ class InBands(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(x, kernel)
         ctx.dilation = dilation
-        kernels = transform_kernels(kernel, torch.as_tensor(KERNEL, dtype=x.dtype, device=x.device))
+        kernels = transform_kernels(kernel, x.new_tensor(MATRIX))
         batch, height, width, channels = x.shape
         rows, columns = winograd.tiles(height, dilation), winograd.tiles(width, dilation)
         step, entries = TILE * dilation, batch * max(min(channels, winograd.CHANNELS_AT_ONCE), kernels.shape[2])
