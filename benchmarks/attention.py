@@ -1,14 +1,19 @@
 """Time and memory of position attention alone: `python benchmarks/attention.py --positions 50176 --backend torch`.
 
-512 channels, 64 of them for query and key, float32, batch 1, as in the published networks. Each measurement runs in a
-process of its own: the median of a few passes after a first one, and the most memory that the process ever held above
-what it held when the inputs were there, compiling included. Several sizes, backends and slice sizes are measured in
-turn, round by round, so that they share the machine's moods. Linux only.
+512 channels, 64 of them for query and key, batch 1, as in the published networks. Each measurement runs in a process of
+its own: the median of a few passes after a first one, and the most memory that was ever held above what was held when
+the inputs were there, compiling included: by the process, or on a GPU by the framework. Several sizes, backends and
+slice sizes are measured in turn, round by round, so that they share the machine's moods. Linux only.
+
+Backends: torch, tf and jax, as the packages compute; torch:slices, where PyTorch's own kernel, which torch uses on a
+GPU, is forbidden; and that kernel, of so many value channels at a time: torch:64, and on a GPU torch:128, torch:256 and
+torch:512. --device cuda is for torch and jax.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import itertools
 import json
 import os
@@ -22,12 +27,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from measuring import most_memory
 
 from danet_common import slices
+from danet_common.numerics import widened
 
 CHANNELS, QUERY_CHANNELS = 512, 64
 MIB = 1 << 20
 ENVIRONMENT = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+Pass = Callable[[], Any]
 
 
 def inputs(positions: int) -> list[np.ndarray]:
@@ -39,102 +48,148 @@ def inputs(positions: int) -> list[np.ndarray]:
     return [query, key, value]
 
 
-def torch_pass(arrays: list[np.ndarray], slice_size: int, backward: bool) -> Callable[[], Any]:
-    """One pass of `danet_torch`."""
+def torch_pass(job: dict[str, Any], arrays: list[np.ndarray]) -> Pass:
+    """One pass of `danet_torch`, or of the kernel that it uses on a GPU."""
     import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    from danet_torch.attention import attend
+    from danet_torch.attention import attend, gather_by_heads
 
-    tensors = [torch.from_numpy(array).requires_grad_(backward) for array in arrays]
+    way, backward = job["candidate"].partition(":")[2], job["backward"]
+    torch.backends.cuda.matmul.allow_tf32 = job["dtype"] == "tf32"
+    wide, dtype = (getattr(torch, name) for name in (widened(dtype_of(job)), dtype_of(job)))
+    tensors = [torch.from_numpy(array).to(job["device"], dtype).requires_grad_(backward) for array in arrays]
+
+    def forward() -> torch.Tensor:
+        query, key, value = (tensor.to(kind) for tensor, kind in zip(tensors, (wide, wide, dtype), strict=True))
+        if way.isdecimal():
+            return gather_by_heads(query, key, value, int(way))
+        with sdpa_kernel(SDPBackend.MATH) if way == "slices" else contextlib.nullcontext():
+            return attend(query, key, value, job["slice_size"])
 
     def run() -> Any:
         with torch.set_grad_enabled(backward):
-            out = attend(*tensors, slice_size)
-            return torch.autograd.grad(out.sum(), tensors) if backward else out
+            out = forward()
+            out = torch.autograd.grad(out.sum(), tensors) if backward else out
+        if job["device"] == "cuda":
+            torch.cuda.synchronize()
+        return out
 
     return run
 
 
-def tf_pass(arrays: list[np.ndarray], slice_size: int, backward: bool) -> Callable[[], Any]:
+def tf_pass(job: dict[str, Any], arrays: list[np.ndarray]) -> Pass:
     """One pass of `danet_tf` as a graph for any size."""
     import tensorflow as tf
 
     from danet_tf.attention import attend
 
-    @tf.function(input_signature=[tf.TensorSpec((None, None, array.shape[2])) for array in arrays])
-    def call(*tensors: tf.Tensor) -> Any:
-        if not backward:
-            return attend(*tensors, slice_size)
-        with tf.GradientTape() as tape:
-            tape.watch(tensors)
-            total = tf.reduce_sum(attend(*tensors, slice_size))
-        return tape.gradient(total, tensors)
+    wide, dtype = widened(dtype_of(job)), dtype_of(job)
 
-    tensors = [tf.constant(array) for array in arrays]
+    @tf.function(input_signature=[tf.TensorSpec((None, None, array.shape[2]), dtype) for array in arrays])
+    def call(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> Any:
+        if not job["backward"]:
+            return attend(tf.cast(query, wide), tf.cast(key, wide), value, job["slice_size"])
+        with tf.GradientTape() as tape:
+            tape.watch((query, key, value))
+            total = tf.reduce_sum(attend(tf.cast(query, wide), tf.cast(key, wide), value, job["slice_size"]))
+        return tape.gradient(total, (query, key, value))
+
+    tensors = [tf.cast(array, dtype) for array in arrays]
     return lambda: call(*tensors)
 
 
-def jax_pass(arrays: list[np.ndarray], slice_size: int, backward: bool) -> Callable[[], Any]:
+def jax_pass(job: dict[str, Any], arrays: list[np.ndarray]) -> Pass:
     """One pass of `danet_jax`, compiled."""
     import jax
 
     from danet_jax.attention import attend
 
-    def forward(*tensors: jax.Array) -> jax.Array:
-        return attend(*tensors, slice_size)
+    jax.config.update("jax_default_matmul_precision", "tensorfloat32" if job["dtype"] == "tf32" else "highest")
+    wide = widened(dtype_of(job))
 
-    call = jax.jit(jax.grad(lambda *tensors: forward(*tensors).sum(), (0, 1, 2)) if backward else forward)
-    tensors = [jax.numpy.asarray(array) for array in arrays]
+    def forward(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
+        return attend(query.astype(wide), key.astype(wide), value, job["slice_size"])
+
+    call = jax.jit(jax.grad(lambda *tensors: forward(*tensors).sum(), (0, 1, 2)) if job["backward"] else forward)
+    (device, *_) = jax.devices(job["device"])
+    tensors = [jax.device_put(array.astype(dtype_of(job)), device) for array in arrays]
     return lambda: jax.block_until_ready(call(*tensors))
 
 
 PASSES = {"torch": torch_pass, "tf": tf_pass, "jax": jax_pass}
 
 
-def work(backend: str, positions: int, slice_size: int, backward: bool, passes: int) -> dict[str, Any]:
+def dtype_of(job: dict[str, Any]) -> str:
+    """What values are held in: tf32 is how a GPU multiplies float32."""
+    return "float32" if job["dtype"] == "tf32" else job["dtype"]
+
+
+def work(job: dict[str, Any]) -> dict[str, Any]:
     """Measure in this process."""
-    run = PASSES[backend](inputs(positions), slice_size, backward)
-    held = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    run = PASSES[job["candidate"].partition(":")[0]](job, inputs(job["positions"]))
+    held = memory(job)
     seconds = []
-    for _ in range(1 + passes):
+    for _ in range(1 + job["passes"]):
         started = time.perf_counter()
         run()
         seconds.append(time.perf_counter() - started)
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
-    return {"seconds": statistics.median(seconds[1:] or seconds), "bytes": most - held}
+    return {"seconds": statistics.median(seconds[1:] or seconds), "bytes": most_memory(job) - held}
 
 
-def measure(*arguments: Any) -> dict[str, Any]:
+def memory(job: dict[str, Any]) -> int:
+    """What is held now, in bytes: on a GPU the most so far, when nothing but the inputs was made."""
+    if job["device"] == "cuda":
+        return most_memory(job)
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+def measure(job: dict[str, Any]) -> dict[str, Any]:
     """The same in a process of its own."""
-    command = [sys.executable, __file__, "--work", json.dumps(arguments)]
     environment = {**ENVIRONMENT, **os.environ}
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    command = [sys.executable, __file__, "--work", json.dumps(job)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    if done.returncode:
+        return {"error": (done.stderr.strip().splitlines() or ["killed"])[-1]}
     answer: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return answer
 
 
-def run(
-    backends: list[str], positions: list[int], sizes: list[int], backward: bool, passes: int, rounds: int
-) -> list[dict[str, Any]]:
+def run(options: argparse.Namespace) -> list[dict[str, Any]]:
     """Every combination, once in each round: the median of the seconds, and the largest memory."""
-    cases = list(itertools.product(positions, backends, sizes))
-    found = [[measure(name, n, size or n * n, backward, passes) for n, name, size in cases] for _ in range(rounds)]
+    common = {name: getattr(options, name) for name in ("device", "backward", "passes")}
+    cases = [
+        {"positions": n, "dtype": dtype, "candidate": name, "slice_size": size or n * n, **common}
+        for n, dtype, name, size in itertools.product(
+            options.positions, options.dtype, options.backend, options.slice_size
+        )
+    ]
+    found = [[measure(job) for job in cases] for _ in range(options.rounds)]
     rows = []
-    for (n, backend, size), answers in zip(cases, zip(*found, strict=True), strict=True):
+    for job, answers in zip(cases, zip(*found, strict=True), strict=True):
+        errors = [answer["error"] for answer in answers if "error" in answer]
+        if errors:
+            rows.append({**job, "error": errors[0]})
+            continue
         seconds, held = ([answer[key] for answer in answers] for key in ("seconds", "bytes"))
         measured = {"seconds": statistics.median(seconds), "spread": max(seconds) - min(seconds), "bytes": max(held)}
-        rows.append({"positions": n, "backend": backend, "slice_size": size, "backward": backward, **measured})
+        rows.append({**job, **measured})
     return rows
 
 
 def main() -> None:
-    def numbers(text: str) -> list[int]:
-        return [int(word) for word in text.split(",")]
+    def words(text: str) -> list[str]:
+        return text.split(",")
 
-    parser = argparse.ArgumentParser(description=__doc__)
+    def numbers(text: str) -> list[int]:
+        return [int(word) for word in words(text)]
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--positions", type=numbers, default=[4096, 9216], metavar="N,...")
-    parser.add_argument("--backend", type=lambda text: text.split(","), default=list(PASSES), metavar="NAME,...")
+    parser.add_argument("--backend", type=words, default=list(PASSES), metavar="NAME,...")
     parser.add_argument("--slice-size", type=numbers, default=[slices.SLICE_SIZE], metavar="ENTRIES,...; 0: whole")
+    parser.add_argument("--dtype", type=words, default=["float32"], metavar="float32,bfloat16,tf32")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--backward", action="store_true", help="and the gradients of query, key and value")
     parser.add_argument("--passes", type=int, default=3, help="measured in each process, after one that is not")
     parser.add_argument("--rounds", type=int, default=1)
@@ -142,18 +197,26 @@ def main() -> None:
     parser.add_argument("--work", help="used by this program itself")
     options = parser.parse_args()
     if options.work:
-        print(json.dumps(work(*json.loads(options.work))))
+        print(json.dumps(work(json.loads(options.work))))
         return
-    rows = run(options.backend, options.positions, options.slice_size, options.backward, options.passes, options.rounds)
+    unknown = [name for name in options.backend if name.partition(":")[0] not in PASSES]
+    if unknown:
+        parser.error(f"unknown backends {', '.join(unknown)}; known: {', '.join(PASSES)}, and more, see above")
+    if options.device == "cuda" and "tf" in options.backend:
+        parser.error("tf is measured on the CPU: --backend torch,jax")
+    rows = run(options)
     if options.json:
         print(json.dumps(rows))
         return
-    print("forward and backward" if options.backward else "forward")
-    print("positions backend    slice   seconds  (spread)      MiB")
+    print(f"{'forward and backward' if options.backward else 'forward'}, {options.device}")
+    print("positions dtype    backend         slice    seconds  (spread)      MiB")
     for row in rows:
-        size = f"{row['slice_size'] / MIB:g}M" if row["slice_size"] else "whole"
-        times = f"{row['seconds']:9.3f} {row['spread']:9.3f}"
-        print(f"{row['positions']:9} {row['backend']:7} {size:>8} {times} {row['bytes'] / MIB:8.0f}")
+        size = f"{row['slice_size'] / MIB:g}M" if row["slice_size"] < row["positions"] ** 2 else "whole"
+        start = f"{row['positions']:9} {row['dtype']:8} {row['candidate']:12} {size:>8}"
+        if "error" in row:
+            print(f"{start} {row['error']}")
+        else:
+            print(f"{start} {row['seconds']:10.4f} {row['spread']:9.4f} {row['bytes'] / MIB:8.0f}")
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ passes, with the spread (largest less smallest), the most memory of a process, a
 computes, by direct convolutions, against the best rate of a product or convolution, measured in the same rounds.
 
 Candidates: torch, tf, jax, each alone or with :folded, :winograd or :whole (the attention map is never sliced), and
-torch:compiled, tf:xla, tf:winograd+xla; for training, :kept or :recompute; pytorchcv and mmseg, for which an
-environment is made in .venv-peers.
+torch:compiled, torch:slices (no kernel of PyTorch's attends, on a GPU either), tf:xla, tf:winograd+xla; for training,
+:kept or :recompute; pytorchcv and mmseg, for which an environment is made in .venv-peers.
 Modes: forward, to the fused logits at the picture's size; train, one step of a plain network, counted as three passes.
 With --device cuda torch and jax run on a GPU, and --dtype takes tf32 too. Writes RESULT.json, RESULT.md and RESULT.png
 for --out RESULT.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -30,8 +31,9 @@ def make_pass(job: dict[str, Any]) -> Pass:
 
 
 def torch_pass(job: dict[str, Any], x: np.ndarray, prepared: str, options: dict[str, bool]) -> Pass:
-    """Eager, or `compiled` by Inductor."""
+    """Eager, or `compiled` by Inductor; PyTorch's own attention kernel is forbidden where `slices` are asked for."""
     import torch
+    from torch.nn.attention import SDPBackend, sdpa_kernel
 
     import danet_torch
 
@@ -43,7 +45,8 @@ def torch_pass(job: dict[str, Any], x: np.ndarray, prepared: str, options: dict[
 
     @torch.inference_mode()
     def run() -> torch.Tensor:
-        out = call(pictures, outputs=("fused",))["fused"]
+        with sdpa_kernel(SDPBackend.MATH) if prepared in ("slices", "whole") else contextlib.nullcontext():
+            out = call(pictures, outputs=("fused",))["fused"]
         if job["device"] == "cuda":
             torch.cuda.synchronize()
         return out
@@ -72,7 +75,7 @@ def jax_pass(job: dict[str, Any], x: np.ndarray, prepared: str, options: dict[st
 
     jax.config.update("jax_default_matmul_precision", "tensorfloat32" if job["dtype"] == "tf32" else "highest")
     model = danet_jax.load(job["checkpoint"], "float32" if job["dtype"] == "tf32" else job["dtype"], **options)
-    pictures = jax.numpy.asarray(x)
+    pictures = jax.device_put(x, jax.devices(job["device"])[0])
     call = jax.jit(lambda model, x: model(x, outputs=("fused",))["fused"])
     return lambda: jax.block_until_ready(call(model, pictures))
 

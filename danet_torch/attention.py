@@ -11,7 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.backends import cuda
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from danet_common import slices
 from danet_common.numerics import Numerics
@@ -85,7 +87,10 @@ def attend(
     """
     positions = query.shape[1]
     rows = slices.rows(positions, slice_size)
-    if rows >= positions or "position_map" in stages.wanted:
+    size, asked = query.shape[2], "position_map" in stages.wanted
+    if not asked and value.shape[2] % size == 0 and has_kernel(value.device, value.dtype, size):
+        return gather_by_heads(query, key, value, size)
+    if rows >= positions or asked:
         return gather(query, key, value, stages)
     keys, half = slices.block(slice_size)
     out: Tensor = InBlocks.apply(query, key, value, rows, 2 * half, keys)  # convolutions want more queries than keys
@@ -195,6 +200,36 @@ def product(x: Float[Tensor, "n k"], y: Float[Tensor, "m k"]) -> Float[Tensor, "
         return torch.einsum("nk,mk->nm", x, y)
     picture = x[None, None].permute(0, 3, 1, 2)  # (1, K, 1, N), channels last in memory
     return F.conv2d(picture, y[:, :, None, None])[0, :, 0].T
+
+
+@torch.compiler.assume_constant_result  # which cannot follow it
+def has_kernel(device: torch.device, dtype: torch.dtype, size: int) -> bool:
+    """Whether PyTorch has one that never holds the map, for heads of so many channels: on a GPU, in 32 bits or fewer.
+
+    `torch.nn.attention.sdpa_kernel(SDPBackend.MATH)` around a network forbids it, and leaves the slices.
+    """
+    if device.type != "cuda":
+        return False
+    head = torch.empty(1, 1, 1, size, device=device, dtype=dtype)
+    parameters = cuda.SDPAParams(head, head, head, None, 0.0, False, False)  # no mask, dropout, causality or groups
+    return cuda.can_use_flash_attention(parameters) or cuda.can_use_efficient_attention(parameters)
+
+
+def gather_by_heads(
+    query: Float[Tensor, "b n q"], key: Float[Tensor, "b m q"], value: Float[Tensor, "b m c"], size: int
+) -> Float[Tensor, "b n c"]:
+    """What each query gathers, by PyTorch's kernel, of so many channels at a time: softmax(query @ key) @ value.
+
+    Values are heads which share queries and keys. The fastest kernels, those for 16 bits, want all of one size: that of
+    a query. Queries and keys go back to the values' dtype, from which they were widened: kernels add up in float32.
+    """
+    heads = value.contiguous().unflatten(2, (-1, size)).transpose(1, 2)  # (B, heads, M, size)
+    query, key = (
+        some.to(value.dtype).contiguous()[:, None].expand(-1, heads.shape[1], -1, -1) for some in (query, key)
+    )
+    with sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION]):
+        out = F.scaled_dot_product_attention(query, key, heads, scale=1.0)
+    return out.transpose(1, 2).flatten(2)
 
 
 def gather(

@@ -158,6 +158,22 @@ SLICES = (
     ),
 )
 
+# Only where PyTorch's kernel computes: on a GPU, or where a test has it so.
+KERNEL = (
+    Mutation(
+        "kernel_scales",
+        "the kernel divides energies by sqrt(d), as it does unless told otherwise",
+        SLICED,
+        apart("attention.py", torch=(", scale=1.0)", ")")),
+    ),
+    Mutation(
+        "heads_interleaved",
+        "what heads gathered is put together channel by channel, where they are neighbours head by head",
+        SLICED,
+        apart("attention.py", torch=("out.transpose(1, 2).flatten(2)", "out.permute(0, 2, 3, 1).flatten(2)")),
+    ),
+)
+
 CHANNEL = (
     Mutation(
         "channel_sign",

@@ -20,7 +20,7 @@ from shared_tests.backends import BACKENDS, Worker
 from shared_tests.conftest import NETWORKS, Start
 from shared_tests.job import Answer, Job
 from shared_tests.judge import CheckpointOf, case_input, judge
-from shared_tests.mutants_attention import SLICED, SLICES
+from shared_tests.mutants_attention import KERNEL, SLICED, SLICES
 from shared_tests.mutations import Mutation
 from shared_tests.rule import rule_array
 from shared_tests.test_gradients import AGREEMENT, cotangents, departure
@@ -51,6 +51,16 @@ def sliced(worker: Worker, entries: int) -> Iterator[Worker]:
         yield worker
     finally:
         worker.practise("set_slice_size", {"entries": None}, {}, "shared_tests.slicing")
+
+
+@contextlib.contextmanager
+def by_kernel(worker: Worker) -> Iterator[Worker]:
+    """The worker, whose networks meanwhile attend by PyTorch's kernel, on a CPU too."""
+    worker.practise("set_kernel", {"used": True}, {}, "shared_tests.slicing")
+    try:
+        yield worker
+    finally:
+        worker.practise("set_kernel", {"used": False}, {}, "shared_tests.slicing")
 
 
 def with_gradients(worker: Worker, checkpoint_of: CheckpointOf) -> Answer:
@@ -200,3 +210,76 @@ def test_mutation_is_caught(
                 assert departure(truth, found.gradients)[0] > AGREEMENT, f"survives: {mutation.trap}"
     finally:
         worker.mutate(None)
+
+
+@pytest.mark.parametrize("mode", ["eager", pytest.param("compile", marks=pytest.mark.slow)])
+def test_kernel_agrees(mode: str, start: Start, checkpoint_of: CheckpointOf) -> None:
+    """PyTorch's own, whose CPU code computes in float64 what its GPU code does in 32 and 16 bits."""
+    with by_kernel(start("torch")) as worker:
+        verdict = judge(SLICED, worker, checkpoint_of, mode=mode, stages=WITHOUT_MAP)
+    assert verdict.agrees, (verdict.first_departure, verdict.cause)
+
+
+def test_kernel_gradients(start: Start, checkpoint_of: CheckpointOf, truth: dict[str, np.ndarray]) -> None:
+    with by_kernel(start("torch")) as worker:
+        found = with_gradients(worker, checkpoint_of)
+    worst, name = departure(truth, found.gradients)
+    assert worst <= AGREEMENT, name
+
+
+def test_a_map_that_is_asked_for_is_whole_with_a_kernel(start: Start, checkpoint_of: CheckpointOf) -> None:
+    with by_kernel(start("torch")) as worker:
+        verdict = judge(SLICED, worker, checkpoint_of)
+    assert verdict.agrees, (verdict.first_departure, verdict.cause)
+
+
+@pytest.mark.parametrize("mutation", KERNEL, ids=lambda mutation: mutation.name)
+def test_mutation_of_the_kernel_is_caught(mutation: Mutation, start: Start, checkpoint_of: CheckpointOf) -> None:
+    worker = start("torch")
+    worker.mutate(mutation.sources("torch"))
+    try:
+        with by_kernel(worker):
+            verdict = judge(mutation.case, worker, checkpoint_of, stages=WITHOUT_MAP)
+    finally:
+        worker.mutate(None)
+    assert not verdict.agrees, f"survives: {mutation.trap}"
+
+
+def test_no_map_where_there_is_no_kernel() -> None:
+    """A kernel that does not take what it is given is an error: never PyTorch's own way out, which is the map."""
+    torch = pytest.importorskip("torch")
+    from danet_torch.attention import gather_by_heads, has_kernel
+
+    query, value = torch.ones(1, 4, 2), torch.ones(1, 4, 8)
+    assert not has_kernel(value.device, value.dtype, 2)  # on a CPU the slices are faster
+    assert torch.equal(gather_by_heads(query, query, value, 2), value)
+    with pytest.raises(RuntimeError, match="No available kernel"):
+        gather_by_heads(query, query, value, 4)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    ("dtype", "allowed"),  # of the largest value: rounding of energies up to 60, and of what is gathered
+    [("float32", 1e-4), ("bfloat16", 2**-6), ("float16", 2**-8)],
+)
+def test_kernel_on_a_gpu(dtype: str, allowed: float) -> None:
+    """PyTorch has one for the published networks' channels; forward and backward, in memory linear in N."""
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("torch sees no GPU")
+    attention = importlib.import_module("danet_torch.attention")
+    generator, positions = torch.Generator().manual_seed(0), 4096
+    exact = [torch.randn(2, positions, size, generator=generator).to(getattr(torch, dtype)) for size in (64, 64, 512)]
+    truth = [tensor.double().requires_grad_() for tensor in exact]
+    tensors = [tensor.cuda().requires_grad_() for tensor in exact]
+    cotangent = torch.randn(2, positions, 512, generator=generator)
+    gathered = attention.gather(*truth)
+    wanted = [gathered, *torch.autograd.grad(gathered, truth, cotangent.double())]
+    assert attention.has_kernel(tensors[2].device, tensors[2].dtype, 64)
+    held = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    out = attention.attend(*tensors, slices.SLICE_SIZE)
+    found = [out, *torch.autograd.grad(out, tensors, cotangent.to(out))]
+    assert torch.cuda.max_memory_allocated() - held < 2 * positions**2 * out.element_size()  # of two maps
+    for one, other in zip(found, wanted, strict=True):
+        assert (one.cpu().double() - other).abs().max() <= allowed * other.abs().max()
