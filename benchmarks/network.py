@@ -7,7 +7,7 @@ computes, by direct convolutions, against the best rate of a product or convolut
 
 Candidates: torch, tf, jax, each alone or with :folded, :winograd or :whole (the attention map is never sliced), and
 torch:compiled, torch:slices (no kernel of PyTorch's attends, on a GPU either), tf:xla, tf:winograd+xla; for training,
-:kept or :recompute; pytorchcv and mmseg, for which an environment is made in .venv-peers.
+:kept or :recompute; pytorchcv and mmseg, for which an environment is made in .venv-peers unless this one has them.
 Modes: forward, to the fused logits at the picture's size; train, one step of a plain network, counted as three passes.
 With --device cuda torch and jax run on a GPU, and --dtype takes tf32 too. Writes RESULT.json, RESULT.md and RESULT.png
 for --out RESULT.
@@ -23,6 +23,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,8 @@ def peers_python() -> str:
 
 def measure(job: dict[str, Any]) -> dict[str, Any]:
     """In a process of its own."""
-    python = peers_python() if job["candidate"] in PEERS else sys.executable
+    foreign = job["candidate"] in PEERS and not find_spec(job["candidate"])
+    python = peers_python() if foreign else sys.executable
     environment = {**os.environ, **ENVIRONMENT, "PYTHONWARNINGS": "ignore"}
     command = [python, str(HERE / "measuring.py"), json.dumps(job)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)

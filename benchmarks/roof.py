@@ -28,6 +28,7 @@ def best(run: Callable[[], Tensor], operations: int, device: str, passes: int = 
 @torch.no_grad()
 def measure_roof(dtype: str, device: str = "cpu") -> dict[str, float]:
     """`matrix` and `convolution`, in operations per second, and the larger of them as `roof`."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = dtype == "tf32"
     kind, rates = getattr(torch, "float32" if dtype == "tf32" else dtype), {"matrix": 0.0, "convolution": 0.0}
     for size in MATRICES:
         a, b = (torch.randn(size, size, device=device).to(kind) for _ in range(2))

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from danet_common import memory, winograd
+from danet_common.config import DANetConfig
+from danet_common.numerics import numerics
 from shared_tests.job import Groups
 
 SIZES = "BAND_SIZE", "CACHED_SIZE"
@@ -23,3 +29,28 @@ def transform_always(fields: dict[str, Any], arrays: Groups) -> Groups:
     memory.LARGE = USUAL_MEMORY["LARGE"] if entries is None else 1
     memory.BAND_SIZE = entries or USUAL_MEMORY["BAND_SIZE"]
     return {}
+
+
+def held_by_tensorflow(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """The most bytes that a graph of `count` convolutions of `channels` channels holds above what lies there. Linux."""
+    import tensorflow as tf
+
+    from danet_tf.layers import Conv
+
+    channels = fields["channels"]
+    numbers = numerics(DANetConfig.from_dict(fields["config"]), "float32", winograd=True)
+    layers = [Conv(channels, channels, 3, numbers) for _ in range(fields["count"])]
+    pixels = tf.zeros((1, 32, 32, channels))
+    call = tf.function(lambda x: functools.reduce(lambda x, layer: layer(x), layers, x))
+    call.get_concrete_function(pixels)
+    Path("/proc/self/clear_refs").write_text("5")  # the most so far is what there is
+    before = memory_of_process("VmRSS")
+    call(pixels)
+    return {"held": {"bytes": np.array(memory_of_process("VmHWM") - before)}}
+
+
+def memory_of_process(name: str) -> int:
+    """In bytes, as the system calls it."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith(f"{name}:"))
+    return int(line.split()[1]) << 10
