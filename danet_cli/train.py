@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from danet_cli.backend import BackendName, build, import_backend
-from danet_cli.console import ExitCode, Unable
+from danet_cli.console import ExitCode, Unable, note
 from danet_cli.training_plan import Asked, begin, go_on
 
 if TYPE_CHECKING:
@@ -87,11 +87,18 @@ def train(
             raise typer.BadParameter("--out is for a new run; --resume RUN goes on in RUN")
         folder = RunFolder(resume)
         plan, training = go_on(folder, asked)
-    chosen: Any = backend or training.source["backend"]
+    chosen: Any = backend or framework_of(folder, training)
     run, ending = drive(plan, folder, training, chosen, resume is None, stop_after, threads, workers)
     if run.leads:
         summarise(plan, folder, chosen, run, ending)
     return ExitCode.INTERRUPTED if ending is Ending.INTERRUPTED else ExitCode.DONE
+
+
+def framework_of(folder: RunFolder, training: TrainingCheckpoint) -> str:
+    """Which framework a run was last in. Raises Unable where its checkpoint does not say."""
+    if "backend" not in training.source:
+        raise Unable(f"{folder.last} does not say in which framework the run was; choose one with --backend")
+    return str(training.source["backend"])
 
 
 def require_packages() -> None:
@@ -128,11 +135,13 @@ def drive(
         if leads and dataset is not None:
             dataset.check()
     if new:
-        training.data = place_in(loader, validated)
+        training.data, training.source = place_in(loader, validated), {"backend": backend}
     if leads and new:
         folder.create(plan, training)
     if leads:
         describe(plan, folder, backend, engine, training, learned, validated)
+        if stop_after is not None and stop_after <= training.step:
+            note(f"--stop-after {stop_after}: nothing to train, the run is at step {training.step} already")
     until = min(stop_after or plan.recipe.steps, plan.recipe.steps)
     with open_display(plan, training, until) if leads else Watcher() as watcher:
         run = Run(plan, folder, framework, engine, training, loader, validated, watcher)

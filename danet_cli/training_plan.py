@@ -97,7 +97,7 @@ def network_of(
     """The network for a data set, and what makes its tensors: drawn, or a checkpoint's."""
     import weights_convert
     from danet_common import VARIANTS, initial_tensors
-    from danet_common.run import fine_tuned
+    from danet_common.run import RunFolder, fine_tuned
 
     changes = changes | {
         "num_classes": dataset.num_classes,
@@ -109,6 +109,10 @@ def network_of(
         return config, partial(initial_tensors, config, seed)
     if not Path(named).exists():
         raise Unable(f"--network {named}: no such file, and no variant; variants are {', '.join(VARIANTS)}")
+    run = RunFolder(named)
+    if run.plan.exists():
+        weights = run.best if run.best.exists() else run.last
+        raise Unable(f"--network {named}: a run's folder; begin from its weights, {weights}")
     checkpoint = weights_convert.read(named, report=lambda line: note(f"{named}: {line}"))
     config = checkpoint.config.replace(**changes)
     return config, partial(fine_tuned, checkpoint, config, seed, lambda line: note(f"{named}: {line}"))

@@ -35,7 +35,7 @@ from danet_common.run import RunFolder, RunPlan, fine_tuned
 from danet_common.run.curves import draw_curves
 from danet_common.run.events import Events
 from danet_common.run.metrics_file import read_metrics
-from danet_common.training_checkpoint import read_training
+from danet_common.training_checkpoint import read_training, write_training
 from shared_tests.conftest import NETWORKS, Start
 from shared_tests.pretending import PretendEngine, pretend
 from shared_tests.rule import rule_tensors
@@ -135,6 +135,33 @@ def test_gone_on_with_in_another_framework(train: Train, tmp_path: Path, capsys:
     assert "finished" in capsys.readouterr().out
 
 
+def test_a_run_that_failed_before_its_first_save_goes_on(train: Train, tmp_path: Path, capsys: Streams) -> None:
+    """In the framework that it was begun in, as a killed one does."""
+
+    def moment(name: str, step: int) -> None:
+        raise MemoryError("no memory today")
+
+    folder = RunFolder(tmp_path / "run")
+    assert train(*SHORT, "--backend", "tf", "--out", str(folder.root), moment=moment) == 2
+    assert read_training(folder.last).step == 0
+    assert train("--resume", str(folder.root), "--stop-after", "2") == 0
+    assert [line["backend"] for line in read_metrics(folder.metrics)] == ["tf"]
+    beginning = dataclasses.replace(read_training(folder.last), source={})
+    write_training(beginning, folder.last)
+    capsys.readouterr()
+    assert train("--resume", str(folder.root)) == 2
+    assert_one_error(capsys, "last.safetensors", "--backend")
+
+
+def test_a_step_that_is_passed_is_said(train: Train, tmp_path: Path, capsys: Streams) -> None:
+    root = str(tmp_path / "run")
+    assert train(*SHORT, "--backend", "torch", "--out", root, "--stop-after", "3") == 0
+    assert "nothing to train" not in capsys.readouterr().err
+    assert train("--resume", root, "--stop-after", "2") == 0
+    assert "--stop-after 2: nothing to train, the run is at step 3 already" in capsys.readouterr().err
+    assert read_training(RunFolder(root).last).step == 3
+
+
 def test_an_interruption_says_how_to_go_on(train: Train, tmp_path: Path, capsys: Streams) -> None:
     def moment(name: str, step: int) -> None:
         if step == 3:
@@ -215,6 +242,23 @@ def test_a_folder_in_use_is_refused(train: Train, tmp_path: Path, capsys: Stream
     (tmp_path / "other" / "thesis.txt").write_text("mine")
     assert train(*SHORT, "--backend", "torch", "--out", str(tmp_path / "other")) == 2
     assert_one_error(capsys, "not empty")
+    (tmp_path / "photo.jpg").write_text("mine")
+    assert train(*SHORT, "--backend", "torch", "--out", str(tmp_path / "photo.jpg")) == 2
+    assert_one_error(capsys, "photo.jpg is a file, not a folder")
+    assert train(*SHORT, "--backend", "torch", "--out", str(tmp_path / "photo.jpg" / "run")) == 2
+    assert "photo.jpg is a file, not a folder" in capsys.readouterr().err
+
+
+def test_a_folder_is_no_network(train: Train, tmp_path: Path, capsys: Streams) -> None:
+    root = tmp_path / "run"
+    assert train(*SHORT, "--backend", "torch", "--out", str(root), "--stop-after", "1") == 0
+    capsys.readouterr()
+    new = (*SHORT, "--backend", "torch", "--out", str(tmp_path / "other"), "--network")
+    assert train(*new, str(root)) == 2
+    assert_one_error(capsys, "a run's folder", f"{root}/last.safetensors")
+    (tmp_path / "empty").mkdir()
+    assert train(*new, str(tmp_path / "empty")) == 2
+    assert_one_error(capsys, "empty: a directory without")
 
 
 def test_a_run_keeps_what_it_was_begun_with(train: Train, tmp_path: Path, capsys: Streams) -> None:

@@ -41,7 +41,10 @@ class RunFolder:
         """Raise RunError where a new run would meet files."""
         if self.plan.exists():
             raise RunError(f"{self.root} holds a run; go on with it: danet train --resume {self.root}")
-        if self.root.exists() and not (self.root.is_dir() and not any(self.root.iterdir())):
+        file = next((place for place in (self.root, *self.root.parents) if place.is_file()), None)
+        if file is not None:
+            raise RunError(f"{file} is a file, not a folder; give the run a folder of its own with --out")
+        if self.root.exists() and any(self.root.iterdir()):
             raise RunError(f"{self.root} is not empty; give the run a folder of its own with --out")
 
     def create(self, plan: RunPlan, beginning: TrainingCheckpoint) -> None:

@@ -157,7 +157,7 @@ def _records(path: Path) -> list[str]:
 
 def _what(path: Path, start: bytes, records: list[str]) -> str:
     if path.is_dir():
-        return "a directory without Orbax's metadata"
+        return "a directory without Orbax's metadata or the hub's model.safetensors"
     if not start:
         return "an empty file"
     if start.startswith(b"PK"):
