@@ -22,7 +22,8 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     A symbolic link is followed, so the file it names is replaced. An existing file keeps its permissions.
     """
     target = _target(path)
-    descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+    with _blaming(target):
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
     os.close(descriptor)
     temporary = Path(name)
     try:
@@ -30,7 +31,8 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
         temporary.chmod(_permissions(target, 0o666))
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
-        os.replace(temporary, target)
+        with _blaming(target):
+            os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
 
@@ -42,7 +44,8 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
     On any error it is removed and an existing directory is left as it was. A symbolic link is followed.
     """
     target = _target(path)
-    workplace = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
+    with _blaming(target):
+        workplace = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
     temporary = workplace / target.name
     try:
         yield temporary
@@ -61,6 +64,15 @@ def _target(path: str | os.PathLike[str]) -> Path:
     if os.path.lexists(target) and not target.is_file() and not target.is_dir():
         raise FileExistsError(errno.EEXIST, "is no ordinary file, and is not replaced", str(target))
     return target
+
+
+@contextlib.contextmanager
+def _blaming(target: Path) -> Iterator[None]:
+    """Errors name the target, and not a temporary path that the user never heard of."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(target)) from None
 
 
 def _permissions(target: Path, default: int) -> int:
