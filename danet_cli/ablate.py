@@ -11,6 +11,7 @@ from danet_cli.ablation import Row, make_rows
 from danet_cli.backend import BackendName, import_backend
 from danet_cli.console import ExitCode, complain, note, print_json
 from danet_cli.demo import RECIPE
+from danet_cli.destination import require_folder
 from danet_cli.train import drive, require_packages
 from danet_cli.training_plan import Asked
 
@@ -60,6 +61,7 @@ def ablate(
     from danet_cli.ablation_report import print_table, write_reports
 
     require_packages()
+    require_folder(out)
     if data is None:
         settings, network = [*SETTINGS, *(settings or [])], network or [NETWORK]
         validate_every = validate_every or VALIDATE_EVERY

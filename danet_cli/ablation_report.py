@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from danet_cli.ablation import Row
-from danet_cli.check import write_report
 from danet_cli.console import console
 from danet_cli.contexts import name_of
+from danet_cli.destination import write_report
 from danet_cli.machine import processor, versions
 from danet_common.atomic import atomic_file
 

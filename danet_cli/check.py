@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from danet_cli.console import ExitCode, Unable, note, print_json, progress
+from danet_cli.destination import refuse_unwritable, write_report
+from danet_cli.network import read_network
 from danet_cli.settings import parse_size
 
 if TYPE_CHECKING:
-    from danet_common import Checkpoint
     from shared_tests.agreement import Input, Judgement
 
 BUILT_IN_SIZE = (65, 97)  # odd and not square
@@ -58,7 +58,7 @@ def check(
     try:
         found = find_backends([name.strip() for name in backends.split(",")])
         described, make_input = choose_input(image, height_width)
-        read = read_all(checkpoints)
+        read = {str(path): read_network(path) for path in checkpoints}
         with progress(len(read) + len(read) * len(found)) as step:
             judgements = examine(read, make_input, found, profile, step)
     except BackendError as error:
@@ -73,16 +73,6 @@ def check(
             write_report(Path(report), answer)
         print_judgements(judgements, profile, described)
     return ExitCode.DONE if agrees else ExitCode.DISAGREE
-
-
-def read_all(paths: list[Path]) -> dict[str, Checkpoint]:
-    """Every checkpoint by its path, with notes on what was defaulted."""
-    import weights_convert
-
-    def read(path: Path) -> Checkpoint:
-        return weights_convert.read(path, report=lambda line: note(f"{path}: {line}"))
-
-    return {str(path): read(path) for path in paths}
 
 
 def choose_input(image: Path | None, size: tuple[int, int] | None) -> tuple[dict[str, Any], Input]:
@@ -104,20 +94,6 @@ def fitted(height: int, width: int, longest: int) -> tuple[int, int]:
     """The size shrunk, in proportion, until no side is longer than `longest`."""
     scale = min(1.0, longest / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
-
-
-def refuse_unwritable(path: Path) -> None:
-    """Raise Unable before the work where its report could not be written after."""
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise Unable(f"{path}: the report needs a file's name in a directory that is there")
-
-
-def write_report(path: Path, answer: dict[str, Any]) -> None:
-    """Write the JSON report, atomically."""
-    from danet_common.atomic import atomic_file
-
-    with atomic_file(path) as temporary:
-        temporary.write_text(json.dumps(answer, indent=2) + "\n")
 
 
 def print_judgements(judgements: list[Judgement], profile: str, described: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ import typer
 
 from danet_cli.authors import bring_authors_checkpoint
 from danet_cli.console import ExitCode, Unable, console, print_facts, print_json
+from danet_cli.destination import require_folder
 
 BACKENDS = ("torch", "tf", "jax")
 DATA, NETWORK = "scenes", "danet_tiny"
@@ -54,6 +55,7 @@ def demo(
     """
     from danet_cli.page import write_page
 
+    require_folder(out)
     prepare(out)
     told: list[dict[str, Any]] = []
     for act in story(out):
@@ -112,7 +114,7 @@ def story(out: Path) -> list[Act]:
         evaluate = ("eval", "--data", DATA, "--split", "test", "--weights", file, "--backend", backend)
         acts.append(Act(f"Evaluate in {backend}", (*evaluate, "--json", f"{out}/{backend}.json", "--out", f"{out}")))
     predict = ("predict", f"{out}/pictures", "--weights", weights, "--backend", "jax", "--out", f"{out}/predicted")
-    return [*acts, Act("Predict", (*predict, "--side-by-side"))]
+    return [*acts, Act("Predict", (*predict, "--side-by-side", "--force"))]
 
 
 def perform(act: Act, quiet: bool) -> dict[str, Any]:

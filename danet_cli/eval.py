@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from danet_cli.backend import BackendName, import_backend, inferring
-from danet_cli.check import refuse_unwritable, write_report
 from danet_cli.console import ExitCode, note, print_json, progress
+from danet_cli.destination import refuse_unwritable, require_folder, write_report
+from danet_cli.network import read_network
 from danet_cli.settings import parse_scales, parse_size
 
 if TYPE_CHECKING:
@@ -58,7 +59,6 @@ def evaluate(
       danet eval --data scenes --split test --weights danet.keras --backend tf --flip --scales 0.75,1,1.25
       danet eval --data camvid:CamVid --weights danet.pth --backend jax --window 256x256 --json - --limit 20
     """
-    import weights_convert
     from danet_common.data import open_dataset
     from danet_common.evaluation import require_same_classes
     from danet_common.metrics import scores
@@ -66,8 +66,10 @@ def evaluate(
     chosen = choose_protocol(protocol, scales, flip, window, stride)
     if report not in (None, "-"):
         refuse_unwritable(Path(report))
+    if out is not None:
+        require_folder(out)
     dataset = open_dataset(data, split)
-    checkpoint = weights_convert.read(weights, report=lambda line: note(f"{weights}: {line}"))
+    checkpoint = read_network(weights)
     require_same_classes(dataset, checkpoint.config)
     note_other_names(dataset, checkpoint.config)
     dataset.check(limit)

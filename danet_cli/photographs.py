@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from danet_cli.console import Unable
+from danet_cli.predicted import is_predicted
 
 
 @dataclass(frozen=True)
@@ -24,31 +25,33 @@ class Photograph:
 def find_photographs(paths: list[Path], out: Path) -> list[Photograph]:
     """Files as they are, whether they can be read or not, and the images in folders and the folders in them, by name.
 
-    In a folder only files with an image's ending count, none that begins with a dot, and nothing that lies in `out`.
-    Raises Unable where there is none, where two would be written under one name, and where `out` is one of the folders.
+    In a folder only files with an image's ending count, none that begins with a dot, and none that was predicted.
+    Raises Unable where there is none, where two would be written under one name, and where `out` is one of the folders
+    or has some of their images in it.
     """
     found: list[Photograph] = []
     for path in paths:
         if not path.is_dir():
             found.append(Photograph(path, Path()))
             continue
-        if path.resolve() == out.resolve():
+        images = images_below(path)
+        within = path.resolve() in out.resolve().parents and any(out.resolve() in i.resolve().parents for i in images)
+        if within or path.resolve() == out.resolve():
             raise Unable(f"--out {out} is a folder of photographs too, and would hold masks among them; choose another")
-        found += [Photograph(image, image.relative_to(path).parent) for image in images_below(path, out)]
+        found += [Photograph(image, image.relative_to(path).parent) for image in images]
     if not found:
-        raise Unable(f"no image in {', '.join(map(str, paths))}")
+        raise Unable(f"no image in {', '.join(map(str, paths))}; what danet predict wrote does not count")
     refuse_same_targets(found)
     return found
 
 
-def images_below(folder: Path, out: Path) -> list[Path]:
-    """The images in a folder and in those within it."""
+def images_below(folder: Path) -> list[Path]:
+    """The images in a folder and in those within it, without what `danet predict` made of others."""
     from danet_common.data.listing import IMAGE_ENDINGS
 
     def is_image(path: Path) -> bool:
         hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        made_here = out.resolve() in path.resolve().parents
-        return path.suffix.lower() in IMAGE_ENDINGS and not hidden and not made_here and path.is_file()
+        return path.suffix.lower() in IMAGE_ENDINGS and not hidden and path.is_file() and not is_predicted(path)
 
     return sorted(path for path in folder.rglob("*") if is_image(path))
 

@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from danet_cli.backend import BackendName, import_backend, inferring
-from danet_cli.console import ExitCode, complain, describe_error, note, print_json, progress
+from danet_cli.console import ExitCode, complain, describe_error, print_json, progress
+from danet_cli.destination import require_folder
+from danet_cli.network import read_network
 from danet_cli.photographs import Photograph, find_photographs
+from danet_cli.predicted import SOFTWARE, predicted_paths, refuse_replacing
 from danet_cli.settings import parse_size
 
 if TYPE_CHECKING:
@@ -42,13 +45,15 @@ def predict(
     ] = False,
     winograd: Annotated[bool, typer.Option("--winograd", help="Fewer multiplications: faster on a CPU.")] = False,
     opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the colours in the overlay.")] = 0.5,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that danet predict did not write.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON report.")] = False,
 ) -> int:
     """Write the class of every pixel: <stem>_mask.png, a palette PNG, and <stem>_overlay.png.
 
     A folder's own folders are made again below --out. Photographs of more than 1024x1024 pixels (at output stride 8)
     are cut into overlapping windows, as position attention takes time in the square of the pixels. What cannot be
-    read or predicted is named and left out; the others are done and the exit code is 1.
+    read or predicted is named and left out; the others are done and the exit code is 1. What danet predict wrote is
+    no photograph in a folder, and is replaced; another file only with --force, a photograph of the command never.
 
     \b
     Examples:
@@ -56,10 +61,10 @@ def predict(
       danet predict photos --weights danet.safetensors --backend tf --out masks --side-by-side --window 512x512
       danet predict a.jpg b.png --weights model_best.pth.tar --backend jax --out masks --json
     """
-    import weights_convert
-
+    require_folder(out)
     photographs = find_photographs(paths, out)
-    checkpoint = weights_convert.read(weights, report=lambda line: note(f"{weights}: {line}"))
+    refuse_replacing(photographs, out, beside, force)
+    checkpoint = read_network(weights)
     choose = protocol_for(checkpoint.config, protocol, window)
     model, infer = inferring(import_backend(backend), checkpoint, winograd)
     out.mkdir(parents=True, exist_ok=True)
@@ -82,9 +87,10 @@ def protocol_for(config: DANetConfig, name: str | None, window: str | None) -> C
     """What makes of a picture's height and width the protocol for it. Raises where it could be none for any picture."""
     from danet_common.evaluation import fitting_protocol, get_protocol
     from danet_common.evaluation.protocols import default_stride
-    from danet_common.image import require_photographs
+    from danet_common.image import require_masks, require_photographs
 
     require_photographs(config)
+    require_masks(config)
     size = None if window is None else parse_size(window, "--window")
     if name is None:
         return lambda picture: fitting_protocol(config, picture, size)
@@ -133,14 +139,14 @@ def write_all(
 
     palette = palette_of(config)
     target.parent.mkdir(parents=True, exist_ok=True)
-    written = {kind: target.with_name(f"{target.name}_{kind}.png") for kind in ("mask", "overlay")}
-    write_mask(written["mask"], labels, palette)
-    write_image(written["overlay"], overlay(pixels, labels, palette, opacity))
+    written = predicted_paths(target, beside)
+    write_mask(written["mask"], labels, palette, SOFTWARE)
+    write_image(written["overlay"], overlay(pixels, labels, palette, opacity), SOFTWARE)
     if beside:
         from danet_cli.side_by_side import side_by_side
 
-        written["side_by_side"] = target.with_name(f"{target.name}_side_by_side.png")
-        write_image(written["side_by_side"], side_by_side(pixels, labels, palette, class_names(config), opacity))
+        sheet = side_by_side(pixels, labels, palette, class_names(config), opacity)
+        write_image(written["side_by_side"], sheet, SOFTWARE)
     return written
 
 

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float32, Integer, UInt8
 from PIL import Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
 
 from danet_common.atomic import atomic_file
 from danet_common.config import DANetConfig
 
 Palette = Sequence[tuple[int, int, int]]
 
+MASK_CLASSES = 256  # of a palette PNG
 SIXTEEN_BITS = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow's modes for 16-bit grey: PNG, TIFF, PGM
 
 
@@ -81,20 +83,43 @@ def label_dtype(config: DANetConfig) -> np.dtype[np.unsignedinteger]:
     return np.dtype(np.uint8 if config.num_classes <= 256 else np.uint16)
 
 
-def write_image(path: str | os.PathLike[str], image: UInt8[np.ndarray, "h w 3"]) -> None:
-    """Write an RGB image as PNG, atomically."""
-    with atomic_file(path) as temporary:
-        Image.fromarray(image).save(temporary, format="PNG")
+def require_masks(config: DANetConfig) -> None:
+    """Raise ValueError for a network of more classes than a mask can hold."""
+    if config.num_classes > MASK_CLASSES:
+        raise ValueError(f"a mask, a palette PNG, holds {MASK_CLASSES} classes; this network has {config.num_classes}")
 
 
-def write_mask(path: str | os.PathLike[str], labels: Integer[np.ndarray, "h w"], palette: Palette) -> None:
+def write_image(path: str | os.PathLike[str], image: UInt8[np.ndarray, "h w 3"], software: str | None = None) -> None:
+    """Write an RGB image as PNG, atomically; `software` is who made it, for `software_of`."""
+    _write_png(Image.fromarray(image), path, software)
+
+
+def write_mask(
+    path: str | os.PathLike[str], labels: Integer[np.ndarray, "h w"], palette: Palette, software: str | None = None
+) -> None:
     """Write labels as a palette PNG, atomically: a pixel's value is its class, its colour the palette's."""
-    if labels.size and not 0 <= labels.min() <= labels.max() <= 255:
+    if labels.size and not 0 <= labels.min() <= labels.max() < MASK_CLASSES:
         raise ValueError(f"a palette PNG holds labels from 0 to 255; got {labels.min()} to {labels.max()}")
     mask = Image.fromarray(labels.astype(np.uint8))
-    mask.putpalette([value for colour in palette[:256] for value in colour])
+    mask.putpalette([value for colour in palette[:MASK_CLASSES] for value in colour])
+    _write_png(mask, path, software)
+
+
+def _write_png(image: Image.Image, path: str | os.PathLike[str], software: str | None) -> None:
+    texts = PngInfo()
+    if software is not None:
+        texts.add_text("Software", software)
     with atomic_file(path) as temporary:
-        mask.save(temporary, format="PNG")
+        image.save(temporary, format="PNG", pnginfo=texts)
+
+
+def software_of(path: str | os.PathLike[str]) -> str | None:
+    """Who made a PNG, as it says; None where it does not, and for any other file."""
+    try:
+        with Image.open(path, formats=["PNG"]) as image:
+            return image.info.get("Software")
+    except Exception:  # a damaged file makes Pillow's decoders raise what they please
+        return None
 
 
 def overlay(

@@ -127,6 +127,16 @@ def test_a_relative_is_really_trained(start: Start, tmp_path: Path, capsys: Stre
     assert read_checkpoint(tmp_path / "danet_tiny/cbam+non_local/best.safetensors").config.context[1] == "non_local"
 
 
+def test_a_folder_that_can_be_none_is_refused_before_training(ablate: Ablate, tmp_path: Path, capsys: Streams) -> None:
+    file = tmp_path / "photo.jpg"
+    file.write_text("mine")
+    trained: list[int] = []
+    for out in (file, file / "below"):
+        assert ablate(*SHORT, "--out", str(out), moment=lambda name, step: trained.append(step)) == 2
+        assert_one_error(capsys, f"{file} is a file, not a folder")
+    assert not trained
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -316,6 +316,26 @@ def test_closed_pipe_is_no_traceback(tiny: Path) -> None:
     assert process.returncode == 2
 
 
+@pytest.mark.parametrize("ending", [".pth", ".safetensors"])
+@pytest.mark.parametrize("command", ["predict", "eval", "check"])
+def test_a_backbone_alone_is_not_run(command: str, ending: str, tiny: Path, photograph: Path, capsys: Streams) -> None:
+    """As its owner has it, and as a canonical file with the head that was drawn for it."""
+    path = tiny.with_name("resnet.pth")
+    assert run(["convert", str(tiny), str(path), "--to", "torchvision"]) == 0
+    if ending != ".pth":
+        assert run(["convert", str(path), str(path.with_suffix(ending))]) == 0
+    path = path.with_suffix(ending)
+    arguments = {
+        "predict": [str(photograph), "--weights", str(path), "--backend", "torch", "--out", str(tiny.parent / "out")],
+        "eval": ["--data", "scenes:2", "--weights", str(path), "--backend", "torch"],
+        "check": [str(path), "--backends", "torch"],
+    }[command]
+    capsys.readouterr()
+    assert run([command, *arguments]) == 2
+    assert_one_error(capsys, path.name, "a backbone without a head")
+    assert not (tiny.parent / "out").exists()
+
+
 def test_interruption_is_one_line(tiny: Path) -> None:
     adapter = tiny.with_name("slow.py")
     adapter.write_text(

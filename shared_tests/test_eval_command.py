@@ -152,6 +152,7 @@ def test_other_names_for_as_many_classes_are_noted(evaluate: Evaluate, tmp_path:
         (["--split", "night"], ["night", "train, val, test"]),
         (["--limit", "0"], ["--limit"]),
         (["--json", "absent/report.json"], ["report.json"]),
+        (["--out", __file__], ["--out", "is a file, not a folder"]),
         (["--data", "kitti:data"], ["unknown data set", "cityscapes:PATH"]),
         (["--weights", "absent.safetensors"], ["absent.safetensors"]),
     ],

@@ -16,6 +16,7 @@ from danet_common.image import (
     overlay,
     read_image,
     resize_image,
+    software_of,
     write_image,
     write_mask,
 )
@@ -131,6 +132,15 @@ def test_mask_holds_labels_and_colours(tmp_path: Path) -> None:
         assert image.mode == "P"
         assert np.array_equal(np.array(image), labels)
         assert np.array(image.convert("RGB"))[0, 1].tolist() == list(CITYSCAPES.colours[18])
+
+
+def test_who_made_a_png_is_told(tmp_path: Path) -> None:
+    write_mask(tmp_path / "a.png", np.zeros((2, 3), np.uint8), CITYSCAPES.colours, "danet predict")
+    write_image(tmp_path / "b.png", gradient(), "danet predict")
+    write_image(tmp_path / "c.png", gradient())
+    (tmp_path / "d.png").write_text("no image")
+    found = {path.name: software_of(path) for path in tmp_path.iterdir()}
+    assert found == {"a.png": "danet predict", "b.png": "danet predict", "c.png": None, "d.png": None}
 
 
 def test_mask_refuses_labels_beyond_a_byte(tmp_path: Path) -> None:

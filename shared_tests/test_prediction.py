@@ -25,6 +25,7 @@ from danet_common.image import read_image
 from danet_common.palettes import palette_of
 from shared_tests.conftest import Start
 from shared_tests.rule import rule_tensors
+from shared_tests.test_cli import assert_one_error
 
 CONFIG = VARIANTS["danet_tiny"].replace(num_classes=3, class_names=("red", "green", "blue"))
 Streams = pytest.CaptureFixture[str]
@@ -57,10 +58,12 @@ def weights(tmp_path: Path) -> Path:
 def predict(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Predict:
     """The command with `brightest`, or what is given, in the place of a framework's network."""
 
-    def call(*arguments: str | Path, infer: Callable[[np.ndarray], np.ndarray] = brightest) -> int:
+    def call(
+        *arguments: str | Path, infer: Callable[[np.ndarray], np.ndarray] = brightest, out: Path = tmp_path / "out"
+    ) -> int:
         monkeypatch.setattr(danet_cli.predict, "import_backend", lambda name: ModuleType(name))
         monkeypatch.setattr(danet_cli.predict, "inferring", lambda *_: (SimpleNamespace(config=CONFIG), infer))
-        common = ["--weights", str(weights), "--backend", "torch", "--out", str(tmp_path / "out")]
+        common = ["--weights", str(weights), "--backend", "torch", "--out", str(out)]
         return run(["predict", *map(str, arguments), *common])
 
     return call
@@ -143,6 +146,79 @@ def test_what_is_written_is_not_read(predict: Predict, tmp_path: Path, capsys: S
         assert files_in(tmp_path / "out") == ["a_mask.png", "a_overlay.png"]
     assert predict(tmp_path / "out") == 2
     assert "--out" in capsys.readouterr().err
+
+
+def test_photographs_may_lie_below_the_output(
+    predict: Predict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice: what the first run wrote is replaced, and is no photograph of the folder above."""
+    write_photograph(tmp_path / "work" / "photos" / "a.png")
+    monkeypatch.chdir(tmp_path / "work")
+    for _ in range(2):
+        assert predict("photos", out=Path()) == 0
+        assert files_in(tmp_path / "work") == ["a_mask.png", "a_overlay.png", "photos/a.png"]
+    assert predict(".") == 0
+    assert files_in(tmp_path / "out") == ["photos/a_mask.png", "photos/a_overlay.png"]
+
+
+def test_photographs_in_the_output_folder_are_not_left_out(predict: Predict, tmp_path: Path, capsys: Streams) -> None:
+    write_photograph(tmp_path / "photos" / "a.png")
+    below = write_photograph(tmp_path / "photos" / "sub" / "a.png")
+    assert predict(tmp_path / "photos", out=below.parent) == 2
+    assert_one_error(capsys, f"--out {below.parent} is a folder of photographs too")
+    assert files_in(tmp_path) == ["photos/a.png", "photos/sub/a.png", "weights/tiny.safetensors"]
+    below.unlink()
+    assert predict(tmp_path / "photos", out=below.parent) == 0
+    assert files_in(below.parent) == ["a_mask.png", "a_overlay.png"]
+
+
+def test_a_photograph_of_the_command_is_never_replaced(predict: Predict, tmp_path: Path, capsys: Streams) -> None:
+    photos = tmp_path / "photos"
+    paths = [write_photograph(photos / "p_overlay.png"), write_photograph(photos / "p.jpg")]
+    before = [path.read_bytes() for path in paths]
+    for force in ([], ["--force"]):
+        assert predict(*paths, *force, out=photos) == 2
+        assert_one_error(capsys, f"{paths[0]} would be replaced by the overlay of {paths[1]}")
+    assert files_in(photos) == ["p.jpg", "p_overlay.png"]
+    assert [path.read_bytes() for path in paths] == before
+
+
+def test_other_peoples_files_are_replaced_only_by_force(predict: Predict, tmp_path: Path, capsys: Streams) -> None:
+    photograph = write_photograph(tmp_path / "photos" / "a.jpg")
+    mine = write_photograph(tmp_path / "photos" / "a_mask.png")
+    before = mine.read_bytes()
+    assert predict(photograph, out=mine.parent) == 2
+    assert_one_error(capsys, str(mine), "--force")
+    assert files_in(mine.parent) == ["a.jpg", "a_mask.png"]
+    assert mine.read_bytes() == before
+    assert predict(photograph, "--force", out=mine.parent) == 0
+    assert mine.read_bytes() != before
+    assert predict(photograph, out=mine.parent) == 0  # it is ours now
+
+
+def test_a_folder_that_can_be_none_is_refused(predict: Predict, tmp_path: Path, capsys: Streams) -> None:
+    photograph = write_photograph(tmp_path / "photo.jpg")
+    for out in (photograph, photograph / "below"):
+        assert predict(photograph, out=out) == 2
+        assert_one_error(capsys, f"--out {out}: {photograph} is a file, not a folder")
+
+
+def test_a_folder_that_may_not_be_written_in_is_refused(
+    predict: Predict, tmp_path: Path, capsys: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
+    assert predict(write_photograph(tmp_path / "photo.jpg")) == 2
+    assert_one_error(capsys, f"{tmp_path} may not be written in")
+
+
+def test_more_classes_than_a_mask_holds_are_refused(predict: Predict, tmp_path: Path, capsys: Streams) -> None:
+    config = CONFIG.replace(num_classes=257, class_names=None)
+    weights = tmp_path / "many.safetensors"
+    write_checkpoint(Checkpoint(config, rule_tensors(config)), weights)
+    command = ["predict", str(write_photograph(tmp_path / "a.png")), "--weights", str(weights), "--backend", "torch"]
+    assert run([*command, "--out", str(tmp_path / "out")]) == 2
+    assert_one_error(capsys, "256 classes", "257")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_link_to_a_folder_above_is_no_endless_walk(tmp_path: Path) -> None:

@@ -1,0 +1,35 @@
+"""Where a command writes, looked at before the work whose results would otherwise be lost."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from danet_cli.console import Unable
+
+
+def require_folder(out: Path) -> None:
+    """Raise Unable where `out` is no folder that can be written in, nor one that can be made."""
+    place = out.absolute()
+    while not os.path.lexists(place):
+        place = place.parent
+    if not place.is_dir():
+        raise Unable(f"--out {out}: {place} is a file, not a folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise Unable(f"--out {out}: {place} may not be written in")
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Raise Unable where a report could not be written."""
+    if path.is_dir() or not path.absolute().parent.is_dir():
+        raise Unable(f"{path}: the report needs a file's name in a directory that is there")
+
+
+def write_report(path: Path, answer: dict[str, Any]) -> None:
+    """Write the JSON report, atomically."""
+    from danet_common.atomic import atomic_file
+
+    with atomic_file(path) as temporary:
+        temporary.write_text(json.dumps(answer, indent=2) + "\n")

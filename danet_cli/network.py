@@ -1,0 +1,24 @@
+"""The checkpoint of a network that a command is to run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from danet_cli.console import Unable, note
+
+if TYPE_CHECKING:
+    from danet_common import Checkpoint
+
+
+def read_network(path: Path) -> Checkpoint:
+    """A checkpoint of any format, with notes on what was defaulted. Raises Unable for one whose head is not trained."""
+    import weights_convert
+
+    lines: list[str] = []
+    checkpoint = weights_convert.read(path, report=lines.append)
+    if checkpoint.source.get("backbone_only"):
+        raise Unable(f"{path}: a backbone without a head, which would be random; train one: danet train --backbone")
+    for line in lines:
+        note(f"{path}: {line}")
+    return checkpoint

@@ -1,0 +1,41 @@
+"""The files that `danet predict` writes: their names, the mark by which they are known, and what they may replace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from danet_cli.console import Unable
+
+if TYPE_CHECKING:
+    from danet_cli.photographs import Photograph
+
+SOFTWARE = "danet predict"  # PNG's Software text in each of them
+KINDS = ("mask", "overlay", "side_by_side")
+
+
+def predicted_paths(target: Path, beside: bool) -> dict[str, Path]:
+    """What is made of one photograph, by kind; `target` is its place without an ending."""
+    kinds = KINDS if beside else KINDS[:2]
+    return {kind: target.with_name(f"{target.name}_{kind}.png") for kind in kinds}
+
+
+def is_predicted(path: Path) -> bool:
+    """Whether a file has the name and the mark of one of these."""
+    from danet_common.image import software_of
+
+    return any(path.name.endswith(f"_{kind}.png") for kind in KINDS) and software_of(path) == SOFTWARE
+
+
+def refuse_replacing(photographs: list[Photograph], out: Path, beside: bool, force: bool) -> None:
+    """Raise Unable where a photograph would be replaced and, without `force`, any file that is not of this command."""
+    inputs = {photograph.path.resolve(): photograph.path for photograph in photographs}
+    for photograph in photographs:
+        for kind, path in predicted_paths(out / photograph.target, beside).items():
+            if path.resolve() in inputs:
+                replaced = inputs[path.resolve()]
+                raise Unable(f"{replaced} would be replaced by the {kind} of {photograph.path}; choose another --out")
+            if not force and path.exists() and not is_predicted(path):
+                raise Unable(
+                    f"{path} exists, and danet predict did not write it; choose another --out, or --force to replace it"
+                )
