@@ -21,6 +21,7 @@ from danet_common.config import DANetConfig
 from danet_common.parameters import parameters
 from danet_common.safetensors_writer import write_safetensors
 from danet_common.strict_json import parse_json
+from danet_common.wording import counted
 
 FORMAT_VERSION = 1
 PASSENGER = "passenger."  # prefix of tensors that travel along without being part of the network
@@ -73,7 +74,8 @@ def check_total(config: DANetConfig, shapes: Mapping[str, tuple[int, ...]]) -> N
         if name in shapes and tuple(shapes[name]) != wanted[name].shape
     ]
     if faults:
-        raise CheckpointError(f"the tensors do not fit the network ({len(faults)} faults):\n  " + "\n  ".join(faults))
+        listed = "\n  ".join(faults)
+        raise CheckpointError(f"the tensors do not fit the network ({counted(len(faults), 'fault')}):\n  {listed}")
 
 
 def hash_tensors(tensors: Mapping[str, np.ndarray]) -> dict[str, str]:
@@ -138,4 +140,4 @@ def on_disk(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
 def _complain(what: str, names: Iterable[str]) -> None:
     names = list(names)
     if names:
-        raise CheckpointError(f"{what} for {len(names)} tensors:\n  " + "\n  ".join(names))
+        raise CheckpointError(f"{what} for {counted(len(names), 'tensor')}:\n  " + "\n  ".join(names))

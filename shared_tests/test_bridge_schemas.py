@@ -236,6 +236,33 @@ def test_a_backbone_gets_a_fresh_head(tmp_path: Path) -> None:
     assert any(line.startswith("dropped: the head") for line in lines)
 
 
+def test_what_is_written_of_a_backbone_is_counted(tmp_path: Path) -> None:
+    """The file's own tensors, and not those of the network that it is of; what it cannot tell is named."""
+    config = PLAIN.replace(multi_grid=(1, 2, 4))
+    weights_convert.write(Checkpoint(config, rule_tensors(config)), tmp_path / "model.safetensors")
+    report = weights_convert.convert(
+        tmp_path / "model.safetensors", tmp_path / "r.safetensors", to_schema="torchvision"
+    )
+    stored = safetensors_file.read(tmp_path / "r.safetensors").tensors
+    assert (report.tensors, report.bytes) == (len(stored), sum(array.nbytes for array in stored.values()))
+    (line,) = (line for line in report.lines if "cannot tell" in line)
+    assert line == "torchvision files cannot tell these; set them when it is read again: multi_grid=1,2,4"
+    assert sum("which torchvision files do not have" in line for line in report.lines) == 1
+    found = weights_convert.inspect(tmp_path / "r.safetensors")
+    assert len(found.tensors) + len(found.passengers) == len(stored)
+    weights_convert.convert(tmp_path / "r.safetensors", tmp_path / "whole.safetensors")
+    assert len(weights_convert.inspect(tmp_path / "whole.safetensors").tensors) == len(rule_tensors(config))
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int64])
+def test_kernels_are_floating_point_numbers(dtype: type[np.generic], tmp_path: Path) -> None:
+    path = owners_file("official", PLAIN, tmp_path)
+    shape = rule_tensors(PLAIN)["backbone.conv1.weight"].shape
+    changed(path, {"pretrained.conv1.weight": np.ones(shape, dtype)})
+    with pytest.raises(CheckpointError, match=f"1 fault\n.*conv1.weight is {np.dtype(dtype)}, expected floating-point"):
+        weights_convert.read(path, "official")
+
+
 def test_absent_passengers_are_written_as_zeros_and_said(tmp_path: Path) -> None:
     lines: list[str] = []
     checkpoint = Checkpoint(TRAMAC, rule_tensors(TRAMAC))

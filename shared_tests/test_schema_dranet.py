@@ -92,7 +92,7 @@ def test_one_fault_is_named(layout: str, tmp_path: Path) -> None:
     tensors = named_tensors("dranet", layout)
     lost = next(key for key in tensors if key.endswith("gamma"))
     safetensors_file.write_foreign({k: a for k, a in tensors.items() if k != lost}, tmp_path / "cut.safetensors", None)
-    with pytest.raises(CheckpointError, match=rf"dranet is nearest, with 1 faults:\s+missing: {lost} \[1\]"):
+    with pytest.raises(CheckpointError, match=rf"dranet is nearest, with 1 fault:\s+missing: {lost} \[1\]"):
         weights_convert.read(tmp_path / "cut.safetensors")
 
 

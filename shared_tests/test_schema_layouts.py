@@ -86,11 +86,11 @@ def test_the_same_number_twice_must_be_the_same() -> None:
 @pytest.mark.parametrize(
     ("ending", "schema", "message"),
     [
-        (".pdparams", None, "a pickle file holds its owner's layout; add --to paddleseg"),
-        (".params", None, "a mxnet file holds its owner's layout; add --to gluoncv"),
-        (".pth", "paddleseg", "a torch file cannot hold schema paddleseg; write .pdparams"),
-        (".pdparams", "gluoncv", "a pickle file cannot hold schema gluoncv; write .params"),
-        (".keras", "mmseg", "a keras file cannot hold schema mmseg; write .safetensors or .pth"),
+        (".pdparams", None, "pickle files hold their owner's layout; add --to paddleseg"),
+        (".params", None, "mxnet files hold their owner's layout; add --to gluoncv"),
+        (".pth", "paddleseg", "torch files cannot hold schema paddleseg; write .pdparams"),
+        (".pdparams", "gluoncv", "pickle files cannot hold schema gluoncv; write .params"),
+        (".keras", "mmseg", "keras files cannot hold schema mmseg; write .safetensors or .pth"),
     ],
 )
 def test_an_ending_that_the_owner_cannot_read(ending: str, schema: str | None, message: str, tmp_path: Path) -> None:

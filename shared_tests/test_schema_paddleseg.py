@@ -32,7 +32,7 @@ def test_biases_are_folded_exactly(tmp_path: Path) -> None:
     assert folded.dtype == np.float64
     assert np.array_equal(folded + bias.astype(np.float64), mean.astype(np.float64))
     assert sum(array.dtype == np.float64 for array in result.tensors.values()) == 1
-    assert any("biases of 1 convolutions" in line for line in lines)
+    assert any("biases of 1 convolution into" in line for line in lines)
 
 
 def test_written_biases_are_zero(tmp_path: Path) -> None:

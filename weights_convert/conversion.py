@@ -19,7 +19,9 @@ from weights_convert.writing import check_destination, write_to
 class Report:
     """What a conversion did.
 
-    lines  everything that was defaulted, filled or dropped, in the order in which it was reported
+    tensors  how many the file holds, without passengers where it is canonical
+    bytes    of them
+    lines    everything that was defaulted, filled or dropped, in the order in which it was reported
     """
 
     source: str
@@ -72,14 +74,14 @@ def convert(
     if dtype is not None:
         checkpoint = cast(checkpoint, dtype)
         say(f"cast to {dtype}" + ("; BatchNorm tensors and gammas are float32" if dtype.endswith("16") else ""))
-    write_to(checkpoint, destination, to_schema, say)
+    written = write_to(checkpoint, destination, to_schema, say)
     return Report(
         source=os.fspath(src),
         destination=os.fspath(dst),
         format=writer_of(destination).NAME,
         schema=to_schema or "canonical",
         config=checkpoint.config,
-        tensors=len(checkpoint.tensors),
-        bytes=sum(array.nbytes for array in checkpoint.tensors.values()),
+        tensors=len(written),
+        bytes=sum(array.nbytes for array in written.values()),
         lines=tuple(lines),
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from danet_common import DANetConfig
+from danet_common import Checkpoint, DANetConfig
 from danet_common.checkpoint import hash_tensors
 from weights_convert.formats import reader_of
 from weights_convert.reading import read
@@ -33,6 +33,7 @@ class Inspection:
     schema     the owner's layout that its names fit
     defaulted  config fields that the file cannot tell -> what is taken for them, as settings
     source     where it came from, as the file or the reader says
+    tensors    those of the network, under our names; of a backbone's file without the head that reading it draws
     notes      everything that reading it defaults, fills or leaves out
     bytes      size of the file, or of all files of the directory
     """
@@ -75,11 +76,18 @@ def inspect(path: str | os.PathLike[str], schema: str | None = None) -> Inspecti
         config=checkpoint.config,
         defaulted=dict(checkpoint.source.get("defaulted", {})),
         source=dict(checkpoint.source),
-        tensors=_facts(checkpoint.tensors),
+        tensors=_facts(_stored(checkpoint, Path(path))),
         passengers=_facts(checkpoint.passengers),
         notes=tuple(notes),
         bytes=_size(Path(path)),
     )
+
+
+def _stored(checkpoint: Checkpoint, path: Path) -> Mapping[str, np.ndarray]:
+    """The network's tensors without the head that was drawn for an owner's file of a backbone."""
+    if not checkpoint.source.get("backbone_only") or reader_of(path).read(path).manifest is not None:
+        return checkpoint.tensors
+    return {name: array for name, array in checkpoint.tensors.items() if name.startswith("backbone.")}
 
 
 def _facts(tensors: Mapping[str, np.ndarray]) -> tuple[TensorFacts, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from danet_common import CheckpointError
+from danet_common.wording import counted
 from weights_convert.schemas import SCHEMA_NAMES, SCHEMAS, Schema
 from weights_convert.schemas.matching import Match, match
 from weights_convert.schemas.refusals import refusal
@@ -41,4 +42,4 @@ def _no_schema(nearest: Match, keys: list[str]) -> str:
         return tried + f"not one of their {len(keys)} names is known: {', '.join(keys[:FIRST_KEYS])}, ..."
     faults, more = nearest.faults[:FIRST_FAULTS], len(nearest.faults) - FIRST_FAULTS
     listed = "\n  ".join(faults + [f"and {more} more"] * (more > 0))
-    return tried + f"{nearest.schema.name} is nearest, with {len(nearest.faults)} faults:\n  {listed}"
+    return tried + f"{nearest.schema.name} is nearest, with {counted(len(nearest.faults), 'fault')}:\n  {listed}"

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from danet_common import Checkpoint, CheckpointError
 from weights_convert.formats import CanonicalWriter, ForeignWriter, endings_of, writer_of
@@ -32,10 +34,10 @@ def check_destination(path: Path, to_schema: str | None, force: bool) -> None:
     writer, layouts = writer_of(path), _foreign(to_schema)
     if layouts is None and not isinstance(writer, CanonicalWriter):
         owners = sorted({schema.name for schema in SCHEMAS if writer.NAME in schema.formats})
-        raise CheckpointError(f"{path}: a {writer.NAME} file holds its owner's layout; add --to {' or '.join(owners)}")
+        raise CheckpointError(f"{path}: {writer.NAME} files hold their owner's layout; add --to {' or '.join(owners)}")
     if layouts is not None and writer.NAME not in layouts[0].formats:
         endings = " or ".join(endings_of(layouts[0].formats))
-        raise CheckpointError(f"{path}: a {writer.NAME} file cannot hold schema {to_schema}; write {endings}")
+        raise CheckpointError(f"{path}: {writer.NAME} files cannot hold schema {to_schema}; write {endings}")
     if not path.parent.is_dir():
         raise CheckpointError(f"{path}: there is no directory {path.parent}; make it first")
     if not path.exists():
@@ -46,17 +48,20 @@ def check_destination(path: Path, to_schema: str | None, force: bool) -> None:
         raise CheckpointError(f"{path}: is a {'directory' if path.is_dir() else 'file'}; give another name")
 
 
-def write_to(checkpoint: Checkpoint, path: Path, to_schema: str | None, say: Say) -> None:
-    """Write a checkpoint, reporting what the file cannot hold."""
+def write_to(checkpoint: Checkpoint, path: Path, to_schema: str | None, say: Say) -> Mapping[str, np.ndarray]:
+    """Write a checkpoint, reporting what the file cannot hold; what was written, by its names there."""
     writer, layouts = writer_of(path), _foreign(to_schema)
     try:
         if layouts is not None and isinstance(writer, ForeignWriter):
             schema = layout_for(layouts, checkpoint)
             wrap = None if schema.wrap is None else partial(schema.wrap, config=checkpoint.config)
-            writer.write_foreign(from_canonical(schema, checkpoint, say), path, wrap)
-        elif isinstance(writer, CanonicalWriter):
+            named = from_canonical(schema, checkpoint, say)
+            writer.write_foreign(named, path, wrap)
+            return named
+        if isinstance(writer, CanonicalWriter):
             for line in writer.write(checkpoint, path):
                 say(line)
+        return checkpoint.tensors
     except (OSError, RuntimeError) as error:  # HDF5 raises RuntimeError where it cannot finish a file
         reason = getattr(error, "strerror", None) or error
         raise CheckpointError(f"{path}: cannot be written: {reason}") from None

@@ -10,6 +10,7 @@ import numpy as np
 
 from danet_common import Checkpoint, CheckpointError, DANetConfig, parameters
 from danet_common.initialisation import initial_tensor
+from danet_common.wording import counted
 from weights_convert.infer import BACKBONE_FIELDS, Told
 from weights_convert.schemas.matching import Match, config_of, match, untold_channels
 from weights_convert.schemas.schema import Schema
@@ -17,13 +18,26 @@ from weights_convert.settings import format_setting
 
 Say = Callable[[str], None]
 
+# Fields that have a part in a backbone, whether a file can tell them or not.
+BACKBONES_OWN = (
+    *BACKBONE_FIELDS,
+    "avg_down",
+    "output_stride",
+    "multi_grid",
+    "contract_dilation",
+    "mean",
+    "std",
+    "batch_norm_epsilon",
+)
+
 
 def to_canonical(found: Match, tensors: Mapping[str, np.ndarray], settings: Mapping[str, Any], say: Say) -> Checkpoint:
     """The checkpoint of a file whose keys fit. Raises CheckpointError listing the faults, or a wrong setting."""
     schema = found.schema
     if found.faults:
         listed = "\n  ".join(found.faults)
-        raise CheckpointError(f"not a whole checkpoint of schema {schema.name}: {len(found.faults)} faults\n  {listed}")
+        count = counted(len(found.faults), "fault")
+        raise CheckpointError(f"not a whole checkpoint of schema {schema.name}: {count}\n  {listed}")
     told = {name: Told(value.value, found.keys.get(value.tensor, value.tensor)) for name, value in found.told.items()}
     check_settings(told, settings, {key: array.shape for key, array in tensors.items()})
     config = config_of(schema, told, found.stated, settings)
@@ -44,7 +58,7 @@ def to_canonical(found: Match, tensors: Mapping[str, np.ndarray], settings: Mapp
     if schema.layout:
         source["layout"] = schema.layout
     if schema.backbone_only:
-        say(f"head: a {schema.name} file ends with the backbone; the head is freshly initialised (seed 0)")
+        say(f"head: {schema.name} files end with the backbone; the head is freshly initialised (seed 0)")
         source["backbone_only"] = True
     checkpoint = Checkpoint(config, filled, {key: tensors[key] for key in found.passengers}, source)
     checkpoint.check()
@@ -76,7 +90,8 @@ def _folded(found: Match, tensors: Mapping[str, np.ndarray], say: Say) -> dict[s
         if tensors[bias].any():
             means[names[mean]] = tensors[mean].astype(np.float64) - tensors[bias].astype(np.float64)
     if means:
-        say(f"folded: the biases of {len(means)} convolutions into the means after them, kept exactly in float64")
+        count = counted(len(means), "convolution")
+        say(f"folded: the biases of {count} into the means after them, kept exactly in float64")
     return means
 
 
@@ -88,9 +103,11 @@ def _say_settings(
     for untold in schema.untold:
         if untold.concerns(config) and untold.field not in {*settings, *found.told, *found.stated}:
             text = defaulted[untold.field] = format_setting(getattr(config, untold.field))
-            say(f"{untold.field}={text}: the file cannot tell; {untold.reason} (set it with --set {untold.field}=...)")
+            advice = f"danet convert --set {untold.field}=... sets it"
+            say(f"{untold.field}={text}: the file cannot tell; {untold.reason} ({advice})")
     if config.in_channels != 3 and not {"mean", "std"} & {*settings, *defaulted}:
-        say(f"mean=0, std=1: the file cannot tell, for {config.in_channels} input channels (change with --set)")
+        advice = "danet convert --set sets them"
+        say(f"mean=0, std=1: the file cannot tell, for {config.in_channels} input channels ({advice})")
     for name, value in settings.items():
         if not schema.allows(name, value):
             theirs = " or ".join(map(format_setting, schema.choices.get(name, (schema.facts.get(name),))))
@@ -138,7 +155,8 @@ def from_canonical(schema: Schema, checkpoint: Checkpoint, say: Say) -> dict[str
     faults = differences(schema, checkpoint)
     if faults:
         listed = "\n  ".join(faults)
-        raise CheckpointError(f"schema {schema.name} has no such network: {len(faults)} differences\n  {listed}")
+        count = counted(len(faults), "difference")
+        raise CheckpointError(f"schema {schema.name} has no such network: {count}\n  {listed}")
     named: dict[str, np.ndarray] = {}
     dropped = 0
     for name, parameter in parameters(checkpoint.config).items():
@@ -149,10 +167,10 @@ def from_canonical(schema: Schema, checkpoint: Checkpoint, say: Say) -> dict[str
             dropped += schema.sharing(name) is None
     if dropped:
         what = "the head" if schema.backbone_only else "the counters of batches"
-        say(f"dropped: {what} ({dropped} tensors), which a {schema.name} file does not have")
+        say(f"dropped: {what} ({counted(dropped, 'tensor')}), which {schema.name} files do not have")
     lost = _lost(schema, checkpoint.config, named)
     if lost:
-        say(f"a {schema.name} file cannot tell these; set them when it is read again: {' '.join(lost)}")
+        say(f"{schema.name} files cannot tell these; set them when it is read again: {' '.join(lost)}")
     named |= _unfolded(schema, named, say)
     named |= _passengers(schema, checkpoint, say)
     return dict(sorted(named.items(), key=lambda item: schema.place(item[0])))
@@ -166,7 +184,7 @@ def _lost(schema: Schema, config: DANetConfig, named: Mapping[str, np.ndarray]) 
     for item in fields(DANetConfig):
         mine = getattr(untold_channels(config), item.name)
         same = mine == getattr(taken, item.name)
-        if not same and not (schema.backbone_only and item.name not in BACKBONE_FIELDS):
+        if not same and not (schema.backbone_only and item.name not in BACKBONES_OWN):
             lost.append(f"{item.name}={format_setting(mine)}")
     return lost
 

@@ -147,9 +147,17 @@ def _misshapen(schema: Schema, parameter: Parameter, key: str, array: np.ndarray
     if array.shape != schema.owner_shape(parameter):
         return [f"misshapen: {key} is {list(array.shape)}, expected {list(schema.owner_shape(parameter))}"]
     whole = parameter.kind == "count"
-    if whole != np.issubdtype(array.dtype, np.integer):
+    if not (_is_whole(array) if whole else _is_floating(array)):
         return [f"misshapen: {key} is {array.dtype}, expected {'whole' if whole else 'floating-point'} numbers"]
     return []
+
+
+def _is_whole(array: np.ndarray) -> bool:
+    return array.dtype.kind in "iu"
+
+
+def _is_floating(array: np.ndarray) -> bool:
+    return array.dtype.kind not in "biuc"  # bfloat16 is of a kind of its own
 
 
 def _misfolded(schema: Schema, tensors: Mapping[str, np.ndarray]) -> list[str]:
@@ -161,7 +169,7 @@ def _misfolded(schema: Schema, tensors: Mapping[str, np.ndarray]) -> list[str]:
             faults.append(f"missing: {bias} {list(shape)}")
         elif bias in tensors and shape is None:
             faults.append(f"unused: {bias} {list(tensors[bias].shape)}")
-        elif bias in tensors and (tensors[bias].shape != shape or np.issubdtype(tensors[bias].dtype, np.integer)):
+        elif bias in tensors and (tensors[bias].shape != shape or not _is_floating(tensors[bias])):
             found = f"{tensors[bias].dtype} {list(tensors[bias].shape)}"
             faults.append(f"misshapen: {bias} is {found}, expected floating-point numbers {list(shape or ())}")
     return faults
