@@ -11,6 +11,7 @@ import contextlib
 import mmap
 import threading
 import weakref
+from collections import deque
 from collections.abc import Iterator
 from contextvars import ContextVar
 
@@ -26,6 +27,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.free: dict[int, list[np.ndarray]] = {}
+        self.returned: deque[np.ndarray] = deque()  # by other threads too, or by the collector, at any moment
         self.needed: set[int] = set()  # the identities of those lent since the last `tidy`
 
     def lend(self, size: int) -> np.ndarray:
@@ -33,15 +35,23 @@ class Memory:
 
         A view that NumPy makes of it does not.
         """
+        self.take_back()
         fitting = [held for held, pieces in self.free.items() if pieces and held >= size]
         piece = self.free[min(fitting)].pop() if fitting else new_piece(size)
         self.needed.add(id(piece))
         lent = piece[:size]
-        weakref.finalize(lent, take_back, weakref.ref(self), piece).atexit = False
+        weakref.finalize(lent, give_back, weakref.ref(self), piece).atexit = False
         return lent
+
+    def take_back(self) -> None:
+        """What was returned is free."""
+        while self.returned:
+            piece = self.returned.popleft()
+            self.free.setdefault(piece.nbytes, []).append(piece)
 
     def tidy(self) -> None:
         """Give back to the system what is free and was not lent since the last time."""
+        self.take_back()
         self.free = {size: [p for p in pieces if id(p) in self.needed] for size, pieces in self.free.items()}
         self.needed.clear()
 
@@ -66,11 +76,11 @@ def new_pages(size: int) -> np.ndarray:
     return np.frombuffer(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS), np.uint8)
 
 
-def take_back(lender: weakref.ref[Memory], piece: np.ndarray) -> None:
-    """Into what is free, unless the lender itself is gone: then it goes back to the system."""
+def give_back(lender: weakref.ref[Memory], piece: np.ndarray) -> None:
+    """To the lender, unless that itself is gone: then it goes back to the system."""
     memory = lender()
     if memory is not None:
-        memory.free.setdefault(piece.nbytes, []).append(piece)
+        memory.returned.append(piece)
 
 
 lenders = Lenders()

@@ -18,7 +18,7 @@ def convolve(x: Float[Array, "b h w c"], kernel: Float[Array, "3 3 c d"], dilati
     step = TILE * dilation
     below, right = (rows + 1) * step - height, (columns + 1) * step - width
     pixel = jax.lax.stop_gradient(x[0, 0, 0, 0])  # without it XLA would transform all kernels beforehand, and keep them
-    zero = pixel - pixel  # or NaN, as the network's outputs are then
+    zero = jnp.where(jnp.isfinite(pixel), pixel - pixel, 0)  # NaN, of one picture, would be of all kernels
     kernels = transform_kernels(kernel, jnp.asarray(KERNEL, x.dtype) + zero)
     x = jnp.pad(x, ((0, 0), (dilation, below), (dilation, right), (0, 0)))
     most = winograd.band(width, max(channels, kernel.shape[3]), dilation, winograd.BAND_SIZE)

@@ -88,8 +88,13 @@ class Conv(Module):
         elif self.stride == 1:  # "same" is symmetric here, and not at stride 2
             out = ops.conv(x, kernel, 1, "same", dilation_rate=self.dilation)
         else:
-            around = (self.padding, self.padding)
-            out = ops.conv(ops.pad(x, ((0, 0), around, around, (0, 0))), kernel, self.stride, "valid")
+            padded = ops.pad(x, ((0, 0), *[(self.padding, self.padding)] * 2, (0, 0)))
+            if self.dilation == 1:
+                out = ops.conv(padded, kernel, self.stride, "valid")
+            else:  # TensorFlow has not both at once
+                out = ops.conv(padded, kernel, 1, "valid", dilation_rate=self.dilation)[
+                    :, :: self.stride, :: self.stride
+                ]
         out = out if self.bias is None else out + ops.cast(self.bias, x.dtype)
         out = out if plus is None else out + plus
         return ops.relu(out) if relu else out

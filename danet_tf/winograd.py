@@ -17,7 +17,7 @@ def convolve(x: Float[Tensor, "b h w c"], kernel: Float[Tensor, "3 3 c d"], dila
     step = TILE * dilation
     below, right = (rows + 1) * step - height, (columns + 1) * step - width
     pixel = ops.stop_gradient(x[0, 0, 0, 0])  # without it all kernels would be transformed beforehand, and kept
-    zero = pixel - pixel  # or NaN, as the network's outputs are then
+    zero = ops.where(ops.isfinite(pixel), pixel - pixel, 0)  # NaN, of one picture, would be of all kernels
     kernels = transform_kernels(kernel, ops.convert_to_tensor(KERNEL, x.dtype) + zero)
     x = ops.pad(x, ((0, 0), (dilation, below), (dilation, right), (0, 0)))
     most = winograd.band(width, max(channels, kernel.shape[3]), dilation, winograd.BAND_SIZE)

@@ -18,7 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from danet_common import slices
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
-from danet_torch.layers import Conv, widen
+from danet_torch.layers import Conv, as_typed, exporting, widen
 
 
 class PositionAttention(nn.Module):
@@ -38,6 +38,7 @@ class PositionAttention(nn.Module):
         self.slice_size = slices.SLICE_SIZE
         self.gamma = nn.Parameter(torch.zeros(1, dtype=getattr(torch, numerics.wide)))
 
+    @as_typed
     def forward(self, x: Float[Tensor, "b c h w"], stages: Stages = NO_STAGES) -> Float[Tensor, "b c h w"]:
         query = flatten(widen(stages.keep("position_query", self.query(x))))  # (B, N, Q), N = H*W
         key = flatten(widen(stages.keep("position_key", self.key(x))))
@@ -59,6 +60,7 @@ class ChannelAttention(nn.Module):
         super().__init__()
         self.gamma = nn.Parameter(torch.zeros(1, dtype=getattr(torch, numerics.wide)))
 
+    @as_typed
     def forward(self, x: Float[Tensor, "b c h w"], stages: Stages = NO_STAGES) -> Float[Tensor, "b c h w"]:
         features = flatten(x)  # (B, N, C)
         energy = torch.einsum("bnc,bnd->bcd", widen(features), widen(features))  # (B, C, C), sums over N: large
@@ -93,6 +95,8 @@ def attend(
     if rows >= positions or asked:
         return gather(query, key, value, stages)
     keys, half = slices.block(slice_size)
+    if exporting():
+        return in_slices(gather, query, key, value, rows)
     out: Tensor = InBlocks.apply(query, key, value, rows, 2 * half, keys)  # convolutions want more queries than keys
     return out
 
@@ -108,6 +112,8 @@ def in_slices(
 
     The gradient computes each slice again, so that nothing of it is kept.
     """
+    if exporting():
+        return torch.cat([one(piece, key, value) for piece in query.split(rows, dim=1)], dim=1)
     out: Tensor = InSlices.apply(one, query, key, value, rows)
     return out
 

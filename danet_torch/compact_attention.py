@@ -11,7 +11,7 @@ from danet_common.numerics import Numerics
 from danet_common.reduction import POOLS, reduced
 from danet_common.stages import NO_STAGES, Stages
 from danet_torch.attention import flatten
-from danet_torch.layers import Conv, ConvNormAct, widen
+from danet_torch.layers import Conv, ConvNormAct, as_typed, widen
 
 
 class CompactPositionAttention(nn.Module):
@@ -33,6 +33,7 @@ class CompactPositionAttention(nn.Module):
         self.value = Conv(channels, channels, 1, numerics, bias=True)
         self.gamma = nn.Parameter(torch.zeros(1, dtype=getattr(torch, numerics.wide)))
 
+    @as_typed
     def forward(self, x: Float[Tensor, "b c h w"], stages: Stages = NO_STAGES) -> Float[Tensor, "b c h w"]:
         pooled = [getattr(self, f"pool{size}")(adaptive_average(x, size)).flatten(2) for size in POOLS]
         centres = stages.keep("compact_position_centres", torch.cat(pooled, dim=2)[..., None])  # (B, C, 50, 1)
@@ -59,6 +60,7 @@ class CompactChannelAttention(nn.Module):
         self.centres = ConvNormAct(channels, reduced(channels, reduction), 1, numerics)
         self.gamma = nn.Parameter(torch.zeros(1, dtype=getattr(torch, numerics.wide)))
 
+    @as_typed
     def forward(self, x: Float[Tensor, "b c h w"], stages: Stages = NO_STAGES) -> Float[Tensor, "b c h w"]:
         features = flatten(x)  # (B, N, C)
         centres = flatten(stages.keep("compact_channel_centres", self.centres(x)))  # (B, N, K)

@@ -11,7 +11,7 @@ from danet_common import slices
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
 from danet_torch.attention import attend, flatten
-from danet_torch.layers import Conv, widen
+from danet_torch.layers import Conv, as_typed, widen
 
 
 class JointPositionAttention(nn.Module):
@@ -29,6 +29,7 @@ class JointPositionAttention(nn.Module):
         self.slice_size = slices.SLICE_SIZE
         self.gamma = nn.Parameter(torch.zeros(1, dtype=getattr(torch, numerics.wide)))
 
+    @as_typed
     def forward(self, x: Float[Tensor, "b c h w"], stages: Stages = NO_STAGES) -> Float[Tensor, "b c h w"]:
         projections = flatten(stages.keep("joint_position_projections", self.projections(x)))  # (B, N, 2Q + C)
         query, key, value = torch.tensor_split(projections, self.parts, dim=2)
@@ -51,6 +52,7 @@ class JointChannelAttention(nn.Module):
         self.projections = Conv(channels, 3 * channels, 1, numerics, bias=True)
         self.gamma = nn.Parameter(torch.zeros(1, dtype=getattr(torch, numerics.wide)))
 
+    @as_typed
     def forward(self, x: Float[Tensor, "b c h w"], stages: Stages = NO_STAGES) -> Float[Tensor, "b c h w"]:
         projections = flatten(stages.keep("joint_channel_projections", self.projections(x)))  # (B, N, 3C)
         query, key, value = torch.tensor_split(projections, 3, dim=2)

@@ -3,7 +3,10 @@ They fix what frameworks leave open: symmetric zero padding, torch's BatchNorm, 
 
 from __future__ import annotations
 
+import functools
 import itertools
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -16,6 +19,9 @@ from danet_common.numerics import Numerics, widened
 from danet_common.winograd import covers, suits
 from danet_torch.engine import all_mean, several
 from danet_torch.winograd import convolve, empty, lends
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Conv(nn.Conv2d):
@@ -53,7 +59,7 @@ class Conv(nn.Conv2d):
         """The convolution, and in a folded network what follows it: `plus` is added, and `relu` taken."""
         entries = x.numel() // (self.in_channels * self.stride[0] ** 2) * self.out_channels
         weight, bias = self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype)
-        if self.winograd and covers(x.shape[2], x.shape[3], self.dilation[0]):
+        if self.winograd and covers(x.shape[2], x.shape[3], self.dilation[0]) and not exporting():
             if bias is not None and plus is None and lends(memory.LARGE):  # no gradients are recorded
 
                 def finish(band: Tensor) -> Tensor:
@@ -61,7 +67,8 @@ class Conv(nn.Conv2d):
 
                 return convolve(x, weight, self.dilation[0], finish)
             out = convolve(x, weight, self.dilation[0])
-            out = out if bias is None else out.add_(bias[:, None, None])
+            if bias is not None:  # in the place of what has no gradients alone
+                out = out + bias[:, None, None] if torch.is_grad_enabled() else out.add_(bias[:, None, None])
         elif self.kernel_size == (1, 1) and lends(entries * x.element_size()):
             return in_bands(x[:, :, :: self.stride[0], :: self.stride[1]], weight, bias, plus, relu)
         else:
@@ -200,6 +207,25 @@ def average_pool(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c p q"]:
     return F.avg_pool2d(x, 2, 2, ceil_mode=True, count_include_pad=False)
 
 
+def exporting() -> bool:
+    """Whether `torch.export` reads this: its programs can have no gradients of ours, which write into places."""
+    return torch.compiler.is_compiling() and not torch.compiler.is_dynamo_compiling()
+
+
+def as_typed(function: Callable[P, T]) -> Callable[P, T]:
+    """The function, in the dtypes of its tensors: torch.autocast would have the products of wide ones in 16 bits."""
+
+    @functools.wraps(function)
+    def call(*arguments: P.args, **named: P.kwargs) -> T:
+        (device, *_) = (some.device.type for some in arguments if isinstance(some, Tensor))
+        if not torch.is_autocast_enabled(device):
+            return function(*arguments, **named)
+        with torch.autocast(device, enabled=False):
+            return function(*arguments, **named)
+
+    return call
+
+
 def widen(x: Tensor) -> Tensor:
     """At least float32."""
     return x.to(getattr(torch, widened(str(x.dtype).removeprefix("torch."))))
@@ -223,6 +249,7 @@ def interpolation_matrix(source: int, target: int, grid: str, like: Tensor) -> F
     return torch.clamp(denominator - distance, min=0).to(like.dtype) / denominator
 
 
+@as_typed
 def resize(x: Float[Tensor, "b c h w"], height: int, width: int, grid: str) -> Float[Tensor, "b c o p"]:
     """Bilinear resizing on the given grid, in at least float32."""
     x = widen(x)

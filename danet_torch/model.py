@@ -73,18 +73,23 @@ class DANet(nn.Module):
         outputs, kept = requested(self.config, outputs, stages)
         recompute = recompute and not kept.wanted
         height, width = x.shape[2:]
-        kernels = self.head.fused_classifier.weight.dtype
+        kernels, device = self.head.fused_classifier.weight.dtype, x.device.type
         cast = kernels != getattr(torch, self.numerics.kernels)  # since it was made: by `.double()`, say
-        if cast and self.numerics.winograd:
-            numerics(self.config, str(kernels).removeprefix("torch."), winograd=True)  # may be too narrow
-        x = x.to(kernels if cast else getattr(torch, self.numerics.dtype), memory_format=torch.channels_last)
-        inference = not torch.is_grad_enabled() and x.device.type == "cpu" and not torch.compiler.is_compiling()
-        with memory.used_again(self) if self.numerics.folded and inference else contextlib.nullcontext():
+        dtype = kernels if cast else getattr(torch, self.numerics.dtype)
+        autocast = torch.is_autocast_enabled(device)
+        if autocast and dtype == torch.float32:
+            dtype = torch.get_autocast_dtype(device)
+        if self.numerics.winograd and (cast or autocast):
+            numerics(self.config, str(dtype).removeprefix("torch."), winograd=True)  # may be too narrow
+        x = x.to(dtype, memory_format=torch.channels_last)
+        inference = not torch.is_grad_enabled() and device == "cpu" and not torch.compiler.is_compiling()
+        typed = torch.autocast(device, enabled=False) if autocast else contextlib.nullcontext()
+        with typed, memory.used_again(self) if self.numerics.folded and inference else contextlib.nullcontext():
             layer1, layer3, layer4 = self.backbone(x, stages=kept, recompute=recompute)
             logits = self.head(layer4, layer1, outputs=outputs, stages=kept, masks=masks, recompute=recompute)
-        if "aux" in outputs:
-            source = layer3 if self.config.auxiliary == "fcn" else layer4
-            logits["aux"] = kept.keep("aux_logits", self.auxiliary(source, masks.get("aux")))
+            if "aux" in outputs:
+                source = layer3 if self.config.auxiliary == "fcn" else layer4
+                logits["aux"] = kept.keep("aux_logits", self.auxiliary(source, masks.get("aux")))
         grid = self.config.upsample_grid
         return {name: resize(value, height, width, grid) for name, value in logits.items()} | kept.kept
 

@@ -14,7 +14,7 @@ from danet_common.config import NonLocalForm, check_form
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
 from danet_torch.attention import attend, flatten, in_slices
-from danet_torch.layers import BatchNorm, Conv, widen
+from danet_torch.layers import BatchNorm, Conv, as_typed, widen
 
 
 class NonLocal(nn.Module):
@@ -47,6 +47,7 @@ class NonLocal(nn.Module):
         self.residual_bn = BatchNorm(channels, numerics)
         self.slice_size = slices.SLICE_SIZE
 
+    @as_typed
     def forward(self, x: Float[Tensor, "b c h w"], stages: Stages = NO_STAGES) -> Float[Tensor, "b c h w"]:
         query = x if self.query is None else stages.keep("non_local_query", self.query(x))
         key = x if self.key is None else stages.keep("non_local_key", self.key(x))

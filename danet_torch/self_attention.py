@@ -10,7 +10,7 @@ from danet_common import slices
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
 from danet_torch.attention import attend, flatten
-from danet_torch.layers import Conv, widen
+from danet_torch.layers import Conv, as_typed, widen
 
 
 class SelfAttention(nn.Module):
@@ -33,6 +33,7 @@ class SelfAttention(nn.Module):
         self.slice_size = slices.SLICE_SIZE
         self.gamma = nn.Parameter(torch.zeros(1, dtype=getattr(torch, numerics.wide)))
 
+    @as_typed
     def forward(self, x: Float[Tensor, "b c h w"], stages: Stages = NO_STAGES) -> Float[Tensor, "b c h w"]:
         query = flatten(widen(stages.keep("self_attention_query", self.query(x))))  # (B, N, Q), N = H*W
         key = flatten(widen(stages.keep("self_attention_key", self.key(x))))

@@ -160,5 +160,8 @@ def empty(like: Tensor, *shape: int) -> Tensor:
 
 
 def lends(size: int) -> memory.Memory | None:
-    """The memory that this pass has for tensors of so many bytes; PyTorch's compiler plans its own."""
-    return None if torch.compiler.is_compiling() or size < memory.LARGE else memory.current.get()
+    """The memory that this pass has for tensors of so many bytes, where no gradients are recorded; PyTorch's compiler
+    plans its own."""
+    if size < memory.LARGE or torch.compiler.is_compiling() or torch.is_grad_enabled():
+        return None
+    return memory.current.get()

@@ -57,6 +57,7 @@ CASES: dict[str, Case] = {
     "output_stride_32": _tiny(output_stride=32),
     "multi_grid": _tiny(multi_grid=(1, 2, 4), layers=(1, 1, 2, 4)),
     "multi_grid_16": _tiny(multi_grid=(2, 3), output_stride=16, layers=(1, 1, 2, 3)),
+    "dilated_stride": _tiny(multi_grid=(2, 4), output_stride=32),
     "whole_dilation": _tiny(contract_dilation=False, layers=(1, 1, 2, 2)),
     "epsilon": _tiny(batch_norm_epsilon=1e-3),
     # The head's.

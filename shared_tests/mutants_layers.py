@@ -26,10 +26,7 @@ LAYERS = (
         apart(
             "layers.py",
             torch=TORCH_SAME_PADDING,
-            tf=(
-                'ops.pad(x, ((0, 0), around, around, (0, 0))), kernel, self.stride, "valid"',
-                'x, kernel, self.stride, "same"',
-            ),
+            tf=('ops.conv(padded, kernel, self.stride, "valid")', 'ops.conv(x, kernel, self.stride, "same")'),
             jax=("padding=[(self.padding, self.padding)] * 2", 'padding="SAME"'),
         ),
     ),

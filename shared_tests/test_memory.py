@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import threading
 import weakref
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -66,6 +67,28 @@ def test_without_any_to_spare(monkeypatch: pytest.MonkeyPatch) -> None:
         lender.lend(SIZE + 1)
 
 
+def test_is_returned_while_it_is_looked_for() -> None:
+    """By the collector, which comes at any moment, or by another thread."""
+
+    class Dropping(list[np.ndarray]):
+        def __bool__(self) -> bool:
+            held.clear()
+            return len(self) > 0
+
+        def __iter__(self) -> Iterator[np.ndarray]:
+            held.clear()
+            return super().__iter__()
+
+    lender = Memory()
+    for use in (lambda: lender.lend(SIZE), lender.tidy):
+        held = [lender.lend(SIZE), lender.lend(100 * SIZE)]
+        lender.free = {SIZE: Dropping()}
+        use()
+        assert not held
+        lender.take_back()
+        assert {len(pieces) for size, pieces in lender.free.items() if size >= 100 * SIZE} == {1}
+
+
 class Owner:
     """Somebody who uses memory again."""
 
@@ -100,7 +123,9 @@ def test_lasts_from_call_to_call() -> None:
     assert sorted(map(address, held)) == sorted(places)
     del held
     assert address(lend(owner, SIZE)[0]) in places
-    assert [len(pieces) for pieces in memory.lenders.of[owner].free.values()] == [1]  # the other went back
+    lender = memory.lenders.of[owner]
+    lender.take_back()
+    assert [len(pieces) for pieces in lender.free.values()] == [1]  # the other went back
 
 
 def test_ends_with_an_error_too() -> None:
@@ -187,3 +212,17 @@ def test_the_same_where_gradients_are_recorded(dtype: str, checkpoint_of: Checkp
     for name, logits in recorded.items():
         largest = logits.abs().max()
         assert (logits - banded[name]).abs().max() <= largest * (1e-5 if dtype == "float32" else 1e-13)  # other kernels
+
+
+@pytest.mark.usefixtures("everywhere")
+def test_a_hook_that_records_gradients(checkpoint_of: CheckpointOf) -> None:
+    """In the middle of a pass that recorded none: from there on nothing is written into places."""
+    torch = pytest.importorskip("torch")
+    model = pytest.importorskip("danet_torch").load(checkpoint_of(CASES["bottleneck"].config), "float64", winograd=True)
+    pictures = torch.randn(1, 3, 65, 97, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        plain = model(pictures)["fused"]
+        model.backbone.layer3[0].register_forward_pre_hook(lambda *_: torch.set_grad_enabled(True) and None)
+        recorded = model(pictures)["fused"]
+    assert recorded.requires_grad
+    assert (recorded - plain).abs().max() <= 1e-13 * plain.abs().max()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import ml_dtypes
 import numpy as np
@@ -15,6 +16,8 @@ import pytest
 
 import weights_convert
 from danet_common import CheckpointError, parameters
+from danet_common.config import ContextKind
+from danet_common.numerics import numerics
 from shared_tests.compare import compare
 from shared_tests.conftest import NETWORKS, Start
 from shared_tests.golden_cases import CASES, TINY, Case
@@ -168,3 +171,36 @@ def test_a_file_is_of_one_dtype(checkpoint_of: CheckpointOf, tmp_path: Path) -> 
     """Mixed precision is how a network computes, and none that a file could have."""
     with pytest.raises(CheckpointError, match="unknown dtype 'mixed_bfloat16'; known: float32"):
         weights_convert.convert(checkpoint_of(TINY), tmp_path / "cast.safetensors", dtype="mixed_bfloat16")
+
+
+def test_autocast_is_mixed_precision(checkpoint_of: CheckpointOf) -> None:
+    """A float32 network in PyTorch's own way to 16 bits computes as one of mixed dtype, bit for bit."""
+    torch, danet_torch = pytest.importorskip("torch"), pytest.importorskip("danet_torch")
+    path, x = (
+        checkpoint_of(CASES["dranet"].config),
+        torch.randn(2, 3, 33, 47, generator=torch.Generator().manual_seed(0)),
+    )
+    wanted = danet_torch.load(path, "mixed_bfloat16")(x)
+    with torch.autocast("cpu", torch.bfloat16):
+        found, exact = danet_torch.load(path)(x), danet_torch.load(path, "float64")(x)
+        with pytest.raises(ValueError, match="winograd needs float32 or float64"):
+            danet_torch.load(path, winograd=True)(x)
+    assert {logits.dtype for logits in found.values()} == {torch.float32}
+    assert {logits.dtype for logits in exact.values()} == {torch.float64}  # as autocast has it
+    assert all(torch.equal(found[name], logits) for name, logits in wanted.items())
+
+
+@pytest.mark.parametrize("name", get_args(ContextKind))
+def test_a_module_within_autocast(name: str) -> None:
+    """Alone, in another network: its energies are products in 32 bits, which 16 cannot hold."""
+    torch, context = pytest.importorskip("torch"), pytest.importorskip("danet_torch.context")
+    config = TINY.replace(context=(name,), reduction=4)
+    module = context.context_module(name, config, numerics(config, "float32"))
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.copy_(torch.from_numpy(rule_array(name, tuple(parameter.shape))))
+        x = 5 * torch.randn(2, config.inner_channels, 32, 32, generator=torch.Generator().manual_seed(0))
+        wanted = module.eval()(x)
+        with torch.autocast("cpu", torch.float16):
+            found = module(x)
+    assert (found - wanted).abs().max() <= 0.01 * wanted.abs().max()  # of convolutions of its own that are in 16 bits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,6 +22,7 @@ from shared_tests.golden_cases import CASES, TINY
 from shared_tests.judge import CheckpointOf, job_of, judge, named, truth
 from shared_tests.mutants_winograd import WINOGRAD
 from shared_tests.mutations import Mutation
+from shared_tests.rule import rule_array
 from shared_tests.test_parity import FASTEST
 from shared_tests.test_precision import FACTOR
 
@@ -168,6 +170,44 @@ def test_tensorflow_transforms_kernels_when_needed(start: Start) -> None:
     found = start("tf").practise("held_by_tensorflow", fields, {}, "shared_tests.transforming")
     kernels = SPAN**2 * 512 * 512 * 4  # large enough that malloc takes and gives back each by itself
     assert kernels < int(found["held"]["bytes"]) < 4 * kernels
+
+
+@pytest.mark.parametrize("backend", NETWORKS)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_picture_that_is_not_finite(backend: str, value: float) -> None:
+    """Is no other picture's affair, though kernels wait for its first pixel."""
+    convolve = pytest.importorskip(f"danet_{backend}.winograd").convolve
+    x, kernel = rule_array("x", (2, 9, 13, 4)), rule_array("kernel", (3, 3, 4, 5))
+    x[0, 0, 0, 0] = value
+    if backend == "torch":
+        torch = importlib.import_module("torch")
+        tensors = [
+            torch.from_numpy(array.transpose(order)) for array, order in ((x, (0, 3, 1, 2)), (kernel, (3, 2, 0, 1)))
+        ]
+        out = convolve(*tensors, 1).numpy()
+    else:
+        array = importlib.import_module("jax.numpy" if backend == "jax" else "numpy").asarray
+        out = np.asarray(convolve(array(x), array(kernel), 1))
+    assert not np.isfinite(out[0]).all()
+    assert np.isfinite(out[1]).all()
+
+
+def test_exported() -> None:
+    """With slices of attention, and where gradients are recorded: a program is of operations that these can follow."""
+    torch, danet_torch = pytest.importorskip("torch"), pytest.importorskip("danet_torch")
+    model = danet_torch.DANet(TINY.replace(context=("position", "non_local")), winograd=True).eval()
+    pictures = torch.randn(1, 3, 257, 271, generator=torch.Generator().manual_seed(0))
+    for module in model.modules():
+        if hasattr(module, "slice_size"):
+            module.slice_size = 1 << 12
+        if isinstance(module, torch.nn.Conv2d) and module.kernel_size == (3, 3) and module.stride == (1, 1):
+            module.winograd = True  # though it has too few channels to gain
+    program = torch.export.export(model, (pictures,)).module()
+    with torch.inference_mode():
+        wanted = model(pictures)["fused"]
+    recorded = program(pictures)["fused"]
+    assert recorded.requires_grad
+    assert (recorded - wanted).abs().max() <= 1e-4 * wanted.abs().max()  # convolved directly there
 
 
 @pytest.mark.parametrize("backend", NETWORKS)
