@@ -23,6 +23,7 @@ from rich.table import Table
 
 from danet_common.checkpoint import Checkpoint, write_checkpoint
 from danet_common.config import DANetConfig
+from danet_common.stages import stage_names
 from shared_tests.agreement import find_backends
 from shared_tests.backends import BackendError, Worker
 from shared_tests.compare import Verdict
@@ -99,6 +100,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         parser.error(f"no such case: {', '.join(unknown)}; there are {', '.join(CASES)}")
     stages = options.stages.split(",") if options.stages else None
+    known = dict.fromkeys(stage for case in CASES.values() for stage in stage_names(case.config))
+    strange = [stage for stage in stages or () if stage not in known and stages != ["none"]]
+    if strange:
+        parser.error(f"no such stage: {', '.join(strange)}; there are none, {', '.join(known)}")
     try:
         outcomes = judge_adapter(options.adapter, names, stages)
     except BackendError as error:

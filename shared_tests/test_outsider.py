@@ -103,6 +103,8 @@ def test_documented_report_is_what_it_prints(capsys: pytest.CaptureFixture) -> N
         (["nowhere.py"], "nowhere.py: no such adapter"),
         (["mxnet"], "unknown backend 'mxnet'"),
         ([str(ADAPTER), "--cases", "tiny,r51"], "no such case: r51; there are tiny, r18"),
+        ([str(ADAPTER), "--stages", "stem,layer5"], "no such stage: layer5; there are none, stem, layer1"),
+        ([str(ADAPTER), "--stages", "none,stem"], "no such stage: none; "),
     ],
 )
 def test_what_cannot_be_judged_ends_with_2(arguments: list[str], complaint: str, capsys: pytest.CaptureFixture) -> None:
