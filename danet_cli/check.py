@@ -43,6 +43,8 @@ def check(
 ) -> int:
     """Hold every backend against the float64 reference, stage by stage, and checkpoints against the first.
 
+    A backend that runs on a CPU cannot pass strict or fast: the exit code is 2.
+
     \b
     Examples:
       danet check danet.safetensors

@@ -21,7 +21,7 @@ from danet_common import Checkpoint, DANetConfig, stage_names, write_checkpoint
 from shared_tests.backends import BACKENDS, Backend, BackendError, Worker
 from shared_tests.compare import Verdict, compare
 from shared_tests.job import Job
-from shared_tests.profiles import PROFILES, Profile, ProfileName, reference_run, tolerances, unknown_flags
+from shared_tests.profiles import PROFILES, Profile, ProfileName, reference_run, tolerances, unfit_flags
 from shared_tests.rule import rule_input
 
 Input = Callable[[DANetConfig], NDArray[Any]]  # config -> x (N, C, H, W), normalised as that config says
@@ -218,9 +218,9 @@ def _run(worker: Worker, network: Network, profile: Profile) -> Run:
     begun = time.perf_counter()
     answer = worker.run(job)
     seconds = time.perf_counter() - begun
-    unknown = unknown_flags(profile, answer.flags)
-    if unknown is not None:
-        raise BackendError(f"backend {worker.backend.name} cannot pass this profile: {unknown}")
+    unfit = unfit_flags(profile, answer.flags)
+    if unfit is not None:
+        raise BackendError(f"backend {worker.backend.name} cannot pass this profile: {unfit}")
     found = {**answer.stages, **answer.outputs}
     if "fused" not in answer.outputs:
         raise BackendError(f"backend {worker.backend.name} returned no logits named fused")

@@ -7,7 +7,8 @@ fast    float32 on the accelerator, TF32 allowed: FACTOR times what TF32 must co
 
 The yardstick of the float32 profiles is the reference's own and not the other backends', so that it is the
 same for one backend as for three, and a mistake that all of them share stays visible. strict and fast pass
-nobody who does not say, from the framework's own settings, on which device and precision it ran.
+nobody who does not say, from the framework's own settings, on which device and precision it ran, and nobody
+who ran on a CPU.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def tolerances(
     return {name: FACTOR * value for name, value in noise.items()}
 
 
-def unknown_flags(profile: Profile, flags: Mapping[str, Any]) -> str | None:
+def unfit_flags(profile: Profile, flags: Mapping[str, Any]) -> str | None:
     """Why a run under these flags cannot be called a run of this profile; None where it can.
 
     The CPU profiles ask nothing: no CPU rounds float32 products to fewer bits unless it is told to.
@@ -77,6 +78,8 @@ def unknown_flags(profile: Profile, flags: Mapping[str, Any]) -> str | None:
         return None
     if flags.get("device") not in ("cpu", "gpu", "tpu"):
         return f"it does not say which device it ran on (flags: {dict(flags)})"
+    if flags["device"] == "cpu":
+        return "it ran on the CPU, as it saw no GPU or TPU; f64 and f32 are the profiles of the CPU"
     if flags.get("precision") != profile.precision:
         return f"it ran with precision {flags.get('precision', 'unknown')!r}, and {profile.precision!r} was asked for"
     return None

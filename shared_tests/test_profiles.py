@@ -8,18 +8,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from danet_cli.main import run
 from danet_common import DANetConfig, read_checkpoint
 from shared_tests.agreement import built_in_input, examine, find_backends
 from shared_tests.backends import BackendError
 from shared_tests.conftest import NETWORKS, Start
 from shared_tests.golden_cases import TINY
 from shared_tests.job import Job
-from shared_tests.profiles import PROFILES, ProfileName, reference_run, tolerances, unknown_flags
+from shared_tests.profiles import PROFILES, ProfileName, reference_run, tolerances, unfit_flags
 from shared_tests.reference.context import channel
 from shared_tests.reference.network import Network
 from shared_tests.rounding_noise import RoundedNetwork
 from shared_tests.rule import rule_input, rule_tensors
+from shared_tests.test_cli import assert_one_error
 
+Streams = pytest.CaptureFixture[str]
 PathOf = Callable[[DANetConfig], str]
 
 SILENT = """
@@ -29,6 +32,16 @@ from shared_tests.adapters import torch
 def run(job):
     answer = torch.run(job)
     answer.flags = {}
+    return answer
+"""
+
+BLIND = """
+from shared_tests.adapters import torch
+
+
+def run(job):
+    answer = torch.run(job)
+    answer.flags = {"device": "cpu", "precision": job.precision}
     return answer
 """
 
@@ -46,15 +59,24 @@ def test_flags_are_read_back(backend: str, profile: ProfileName, start: Start, c
     )
     flags = start(backend).run(job).flags
     assert flags["precision"] == wanted.precision
-    assert unknown_flags(wanted, flags) is None
+    unfit = unfit_flags(wanted, flags)
+    assert unfit is None if flags["device"] != "cpu" else "ran on the CPU" in str(unfit)
+    assert unfit_flags(wanted, {**flags, "device": "gpu"}) is None
 
 
 @pytest.mark.parametrize(
-    "flags", [{}, {"device": "gpu"}, {"device": "gpu", "precision": "mixed"}, {"precision": "fast"}]
+    "flags",
+    [
+        {},
+        {"device": "gpu"},
+        {"device": "gpu", "precision": "mixed"},
+        {"precision": "fast"},
+        {"device": "cpu", "precision": "highest"},
+    ],
 )
-def test_unknown_flags_never_pass(flags: dict[str, str]) -> None:
-    assert unknown_flags(PROFILES["strict"], flags) is not None
-    assert unknown_flags(PROFILES["f32"], flags) is None
+def test_unfit_flags_never_pass(flags: dict[str, str]) -> None:
+    assert unfit_flags(PROFILES["strict"], flags) is not None
+    assert unfit_flags(PROFILES["f32"], flags) is None
 
 
 def test_silent_backend_is_refused(tmp_path: Path, checkpoint_of: PathOf) -> None:
@@ -68,6 +90,17 @@ def test_silent_backend_is_refused(tmp_path: Path, checkpoint_of: PathOf) -> Non
     assert examine({"tiny": checkpoint}, make_input, backends, "f32")[0].agrees
     with pytest.raises(BackendError, match="silent cannot pass this profile: it does not say which device"):
         examine({"tiny": checkpoint}, make_input, backends, "strict")
+
+
+def test_an_accelerator_that_is_not_seen_is_no_pass(tmp_path: Path, checkpoint_of: PathOf, capsys: Streams) -> None:
+    """A job for a GPU that runs on a CPU ends with 2, whatever it computed."""
+    pytest.importorskip("torch")
+    adapter = tmp_path / "blind.py"
+    adapter.write_text(BLIND)
+    assert (
+        run(["check", checkpoint_of(TINY), "--backends", str(adapter), "--size", "17x25", "--profile", "strict"]) == 2
+    )
+    assert_one_error(capsys, "blind", "it ran on the CPU")
 
 
 def test_fast_allows_what_tf32_costs() -> None:
