@@ -74,6 +74,7 @@ def draw(answer: dict[str, Any], path: Path) -> None:
     """Write a PNG: a bar of the mean IoU after the last step for each row, and the way that each came there."""
     import matplotlib
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     rows = answer["rows"]
     several = len({row["network"] for row in rows}) > 1
@@ -91,6 +92,7 @@ def draw(answer: dict[str, Any], path: Path) -> None:
         steps, quality = zip(*row["course"], strict=True)
         curves.plot(steps, [100 * value for value in quality], color=colour, marker=".", label=name)
     curves.set_xlabel("step")
+    curves.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
     curves.set_ylabel("mean IoU, per cent")
     curves.grid(alpha=0.3)
     figure.suptitle(terms(answer), fontsize=9)

@@ -92,7 +92,7 @@ def evaluate(
         "images_per_second": count / seconds,
     }
     if out is not None:
-        answer["picture"] = str(draw(matrix, dataset, found.mean_iou, out))
+        answer["picture"] = str(draw(matrix, dataset, count, found.mean_iou, out))
     if report == "-":
         print_json(answer)
         return ExitCode.DONE
@@ -154,13 +154,14 @@ def confusion(
     return matrix, count
 
 
-def draw(matrix: np.ndarray, dataset: Dataset, mean_iou: float, out: Path) -> Path:
+def draw(matrix: np.ndarray, dataset: Dataset, count: int, mean_iou: float, out: Path) -> Path:
     """Write the confusion matrix as a picture."""
     from danet_cli.confusion import draw_confusion
 
     out.mkdir(parents=True, exist_ok=True)
     path = out / "confusion.png"
-    draw_confusion(matrix, dataset.names, f"{dataset.title}: mean IoU {mean_iou:.2%}", path)
+    part = "" if count == len(dataset) else f", the first {count} of {len(dataset)} pictures"
+    draw_confusion(matrix, dataset.names, f"{dataset.title}{part}: mean IoU {mean_iou:.2%}", path)
     return path
 
 
@@ -185,11 +186,28 @@ def print_figures(answer: dict[str, Any]) -> None:
         "pixel accuracy": f"{percent(answer['pixel_accuracy'])}   over {answer['pixels']:,} labelled pixels",
         "mean accuracy": f"{percent(answer['mean_accuracy'])}   over classes that are labelled",
         "pictures": f"{data['images']} of {data['spec']} {data['split']} in {speed}",
-        "protocol": answer["protocol"]["name"],
+        "protocol": protocol_in_words(answer["protocol"]),
     }
     if "picture" in answer:
         facts["picture"] = answer["picture"]
     print_facts("", facts)
+
+
+def protocol_in_words(done: dict[str, Any]) -> str:
+    """The name, and what the options changed in what it stands for: whole, flip=true window=96x96 stride=64x64."""
+    from danet_common.evaluation import PROTOCOLS
+
+    named = PROTOCOLS[done["name"]].to_dict()
+    changed = {field: value for field, value in done.items() if value != named.get(field, value)}
+    changes = [f"{field}={value_in_words(field, value)}" for field, value in changed.items()]
+    return " ".join([done["name"] + "," * bool(changes), *changes])
+
+
+def value_in_words(field: str, value: Any) -> str:
+    """As the option of that name takes it."""
+    if isinstance(value, list):
+        return ("," if field == "scales" else "x").join(f"{item:g}" for item in value)
+    return str(value).lower()
 
 
 def percent(value: float | None) -> str:

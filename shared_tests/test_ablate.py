@@ -11,7 +11,9 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from danet_cli.main import run
 from danet_common import read_checkpoint
@@ -125,6 +127,14 @@ def test_a_relative_is_really_trained(start: Start, tmp_path: Path, capsys: Stre
     none, pair = json.loads(capsys.readouterr().out)["rows"]
     assert pair["parameters"] > none["parameters"]
     assert read_checkpoint(tmp_path / "danet_tiny/cbam+non_local/best.safetensors").config.context[1] == "non_local"
+
+
+def test_steps_are_whole_on_the_axis(ablate: Ablate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, format, dpi: figures.append(figure))
+    assert ablate(*SHORT, "--context", "none", "--validate-every", "4", "--out", str(tmp_path)) == 0
+    ticks = figures[0].axes[1].get_xticks()
+    assert np.array_equal(ticks, np.rint(ticks)), ticks
 
 
 def test_a_folder_that_can_be_none_is_refused_before_training(ablate: Ablate, tmp_path: Path, capsys: Streams) -> None:

@@ -196,5 +196,5 @@ def test_a_wrong_spec_says_what_is_wanted(spec: str, split: str, reason: str) ->
 
 @pytest.mark.parametrize("name", ["ade20k", "camvid", "cityscapes", "coco-stuff", "folder", "pascal-context-59", "voc"])
 def test_a_wrong_folder_is_named(name: str, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=f"{tmp_path}: not the folder of {name}"):
+    with pytest.raises(DataError, match=f"{tmp_path}: no {name} data set: there is no"):
         open_dataset(f"{name}:{tmp_path}", "train")

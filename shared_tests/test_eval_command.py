@@ -59,6 +59,32 @@ def test_a_table_for_people(evaluate: Evaluate, tmp_path: Path, capsys: Streams)
         assert min(picture.size) > 300
 
 
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ([], "whole"),
+        (["--flip"], "whole, flip=true"),
+        (["--scales", "0.5,1", "--window", "96x96"], "whole, scales=0.5,1 window=96x96 stride=64x64"),
+        (["--protocol", "official", "--flip"], "official"),
+    ],
+)
+def test_the_table_says_what_was_done(options: list[str], words: str, evaluate: Evaluate, capsys: Streams) -> None:
+    assert evaluate("--limit", "1", *options) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("protocol"))
+    assert line.removeprefix("protocol").strip() == words
+
+
+def test_the_picture_says_of_how_many_it_is(
+    evaluate: Evaluate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    titles: list[str] = []
+    monkeypatch.setattr("danet_cli.confusion.draw_confusion", lambda matrix, names, title, path: titles.append(title))
+    assert evaluate("--limit", "3", "--out", tmp_path) == 0
+    assert evaluate("--out", tmp_path) == 0
+    assert titles[0].startswith("scenes val, the first 3 of 4 pictures: mean IoU ")
+    assert titles[1].startswith("scenes val: mean IoU ")
+
+
 def test_json_says_what_was_done(evaluate: Evaluate, weights: Path, capsys: Streams) -> None:
     options = ["--protocol", "mmseg", "--scales", "0.5,1", "--flip", "--window", "96x96", "--limit", "3", "--json", "-"]
     assert evaluate(*options) == 0

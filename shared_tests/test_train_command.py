@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 import danet_cli.training_display
@@ -395,6 +396,18 @@ def test_curves(count: int, tmp_path: Path) -> None:
     draw_curves(RECORDS[:count], tmp_path / "curves.png")
     with Image.open(tmp_path / "curves.png") as picture:
         assert min(picture.size) > 500
+
+
+def test_one_logged_point_is_seen_and_steps_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Figure] = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, format, dpi: figures.append(figure))
+    draw_curves([{**record, "step": 4} for record in RECORDS[:2]], tmp_path / "curves.png")
+    for axes in figures[0].axes:
+        drawn = [line for line in axes.lines if np.size(line.get_xdata())]
+        assert drawn
+        assert all(line.get_marker() == "." for line in drawn)
+        ticks = axes.get_xticks()
+        assert np.array_equal(ticks, np.rint(ticks)), ticks
 
 
 def read_events(path: Path) -> Iterator[Any]:

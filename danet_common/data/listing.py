@@ -25,7 +25,7 @@ def first_path(title: str, root: Path, candidates: Sequence[str]) -> Path:
     for candidate in candidates:
         if (root / candidate).exists():
             return root / candidate
-    raise DataError(f"{root}: not the folder of {title}: there is no {' or '.join(candidates)} in it")
+    raise DataError(f"{root}: no {title} data set: there is no {' or '.join(candidates)} in it")
 
 
 def images_in(folder: Path, pattern: str = "*") -> list[Path]:

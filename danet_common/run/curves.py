@@ -19,6 +19,7 @@ def draw_curves(records: Records, path: Path) -> None:
     """Write the picture of a metrics file's lines, atomically; a line's colour is that of who computed it."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(9, 8), layout="constrained")
     FigureCanvasAgg(figure)
@@ -37,6 +38,7 @@ def draw_curves(records: Records, path: Path) -> None:
     rate.set_ylabel("learning rate")
     quality.set_ylabel("mean IoU")
     quality.set_xlabel("step")
+    quality.xaxis.set_major_locator(MaxNLocator("auto", integer=True, min_n_ticks=1))
     quality.set_ylim(0, 1)
     for axes in (loss, quality):
         if axes.get_legend_handles_labels()[0]:
@@ -53,5 +55,6 @@ def _draw_line(axes: Any, records: Records, value: Any, **appearance: Any) -> No
     for backend, piece in groupby(records, key=lambda record: record["backend"]):
         points = [*before, *piece]
         steps = [record["step"] for record in points]
-        axes.plot(steps, [value(record) for record in points], color=COLOURS[backend], **appearance)
+        alone = {"marker": "."} if len(points) == 1 else {}  # a line of one point is none
+        axes.plot(steps, [value(record) for record in points], color=COLOURS[backend], **{**appearance, **alone})
         before = points[-1:]
