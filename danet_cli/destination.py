@@ -25,6 +25,8 @@ def refuse_unwritable(path: Path) -> None:
     """Raise Unable where a report could not be written."""
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise Unable(f"{path}: the report needs a file's name in a directory that is there")
+    if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
+        raise Unable(f"{path}: {path.absolute().parent} may not be written in")
 
 
 def write_report(path: Path, answer: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from danet_cli.main import app, run
 from danet_cli.page import write_page
 from danet_common.image import write_image
 from shared_tests.conftest import NETWORKS, Start
+from shared_tests.test_cli import assert_one_error
 
 
 def test_every_command_of_the_story_is_one(tmp_path: Path) -> None:
@@ -34,6 +35,12 @@ def test_the_story_goes_through_all_three(tmp_path: Path) -> None:
 def test_a_command_that_fails_ends_the_demo(tmp_path: Path) -> None:
     with pytest.raises(Exception, match=r"`danet inspect .*nothing.pth` ended with exit code 2"):
         perform(Act("Inspect", ("inspect", str(tmp_path / "nothing.pth"))), quiet=True)
+
+
+def test_a_file_is_no_folder_for_a_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "photo.jpg").write_text("mine")
+    assert run(["demo", "--out", str(tmp_path / "photo.jpg")]) == 2
+    assert_one_error(capsys, "photo.jpg is a file, not a folder")
 
 
 @pytest.fixture

@@ -195,6 +195,14 @@ def test_wrong_options_are_one_line(
         assert word in error
 
 
+def test_a_report_that_may_not_be_written_is_said_before_the_work(
+    evaluate: Evaluate, tmp_path: Path, capsys: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
+    assert evaluate("--json", tmp_path / "report.json") == 2
+    assert capsys.readouterr().err == f"danet: {tmp_path / 'report.json'}: {tmp_path} may not be written in\n"
+
+
 @pytest.mark.parametrize("count", [1, 7, 41])
 def test_the_picture_is_drawn_for_any_number_of_classes(count: int, tmp_path: Path) -> None:
     matrix = np.arange(count * count).reshape(count, count)
