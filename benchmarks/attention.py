@@ -202,7 +202,7 @@ def main() -> None:
     unknown = [name for name in options.backend if name.partition(":")[0] not in PASSES]
     if unknown:
         parser.error(f"unknown backends {', '.join(unknown)}; known: {', '.join(PASSES)}, and more, see above")
-    if options.device == "cuda" and "tf" in options.backend:
+    if options.device == "cuda" and any(name.startswith("tf") for name in options.backend):
         parser.error("tf is measured on the CPU: --backend torch,jax")
     rows = run(options)
     if options.json:

@@ -57,7 +57,10 @@ def peers_python() -> str:
 def measure(job: dict[str, Any]) -> dict[str, Any]:
     """In a process of its own."""
     foreign = job["candidate"] in PEERS and not find_spec(job["candidate"])
-    python = peers_python() if foreign else sys.executable
+    try:
+        python = peers_python() if foreign else sys.executable
+    except subprocess.CalledProcessError as error:
+        return {"error": f"no environment for it: {' '.join(map(str, error.cmd[-4:]))} failed"}
     environment = {**os.environ, **ENVIRONMENT, "PYTHONWARNINGS": "ignore"}
     command = [python, str(HERE / "measuring.py"), json.dumps(job)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
@@ -77,6 +80,8 @@ def run(options: argparse.Namespace, checkpoint: str) -> dict[str, Any]:
     for number in range(options.rounds):
         for dtype in options.dtype:
             roof = measure({"candidate": "roof", "dtype": dtype, "device": options.device})
+            if "error" in roof:
+                raise SystemExit(f"no roof of {dtype} on {options.device}: {roof['error']}")
             roofs.setdefault(dtype, []).append(roof["roof"])
             print(f"round {number + 1}: {dtype} roof {roof['roof'] / 1e9:.0f} GFLOP/s", file=sys.stderr)
         for case, candidate in itertools.product(cases, options.candidate):
@@ -169,6 +174,8 @@ def main() -> None:
         parser.error(
             f"unknown candidates {', '.join(unknown)}; known: {', '.join((*PEERS, *OURS))} and more, see above"
         )
+    if options.device == "cuda" and any(name.startswith("tf") for name in options.candidate):
+        parser.error("tf is measured on the CPU: --candidate torch,jax, and more")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rule.safetensors"
         config = VARIANTS[options.variant]

@@ -20,6 +20,7 @@ def make_pass(job: dict[str, Any]) -> Pass:
     generator = np.random.default_rng(0)
     x = generator.standard_normal((job["batch"], job["height"], job["width"], 3), np.float32)
     makers: dict[str, Callable[..., Pass]] = {"torch": torch_pass, "tf": tf_pass, "jax": jax_pass}
+    set_precision(backend, job["dtype"])
     if job["mode"] == "train":
         return step_of(backend, job, x, RECOMPUTE[prepared])
     if prepared == "whole":  # the whole map at every size
@@ -30,6 +31,22 @@ def make_pass(job: dict[str, Any]) -> Pass:
     return makers[backend](job, x, prepared, options)
 
 
+def set_precision(backend: str, dtype: str) -> None:
+    """How a GPU multiplies float32: in TF32 where that is asked for, and nowhere else."""
+    if backend == "torch":
+        import torch
+
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = dtype == "tf32"
+    elif backend == "tf":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_tensor_float_32_execution(dtype == "tf32")
+    else:
+        import jax
+
+        jax.config.update("jax_default_matmul_precision", "tensorfloat32" if dtype == "tf32" else "highest")
+
+
 def torch_pass(job: dict[str, Any], x: np.ndarray, prepared: str, options: dict[str, bool]) -> Pass:
     """Eager, or `compiled` by Inductor; PyTorch's own attention kernel is forbidden where `slices` are asked for."""
     import torch
@@ -37,7 +54,6 @@ def torch_pass(job: dict[str, Any], x: np.ndarray, prepared: str, options: dict[
 
     import danet_torch
 
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = job["dtype"] == "tf32"
     dtype = "float32" if job["dtype"] == "tf32" else job["dtype"]
     model = danet_torch.load(job["checkpoint"], dtype, **options).to(job["device"])
     call = torch.compile(model) if prepared == "compiled" else model
@@ -60,7 +76,6 @@ def tf_pass(job: dict[str, Any], x: np.ndarray, prepared: str, options: dict[str
 
     import danet_tf
 
-    tf.config.experimental.enable_tensor_float_32_execution(job["dtype"] == "tf32")
     model = danet_tf.load(job["checkpoint"], "float32" if job["dtype"] == "tf32" else job["dtype"], **options)
     pictures = tf.constant(x)
     call = tf.function(lambda x: model(x, outputs=("fused",))["fused"], jit_compile=prepared.endswith("xla"))
@@ -73,7 +88,6 @@ def jax_pass(job: dict[str, Any], x: np.ndarray, prepared: str, options: dict[st
 
     import danet_jax
 
-    jax.config.update("jax_default_matmul_precision", "tensorfloat32" if job["dtype"] == "tf32" else "highest")
     model = danet_jax.load(job["checkpoint"], "float32" if job["dtype"] == "tf32" else job["dtype"], **options)
     pictures = jax.device_put(x, jax.devices(job["device"])[0])
     call = jax.jit(lambda model, x: model(x, outputs=("fused",))["fused"])

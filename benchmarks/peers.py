@@ -102,9 +102,10 @@ def make_pass(job: dict[str, Any]) -> Any:
     optimizer = torch.optim.SGD(network.parameters(), 0.001, 0.9)
 
     def step() -> None:
-        outputs = network(x)
+        with torch.autocast(device, torch.bfloat16, enabled=dtype == torch.bfloat16):  # kernels stay in float32
+            outputs = network(x)
         outputs = outputs if isinstance(outputs, tuple | list) else (outputs,)
-        losses = [nn.functional.cross_entropy(output, labels) for output in outputs]
+        losses = [nn.functional.cross_entropy(output.float(), labels) for output in outputs]
         optimizer.zero_grad()
         torch.stack(losses).sum().backward()
         optimizer.step()

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import weakref
 from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from danet_common.sharing import describe
 
 TIMEOUT = 600  # seconds that a process waits for the others before it gives up
+
+# Those of this process. What is in them may not be the last to let go of the processes' group: it would wait for Gloo's
+# threads while it has the interpreter, and they for the interpreter.
+networks: weakref.WeakSet[DistributedDataParallel] = weakref.WeakSet()
 
 
 class Engine:
@@ -56,6 +62,8 @@ class Engine:
         """Leave the others, when all are done."""
         if self.process_count > 1:
             distributed.barrier()  # of no tensor: Gloo's threads would need the interpreter for it, which may be gone
+            for network in networks:
+                del network.reducer, network.logger
             distributed.destroy_process_group()
 
     def __enter__(self) -> Engine:
@@ -92,6 +100,13 @@ def start_engine() -> Engine:
 def several() -> bool:
     """Whether tensors are of one device among several."""
     return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+
+
+def replicate(model: nn.Module) -> DistributedDataParallel:
+    """The model, whose gradients are the means of all processes'."""
+    network = DistributedDataParallel(model)
+    networks.add(network)
+    return network
 
 
 class MeanOverProcesses(torch.autograd.Function):

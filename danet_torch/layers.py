@@ -212,13 +212,18 @@ def exporting() -> bool:
     return torch.compiler.is_compiling() and not torch.compiler.is_dynamo_compiling()
 
 
+def autocasts(device: str) -> bool:
+    """Whether torch.autocast is on, of which some devices know nothing."""
+    return torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+
+
 def as_typed(function: Callable[P, T]) -> Callable[P, T]:
     """The function, in the dtypes of its tensors: torch.autocast would have the products of wide ones in 16 bits."""
 
     @functools.wraps(function)
     def call(*arguments: P.args, **named: P.kwargs) -> T:
         (device, *_) = (some.device.type for some in arguments if isinstance(some, Tensor))
-        if not torch.is_autocast_enabled(device):
+        if not autocasts(device):
             return function(*arguments, **named)
         with torch.autocast(device, enabled=False):
             return function(*arguments, **named)

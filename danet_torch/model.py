@@ -21,7 +21,7 @@ from danet_common.stored import open_checkpoint
 from danet_common.variants import get_config
 from danet_torch.backbone import ResNet
 from danet_torch.head import AuxiliaryHead, DualAttentionHead
-from danet_torch.layers import resize
+from danet_torch.layers import autocasts, resize
 from danet_torch.weights import get_tensors, initialise, set_tensors
 
 
@@ -76,7 +76,7 @@ class DANet(nn.Module):
         kernels, device = self.head.fused_classifier.weight.dtype, x.device.type
         cast = kernels != getattr(torch, self.numerics.kernels)  # since it was made: by `.double()`, say
         dtype = kernels if cast else getattr(torch, self.numerics.dtype)
-        autocast = torch.is_autocast_enabled(device)
+        autocast = autocasts(device)
         if autocast and dtype == torch.float32:
             dtype = torch.get_autocast_dtype(device)
         if self.numerics.winograd and (cast or autocast):

@@ -11,12 +11,11 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from danet_common.dropout import dropout_masks
 from danet_common.recipe import TrainConfig, learning_rate
 from danet_common.sharing import parts, settled
-from danet_torch.engine import Engine
+from danet_torch.engine import Engine, replicate
 from danet_torch.losses import segmentation_loss
 from danet_torch.model import DANet
 from danet_torch.optimizers import apply_gradients, make_optimizer, trainable_leaves
@@ -42,7 +41,7 @@ def create_state(model: DANet, recipe: TrainConfig, engine: Engine) -> TrainStat
     if engine.process_count > 1 and engine.placement.type == "cuda":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # torch's own kernels; they refuse the CPU
     average = {parameter.name: leaf.detach().clone() for parameter, leaf in trainable_leaves(model)}
-    network = model if engine.process_count == 1 else DistributedDataParallel(model)
+    network = model if engine.process_count == 1 else replicate(model)
     optimizer = make_optimizer(model, recipe)
     return TrainState(model, recipe, engine, optimizer, None if recipe.average_decay is None else average, network)
 

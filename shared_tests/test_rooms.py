@@ -28,7 +28,7 @@ FORWARD = {"call": "forward", "__call__": "forward"}
 ALONE = {
     "torch": {"Conv.reset_parameters", "InSlices", "several", "MeanOverProcesses", "all_mean", "all_gather"}
     | {"InBlocks", "gather_by_keys", "product", "InBands", "transform_tiles", "transform_pixels"}
-    | {"has_kernel", "gather_by_heads", "exporting", "as_typed"}
+    | {"has_kernel", "gather_by_heads", "exporting", "autocasts", "as_typed", "replicate"}
     | {"transform_products", "put", "in_bands", "empty", "lends"},
     "tf": {"Module", "build", "get_config", "from_config", "named_modules", "TorchOptimizer", "compiled"}
     | {"scope", "local", "on_replicas", "all_mean", "all_gather"},
