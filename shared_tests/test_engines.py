@@ -228,6 +228,20 @@ def test_an_environment_that_makes_no_sense(backend: str, environment: dict[str,
     assert message in last
 
 
+def test_no_reducer_outlives_the_group(tmp_path: Path) -> None:
+    """Gone last, it would wait for Gloo's threads while it has the interpreter, and they for the interpreter: for ever,
+    in one of twenty runs."""
+    torch, engine = pytest.importorskip("torch"), pytest.importorskip("danet_torch.engine")
+    store = torch.distributed.FileStore(str(tmp_path / "store"), 1)
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    network = engine.replicate(torch.nn.Linear(2, 1))
+    network(torch.ones(3, 2)).sum().backward()
+    engine.Engine(process_count=2).close()
+    assert not torch.distributed.is_initialized()
+    assert not hasattr(network, "reducer")
+    assert not hasattr(network, "logger")
+
+
 @pytest.mark.slow
 def test_torchrun(start: Start, tmp_path: Path) -> None:
     """As people start it, and not only with the environment that it gives."""
