@@ -18,7 +18,9 @@ def read_network(path: Path) -> Checkpoint:
     lines: list[str] = []
     checkpoint = weights_convert.read(path, report=lines.append)
     if checkpoint.source.get("backbone_only"):
-        raise Unable(f"{path}: a backbone without a head, which would be random; train one: danet train --backbone")
+        raise Unable(
+            f"{path}: a backbone without a head, whose logits would be random; danet train --backbone {path} trains one"
+        )
     for line in lines:
         note(f"{path}: {line}")
     return checkpoint
