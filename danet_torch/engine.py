@@ -64,6 +64,7 @@ class Engine:
             distributed.barrier()  # of no tensor: Gloo's threads would need the interpreter for it, which may be gone
             for network in networks:
                 del network.reducer, network.logger
+            networks.clear()
             distributed.destroy_process_group()
 
     def __enter__(self) -> Engine:

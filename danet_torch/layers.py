@@ -222,7 +222,7 @@ def as_typed(function: Callable[P, T]) -> Callable[P, T]:
 
     @functools.wraps(function)
     def call(*arguments: P.args, **named: P.kwargs) -> T:
-        (device, *_) = (some.device.type for some in arguments if isinstance(some, Tensor))
+        (device, *_) = (some.device.type for some in (*arguments, *named.values()) if isinstance(some, Tensor))
         if not autocasts(device):
             return function(*arguments, **named)
         with torch.autocast(device, enabled=False):

@@ -240,6 +240,7 @@ def test_no_reducer_outlives_the_group(tmp_path: Path) -> None:
     assert not torch.distributed.is_initialized()
     assert not hasattr(network, "reducer")
     assert not hasattr(network, "logger")
+    assert not engine.networks
 
 
 @pytest.mark.slow

@@ -202,5 +202,5 @@ def test_a_module_within_autocast(name: str) -> None:
         x = 5 * torch.randn(2, config.inner_channels, 32, 32, generator=torch.Generator().manual_seed(0))
         wanted = module.eval()(x)
         with torch.autocast("cpu", torch.float16):
-            found = module(x)
+            found = module(x=x)
     assert (found - wanted).abs().max() <= 0.01 * wanted.abs().max()  # of convolutions of its own that are in 16 bits
