@@ -28,6 +28,7 @@ from typing import Any
 
 import numpy as np
 from measuring import most_memory
+from ours import held_dtype, set_precision
 
 from danet_common import slices
 from danet_common.numerics import widened
@@ -56,8 +57,7 @@ def torch_pass(job: dict[str, Any], arrays: list[np.ndarray]) -> Pass:
     from danet_torch.attention import attend, gather_by_heads
 
     way, backward = job["candidate"].partition(":")[2], job["backward"]
-    torch.backends.cuda.matmul.allow_tf32 = job["dtype"] == "tf32"
-    wide, dtype = (getattr(torch, name) for name in (widened(dtype_of(job)), dtype_of(job)))
+    wide, dtype = (getattr(torch, name) for name in dtypes(job))
     tensors = [torch.from_numpy(array).to(job["device"], dtype).requires_grad_(backward) for array in arrays]
 
     def forward() -> torch.Tensor:
@@ -84,7 +84,7 @@ def tf_pass(job: dict[str, Any], arrays: list[np.ndarray]) -> Pass:
 
     from danet_tf.attention import attend
 
-    wide, dtype = widened(dtype_of(job)), dtype_of(job)
+    wide, dtype = dtypes(job)
 
     @tf.function(input_signature=[tf.TensorSpec((None, None, array.shape[2]), dtype) for array in arrays])
     def call(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> Any:
@@ -105,29 +105,31 @@ def jax_pass(job: dict[str, Any], arrays: list[np.ndarray]) -> Pass:
 
     from danet_jax.attention import attend
 
-    jax.config.update("jax_default_matmul_precision", "tensorfloat32" if job["dtype"] == "tf32" else "highest")
-    wide = widened(dtype_of(job))
+    wide, dtype = dtypes(job)
 
     def forward(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
         return attend(query.astype(wide), key.astype(wide), value, job["slice_size"])
 
     call = jax.jit(jax.grad(lambda *tensors: forward(*tensors).sum(), (0, 1, 2)) if job["backward"] else forward)
     (device, *_) = jax.devices(job["device"])
-    tensors = [jax.device_put(array.astype(dtype_of(job)), device) for array in arrays]
+    tensors = [jax.device_put(array.astype(dtype), device) for array in arrays]
     return lambda: jax.block_until_ready(call(*tensors))
 
 
 PASSES = {"torch": torch_pass, "tf": tf_pass, "jax": jax_pass}
 
 
-def dtype_of(job: dict[str, Any]) -> str:
-    """What values are held in: tf32 is how a GPU multiplies float32."""
-    return "float32" if job["dtype"] == "tf32" else job["dtype"]
+def dtypes(job: dict[str, Any]) -> tuple[str, str]:
+    """Of queries and keys, and of values."""
+    dtype = held_dtype(job["dtype"])
+    return widened(dtype), dtype
 
 
 def work(job: dict[str, Any]) -> dict[str, Any]:
     """Measure in this process."""
-    run = PASSES[job["candidate"].partition(":")[0]](job, inputs(job["positions"]))
+    backend = job["candidate"].partition(":")[0]
+    set_precision(backend, job["dtype"])
+    run = PASSES[backend](job, inputs(job["positions"]))
     held = memory(job)
     seconds = []
     for _ in range(1 + job["passes"]):

@@ -47,6 +47,11 @@ def set_precision(backend: str, dtype: str) -> None:
         jax.config.update("jax_default_matmul_precision", "tensorfloat32" if dtype == "tf32" else "highest")
 
 
+def held_dtype(dtype: str) -> str:
+    """What values are held in: tf32 is how a GPU multiplies float32."""
+    return "float32" if dtype == "tf32" else dtype
+
+
 def torch_pass(job: dict[str, Any], x: np.ndarray, prepared: str, options: dict[str, bool]) -> Pass:
     """Eager, or `compiled` by Inductor; PyTorch's own attention kernel is forbidden where `slices` are asked for."""
     import torch
@@ -54,8 +59,7 @@ def torch_pass(job: dict[str, Any], x: np.ndarray, prepared: str, options: dict[
 
     import danet_torch
 
-    dtype = "float32" if job["dtype"] == "tf32" else job["dtype"]
-    model = danet_torch.load(job["checkpoint"], dtype, **options).to(job["device"])
+    model = danet_torch.load(job["checkpoint"], held_dtype(job["dtype"]), **options).to(job["device"])
     call = torch.compile(model) if prepared == "compiled" else model
     pictures = torch.from_numpy(x.transpose(0, 3, 1, 2).copy()).to(job["device"])
 
@@ -76,7 +80,7 @@ def tf_pass(job: dict[str, Any], x: np.ndarray, prepared: str, options: dict[str
 
     import danet_tf
 
-    model = danet_tf.load(job["checkpoint"], "float32" if job["dtype"] == "tf32" else job["dtype"], **options)
+    model = danet_tf.load(job["checkpoint"], held_dtype(job["dtype"]), **options)
     pictures = tf.constant(x)
     call = tf.function(lambda x: model(x, outputs=("fused",))["fused"], jit_compile=prepared.endswith("xla"))
     return lambda: call(pictures).numpy()
@@ -88,7 +92,7 @@ def jax_pass(job: dict[str, Any], x: np.ndarray, prepared: str, options: dict[st
 
     import danet_jax
 
-    model = danet_jax.load(job["checkpoint"], "float32" if job["dtype"] == "tf32" else job["dtype"], **options)
+    model = danet_jax.load(job["checkpoint"], held_dtype(job["dtype"]), **options)
     pictures = jax.device_put(x, jax.devices(job["device"])[0])
     call = jax.jit(lambda model, x: model(x, outputs=("fused",))["fused"])
     return lambda: jax.block_until_ready(call(model, pictures))

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 import torch
+from ours import held_dtype, set_precision
 from torch import Tensor
 
 MATRICES = (2048, 4096)
@@ -28,8 +29,8 @@ def best(run: Callable[[], Tensor], operations: int, device: str, passes: int = 
 @torch.no_grad()
 def measure_roof(dtype: str, device: str = "cpu") -> dict[str, float]:
     """`matrix` and `convolution`, in operations per second, and the larger of them as `roof`."""
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = dtype == "tf32"
-    kind, rates = getattr(torch, "float32" if dtype == "tf32" else dtype), {"matrix": 0.0, "convolution": 0.0}
+    set_precision("torch", dtype)
+    kind, rates = getattr(torch, held_dtype(dtype)), {"matrix": 0.0, "convolution": 0.0}
     for size in MATRICES:
         a, b = (torch.randn(size, size, device=device).to(kind) for _ in range(2))
         rates["matrix"] = max(rates["matrix"], best(lambda a=a, b=b: a @ b, 2 * size**3, device))
