@@ -13,6 +13,7 @@ from pathlib import Path
 
 AT_FDCWD = -100  # linux/fcntl.h: paths are relative to the working directory
 RENAME_EXCHANGE = 2  # linux/fs.h
+LEGIBLE = 50  # characters of the target's name in a temporary one, which must not be too long where that is not
 
 
 @contextlib.contextmanager
@@ -23,14 +24,14 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = _target(path)
     with _blaming(target):
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part")
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:LEGIBLE]}.", suffix=".part")
     os.close(descriptor)
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(_permissions(target, 0o666))
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
+        temporary.chmod(_permissions(target, 0o666))  # last: a file that is only read could not be opened so
         with _blaming(target):
             os.replace(temporary, target)
     finally:
@@ -42,11 +43,14 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yield a path beside `path` that does not exist yet; the directory made there takes `path`'s place.
 
     On any error it is removed and an existing directory is left as it was. A symbolic link is followed.
+    Raises NotADirectoryError where a file is in its place.
     """
     target = _target(path)
+    if target.is_file():  # it could be exchanged as well, and would be removed as the old directory is
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target))
     with _blaming(target):
-        workplace = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".part"))
-    temporary = workplace / target.name
+        workplace = tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name[:LEGIBLE]}.", suffix=".part")
+    temporary = Path(workplace) / target.name
     try:
         yield temporary
         temporary.chmod(_permissions(target, 0o777))
