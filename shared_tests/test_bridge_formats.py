@@ -8,6 +8,7 @@ from pathlib import Path
 
 import ml_dtypes
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 import weights_convert
@@ -90,6 +91,35 @@ def test_an_orbax_directory_is_replaced_whole(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["model.orbax"]
 
 
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize("dtype", [ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2])
+def test_a_dtype_that_a_format_has_not_is_refused(ending: str, dtype: npt.DTypeLike, tmp_path: Path) -> None:
+    tensors = zeros(CONFIG)
+    tensors["backbone.conv1.weight"] = tensors["backbone.conv1.weight"].astype(dtype)
+    original, path = Checkpoint(CONFIG, tensors), tmp_path / f"model{ending}"
+    if "safetensors" in ending:
+        weights_convert.write(original, path)
+        assert weights_convert.read(path).hashes() == original.hashes()
+    else:
+        with pytest.raises(CheckpointError, match=rf"no dtype for .*{np.dtype(dtype).name}"):
+            weights_convert.write(original, path)
+        assert not list(tmp_path.iterdir())
+
+
+def test_texts_are_no_numbers(tmp_path: Path) -> None:
+    tensors = {**zeros(CONFIG), "head.fused_classifier.bias": np.full(3, "1")}
+    np.savez(tmp_path / "model.npz", allow_pickle=False, **tensors)
+    with pytest.raises(CheckpointError, match=r"bias is <U1, expected floating-point numbers"):
+        weights_convert.read(tmp_path / "model.npz")
+
+
+def test_an_orbax_directory_from_a_folder_beside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    weights_convert.write(random_bits(CONFIG), tmp_path / "model.orbax")
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    assert weights_convert.read("../model.orbax").config == CONFIG
+
+
 @pytest.mark.parametrize("dtype", ["float64", "bfloat16", "float16"])
 def test_casting_keeps_norms_and_gammas_wide(dtype: str, tmp_path: Path) -> None:
     source = tmp_path / "source.safetensors"
@@ -111,6 +141,18 @@ def test_casting_refuses_to_overflow(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"backbone.conv1.weight has values too large for float16"):
         weights_convert.convert(tmp_path / "source.safetensors", tmp_path / "cast.pth", dtype="float16")
     assert not (tmp_path / "cast.pth").exists()
+
+
+@pytest.mark.parametrize(("dtype", "others"), [(ml_dtypes.bfloat16, 0), (np.float32, np.inf)])
+def test_casting_refuses_what_is_as_wide_and_what_is_infinite_elsewhere(
+    dtype: npt.DTypeLike, others: float, tmp_path: Path
+) -> None:
+    tensors = zeros(CONFIG)
+    tensors["backbone.conv1.weight"] = np.full(tensors["backbone.conv1.weight"].shape, others, dtype)
+    tensors["backbone.conv1.weight"][0] = 1e6
+    weights_convert.write(Checkpoint(CONFIG, tensors), tmp_path / "source.safetensors")
+    with pytest.raises(CheckpointError, match=r"backbone.conv1.weight has values too large for float16"):
+        weights_convert.convert(tmp_path / "source.safetensors", tmp_path / "cast.pth", dtype="float16")
 
 
 def zeros(config: DANetConfig) -> dict[str, np.ndarray]:

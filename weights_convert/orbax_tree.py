@@ -16,8 +16,10 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from danet_common import CheckpointError
 from danet_common.strict_json import parse_json
 from weights_convert.archive import bound
+from weights_convert.pickled_arrays import is_plain
 
 TREE = "_METADATA"  # Orbax's description of a tree
 BATCH = 1 << 26  # bytes that are written to the database at a time
@@ -28,9 +30,15 @@ Leaves = Mapping[tuple[str, ...], np.ndarray]
 
 
 def write_tree(state: Path, leaves: Leaves) -> None:
-    """Write the arrays into the directory `state`, which is made. Whatever goes wrong is an OSError."""
+    """Write the arrays into the directory `state`, which is made. Whatever goes wrong is an OSError.
+
+    Raises CheckpointError for a dtype that no such array has.
+    """
     import tensorstore
 
+    for leaf, array in leaves.items():
+        if not is_plain(array) and array.dtype != BFLOAT16:
+            raise CheckpointError(f"an Orbax tree has no dtype for {'.'.join(leaf)}, which is {array.dtype}")
     description = {
         "tree_metadata": {str(leaf): _leaf(leaf) for leaf in leaves},
         "use_ocdbt": True,
@@ -135,7 +143,7 @@ def _location(state: Path, leaf: tuple[str, ...], description: Mapping[str, Any]
 
 
 def _files(state: Path) -> dict[str, str]:
-    return {"driver": "file", "path": f"{state.absolute()}/"}
+    return {"driver": "file", "path": f"{state.resolve()}/"}  # TensorStore takes no ".."
 
 
 def _size(path: Path) -> int:

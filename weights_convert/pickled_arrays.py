@@ -13,6 +13,7 @@ import numpy as np
 
 from weights_convert.pickle_reader import Constructor, Global
 
+PLAIN = "?efd" + np.typecodes["AllInteger"]  # characters of dtypes
 PLAIN_DTYPE = re.compile(r"[<>=|]?(b1|[iu][1248]|f[248])")
 
 
@@ -78,6 +79,11 @@ def as_bytes(data: Any) -> bytes | memoryview:
     if isinstance(data, bytes | memoryview):
         return data
     raise ValueError("an array whose data are not bytes")
+
+
+def is_plain(array: np.ndarray) -> bool:
+    """Whether its numbers are NumPy's own. bfloat16 and its like are another package's, and have no name in a file."""
+    return array.dtype.char in PLAIN
 
 
 def native(array: np.ndarray) -> np.ndarray:

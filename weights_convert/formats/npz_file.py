@@ -22,7 +22,7 @@ from danet_common.checkpoint import PASSENGER, manifest
 from danet_common.strict_json import parse_json
 from weights_convert.archive import Archive, Stream, raw_bytes, write_archive
 from weights_convert.contents import Contents
-from weights_convert.pickled_arrays import native
+from weights_convert.pickled_arrays import is_plain, native
 
 NAME = "npz"
 DIRECTORY = False
@@ -103,6 +103,9 @@ def _bfloat16_names(text: str) -> list[str]:
 def write(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
     """Write the archive, uncompressed. `numpy.load(path)` reads it."""
     arrays = {**checkpoint.tensors, **{PASSENGER + name: array for name, array in checkpoint.passengers.items()}}
+    for name, array in arrays.items():
+        if not is_plain(array) and array.dtype != BFLOAT16:
+            raise CheckpointError(f"an npz file has no dtype for {name}, which is {array.dtype}")
     bfloat16 = [name for name, array in arrays.items() if array.dtype == BFLOAT16]
     text = json.dumps({**manifest(checkpoint), "bfloat16": bfloat16})
     arrays[MANIFEST] = np.frombuffer(text.encode(), np.uint8)

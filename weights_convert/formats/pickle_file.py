@@ -87,7 +87,7 @@ def _pickle(content: Mapping[str, Any]) -> Iterator[Buffer]:
 
 
 def _array(array: np.ndarray) -> Iterator[Buffer]:
-    if array.dtype.kind not in "biuf":
+    if not pickled_arrays.is_plain(array):
         raise CheckpointError(f"Paddle reads arrays of NumPy's own numbers; an array is {array.dtype}")
     order = _text("|" if array.dtype.itemsize == 1 else "<")
     shape = b"(" + b"".join(b"J" + struct.pack("<i", size) for size in array.shape) + b"t"
