@@ -7,6 +7,7 @@ exists because some published checkpoint differs in it; the comment beside it sa
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_type_hints
@@ -126,11 +127,15 @@ class DANetConfig:
                 )
         if min(self.std) <= 0:
             raise ValueError(f"std must be positive; got {self.std!r}")
+        if not all(abs(number) < math.inf for number in (*self.mean, *self.std, self.batch_norm_epsilon)):
+            raise ValueError("mean, std and batch_norm_epsilon must be finite")  # no JSON text could hold them
         for name in ("class_names", "palette"):
             if getattr(self, name) is not None and len(getattr(self, name)) != self.num_classes:
                 raise ValueError(
                     f"{name} must have num_classes = {self.num_classes} entries; got {len(getattr(self, name))}"
                 )
+        if self.palette and not all(0 <= part <= 255 for colour in self.palette for part in colour):
+            raise ValueError(f"palette must have colours of 0..255; got {self.palette!r}")
 
     # What follows from the fields.
     @property

@@ -177,6 +177,21 @@ def test_unknown_choices(options: dict[str, str], message: str, folder: Path) ->
     assert not (folder / "out.safetensors").exists()
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("mean", "nan,0,0", "must be finite"),
+        ("std", "1,inf,1", "must be finite"),
+        ("batch_norm_epsilon", "inf", "must be finite"),
+        ("palette", ",".join(["0-128-256"] * 19), "palette must have colours of 0"),
+    ],
+)
+def test_settings_that_no_file_can_hold(field: str, value: str, message: str, folder: Path) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        weights_convert.convert(folder / "good.pth", folder / "out.safetensors", settings={field: value})
+    assert not (folder / "out.safetensors").exists()
+
+
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_an_existing_destination_needs_force(ending: str, folder: Path) -> None:
     path = folder / f"good{ending}"

@@ -169,4 +169,5 @@ def _list(value: Any) -> list[Any]:
 
 
 def _is_colour(colour: Any) -> bool:
-    return isinstance(colour, list | tuple) and len(colour) == 3 and all(type(part) is int for part in colour)
+    parts = colour if isinstance(colour, list | tuple) else ()
+    return len(parts) == 3 and all(type(part) is int and 0 <= part <= 255 for part in parts)
