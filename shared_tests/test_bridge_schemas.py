@@ -11,6 +11,7 @@ import pytest
 import weights_convert
 from danet_common import VARIANTS, Checkpoint, CheckpointError, DANetConfig, initial_tensors, parameters
 from shared_tests import oracle
+from shared_tests.owners_networks import checkpoint_of
 from shared_tests.rule import rule_tensors
 from weights_convert.formats import safetensors_file
 from weights_convert.schemas import SCHEMAS
@@ -216,6 +217,20 @@ def test_what_an_owners_file_cannot_hold_is_said(tmp_path: Path) -> None:
     settings = dict(part.split("=") for part in line.partition(": ")[2].split())
     assert settings == {"multi_grid": "1,2", "class_names": "a,b,c,d,e"}
     assert weights_convert.read(tmp_path / "theirs.pth", settings=settings).config == config
+
+
+def test_what_goes_with_the_owners_object_is_said(tmp_path: Path) -> None:
+    """MMSegmentation's meta has a place in a torch file and none beside safetensors."""
+    original = checkpoint_of("mmseg", "ResNet")
+    lines: dict[str, list[str]] = {".pth": [], ".safetensors": []}
+    for ending, said in lines.items():
+        weights_convert.write(original, tmp_path / f"theirs{ending}", "mmseg", said.append)
+    assert lines[".pth"] == []
+    assert weights_convert.read(tmp_path / "theirs.pth").config == original.config
+    (line,) = lines[".safetensors"]
+    settings = dict(part.split("=") for part in line.partition(": ")[2].split())
+    assert settings.keys() == {"multi_grid", "upsample_grid", "class_names", "palette"}
+    assert weights_convert.read(tmp_path / "theirs.safetensors", settings=settings).config == original.config
 
 
 def test_a_backbone_gets_a_fresh_head(tmp_path: Path) -> None:

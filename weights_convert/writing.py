@@ -54,8 +54,8 @@ def write_to(checkpoint: Checkpoint, path: Path, to_schema: str | None, say: Say
     try:
         if layouts is not None and isinstance(writer, ForeignWriter):
             schema = layout_for(layouts, checkpoint)
-            wrap = None if schema.wrap is None else partial(schema.wrap, config=checkpoint.config)
-            named = from_canonical(schema, checkpoint, say)
+            wrap = partial(schema.wrap, config=checkpoint.config) if schema.wrap and writer.WRAPS else None
+            named = from_canonical(schema, checkpoint, say, writer.WRAPS)
             writer.write_foreign(named, path, wrap)
             return named
         if isinstance(writer, CanonicalWriter):

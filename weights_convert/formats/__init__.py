@@ -59,7 +59,9 @@ class CanonicalWriter(Writer, Protocol):
 
 @runtime_checkable
 class ForeignWriter(Writer, Protocol):
-    """A writer whose format can hold tensors under any names."""
+    """A writer whose format can hold tensors under any names, and, where WRAPS, the owner's object around them."""
+
+    WRAPS: bool
 
     def write_foreign(self, named: Mapping[str, np.ndarray], path: Path, wrap: Wrap | None) -> None: ...
 

@@ -24,6 +24,7 @@ from weights_convert.schemas.schema import Wrap
 
 NAME = "mxnet"
 DIRECTORY = False
+WRAPS = True
 MAGIC = struct.pack("<Q", 0x112)
 VERSIONS = (0xF993FAC8, 0xF993FAC9, 0xF993FACA)  # 1: 64-bit sizes; 2: also a kind of storage; 3: also empty shapes
 V1, V2, V3 = VERSIONS

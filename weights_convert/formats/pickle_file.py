@@ -24,6 +24,7 @@ from weights_convert.schemas.schema import Wrap
 
 NAME = "pickle"
 DIRECTORY = False
+WRAPS = True
 PROTOCOLS = tuple(bytes((0x80, number)) for number in (2, 3, 4, 5))
 NAME_TABLE = "StructuredToParameterName@@"
 SLICES = "UnpackBigParamInfor@@"  # protocol 2 cannot hold 4 GiB in one piece, so Paddle cuts such arrays up

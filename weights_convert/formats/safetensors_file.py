@@ -18,6 +18,7 @@ from weights_convert.schemas.schema import Wrap
 
 NAME = "safetensors"
 DIRECTORY = False
+WRAPS = False
 
 
 def recognises(path: Path, start: bytes, records: list[str]) -> bool:

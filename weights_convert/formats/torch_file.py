@@ -26,6 +26,7 @@ from weights_convert.torch_container import LEGACY_START, PICKLE, Resolve, read_
 
 NAME = "torch"
 DIRECTORY = False
+WRAPS = True
 ALIGNMENT = 64  # bytes, of each storage in the file; torch's own
 STATE_DICT_ENTRIES = ("state_dict", "model", "model_state_dict")  # where trainers keep the state dict
 

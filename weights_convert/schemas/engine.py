@@ -147,8 +147,10 @@ def _droppable(schema: Schema, name: str, kind: str) -> bool:
     return kind == "count" or (schema.backbone_only and not name.startswith("backbone."))
 
 
-def from_canonical(schema: Schema, checkpoint: Checkpoint, say: Say) -> dict[str, np.ndarray]:
+def from_canonical(schema: Schema, checkpoint: Checkpoint, say: Say, wrapped: bool = True) -> dict[str, np.ndarray]:
     """A checkpoint's tensors under the owner's keys, in the owner's order.
+
+    wrapped  whether the owner's object, and what it says, will be around them in the file
 
     Raises CheckpointError where the owner has no such network.
     """
@@ -168,7 +170,7 @@ def from_canonical(schema: Schema, checkpoint: Checkpoint, say: Say) -> dict[str
     if dropped:
         what = "the head" if schema.backbone_only else "the counters of batches"
         say(f"dropped: {what} ({counted(dropped, 'tensor')}), which {schema.name} files do not have")
-    lost = _lost(schema, checkpoint.config, named)
+    lost = _lost(schema, checkpoint.config, named, wrapped)
     if lost:
         say(f"{schema.name} files cannot tell these; set them when it is read again: {' '.join(lost)}")
     named |= _unfolded(schema, named, say)
@@ -176,9 +178,9 @@ def from_canonical(schema: Schema, checkpoint: Checkpoint, say: Say) -> dict[str
     return dict(sorted(named.items(), key=lambda item: schema.place(item[0])))
 
 
-def _lost(schema: Schema, config: DANetConfig, named: Mapping[str, np.ndarray]) -> list[str]:
+def _lost(schema: Schema, config: DANetConfig, named: Mapping[str, np.ndarray], wrapped: bool) -> list[str]:
     """The fields, as settings, that a reader of the owner's file would take otherwise."""
-    found = match(schema, named, schema.wrap(named, config) if schema.wrap else None)
+    found = match(schema, named, schema.wrap(named, config) if schema.wrap and wrapped else None)
     taken = untold_channels(config_of(schema, found.told, found.stated, {}))
     lost = []
     for item in fields(DANetConfig):
