@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +76,27 @@ def test_labels_are_one_byte_a_pixel(mode: str, folder: Path) -> None:
     assert faults(folder) == (wanted,)
 
 
+@pytest.mark.parametrize("bits", [2, 4])
+def test_labels_of_fewer_bits_are_refused(bits: int, folder: Path) -> None:
+    """Pillow stretches them to 0..255: 1 of 4 bits would be class 17 of a data set that has so many."""
+    path = folder / "labels/0.png"
+    path.write_bytes(grey_png(4, 6, bits))
+    assert faults(folder) == (f"{path}: labels must be one byte a pixel; this file has {bits} bits of grey",)
+    write_list(folder / "classes.txt", *map(str, range(200)))
+    assert len(faults(folder)) == 1
+
+
+def grey_png(height: int, width: int, bits: int) -> bytes:
+    """A PNG whose pixels are all 1, which Pillow would not write with 2 or 4 bits."""
+    row = b"\0" + bytes([int(f"{1:0{bits}b}" * (8 // bits), 2)]) * -(-width * bits // 8)
+    header = struct.pack(">IIBBBBB", width, height, bits, 0, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(row * height)), (b"IEND", b""))
+    framed = (
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data)) for name, data in chunks
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(framed)
+
+
 def test_black_and_white_labels_are_two_classes(folder: Path) -> None:
     bits = np.arange(24).reshape(4, 6) % 2
     Image.fromarray(bits.astype(np.uint8) * 255).convert("1").save(folder / "labels/0.png")
@@ -113,11 +136,12 @@ def test_many_faults_are_counted() -> None:
     assert lines[-1] == "  ... and 9 more"
 
 
-def test_a_sample_is_spread_over_all(folder: Path) -> None:
-    for index in range(5):
+def test_the_first_are_checked_where_only_they_are_used(folder: Path) -> None:
+    for index in range(1, 5):
         (folder / f"labels/{index}.png").unlink()
-    assert [Path(fault.partition(":")[0]).stem for fault in faults(folder, limit=2)] == ["0", "2"]
-    assert len(faults(folder, limit=100)) == 5
+    open_dataset(f"folder:{folder}", "train").check(1)
+    assert [Path(fault.partition(":")[0]).stem for fault in faults(folder, limit=3)] == ["1", "2"]
+    assert len(faults(folder, limit=100)) == 4
 
 
 def test_a_rotated_photograph_is_compared_upright(folder: Path) -> None:
@@ -127,6 +151,20 @@ def test_a_rotated_photograph_is_compared_upright(folder: Path) -> None:
     dataset = open_dataset(f"folder:{folder}", "train")
     dataset.check()
     assert dataset.item(0).image.shape == (4, 6, 3)
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "tif", "webp"])
+def test_it_is_as_reading_turns_it(ending: str, folder: Path) -> None:
+    """By EXIF, which TIFF files have as tags of their own, or by XMP alone."""
+    exif, xmp = Image.Exif(), b'<x tiff:Orientation="6"/>'
+    exif[0x0112] = ROTATED
+    lying = Image.fromarray(np.zeros((6, 4, 3), np.uint8))
+    (folder / "images/0.png").unlink()
+    for options in ({"exif": exif}, {"xmp": xmp}) if ending in ("jpg", "webp") else ({"exif": exif},):
+        lying.save(folder / f"images/0.{ending}", **options)
+        dataset = open_dataset(f"folder:{folder}", "train")
+        dataset.check()
+        assert dataset.item(0).image.shape == (4, 6, 3)
 
 
 def test_grey_images_are_read_as_rgb(folder: Path) -> None:

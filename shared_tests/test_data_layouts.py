@@ -167,6 +167,21 @@ def test_folder_needs_its_classes_said(lines: list[str], reason: str, tmp_path: 
         open_dataset(f"folder:{tmp_path}", "train")
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1"])
+def test_lists_are_utf8_with_or_without_its_mark(encoding: str, tmp_path: Path) -> None:
+    write_list(tmp_path / "classes.txt")
+    (tmp_path / "classes.txt").write_text("café 1 2 3\r\nland\r\n", encoding=encoding)
+    write_image(tmp_path / "images/a.png")
+    write_labels(tmp_path / "labels/a.png", 0, 1)
+    if encoding == "latin-1":
+        with pytest.raises(DataError, match=r"classes\.txt: not a readable list of names"):
+            open_dataset(f"folder:{tmp_path}", "train")
+        return
+    dataset = open_dataset(f"folder:{tmp_path}", "train")
+    assert dataset.names == ("café", "land")
+    assert dataset.palette[0] == (1, 2, 3)
+
+
 def test_254_is_a_class_where_there_are_255(tmp_path: Path) -> None:
     write_list(tmp_path / "classes.txt", *map(str, range(255)))
     write_image(tmp_path / "images/a.png")

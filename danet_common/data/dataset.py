@@ -86,7 +86,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def check(self, limit: int | None = None) -> None:
-        """Look at every item, or at `limit` of them spread evenly. Raises DataError listing all faults."""
+        """Look at every item, or at the first `limit` of them. Raises DataError listing all faults."""
 
     def fingerprint(self) -> str:
         """Of the items' names and order, so that a run is not carried on with other data unnoticed."""

@@ -15,7 +15,7 @@ from danet_common.data.labels import LabelTable, read_labels
 from danet_common.image import ImageError, read_image
 
 CHECKING_THREADS = 8  # decoding releases the interpreter, and a disk answers several at once
-ORIENTATION = 0x0112  # EXIF; from 5 on the picture lies on its side
+ORIENTATION = 0x0112  # EXIF, or XMP's where that has none; from 5 to 8 the picture lies on its side
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,8 @@ class FileDataset(Dataset):
 
     def check(self, limit: int | None = None) -> None:
         """Decode label files and open images, in threads. Raises DataError listing all faults, in order."""
-        count = len(self) if limit is None else min(limit, len(self))
-        chosen = [self.pairs[position * len(self) // count] for position in range(count)]
         with ThreadPoolExecutor(CHECKING_THREADS) as threads:
-            faults = [fault for fault in threads.map(self._fault, chosen) if fault]
+            faults = [fault for fault in threads.map(self._fault, self.pairs[:limit]) if fault]
         if faults:
             raise DataError(*faults)
 
@@ -84,10 +82,10 @@ def _image_size(path: Path) -> tuple[int, int]:
     """Height and width of an upright image, from its header. Raises DataError as reading it would."""
     try:
         with Image.open(path) as image:
-            exif = Image.Exif()
-            exif.load(image.info.get("exif", b""))
-            width, height = image.size
-            return (width, height) if exif.get(ORIENTATION, 1) >= 5 else (height, width)
+            exif = Image.Image.getexif(image)  # a PNG's own would decode all pixels first
+            width, height = image.size  # a TIFF's is upright already
+            lies = 5 <= exif.get(ORIENTATION, 1) <= 8 and image.format != "TIFF"
+            return (width, height) if lies else (height, width)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except Exception as error:  # a damaged header makes Pillow raise what it pleases

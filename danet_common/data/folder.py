@@ -16,7 +16,7 @@ from danet_common.classes import ClassSet, Colour, voc_colour_map
 from danet_common.data.dataset import IGNORE, DataError
 from danet_common.data.files import FileDataset
 from danet_common.data.labels import plain_table
-from danet_common.data.listing import first_path, pairs_in
+from danet_common.data.listing import first_path, lines_in, pairs_in
 
 LAYOUTS = ("{split}/{kind}", "{kind}/{split}", "{kind}")
 
@@ -34,7 +34,7 @@ def open_folder(root: Path, split: str) -> FileDataset:
 
 def _read_classes(path: Path) -> ClassSet:
     """Names and colours, those not given by VOC's rule."""
-    lines = [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [line.split() for line in lines_in(path)]
     given = [_colour(words) for words in lines]
     names = tuple(" ".join(words[: -3 if colour else None]) for words, colour in zip(lines, given, strict=True))
     faults = [f"{path}: the class {name} is there twice" for name in sorted({n for n in names if names.count(n) > 1})]

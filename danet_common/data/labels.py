@@ -14,6 +14,7 @@ from danet_common.data.dataset import IGNORE, DataError
 LabelTable = tuple[int | None, ...]  # for each of the 256 bytes: a class, IGNORE, or None where it is a fault
 
 ONE_BYTE = ("L", "P", "1")  # Pillow's modes of a grey, a palette and a black-and-white file
+FEWER_BITS = ("L;2", "L;4")  # how it decodes a grey file of 2 or 4 bits a pixel: stretched to 0..255, no class numbers
 
 
 def label_table(classes: Mapping[int, int], ignored: Iterable[int] = ()) -> LabelTable:
@@ -33,6 +34,10 @@ def read_labels(path: Path, table: LabelTable) -> UInt8[np.ndarray, "h w"]:
         with Image.open(path) as image:
             if image.mode not in ONE_BYTE:
                 raise DataError(f"{path}: labels must be one byte a pixel, a class number; this file is {image.mode}")
+            if image.tile and image.tile[0].args in FEWER_BITS:
+                raise DataError(
+                    f"{path}: labels must be one byte a pixel; this file has {image.tile[0].args[2]} bits of grey"
+                )
             values = Image.fromarray(np.asarray(image).astype(np.uint8, copy=False))
     except FileNotFoundError:
         raise DataError(f"{path}: no such label file") from None

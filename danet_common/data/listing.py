@@ -41,8 +41,13 @@ def pairs_in(images: Path, labels: Path) -> list[Pair]:
 
 def names_in(path: Path) -> list[str]:
     """The names in a list file, one a line. A line may also be two paths, image and label, as DrSleep's lists have."""
+    return [Path(line.split()[0]).stem if "/" in line else line for line in lines_in(path)]
+
+
+def lines_in(path: Path) -> list[str]:
+    """The lines of a text file that are not empty, without the mark that Windows' editors begin UTF-8 with."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: not a readable list of names ({error})") from None
-    return [Path(line.split()[0]).stem if "/" in line else line.strip() for line in lines if line.strip()]
+    return [line.strip() for line in lines if line.strip()]
