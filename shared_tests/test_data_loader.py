@@ -5,7 +5,10 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import multiprocessing
+import os
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -119,6 +122,17 @@ def test_worker_processes_make_no_difference() -> None:
     with loader() as alone, loader(workers=2) as helped:
         alone.step = helped.step = 3
         assert taken(alone, 4) == taken(helped, 4)
+
+
+def test_worker_processes_go_on_when_all_are_asked_to_end() -> None:
+    """Ctrl-C and launchers ask the whole group, and the step that is to be finished may need a batch yet."""
+    with loader() as alone, loader(workers=1) as helped:
+        first = taken(helped, 1)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            for worker in multiprocessing.active_children():
+                assert worker.pid is not None
+                os.kill(worker.pid, number)
+        assert [*first, *taken(helped, 5)] == taken(alone, 6)
 
 
 @pytest.mark.parametrize("stop", [0, 1, 4])  # 10 items in fours: in the middle of the first and second epoch

@@ -19,7 +19,7 @@ import pytest
 import danet_common.atomic
 import danet_common.run.loop
 from danet_common import VARIANTS, initial_tensors, read_checkpoint
-from danet_common.data import Augmentation, Loader, Order
+from danet_common.data import Augmentation, DataError, Loader, Order, Sample
 from danet_common.data.scenes import Scenes
 from danet_common.recipe import TrainConfig
 from danet_common.run import Cadence, Diverged, Ending, Run, RunError, RunFolder, RunPlan, Watcher, place_in
@@ -187,6 +187,14 @@ def test_a_half_written_line_is_dropped(tmp_path: Path, whole: list[Any]) -> Non
     assert not list(folder.root.glob(".*"))
 
 
+@pytest.mark.parametrize("line", [b"5\n", b"{}\n", b'{"step": null}\n', b"\xff\xfe\n", b"[[[\n"])
+def test_a_damaged_metrics_file_is_named(line: bytes, tmp_path: Path) -> None:
+    folder = begin(tmp_path / "run")
+    folder.metrics.write_bytes(line)
+    with pytest.raises(ValueError, match=r"metrics\.jsonl: no metrics file"):
+        go_on(folder)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_finishes_the_step_and_saves(number: int, tmp_path: Path, whole: list[Any]) -> None:
     folder, handlers = begin(tmp_path / "run"), [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)]
@@ -215,6 +223,41 @@ def test_a_signal_puts_the_validation_off(tmp_path: Path, whole: list[Any]) -> N
     assert read_training(folder.last).step == 5
     assert not any("mean_iou" in line for line in read_metrics(folder.metrics))
     assert not folder.best.exists()
+    assert go_on(folder) is Ending.FINISHED
+    assert left(folder) == whole
+
+
+def test_so_do_several_processes(tmp_path: Path, whole: list[Any]) -> None:
+    """Although they heed a signal at logged steps alone, of which step 5 is none."""
+    folder = begin(tmp_path / "run")
+
+    def moment(name: str, step: int) -> None:
+        if name == "infer":
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    assert go_on(folder, engine=PretendEngine(process_count=2), moment=moment) is Ending.INTERRUPTED
+    assert read_training(folder.last).step == 5
+    assert go_on(folder) is Ending.FINISHED
+    assert left(folder) == whole
+
+
+def test_what_was_learned_before_a_damaged_picture_is_kept(tmp_path: Path, whole: list[Any]) -> None:
+    class Damaged(Scenes):
+        read = 0
+
+        def item(self, index: int) -> Sample:
+            self.read += 1
+            if self.read == 10:
+                raise DataError("damaged.png: not a readable image")
+            return super().item(index)
+
+    folder = begin(tmp_path / "run")
+    training, loader = folder.read_last(PLAN), loader_of(PLAN, Damaged(5, "train", 12, 14))
+    run = Run(PLAN, folder, pretend(), PretendEngine(), training, loader, VALIDATED, Watcher())
+    with pytest.raises(DataError, match="damaged"):
+        run.advance()
+    run.close()
+    assert read_training(folder.last).step == 4  # and not 3, the one that was due
     assert go_on(folder) is Ending.FINISHED
     assert left(folder) == whole
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 import weakref
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -71,7 +72,7 @@ class Loader(Iterator[Batch]):
         if self.workers:
             _mark_flags_parsed()
             processes = grain.MultiprocessingOptions(num_workers=self.workers, per_worker_buffer_size=1)
-            batches = batches.mp_prefetch(processes)
+            batches = batches.mp_prefetch(processes, _leave_signals)
         return iter(batches)
 
     def state(self) -> dict[str, Any]:
@@ -115,6 +116,12 @@ def _close(readers: list[Any]) -> None:
     """Close and forget them."""
     while readers:
         readers.pop().close()
+
+
+def _leave_signals(index: int, count: int) -> None:
+    """Let a worker go on when all processes are asked to end: the one that trains needs its batches until it does."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _mark_flags_parsed() -> None:

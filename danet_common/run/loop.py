@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from danet_common.checkpoint import Checkpoint
-from danet_common.data.dataset import Dataset
+from danet_common.data.batches import Batch
+from danet_common.data.dataset import DataError, Dataset
 from danet_common.data.loader import Loader
 from danet_common.metrics import scores
 from danet_common.recipe import learning_rate
@@ -129,16 +130,19 @@ class Run:
         return self.state.step % cadence == 0 or self.state.step == self.plan.recipe.steps
 
     def _ends(self, interruption: Interruption) -> bool:
-        """Whether a signal came to any process. Several ask each other only at logged steps: it makes them wait."""
+        """Whether a signal came to any process. Several ask each other only at logged steps: it makes them wait.
+
+        A validation that is due still was cut off, so they end there, or it would never be done.
+        """
         if self.engine.process_count == 1:
             return interruption.asked
-        if not self._is_due(self.plan.cadence.log):
+        if not self._is_due(self.plan.cadence.log) and not self._validation_is_due():
             return False
         interruption.asked = bool(self.engine.sum(np.array([int(interruption.asked)]))[0])
         return interruption.asked
 
     def _step(self) -> None:
-        batch = next(self.loader)
+        batch = self._next_batch()
         first_row = self.engine.process_index * len(batch["labels"])
         self.losses.append(self.framework.train_step(self.state, batch, first_row))
         self.watcher.stepped(self.state.step)
@@ -146,6 +150,15 @@ class Run:
             self._log()
         elif self.state.step == self.first + 1:  # what a framework prepares in its first step is not its pace
             self.timed, self.clock = self.state.step, time.perf_counter()
+
+    def _next_batch(self) -> Batch:
+        """That of the next step. Where a picture is damaged, what was learned before it is kept."""
+        try:
+            return next(self.loader)
+        except DataError:
+            if self.engine.process_count == 1:  # others would have to save too, and know nothing of it
+                self._save()
+            raise
 
     def _log(self) -> None:
         """One line for the steps since the one before."""

@@ -47,8 +47,10 @@ class MetricsFile:
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """All whole lines; a killed process may have left a part of the last one. Raises ValueError, naming the file."""
-    lines = path.read_text().splitlines(keepends=True)
     try:
-        return [parse_json(line) for line in lines if line.endswith("\n")]
+        records = [parse_json(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
     except ValueError as error:
         raise ValueError(f"{path}: no metrics file: {error}") from None
+    if not all(isinstance(record, dict) and isinstance(record.get("step"), int) for record in records):
+        raise ValueError(f"{path}: no metrics file: a line of it has no step")
+    return records
