@@ -73,11 +73,15 @@ class TrainConfig:
         self._require(POSITIVE, "at least 1", lambda value: value >= 1)
         self._require((*NOT_NEGATIVE, *NOT_NEGATIVE_WEIGHTS), "0 or more", lambda value: 0 <= value < math.inf)
         self._require(SHARES, "in [0, 1)", lambda value: 0 <= value < 1)
-        self._require(("adam_epsilon",), "positive", lambda value: value > 0)
-        self._require(("clip_norm",), "None or positive", lambda value: value is None or value > 0)
+        self._require(("adam_epsilon",), "positive", lambda value: 0 < value < math.inf)
+        self._require(("clip_norm",), "None or positive", lambda value: value is None or 0 < value < math.inf)
         self._require(("average_decay",), "None or in [0, 1)", lambda value: value is None or 0 <= value < 1)
         self._require(("ohem_threshold",), "None or in (0, 1]", lambda value: value is None or 0 < value <= 1)
-        self._require(("class_weights",), "None or 0 or more each", lambda value: value is None or min(value) >= 0)
+        self._require(
+            ("class_weights",),
+            "None or 0 or more each",
+            lambda value: value is None or (value and all(0 <= weight < math.inf for weight in value)),
+        )
         if self.batch_size % self.accumulation:
             raise ValueError(
                 f"batch_size must be whole parts: {self.batch_size} is not a multiple of accumulation, "

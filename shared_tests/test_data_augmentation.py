@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -168,6 +170,8 @@ def test_blur_smooths_the_image_alone() -> None:
         ("base", (4,)),
         ("scale", (2, 0.5)),
         ("scale", (0, 1)),
+        ("scale", (0.5, math.inf)),
+        ("blur", math.inf),
         ("flip", 1.5),
         ("largest_share", 0),
         ("contrast", -0.1),

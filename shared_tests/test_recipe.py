@@ -29,9 +29,14 @@ def test_round_trip(name: str) -> None:
         ("learning_rate", float("nan")),
         ("momentum", 1.0),
         ("clip_norm", 0.0),
+        ("clip_norm", float("inf")),  # JSON has no such number, so a run of it could not be gone on with
+        ("adam_epsilon", float("inf")),
         ("average_decay", 1.0),
         ("ohem_threshold", 0.0),
         ("class_weights", (1.0, -1.0)),
+        ("class_weights", (1.0, float("inf"))),
+        ("class_weights", (1.0, float("nan"))),
+        ("class_weights", ()),
         ("aux_weight", -0.4),
     ],
 )

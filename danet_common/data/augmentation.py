@@ -5,6 +5,7 @@ Any item of any epoch can be made again alone: its draws have a stream of their 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +44,7 @@ class Augmentation:
             size = getattr(self, name)
             if size is not None and (len(size) != 2 or min(size) < 1):
                 raise ValueError(f"{name} must be two positive integers; got {size!r}")
-        if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1]:
+        if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] < math.inf:
             raise ValueError(f"scale must be a lowest and a highest factor, both positive; got {self.scale!r}")
         for name in ("flip", "brightness", "contrast", "saturation"):
             if not 0 <= getattr(self, name) <= 1:
@@ -52,8 +53,8 @@ class Augmentation:
             raise ValueError(f"largest_share must be above 0 and at most 1; got {self.largest_share!r}")
         if not 0 <= self.hue <= 180:
             raise ValueError(f"hue must be from 0 to 180 degrees; got {self.hue!r}")
-        if not self.blur >= 0:
-            raise ValueError(f"blur must not be negative; got {self.blur!r}")
+        if not 0 <= self.blur < math.inf:
+            raise ValueError(f"blur must be 0 or more; got {self.blur!r}")
 
 
 def augment(
