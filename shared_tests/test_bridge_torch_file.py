@@ -85,6 +85,42 @@ def test_where_trainers_keep_the_state_dict(entry: str | None, container: str, t
     assert read.config == CONFIG
 
 
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_every_protocol_that_torch_saves_with(container: str, protocol: int, tmp_path: Path) -> None:
+    named = {name: torch.from_numpy(array) for name, array in initial_tensors(CONFIG).items()}
+    zipped = CONTAINERS[container]
+    torch.save(named, tmp_path / "model.pth", pickle_protocol=protocol, _use_new_zipfile_serialization=zipped)
+    assert weights_convert.read(tmp_path / "model.pth").config == CONFIG
+
+
+@pytest.mark.parametrize("model", [{"depth": 50}, torch.nn.Linear(2, 3)], ids=["settings", "object"])
+def test_a_model_beside_its_state_dict_is_not_taken_for_it(model: Any, tmp_path: Path) -> None:
+    named = {name: torch.from_numpy(array) for name, array in initial_tensors(CONFIG).items()}
+    path = save({"model": model, "model_state_dict": named}, tmp_path / "model.pth")
+    assert weights_convert.read(path).config == CONFIG
+
+
+BESIDE = {
+    "texts": np.array(["road", "sky"]),
+    "text": np.str_("road"),
+    "objects": np.array([None, {}], dtype=object),
+    "complex number": np.complex128(1j),
+    "date": np.datetime64("2020-01-01"),
+    "records": np.zeros(3, [("a", "f4"), ("b", "i4")]),
+    "complex tensor": torch.ones(3, dtype=torch.complex64),
+    "8-bit tensor": torch.ones(3).to(torch.float8_e4m3fn),
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_other_values_beside_the_tensors_are_inert(name: str, tmp_path: Path) -> None:
+    named = {key: torch.from_numpy(array) for key, array in initial_tensors(CONFIG).items()}
+    assert weights_convert.read(save({"state_dict": named, "x": BESIDE[name]}, tmp_path / "model.pth")).config == CONFIG
+    with pytest.raises(CheckpointError, match="1 entries of its state dict are no tensors:\n  x"):
+        weights_convert.read(save({**named, "x": BESIDE[name]}, tmp_path / "model.pth"))
+
+
 def test_data_parallel_prefix(tmp_path: Path) -> None:
     named = {f"module.{name}": torch.from_numpy(array) for name, array in initial_tensors(CONFIG).items()}
     lines: list[str] = []

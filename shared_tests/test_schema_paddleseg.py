@@ -109,7 +109,7 @@ def test_faults_of_a_bias(changes: dict[str, np.ndarray | None], fault: str, tmp
         ({}, "entries that are no arrays"),
         ([1, 2], "a pickled list, not a dictionary"),
         (Path("/"), "a pickled object of class pathlib"),
-        ({"a": np.array([{}], object)}, "damaged pickle"),
+        ({"a": np.array([{}], object)}, "1 entries that are no arrays by name:\n  a"),
     ],
 )
 def test_other_pickles(content: object, message: str, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """NumPy values in pickles, rebuilt here and not by NumPy's own pickle functions.
 
-Sources: numpy/_core/multiarray.py and `ndarray.__reduce__`, NumPy 1.x and 2.x. Only plain numeric dtypes.
+Sources: numpy/_core/multiarray.py and `ndarray.__reduce__`, NumPy 1.x and 2.x. Only plain numbers have values here;
+texts, objects and records stay inert, for a trainer may have put some of them beside the weights.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from weights_convert.pickle_reader import Constructor, Global
+from weights_convert.pickle_reader import Constructor, Global, Opaque
 
 PLAIN = "?efd" + np.typecodes["AllInteger"]  # characters of dtypes
 PLAIN_DTYPE = re.compile(r"[<>=|]?(b1|[iu][1248]|f[248])")
@@ -29,16 +30,16 @@ class PickledDtype:
         """`state` is (version, byte order, subdtype, names, fields, size, alignment, flags)."""
         self.big = type(state) is tuple and state[1:2] == (">",)
 
-    def resolve(self) -> np.dtype[Any]:
-        """The dtype. Raises ValueError where it is not a plain number's."""
+    def resolve(self) -> np.dtype[Any] | None:
+        """The dtype; None where it is not a plain number's."""
         if not PLAIN_DTYPE.fullmatch(self.text):
-            raise ValueError(f"an array of dtype {self.text!r}, not of plain numbers")
+            return None
         dtype = np.dtype(self.text)
         return dtype.newbyteorder(">") if self.big else dtype
 
 
 class PickledArray:
-    """`numpy.ndarray` between its empty construction and its state."""
+    """`numpy.ndarray`; its array is None until it has its state, and where that is not of plain numbers."""
 
     def __init__(self, *_: Any) -> None:
         self.array: np.ndarray | None = None
@@ -54,17 +55,17 @@ def array_from_buffer(data: Any, dtype: Any, shape: Any, order: str = "C") -> Pi
     if not isinstance(dtype, PickledDtype):
         raise ValueError("an array without a dtype")
     result = PickledArray()
-    flat = np.frombuffer(as_bytes(data), dtype.resolve())
-    result.array = native(flat.reshape(tuple(shape), order="F" if order == "F" else "C"))
+    plain = dtype.resolve()
+    if plain is not None:
+        flat = np.frombuffer(as_bytes(data), plain)
+        result.array = native(flat.reshape(tuple(shape), order="F" if order == "F" else "C"))
     return result
 
 
-def scalar(dtype: Any, data: Any = b"") -> int | float | bool:
-    """`numpy.float64(...)` and the like, as a Python number."""
+def scalar(dtype: Any, data: Any = b"") -> Any:
+    """`numpy.float64(...)` and the like, as a Python number; inert where it is none."""
     array = array_from_buffer(data, dtype, ()).array
-    assert array is not None
-    value: int | float | bool = array.item()
-    return value
+    return Opaque("numpy.generic") if array is None else array.item()
 
 
 def encode(text: Any, encoding: Any = "latin1") -> bytes | str:

@@ -95,7 +95,7 @@ def storage_from_id(identity: Any) -> Storage | Opaque:
         raise ValueError("a storage whose key is no text")
     module, _, name = kind.name.rpartition(".") if isinstance(kind, Global) else ("", "", "")
     if name not in STORAGE_DTYPES or module not in STORAGE_MODULES:
-        raise ValueError(f"a storage of class {module}.{name}, which is not supported")
+        return Opaque(f"{module}.{name}")  # of complex or quantised numbers, perhaps, which a trainer may keep
     dtype = STORAGE_DTYPES[name]
     view = identity[5] if len(identity) > 5 else None
     if view is not None:  # (key of the view, first element, number of elements): torch before 0.4
@@ -114,7 +114,7 @@ def typed_tensor(
     """`torch._utils._rebuild_tensor_v3`: the dtype is named apart from the storage."""
     name = dtype.name.removeprefix("torch.") if isinstance(dtype, Global) else ""
     if name not in ("uint16", "uint32", "uint64"):
-        raise ValueError(f"a tensor of dtype {name!r}, which is not supported")
+        return Opaque(f"tensor of dtype {name!r}")
     return _tensor(storage, offset, shape, strides, np.dtype(name))
 
 

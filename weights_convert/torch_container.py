@@ -20,7 +20,11 @@ from weights_convert.pickle_reader import read_pickle
 from weights_convert.pickled_tensors import CONSTRUCTORS, PickledTensor, Storage, storage_from_id
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
-LEGACY_START = b"\x80\x02\x8a\x0a" + MAGIC_NUMBER.to_bytes(10, "little")
+LEGACY_NUMBER = b"\x8a\x0a" + MAGIC_NUMBER.to_bytes(10, "little")
+LEGACY_START = b"\x80\x02" + LEGACY_NUMBER
+# As pickles of other protocols begin, which torch.save takes; from 4 on they have frames.
+FRAME = b"\x95" + struct.pack("<Q", len(LEGACY_NUMBER + b"."))
+LEGACY_STARTS = (LEGACY_START, b"\x80\x03" + LEGACY_NUMBER, *(b"\x80%c" % n + FRAME + LEGACY_NUMBER for n in (4, 5)))
 PICKLE = "/data.pkl"
 
 Resolve = Callable[[PickledTensor], np.ndarray]
@@ -55,8 +59,9 @@ def read_legacy(path: Path) -> tuple[Any, Resolve]:
 
     def remember(identity: Any) -> Any:
         storage = storage_from_id(identity)
-        if isinstance(storage, Storage):
-            storages[storage.key] = storage
+        if not isinstance(storage, Storage):  # its bytes are among the others, and nothing tells where they end
+            raise ValueError(f"a storage of class {storage.name}, which is not supported")
+        storages[storage.key] = storage
         return storage
 
     position = 0

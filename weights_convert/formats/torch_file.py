@@ -22,7 +22,7 @@ from weights_convert.pickle_writer import write_pickle
 from weights_convert.pickled_arrays import PickledArray
 from weights_convert.pickled_tensors import PickledTensor
 from weights_convert.schemas.schema import Wrap
-from weights_convert.torch_container import LEGACY_START, PICKLE, Resolve, read_legacy, read_zip
+from weights_convert.torch_container import LEGACY_STARTS, PICKLE, Resolve, read_legacy, read_zip
 
 NAME = "torch"
 DIRECTORY = False
@@ -33,12 +33,12 @@ STATE_DICT_ENTRIES = ("state_dict", "model", "model_state_dict")  # where traine
 
 def recognises(path: Path, start: bytes, records: list[str]) -> bool:
     """Whether this is a torch file: its pickle record, or the old container's magic number."""
-    return start.startswith(LEGACY_START) or any(name.endswith(PICKLE) for name in records)
+    return start.startswith(LEGACY_STARTS) or any(name.endswith(PICKLE) for name in records)
 
 
 def read(path: Path) -> Contents:
     """Read either container. Raises CheckpointError where it is damaged or holds no state dict."""
-    legacy = map_file(path)[: len(LEGACY_START)].tobytes() == LEGACY_START
+    legacy = map_file(path)[:64].tobytes().startswith(LEGACY_STARTS)
     try:
         content, resolve = read_legacy(path) if legacy else read_zip(path)
         return _contents(path, content, resolve)
@@ -57,9 +57,8 @@ def _contents(path: Path, content: Any, resolve: Resolve) -> Contents:
         )
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a state dict")
-    state_dict = next(
-        (item for item in map(content.get, STATE_DICT_ENTRIES) if isinstance(item, dict | Opaque)), content
-    )
+    held = [item for item in map(content.get, STATE_DICT_ENTRIES) if isinstance(item, dict | Opaque)]
+    state_dict = next(filter(_has_tensors, held), held[0] if held else content)  # a "model" may be its settings
     if isinstance(state_dict, Opaque):
         raise CheckpointError(f"{path}: its state dict is an object of class {state_dict.name}; a plain dict is wanted")
     manifest = content.get("danet")
@@ -70,6 +69,10 @@ def _contents(path: Path, content: Any, resolve: Resolve) -> Contents:
         manifest=manifest if isinstance(manifest, str) else None,
         remarks={} if state_dict is content else {key: value for key, value in content.items() if type(key) is str},
     )
+
+
+def _has_tensors(item: Any) -> bool:
+    return isinstance(item, dict) and any(isinstance(value, PickledTensor | PickledArray) for value in item.values())
 
 
 def _tensors(path: Path, state_dict: Any, resolve: Resolve) -> dict[str, np.ndarray]:
