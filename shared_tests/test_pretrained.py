@@ -59,6 +59,19 @@ def test_with_several_files_and_back_to_one(tmp_path: Path) -> None:
         assert len(files) == (1 if size is None else 7)
 
 
+@pytest.mark.parametrize("max_shard_bytes", [None, 100_000])
+def test_an_index_that_names_the_single_file(max_shard_bytes: int | None, tmp_path: Path) -> None:
+    """As MLX writes it beside every network."""
+    folder = tmp_path / "model"
+    write_pretrained(checkpoint(), folder)
+    weight_map = dict.fromkeys(checkpoint().tensors, "model.safetensors")
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    write_pretrained(checkpoint(), folder, max_shard_bytes)
+    assert open_pretrained(folder).read().hashes() == checkpoint().hashes()
+    assert (folder / "model.safetensors").exists() == (max_shard_bytes is None)
+    assert (folder / "model.safetensors.index.json").exists() != (max_shard_bytes is None)
+
+
 def test_the_card(tmp_path: Path) -> None:
     write_pretrained(checkpoint(), tmp_path / "net")
     card = (tmp_path / "net" / "README.md").read_text()
