@@ -201,6 +201,15 @@ def test_an_existing_destination_needs_force(ending: str, folder: Path) -> None:
     assert weights_convert.read(path).config.multi_grid == (1, 2)
 
 
+def test_paths_that_the_system_refuses(folder: Path) -> None:
+    """A name that is too long here, since whoever runs the tests may be allowed everything else."""
+    path = folder / f"{'x' * 300}.pth"
+    with pytest.raises(CheckpointError, match="cannot be read: File name too long"):
+        weights_convert.read(path)
+    with pytest.raises(CheckpointError, match="cannot be written: File name too long"):
+        weights_convert.convert(folder / "good.pth", path)
+
+
 def test_destinations_that_cannot_be(folder: Path) -> None:
     def reason(name: str, **options: str) -> str:
         with pytest.raises(CheckpointError) as caught:

@@ -41,8 +41,8 @@ def read(
     values = parse_settings(settings)
     wanted = None if schema is None else layouts_of(schema)
     path = Path(path)
-    reader = reader_of(path)
     try:
+        reader = reader_of(path)
         return checkpoint_of(reader.read(path), wanted, values, say, reader.NAME)
     except CheckpointError as error:
         text = str(error)

@@ -38,13 +38,21 @@ def check_destination(path: Path, to_schema: str | None, force: bool) -> None:
     if layouts is not None and writer.NAME not in layouts[0].formats:
         endings = " or ".join(endings_of(layouts[0].formats))
         raise CheckpointError(f"{path}: {writer.NAME} files cannot hold schema {to_schema}; write {endings}")
+    try:
+        _check_place(path, writer.DIRECTORY, force)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def _check_place(path: Path, wants_directory: bool, force: bool) -> None:
+    """Raise CheckpointError where there is no place for it, or something else is in it."""
     if not path.parent.is_dir():
         raise CheckpointError(f"{path}: there is no directory {path.parent}; make it first")
     if not path.exists():
         return
     if not force:
         raise CheckpointError(f"{path}: exists already; give another name, or --force to replace it")
-    if path.is_dir() != writer.DIRECTORY:
+    if path.is_dir() != wants_directory:
         raise CheckpointError(f"{path}: is a {'directory' if path.is_dir() else 'file'}; give another name")
 
 
