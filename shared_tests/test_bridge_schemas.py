@@ -233,6 +233,22 @@ def test_what_goes_with_the_owners_object_is_said(tmp_path: Path) -> None:
     assert weights_convert.read(tmp_path / "theirs.safetensors", settings=settings).config == original.config
 
 
+def test_the_order_of_two_branches_is_asked_for_where_it_matters(tmp_path: Path) -> None:
+    """The gating decoder's first convolution has the first branch's channels first; a sum has no order."""
+    for decoder in ("sum", "gating"):
+        config = PLAIN.replace(context=("channel", "position"), decoder=decoder)
+        lines: list[str] = []
+        path = tmp_path / f"{decoder}.safetensors"
+        safetensors_file.write_foreign(rule_tensors(config), path, None)
+        found = weights_convert.read(path, report=lines.append)
+        assert found.config == config.replace(context=("position", "channel"))
+        assert any(line.startswith("context=position,channel: ") for line in lines) == (decoder == "gating")
+        assert ("context" in found.source["defaulted"]) == (decoder == "gating")
+        assert weights_convert.read(path, settings={"context": "channel,position"}).config == config
+        with pytest.raises(CheckpointError, match="context=channel was set, but the tensors say position,channel"):
+            weights_convert.read(path, settings={"context": "channel"})
+
+
 def test_a_backbone_gets_a_fresh_head(tmp_path: Path) -> None:
     lines: list[str] = []
     path = owners_file("torchvision", PLAIN, tmp_path)

@@ -18,6 +18,8 @@ from weights_convert.settings import format_setting
 
 Say = Callable[[str], None]
 
+SETS = "danet convert --set {}=... sets it"
+
 # Fields that have a part in a backbone, whether a file can tell them or not.
 BACKBONES_OWN = (
     *BACKBONE_FIELDS,
@@ -70,13 +72,18 @@ def check_settings(
 ) -> None:
     """Raise CheckpointError for a setting that contradicts the tensors, naming both."""
     for name, value in settings.items():
-        if name in told and value is not None and value != told[name].value:
+        if name in told and value is not None and not _agree(name, value, told[name].value):
             witness = told[name].tensor
             shape = f" ({witness} is {list(shapes[witness])})" if witness in shapes else f" (by {witness})"
             raise CheckpointError(
                 f"{name}={format_setting(value)} was set, but the tensors say "
                 f"{format_setting(told[name].value)}{shape}; leave the setting out"
             )
+
+
+def _agree(name: str, setting: Any, told: Any) -> bool:
+    """Whether a setting is what the tensors tell, which of two branches is not the order."""
+    return bool(sorted(setting) == sorted(told) if name == "context" else setting == told)
 
 
 def _folded(found: Match, tensors: Mapping[str, np.ndarray], say: Say) -> dict[str, np.ndarray]:
@@ -103,8 +110,10 @@ def _say_settings(
     for untold in schema.untold:
         if untold.concerns(config) and untold.field not in {*settings, *found.told, *found.stated}:
             text = defaulted[untold.field] = format_setting(getattr(config, untold.field))
-            advice = f"danet convert --set {untold.field}=... sets it"
-            say(f"{untold.field}={text}: the file cannot tell; {untold.reason} ({advice})")
+            say(f"{untold.field}={text}: the file cannot tell; {untold.reason} ({SETS.format(untold.field)})")
+    if len(config.context) > 1 and config.decoder == "gating" and "context" not in {**schema.facts, **settings}:
+        text = defaulted["context"] = format_setting(config.context)
+        say(f"context={text}: the file cannot tell in which order the decoder joins them ({SETS.format('context')})")
     if config.in_channels != 3 and not {"mean", "std"} & {*settings, *defaulted}:
         advice = "danet convert --set sets them"
         say(f"mean=0, std=1: the file cannot tell, for {config.in_channels} input channels ({advice})")
