@@ -7,7 +7,7 @@ exists because some published checkpoint differs in it; the comment beside it sa
 from __future__ import annotations
 
 import dataclasses
-import math
+import sys
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_type_hints
@@ -38,6 +38,7 @@ UpsampleGrid = Literal["corners", "half_pixel", "asymmetric"]
 
 EXPANSION = {"basic": 1, "bottleneck": 4}  # output channels of a block per unit of its width
 MAXIMUM_BLOCKS = 10_000  # in a network; a damaged file must not have us list more
+LARGEST = sys.float_info.max  # of a number that a config can have: JSON has no infinity, but whole numbers beyond
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
@@ -127,8 +128,8 @@ class DANetConfig:
                 )
         if min(self.std) <= 0:
             raise ValueError(f"std must be positive; got {self.std!r}")
-        if not all(abs(number) < math.inf for number in (*self.mean, *self.std, self.batch_norm_epsilon)):
-            raise ValueError("mean, std and batch_norm_epsilon must be finite")  # no JSON text could hold them
+        if not all(abs(number) <= LARGEST for number in (*self.mean, *self.std, self.batch_norm_epsilon)):
+            raise ValueError("mean, std and batch_norm_epsilon must be finite")
         for name in ("class_names", "palette"):
             if getattr(self, name) is not None and len(getattr(self, name)) != self.num_classes:
                 raise ValueError(

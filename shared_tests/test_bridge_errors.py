@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import weights_convert
-from danet_common import VARIANTS, Checkpoint, CheckpointError
+from danet_common import VARIANTS, Checkpoint, CheckpointError, DANetConfig
 from shared_tests.rule import rule_tensors
 from weights_convert.formats import WRITERS, safetensors_file
 from weights_convert.schemas import SCHEMAS
@@ -131,6 +131,25 @@ def test_another_networks_checkpoint(tmp_path: Path) -> None:
     first, *faults = str(caught.value).splitlines()
     assert "official is nearest, with" in first
     assert len(faults) == 6
+
+
+def test_a_file_without_tensors(tmp_path: Path) -> None:
+    safetensors_file.write_foreign({}, tmp_path / "empty.safetensors", None)
+    assert refused(tmp_path / "empty.safetensors") == ": holds no tensors"
+
+
+def test_whatever_a_source_says_a_file_can_be_inspected(tmp_path: Path) -> None:
+    source = {"defaulted": [1], "repository": {"a": 1}, "layout": 5, "schema": None}
+    weights_convert.write(Checkpoint(CONFIG, rule_tensors(CONFIG), source=source), tmp_path / "odd.safetensors")
+    found = weights_convert.inspect(tmp_path / "odd.safetensors")
+    assert (found.defaulted, found.origin, found.source) == ({}, None, source)
+
+
+def test_whole_numbers_beyond_all_floats_in_a_config(folder: Path) -> None:
+    fields = weights_convert.read(folder / "good.npz").config.to_dict()
+    for name, value in {"mean": [10**400, 0, 0], "batch_norm_epsilon": 10**400}.items():
+        with pytest.raises(ValueError, match="must be finite"):
+            DANetConfig.from_dict({**fields, name: value})
 
 
 def test_another_keras_model(folder: Path) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from danet_common import Checkpoint, DANetConfig
 from danet_common.checkpoint import hash_tensors
 from weights_convert.formats import reader_of
-from weights_convert.reading import read
+from weights_convert.reading import read_both
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Inspection:
     @property
     def origin(self) -> str | None:
         """Whose network it is: the repository that the schema's facts are from, and which of its layouts."""
-        repository, layout = self.source.get("repository"), self.source.get("layout")
+        repository, layout = (_text(self.source.get(name)) for name in ("repository", "layout"))
         return f"{repository} ({layout})" if repository and layout else repository
 
     def to_dict(self) -> dict[str, Any]:
@@ -68,24 +68,33 @@ class Inspection:
 def inspect(path: str | os.PathLike[str], schema: str | None = None) -> Inspection:
     """What the checkpoint at `path` is. Raises CheckpointError where it is none, or not whole."""
     notes: list[str] = []
-    checkpoint = read(path, schema, report=notes.append)
+    contents, checkpoint = read_both(Path(path), schema, report=notes.append)
     return Inspection(
         path=os.fspath(path),
         format=reader_of(Path(path)).NAME,
-        schema=str(checkpoint.source.get("schema", "canonical")),
+        schema=_text(checkpoint.source.get("schema")) or "canonical",
         config=checkpoint.config,
-        defaulted=dict(checkpoint.source.get("defaulted", {})),
+        defaulted=_dict(checkpoint.source.get("defaulted")),
         source=dict(checkpoint.source),
-        tensors=_facts(_stored(checkpoint, Path(path))),
+        tensors=_facts(checkpoint.tensors if contents.manifest is not None else _stored(checkpoint)),
         passengers=_facts(checkpoint.passengers),
         notes=tuple(notes),
         bytes=_size(Path(path)),
     )
 
 
-def _stored(checkpoint: Checkpoint, path: Path) -> Mapping[str, np.ndarray]:
+def _text(value: Any) -> str | None:
+    """A text of a manifest's source; None where the file has something else there, or nothing."""
+    return value if isinstance(value, str) else None
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    return dict(value) if isinstance(value, dict) else {}
+
+
+def _stored(checkpoint: Checkpoint) -> Mapping[str, np.ndarray]:
     """The network's tensors without the head that was drawn for an owner's file of a backbone."""
-    if not checkpoint.source.get("backbone_only") or reader_of(path).read(path).manifest is not None:
+    if not checkpoint.source.get("backbone_only"):
         return checkpoint.tensors
     return {name: array for name, array in checkpoint.tensors.items() if name.startswith("backbone.")}
 

@@ -37,13 +37,23 @@ def read(
 
     Raises CheckpointError, naming the file, where it cannot be read whole.
     """
+    return read_both(Path(path), schema, settings, report)[1]
+
+
+def read_both(
+    path: Path,
+    schema: str | None = None,
+    settings: Mapping[str, str] | None = None,
+    report: Callable[[str], None] | None = None,
+) -> tuple[Contents, Checkpoint]:
+    """What the file holds, and the checkpoint that `read` makes of it."""
     say: Say = report or (lambda line: None)
     values = parse_settings(settings)
     wanted = None if schema is None else layouts_of(schema)
-    path = Path(path)
     try:
         reader = reader_of(path)
-        return checkpoint_of(reader.read(path), wanted, values, say, reader.NAME)
+        contents = reader.read(path)
+        return contents, checkpoint_of(contents, wanted, values, say, reader.NAME)
     except CheckpointError as error:
         text = str(error)
         raise CheckpointError(text if text.startswith(str(path)) else f"{path}: {text}") from None

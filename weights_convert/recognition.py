@@ -25,6 +25,8 @@ def find_match(
     Raises CheckpointError where the file is known to be of a network that cannot be converted, and where no
     schema fits, with those tried and the first faults of the nearest.
     """
+    if not tensors:
+        raise CheckpointError("holds no tensors")
     matches = [match(schema, tensors, remarks) for schema in wanted or SCHEMAS]
     nearest = min(matches, key=lambda found: (bool(found.faults), -len(found.keys), len(found.faults)))
     reason = refusal(list(tensors)) if nearest.faults else None
