@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -27,11 +28,12 @@ def draw_confusion(matrix: np.ndarray, names: Sequence[str], title: str, path: P
     figure = Figure(figsize=(count * cell + 3.5, count * cell + 2.5), layout="constrained")
     axis = figure.subplots()
     shown = axis.imshow(shares, vmin=0, vmax=1, cmap="Blues")
-    axis.set_xticks(range(count), names, rotation=90, fontsize=FONT)
-    axis.set_yticks(range(count), names, fontsize=FONT)
+    plain: dict[str, Any] = {"parse_math": False}  # names and paths may have dollars in them
+    axis.set_xticks(range(count), names, rotation=90, fontsize=FONT, **plain)
+    axis.set_yticks(range(count), names, fontsize=FONT, **plain)
     axis.set_xlabel("predicted class")
     axis.set_ylabel("true class")
-    axis.set_title(title, fontsize=9)
+    axis.set_title(title, fontsize=9, **plain)
     if count <= NUMBERED:
         for row, column in np.argwhere(shares >= LEAST):
             share = shares[row, column]

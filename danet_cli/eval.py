@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from danet_cli.console import ExitCode, note, print_json, progress
 from danet_cli.destination import refuse_unwritable, require_folder, write_report
 from danet_cli.network import read_network
 from danet_cli.settings import parse_scales, parse_size
+from danet_cli.shortage import saying_shortage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -68,6 +70,7 @@ def evaluate(
         refuse_unwritable(Path(report))
     if out is not None:
         require_folder(out)
+        importlib.import_module("matplotlib")  # what is missing is said before the work, not after it
     dataset = open_dataset(data, split)
     checkpoint = read_network(weights)
     require_same_classes(dataset, checkpoint.config)
@@ -75,7 +78,8 @@ def evaluate(
     dataset.check(limit)
     model, infer = inferring(import_backend(backend), checkpoint)
     begun = time.perf_counter()
-    matrix, count = confusion(infer, dataset, chosen, model.config, limit)
+    with saying_shortage("--window HxW takes less"):
+        matrix, count = confusion(infer, dataset, chosen, model.config, limit)
     seconds = time.perf_counter() - begun
     if not matrix.any():
         note(f"{dataset.title}: no pixel has a label, so there is nothing to judge; all means are 0")

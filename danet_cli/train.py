@@ -13,6 +13,7 @@ import typer
 
 from danet_cli.backend import BackendName, build, import_backend
 from danet_cli.console import ExitCode, Unable, note
+from danet_cli.shortage import saying_shortage
 from danet_cli.training_plan import Asked, begin, go_on
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from danet_common.training_checkpoint import TrainingCheckpoint
 
 NEEDED = ("grain", "matplotlib", "tensorboard")  # for batches, curves and events
+TAKES_LESS = "a run with a smaller crop, recompute=true or accumulation takes less"
 
 
 def train(
@@ -146,7 +148,8 @@ def drive(
     with open_display(plan, training, until) if leads else Watcher() as watcher:
         run = Run(plan, folder, framework, engine, training, loader, validated, watcher)
         try:
-            ending = run.advance(stop_after)
+            with saying_shortage(TAKES_LESS):
+                ending = run.advance(stop_after)
         finally:
             run.close()
     engine.close()  # not after an error: the others may never come

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -19,11 +20,19 @@ from danet_common.data import open_dataset
 from danet_common.evaluation import PROTOCOLS
 from danet_common.metrics import scores
 from shared_tests.rule import rule_array, rule_tensors
+from shared_tests.test_cli import assert_one_error
 
 SCENES = open_dataset("scenes", "val")
 CONFIG = VARIANTS["danet_tiny"].replace(num_classes=7, class_names=SCENES.names, palette=SCENES.palette)
 MIXING = rule_array("eval command", (3, 7))
 Streams = pytest.CaptureFixture[str]
+SHORTAGES = (  # as NumPy, torch on a CPU and on a GPU, JAX and TensorFlow raise them
+    MemoryError("Unable to allocate 27.9 GiB for an array"),
+    RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: 288 bytes"),
+    RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB.\nGPU 0 has"),
+    RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 15138905664 bytes."),
+    Exception("Graph execution error:\n\nOOM when allocating tensor with shape[2,9] and type float"),
+)
 Evaluate = Callable[..., int]
 
 
@@ -201,6 +210,42 @@ def test_a_report_that_may_not_be_written_is_said_before_the_work(
     monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
     assert evaluate("--json", tmp_path / "report.json") == 2
     assert capsys.readouterr().err == f"danet: {tmp_path / 'report.json'}: {tmp_path} may not be written in\n"
+
+
+def test_what_draws_is_looked_for_before_the_work(
+    evaluate: Evaluate, tmp_path: Path, capsys: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(danet_cli.eval, "confusion", lambda *_: pytest.fail("evaluated first"))
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert evaluate("--out", tmp_path / "out") == 2
+    assert_one_error(capsys, "matplotlib")
+
+
+@pytest.mark.parametrize("said", SHORTAGES)
+def test_too_little_memory_is_one_line(
+    said: Exception, evaluate: Evaluate, capsys: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def confusion(*arguments: object) -> None:
+        raise said
+
+    monkeypatch.setattr(danet_cli.eval, "confusion", confusion)
+    assert evaluate() == 2
+    assert_one_error(capsys, "memory does not suffice", "--window")
+
+
+def test_other_errors_are_bugs(evaluate: Evaluate, monkeypatch: pytest.MonkeyPatch) -> None:
+    def confusion(*arguments: object) -> None:
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr(danet_cli.eval, "confusion", confusion)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        evaluate()
+
+
+def test_names_are_no_formulas(tmp_path: Path) -> None:
+    names, path = [r"$\foo$", "$x_$", "a"], tmp_path / "confusion.png"
+    draw_confusion(np.eye(3, dtype=np.int64), names, r"folder:/$\data$ val", path)
+    assert path.exists()
 
 
 @pytest.mark.parametrize("count", [1, 7, 41])

@@ -42,6 +42,7 @@ from shared_tests.pretending import PretendEngine, pretend
 from shared_tests.rule import rule_tensors
 from shared_tests.test_cli import assert_one_error
 from shared_tests.test_data_layouts import write_image, write_labels, write_list
+from shared_tests.test_eval_command import SHORTAGES
 from shared_tests.test_readme import ROOT, blocks
 
 Streams = pytest.CaptureFixture[str]
@@ -182,6 +183,17 @@ def test_a_loss_that_is_no_number(train: Train, tmp_path: Path, capsys: Streams)
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("danet: the loss of step 5 is nan; ")
     assert "holds step 4" in last
+
+
+@pytest.mark.parametrize("said", SHORTAGES)
+def test_too_little_memory(said: Exception, train: Train, tmp_path: Path, capsys: Streams) -> None:
+    def moment(name: str, step: int) -> None:
+        raise said
+
+    assert train(*SHORT, "--backend", "torch", "--out", str(tmp_path / "run"), moment=moment) == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("danet: memory does not suffice (")
+    assert "accumulation" in last
 
 
 TORCH = ("--backend", "torch", "--out", "run")
