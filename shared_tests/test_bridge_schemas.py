@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +12,9 @@ import pytest
 import weights_convert
 from danet_common import VARIANTS, Checkpoint, CheckpointError, DANetConfig, initial_tensors, parameters
 from shared_tests import oracle
-from shared_tests.owners_networks import checkpoint_of
+from shared_tests.owners_networks import checkpoint_of, named_tensors
 from shared_tests.rule import rule_tensors
-from weights_convert.formats import safetensors_file
+from weights_convert.formats import safetensors_file, torch_file
 from weights_convert.schemas import SCHEMAS
 from weights_convert.schemas.engine import from_canonical, match
 
@@ -247,6 +248,29 @@ def test_the_order_of_two_branches_is_asked_for_where_it_matters(tmp_path: Path)
         assert weights_convert.read(path, settings={"context": "channel,position"}).config == config
         with pytest.raises(CheckpointError, match="context=channel was set, but the tensors say position,channel"):
             weights_convert.read(path, settings={"context": "channel"})
+
+
+@pytest.mark.parametrize(
+    ("backbone", "norm", "message"),
+    [
+        ({"multi_grid": (4.0, 8.0, 16.0)}, {}, r"the file says multi_grid=\(1.0, 2.0, 4.0\), which no config has"),
+        ({}, {"eps": True}, r"the file says batch_norm_epsilon=True, which no config has"),
+    ],
+)
+def test_a_meta_whose_values_are_of_other_types(
+    backbone: Mapping[str, Any], norm: Mapping[str, Any], message: str, tmp_path: Path
+) -> None:
+    """They were taken, and written into a manifest that could not be read."""
+    parts = {"strides": (1, 2, 1, 1), "dilations": (1, 1, 2, 4), "norm_cfg": norm, **backbone}
+    model = {"backbone": parts, "decode_head": {"norm_cfg": norm}}
+    meta = {"cfg": f"model = {model!r}"}
+
+    def wrap(named: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        return {"meta": meta, "state_dict": dict(named)}
+
+    torch_file.write_foreign(named_tensors("mmseg"), tmp_path / "theirs.pth", wrap)
+    with pytest.raises(CheckpointError, match=message):
+        weights_convert.read(tmp_path / "theirs.pth")
 
 
 def test_a_backbone_gets_a_fresh_head(tmp_path: Path) -> None:

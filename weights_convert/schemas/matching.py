@@ -9,9 +9,13 @@ from typing import Any
 import numpy as np
 
 from danet_common import CheckpointError, DANetConfig, Parameter, parameters
+from danet_common.config import HINTS
+from danet_common.field_types import is_of_type
 from weights_convert.infer import DEEP_WIDTHS, Told, infer
 from weights_convert.schemas.schema import Schema
 from weights_convert.settings import format_setting
+
+LONGEST_VALUE = 100  # characters, in a message
 
 
 @dataclass
@@ -106,6 +110,11 @@ def _share(result: Match) -> None:
 
 def _state(result: Match, stated: Mapping[str, Any]) -> None:
     """Take what the remarks say, without names or colours of another number of classes than the tensors have."""
+    wrong = [
+        f"{name}={value!r}"[:LONGEST_VALUE] for name, value in stated.items() if not is_of_type(value, HINTS[name])
+    ]
+    if wrong:
+        raise CheckpointError(f"the file says {', '.join(wrong)}, which no config has")
     result.stated = dict(stated)
     classes = result.told.get("num_classes")
     for name in ("class_names", "palette"):
