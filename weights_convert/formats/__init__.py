@@ -95,6 +95,8 @@ OWNERS_WRITERS: tuple[tuple[str, ForeignWriter], ...] = (  # of formats that hol
     (".params", mxnet_file),
 )
 
+MOST_NAMED = 5  # checkpoints of a directory, in the message about it
+
 # What else people hand over, by its first bytes.
 OTHER_FILES: Mapping[bytes, str] = {
     b"\x89PNG": "a PNG image",
@@ -159,6 +161,9 @@ def _records(path: Path) -> list[str]:
 
 def _what(path: Path, start: bytes, records: list[str]) -> str:
     if path.is_dir():
+        within = sorted(entry.name for entry in path.iterdir() if orbax_directory.recognises(entry, b"", []))
+        if within:  # as Orbax's manager leaves one for each step
+            return f"a directory of Orbax checkpoints, of which one is wanted: {', '.join(within[:MOST_NAMED])}"
         return "a directory without Orbax's metadata or the hub's model.safetensors"
     if not start:
         return "an empty file"

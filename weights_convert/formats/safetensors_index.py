@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from danet_common import Checkpoint, write_shards
+from danet_common import Checkpoint, CheckpointError, write_shards
 from danet_common.checkpoint import PASSENGER
 from danet_common.shards import INDEX_LIMIT
 from danet_common.stored import open_stored
@@ -13,6 +13,7 @@ from weights_convert.formats import safetensors_file
 
 NAME = "safetensors index"
 DIRECTORY = False
+KERAS_ENDING = b'.weights.h5"'  # of the files that an index of Keras's names
 
 
 def recognises(path: Path, start: bytes, records: list[str]) -> bool:
@@ -24,6 +25,11 @@ def recognises(path: Path, start: bytes, records: list[str]) -> bool:
 
 def read(path: Path) -> Contents:
     """Every tensor of the set, as a view of its file. Raises CheckpointError where anything is damaged or missing."""
+    if KERAS_ENDING in path.read_bytes():
+        raise CheckpointError(
+            f"{path}: Keras's index of weights in several files, which are not read; save them in one, "
+            "without max_shard_size"
+        )
     files, text = open_stored(path)
     views = {file: safetensors_file.read(file).tensors for file in set(files.values())}
     stored = {key: views[file][key] for key, file in files.items()}
