@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
+import secrets
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +30,7 @@ from shared_tests.test_training import AGREEMENT, CONFIG, RECIPE, UNSEEN, beginn
 
 STEPS = 3
 TIMEOUT = 500  # seconds; a run takes less even where its processes share a processor
+FIRST_PORT, PORTS = 20_000, 12_000  # below 32768, from where Linux takes those of connections, and macOS too
 QUICKLY = "--xla_backend_optimization_level=0"  # XLA spends its time on compiling here
 
 # On top of test_training's: parts of the batch, and hard pixels, so few below the threshold that the minimum counts.
@@ -63,18 +66,26 @@ def batches() -> Groups:
     return arrays
 
 
-def free_ports(count: int) -> list[int]:
-    """Of this machine."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
+@contextlib.contextmanager
+def free_ports(count: int) -> Iterator[list[int]]:
+    """Of this machine, until the end: nobody holds them for TCP, and other tests beside these leave them alone.
+
+    A port that is free a moment before it is used may be another's by then. So the same number is held for UDP, by
+    which other tests see that it is taken.
+    """
+    with contextlib.ExitStack() as held:
+        ports: list[int] = []
+        while len(ports) < count:
+            port = FIRST_PORT + secrets.randbelow(PORTS)
+            with contextlib.suppress(OSError):
+                held.enter_context(socket.socket(type=socket.SOCK_DGRAM)).bind(("127.0.0.1", port))
+                socket.create_server(("127.0.0.1", port)).close()
+                ports.append(port)
+        yield ports
 
 
-def environments(spread: Spread) -> list[dict[str, str]]:
+def environments(spread: Spread, ports: list[int]) -> list[dict[str, str]]:
     """What tells each process of the others, as its framework's launcher would."""
-    ports = free_ports(spread.processes)
     places = range(spread.processes)
     if spread.backend == "torch":
         where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(ports[0]), "WORLD_SIZE": str(spread.processes)}
@@ -102,16 +113,17 @@ def launch(spread: Spread, folder: Path, job: Mapping[str, object]) -> list[tupl
     save_arrays(folder / "arrays.npz", batches())
     program = ["-W", "error", "-W", KERAS_WARNING, "-m", "shared_tests.trainers.spread", spread.backend, str(folder)]
     started, logs = [], []
-    for place, environment in enumerate(environments(spread)):
-        logs.append(folder / f"{place}.log")
-        with logs[-1].open("w") as log:
-            everything = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **backend.environment, **environment}
-            started.append(subprocess.Popen([sys.executable, *program], stdout=log, stderr=log, env=everything))
-    try:
-        codes = [process.wait(TIMEOUT) for process in started]
-    finally:
-        for process in started:
-            process.kill()
+    with free_ports(spread.processes) as ports:
+        for place, environment in enumerate(environments(spread, ports)):
+            logs.append(folder / f"{place}.log")
+            with logs[-1].open("w") as log:
+                everything = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **backend.environment, **environment}
+                started.append(subprocess.Popen([sys.executable, *program], stdout=log, stderr=log, env=everything))
+        try:
+            codes = [process.wait(TIMEOUT) for process in started]
+        finally:
+            for process in started:
+                process.kill()
     return list(zip(codes, (log.read_text()[-4000:] for log in logs), strict=True))
 
 
@@ -149,6 +161,18 @@ def furthest(spread: Spread, folder: Path, start: Path, truth: np.ndarray, local
         departures.append(departure(one, first)[0])
         departures += [np.inf for other in others if any(not np.array_equal(other[n], a) for n, a in first.items())]
     return max(departures)
+
+
+def test_ports_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of numbers that all take in the same order, each is one's alone, and none that a server listens to."""
+    numbers, base = iter([0, 1, 0, 1, 2, 3, 0, 1]), secrets.randbelow(PORTS - 3)
+    monkeypatch.setattr(secrets, "randbelow", lambda count: base + next(numbers))
+    first = FIRST_PORT + base
+    with socket.create_server(("127.0.0.1", first + 2)):
+        with free_ports(2) as ports, free_ports(1) as others:
+            assert (ports, others) == ([first, first + 1], [first + 3])
+        with free_ports(2) as ports:
+            assert ports == [first, first + 1]
 
 
 @pytest.mark.parametrize(
