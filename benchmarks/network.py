@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from drawing import draw
+from sizes import sizes
 
 from danet_cli.machine import processor, versions
 from danet_cli.operations import count_operations
@@ -153,9 +154,6 @@ def table(result: dict[str, Any]) -> str:
 def main() -> None:
     def words(text: str) -> list[str]:
         return text.split(",")
-
-    def sizes(text: str) -> list[tuple[int, int]]:
-        return [(int(height), int(width)) for height, _, width in (word.partition("x") for word in words(text))]
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--candidate", type=words, default=["pytorchcv", *OURS], metavar="NAME,...")

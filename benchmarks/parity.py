@@ -1,4 +1,4 @@
-"""Print the README's float64 parity table: `python benchmarks/parity.py [VARIANT] [HEIGHT WIDTH]`.
+"""Print the README's float64 parity table: `python benchmarks/parity.py`.
 
 The variant with the rule's weights (non-zero gammas, random BatchNorm) on noise, batch 2: every stage and
 output of each framework against the NumPy reference, and each framework's gradients against PyTorch's.
@@ -6,11 +6,12 @@ output of each framework against the NumPy reference, and each framework's gradi
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 from pathlib import Path
 
 import numpy as np
+from sizes import size
 
 from danet_common import VARIANTS, Checkpoint, stage_names, write_checkpoint
 from shared_tests.backends import BACKENDS, Worker
@@ -24,8 +25,13 @@ from shared_tests.test_gradients import cotangents, departure
 NETWORKS = ("torch", "tf", "jax")
 
 
-def main(variant: str = "danet_r101", height: str = "97", width: str = "129") -> None:
-    case = Case(VARIANTS[variant], height=int(height), width=int(width))
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--variant", choices=VARIANTS, default="danet_r101")
+    parser.add_argument("--size", type=size, default=(97, 129), metavar="HxW")
+    options = parser.parse_args()
+    height, width = options.size
+    case = Case(VARIANTS[options.variant], height=height, width=width)
     verdicts, gradients = {}, {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rule.safetensors"
@@ -44,7 +50,7 @@ def main(variant: str = "danet_r101", height: str = "97", width: str = "129") ->
     rows = {output: [relative(verdicts[name], output) for name in NETWORKS] for output in case.config.outputs}
     rows["worst stage"] = [max(d.relative or 0 for d in verdicts[name].differences) for name in NETWORKS]
     rows["worst gradient, against torch"] = [departure(gradients["torch"], gradients[name])[0] for name in NETWORKS]
-    print(f"| {variant}, float64, {height}x{width}, batch 2 | {' | '.join(NETWORKS)} |\n|---|---|---|---|")
+    print(f"| {options.variant}, float64, {height}x{width}, batch 2 | {' | '.join(NETWORKS)} |\n|---|---|---|---|")
     for row, values in rows.items():
         print(f"| {row} | {' | '.join(f'{value:.1e}' for value in values)} |")
 
@@ -55,4 +61,4 @@ def relative(verdict, name: str) -> float:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

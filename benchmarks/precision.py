@@ -10,6 +10,7 @@ import argparse
 
 import numpy as np
 import torch
+from sizes import size
 
 import danet_torch
 from danet_common import VARIANTS, Checkpoint
@@ -34,13 +35,13 @@ def fused(checkpoint: Checkpoint, x: np.ndarray, dtype: str, options: dict[str, 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--variant", choices=VARIANTS, default="danet_r101")
-    parser.add_argument("--size", default="512x512", metavar="HxW")
+    parser.add_argument("--size", type=size, default=(512, 512), metavar="HxW")
     options = parser.parse_args()
     config = VARIANTS[options.variant]
-    height, width = map(int, options.size.split("x"))
+    height, width = options.size
     checkpoint, x = Checkpoint(config, rule_tensors(config)), rule_input(config, 1, height, width)
     truth = fused(checkpoint, x.astype(np.float64), "float64", {})
-    print(f"| {options.variant}, {options.size} | largest error | median error | pixels of another class |")
+    print(f"| {options.variant}, {height}x{width} | largest error | median error | pixels of another class |")
     print("|---|---|---|---|")
     for name, (dtype, how) in WAYS.items():
         found = fused(checkpoint, x, dtype, how)

@@ -17,8 +17,9 @@ import jax
 from jax import numpy as jnp
 from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from sizes import size
 
-from danet_common import slices
+from danet_common import VARIANTS, slices
 from danet_jax.model import abstract_network
 
 MIB = 1 << 20
@@ -40,16 +41,16 @@ def compiled_memory(variant: str, height: int, width: int, dtype: str, topology:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--variant", default="danet_r101")
-    parser.add_argument("--size", default="1024x2048", metavar="HxW")
+    parser.add_argument("--variant", choices=VARIANTS, default="danet_r101")
+    parser.add_argument("--size", type=size, default=(1024, 2048), metavar="HxW")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--topology", default="v5e:2x2")
     parser.add_argument("--slice-size", type=int, default=slices.SLICE_SIZE, metavar="ENTRIES", help="0: the whole map")
     options = parser.parse_args()
-    height, _, width = options.size.partition("x")
     slices.SLICE_SIZE = options.slice_size or slices.LARGEST_SIZE
-    found = compiled_memory(options.variant, int(height), int(width), options.dtype, options.topology)
-    print(options.variant, options.size, options.dtype, options.topology, f"slices of {slices.SLICE_SIZE} entries")
+    found = compiled_memory(options.variant, *options.size, options.dtype, options.topology)
+    height, width = options.size
+    print(f"{options.variant}, {height}x{width}, {options.dtype}, {options.topology}, slices of {slices.SLICE_SIZE}")
     print(", ".join(f"{name} {size / MIB:.0f} MiB" for name, size in found.items()))
 
 

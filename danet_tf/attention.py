@@ -118,8 +118,27 @@ def in_slices(
     one_by_one = ops.map  # on TensorFlow, it would compute ten at once
     if keras.backend.backend() == "tensorflow":
         one_by_one = functools.partial(tf.map_fn, parallel_iterations=1, fn_output_signature=value.dtype)
-    out = one_by_one(lambda piece: keras.remat(one)(piece, key, value), pieces)  # captured, they had no gradient
+    out = one_by_one(lambda piece: computed_again(one)(piece, key, value), pieces)  # captured, they had no gradient
     return ops.reshape(ops.moveaxis(out, 0, 1), (batch, -1, value.shape[2]))[:, :positions]
+
+
+def computed_again(one: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The function, whose gradient computes it again. On TensorFlow Keras's own has no second gradient."""
+    if keras.backend.backend() != "tensorflow":
+        return keras.remat(one)
+
+    @tf.custom_gradient
+    def call(*leaves: Tensor) -> tuple[Tensor, Callable[[Tensor], list[Tensor]]]:
+        def gradient(cotangent: Tensor) -> list[Tensor]:
+            again = [tf.identity(leaf) for leaf in leaves]  # or second gradients within loops would be wrong
+            with tf.GradientTape() as tape:
+                tape.watch(again)
+                out = one(*again)
+            return tape.gradient(out, again, cotangent)
+
+        return one(*leaves), gradient
+
+    return call
 
 
 def gather(

@@ -3,6 +3,7 @@ Follows the authors' released code where that differs from the paper: see README
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,7 +11,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.backends import cuda
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -18,7 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from danet_common import slices
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
-from danet_torch.layers import Conv, as_typed, exporting, widen
+from danet_torch.layers import Conv, as_typed, plain, widen
 
 
 class PositionAttention(nn.Module):
@@ -90,12 +90,12 @@ def attend(
     positions = query.shape[1]
     rows = slices.rows(positions, slice_size)
     size, asked = query.shape[2], "position_map" in stages.wanted
-    if not asked and value.shape[2] % size == 0 and has_kernel(value.device, value.dtype, size):
+    if not (asked or plain()) and value.shape[2] % size == 0 and has_kernel(value.device, value.dtype, size):
         return gather_by_heads(query, key, value, size)
     if rows >= positions or asked:
         return gather(query, key, value, stages)
     keys, half = slices.block(slice_size)
-    if exporting():
+    if plain():
         return in_slices(gather, query, key, value, rows)
     out: Tensor = InBlocks.apply(query, key, value, rows, 2 * half, keys)  # convolutions want more queries than keys
     return out
@@ -112,10 +112,21 @@ def in_slices(
 
     The gradient computes each slice again, so that nothing of it is kept.
     """
-    if exporting():
-        return torch.cat([one(piece, key, value) for piece in query.split(rows, dim=1)], dim=1)
+    if plain():
+        return one_by_one(one, query, key, value, rows)
     out: Tensor = InSlices.apply(one, query, key, value, rows)
     return out
+
+
+def one_by_one(
+    one: Callable[..., Tensor],
+    query: Float[Tensor, "b n q"],
+    key: Float[Tensor, "b m q"],
+    value: Float[Tensor, "b m c"],
+    rows: int,
+) -> Float[Tensor, "b n c"]:
+    """The same, where gradients keep all."""
+    return torch.cat([one(piece, key, value) for piece in query.split(rows, dim=1)], dim=1)
 
 
 class InSlices(torch.autograd.Function):
@@ -132,8 +143,11 @@ class InSlices(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, cotangent: Tensor) -> tuple[None, Tensor, Tensor, Tensor, None]:
+        if torch.is_grad_enabled() and not torch.compiler.is_compiling():  # the gradient shall have one as well
+            plainly = functools.partial(one_by_one, ctx.one, rows=ctx.rows)
+            pullback = torch.func.vjp(plainly, *ctx.saved_tensors)[1]
+            return None, *pullback(cotangent), None
         query, key, value = (tensor.detach().requires_grad_() for tensor in ctx.saved_tensors)
         totals = [torch.empty_like(query), torch.zeros_like(key), torch.zeros_like(value)]
         pieces = (tensor.split(ctx.rows, dim=1) for tensor in (query.detach(), cotangent, totals[0]))
@@ -164,7 +178,6 @@ class InBlocks(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
         _, *gradients = InSlices.backward(ctx, cotangent)
         return *gradients, None, None

@@ -59,7 +59,7 @@ class Conv(nn.Conv2d):
         """The convolution, and in a folded network what follows it: `plus` is added, and `relu` taken."""
         entries = x.numel() // (self.in_channels * self.stride[0] ** 2) * self.out_channels
         weight, bias = self.weight.to(x.dtype), None if self.bias is None else self.bias.to(x.dtype)
-        if self.winograd and covers(x.shape[2], x.shape[3], self.dilation[0]) and not exporting():
+        if self.winograd and covers(x.shape[2], x.shape[3], self.dilation[0]) and not plain():
             if bias is not None and plus is None and lends(memory.LARGE):  # no gradients are recorded
 
                 def finish(band: Tensor) -> Tensor:
@@ -207,9 +207,12 @@ def average_pool(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c p q"]:
     return F.avg_pool2d(x, 2, 2, ceil_mode=True, count_include_pad=False)
 
 
-def exporting() -> bool:
-    """Whether `torch.export` reads this: its programs can have no gradients of ours, which write into places."""
-    return torch.compiler.is_compiling() and not torch.compiler.is_dynamo_compiling()
+def plain() -> bool:
+    """Whether to do without gradients of ours, which write into places: for `torch.export`, whose programs can have
+    none, and within the transforms of `torch.func`, which want more of them."""
+    if torch.compiler.is_compiling():
+        return not torch.compiler.is_dynamo_compiling()
+    return torch._C._are_functorch_transforms_active()
 
 
 def autocasts(device: str) -> bool:

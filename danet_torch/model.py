@@ -21,7 +21,7 @@ from danet_common.stored import open_checkpoint
 from danet_common.variants import get_config
 from danet_torch.backbone import ResNet
 from danet_torch.head import AuxiliaryHead, DualAttentionHead
-from danet_torch.layers import autocasts, resize
+from danet_torch.layers import autocasts, plain, resize
 from danet_torch.weights import get_tensors, initialise, set_tensors
 
 
@@ -81,8 +81,8 @@ class DANet(nn.Module):
             dtype = torch.get_autocast_dtype(device)
         if self.numerics.winograd and (cast or autocast):
             numerics(self.config, str(dtype).removeprefix("torch."), winograd=True)  # may be too narrow
-        x = x.to(dtype, memory_format=torch.channels_last)
-        inference = not torch.is_grad_enabled() and device == "cpu" and not torch.compiler.is_compiling()
+        x = x.to(dtype).permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2)  # channels last, within `torch.vmap` too
+        inference = not torch.is_grad_enabled() and device == "cpu" and not (torch.compiler.is_compiling() or plain())
         typed = torch.autocast(device, enabled=False) if autocast else contextlib.nullcontext()
         with typed, memory.used_again(self) if self.numerics.folded and inference else contextlib.nullcontext():
             layer1, layer3, layer4 = self.backbone(x, stages=kept, recompute=recompute)

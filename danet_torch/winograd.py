@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_input, conv2d_weight
 
@@ -65,7 +64,6 @@ class InBands(torch.autograd.Function):
         return out
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, cotangent: Tensor) -> tuple[Tensor | None, ...]:
         x, kernel = ctx.saved_tensors
         pixels, cotangent = (t[:, : x.shape[1], : x.shape[2]].permute(0, 3, 1, 2) for t in (x, cotangent))

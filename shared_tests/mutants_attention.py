@@ -144,8 +144,8 @@ SLICES = (
             "attention.py",
             torch=("totals[1] += of_key", "totals[1] += 0 * of_key"),
             tf=(
-                "keras.remat(one)(piece, key, value)",
-                "keras.remat(lambda query, value: one(query, key, value))(piece, value)",
+                "computed_again(one)(piece, key, value)",
+                "computed_again(lambda query, value: one(query, key, value))(piece, value)",
             ),
             jax=("(one)(piece, key, value)", "(one)(piece, jax.lax.stop_gradient(key), value)"),
         ),
@@ -171,6 +171,22 @@ KERNEL = (
         "what heads gathered is put together channel by channel, where they are neighbours head by head",
         SLICED,
         apart("attention.py", torch=("out.transpose(1, 2).flatten(2)", "out.permute(0, 2, 3, 1).flatten(2)")),
+    ),
+)
+
+# Which numbers and gradients do not show.
+SECOND = (
+    Mutation(
+        "cotangent_detached",
+        "the gradient of a gradient in slices does not see what the first one was handed",
+        SLICED,
+        apart("attention.py", torch=("*pullback(cotangent), None", "*pullback(cotangent.detach()), None")),
+    ),
+    Mutation(
+        "leaves_not_copied",
+        "a slice is computed again from the loop's own tensors, whose second gradients TensorFlow loses in graphs",
+        SLICED,
+        apart("attention.py", tf=("[tf.identity(leaf) for leaf in leaves]", "list(leaves)")),
     ),
 )
 

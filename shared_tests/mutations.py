@@ -123,6 +123,7 @@ def install(adapter: str, sources: Mapping[str, str] | None) -> Adapter:
         sys.meta_path.insert(0, ChangedSource(sources))
     for name, module in list(sys.modules.items()):
         changed = name in (sources or ()) or isinstance(getattr(module, "__loader__", None), ChangedSource)
-        if changed or name == adapter or name.partition(".")[0] in PACKAGES.values():
+        importer = name == adapter or name.startswith("shared_tests.trainers.")
+        if changed or importer or name.partition(".")[0] in PACKAGES.values():
             del sys.modules[name]
     return load_adapter(adapter)

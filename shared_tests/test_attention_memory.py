@@ -20,7 +20,7 @@ from shared_tests.backends import BACKENDS, Worker
 from shared_tests.conftest import NETWORKS, Start
 from shared_tests.job import Answer, Job
 from shared_tests.judge import CheckpointOf, case_input, judge
-from shared_tests.mutants_attention import KERNEL, SLICED, SLICES
+from shared_tests.mutants_attention import KERNEL, SECOND, SLICED, SLICES
 from shared_tests.mutations import Mutation
 from shared_tests.rule import rule_array
 from shared_tests.test_gradients import AGREEMENT, cotangents, departure
@@ -141,6 +141,41 @@ def test_gradients(
         found = with_gradients(worker, checkpoint_of)
     worst, name = departure(truth, found.gradients)
     assert worst <= AGREEMENT, name
+
+
+@pytest.fixture(scope="module")
+def second_truth(start: Start, checkpoint_of: CheckpointOf) -> np.ndarray:
+    """The gradient of a gradient, through the whole map."""
+    return second_gradient(start("torch"), checkpoint_of)
+
+
+def second_gradient(worker: Worker, checkpoint_of: CheckpointOf) -> np.ndarray:
+    fields = {"checkpoint": str(checkpoint_of(SLICED.config)), "prepared": "folded"}
+    pixels = {"input": {"x": case_input(SLICED).astype(np.float64)}}
+    return worker.practise("second_gradients", fields, pixels)["gradients"]["x"]
+
+
+@pytest.mark.parametrize("backend", ["torch", "tf", pytest.param("jax", marks=pytest.mark.slow)])
+def test_second_gradients(backend: str, start: Start, checkpoint_of: CheckpointOf, second_truth: np.ndarray) -> None:
+    with sliced(start(backend), ENTRIES[9]) as worker:
+        found = second_gradient(worker, checkpoint_of)
+    assert np.abs(found - second_truth).max() <= AGREEMENT * np.abs(second_truth).max()
+
+
+@pytest.mark.parametrize("mutation", SECOND, ids=lambda mutation: mutation.name)
+def test_mutation_of_second_gradients_is_caught(
+    mutation: Mutation, start: Start, checkpoint_of: CheckpointOf, second_truth: np.ndarray
+) -> None:
+    """Which the first ones do not feel."""
+    (backend,) = mutation.edits
+    worker = start(backend)
+    worker.mutate(mutation.sources(backend))
+    try:
+        with sliced(worker, ENTRIES[9]):
+            found = second_gradient(worker, checkpoint_of)
+    finally:
+        worker.mutate(None)
+    assert np.abs(found - second_truth).max() > AGREEMENT * np.abs(second_truth).max(), mutation.trap
 
 
 def test_a_map_that_is_asked_for_is_whole(worker: Worker, checkpoint_of: CheckpointOf) -> None:

@@ -49,6 +49,24 @@ def test_unknown_candidates_are_refused() -> None:
     assert "unknown candidates caffe" in done.stderr.splitlines()[-1]
 
 
+@pytest.mark.parametrize("program", ["network.py", "precision.py", "parity.py", "tpu.py"])
+@pytest.mark.parametrize("size", ["33", "33x", "0x47", "33x47x3"])
+def test_sizes_that_are_none_are_refused(program: str, size: str) -> None:
+    if program == "tpu.py" and BACKENDS["jax"].missing:
+        pytest.skip("it asks JAX for the TPU's compiler")
+    done = run(program, "--size", size)
+    assert done.returncode == 2
+    assert "argument --size: invalid size" in done.stderr.splitlines()[-1]
+
+
+def test_parity() -> None:
+    done = run("parity.py", *TINY)
+    assert done.returncode == 0, done.stderr[-2000:]
+    _, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in done.stdout.splitlines())
+    assert [name for name, *_ in rows][:2] == ["fused", "position"]
+    assert all(float(figure) < 1e-10 for _, *figures in rows for figure in figures)
+
+
 def test_precision() -> None:
     done = run("precision.py", *TINY)
     assert done.returncode == 0, done.stderr[-2000:]

@@ -28,10 +28,10 @@ FORWARD = {"call": "forward", "__call__": "forward"}
 ALONE = {
     "torch": {"Conv.reset_parameters", "InSlices", "several", "MeanOverProcesses", "all_mean", "all_gather"}
     | {"InBlocks", "gather_by_keys", "product", "InBands", "transform_tiles", "transform_pixels"}
-    | {"has_kernel", "gather_by_heads", "exporting", "autocasts", "as_typed", "replicate"}
+    | {"has_kernel", "gather_by_heads", "plain", "one_by_one", "autocasts", "as_typed", "replicate"}
     | {"transform_products", "put", "in_bands", "empty", "lends"},
     "tf": {"Module", "build", "get_config", "from_config", "named_modules", "TorchOptimizer", "compiled"}
-    | {"scope", "local", "on_replicas", "all_mean", "all_gather"},
+    | {"scope", "local", "on_replicas", "all_mean", "all_gather", "computed_again"},
     "jax": {"require_dtype", "abstract_network", "computed_once", "after", "transformation", "replicate", "has_tpu"}
     | {"in_blocks", "tangent_in_slices", "gather_by_keys"},
 }

@@ -153,6 +153,56 @@ def test_gradients(backend: str, entries: int, start: Start, checkpoint_of: Chec
         assert np.abs(direct[name] - by_transforms[name]).max() <= 1e-10 * np.abs(direct[name]).max(), name
 
 
+@pytest.mark.parametrize("backend", ["torch", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tf", "jax"))])
+def test_second_gradients(backend: str, start: Start, checkpoint_of: CheckpointOf) -> None:
+    pixels = {"input": {"x": np.random.default_rng(0).standard_normal((1, 3, 65, 49))}}
+    found = []
+    for prepared in ("folded", "winograd"):
+        fields = {"checkpoint": str(checkpoint_of(TINY)), "prepared": prepared}
+        with transformed(start(backend)) as worker:
+            found.append(worker.practise("second_gradients", fields, pixels)["gradients"]["x"])
+    direct, by_transforms = found
+    assert not np.array_equal(direct, by_transforms)
+    assert np.abs(direct - by_transforms).max() <= 1e-10 * np.abs(direct).max()
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # torch's own tangents do
+def test_transforms_of_torch() -> None:
+    """Those of `torch.func`, with slices of attention: a picture at a time, its gradient, and its tangent."""
+    torch, danet_torch = pytest.importorskip("torch"), pytest.importorskip("danet_torch")
+    config = TINY.replace(context=("position", "non_local"))
+    model = danet_torch.DANet(config, dtype="float64", winograd=True).eval().requires_grad_(False)
+    for module in model.modules():
+        if hasattr(module, "slice_size"):
+            module.slice_size = 1 << 7
+        if isinstance(module, torch.nn.Conv2d) and module.kernel_size == (3, 3) and module.stride == (1, 1):
+            module.winograd = True  # though it has too few channels to gain
+    generator = torch.Generator().manual_seed(0)
+    pictures, direction, cotangent = (
+        torch.randn(2, 1, size, 97, 81, generator=generator, dtype=torch.float64) for size in (3, 3, config.num_classes)
+    )
+
+    def call(picture):
+        return model(picture)["fused"]
+
+    def total(picture):
+        return (call(picture) * cotangent[0]).sum()
+
+    def close(one, other) -> bool:
+        return (one - other).abs().max() <= 1e-10 * other.abs().max()
+
+    one_by_one = torch.stack([call(picture) for picture in pictures])
+    assert close(torch.vmap(call)(pictures), one_by_one)
+    with torch.inference_mode():
+        assert close(torch.vmap(call)(pictures), one_by_one)
+    leaf = pictures[1].clone().requires_grad_()
+    (wanted,) = torch.autograd.grad(total(leaf), leaf)
+    assert close(torch.func.grad(total)(pictures[1]), wanted)
+    assert close(torch.vmap(torch.func.grad(total))(pictures)[1], wanted)
+    _, tangent = torch.func.jvp(total, (pictures[1],), (direction[1],))
+    assert close(tangent, (wanted * direction[1]).sum())
+
+
 def test_xla_transforms_kernels_when_needed() -> None:
     """XLA would transform those of all convolutions first, had they nothing to wait for."""
     jax, layers = pytest.importorskip("jax"), pytest.importorskip("danet_jax.layers")

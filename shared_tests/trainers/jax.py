@@ -63,6 +63,18 @@ def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
     return {"gradients": {"x": np.asarray(of_x).transpose(0, 3, 1, 2), **get_tensors(model)}}
 
 
+def second_gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """That of the pixels' own gradient, squared and summed, by the pixels (N, C, H, W); of the same logits."""
+    model = load(fields["checkpoint"], dtype="float64", **{fields["prepared"]: True})
+    graph, state = nnx.split(model)
+
+    def total(x: Array) -> Array:
+        return jnp.sum(jnp.square(nnx.merge(graph, state)(x, outputs=("fused",))["fused"]))
+
+    found = jax.jit(jax.grad(lambda x: jnp.sum(jnp.square(jax.grad(total)(x)))))
+    return {"gradients": {"x": np.asarray(found(arrays["input"]["x"].transpose(0, 2, 3, 1))).transpose(0, 3, 1, 2)}}
+
+
 def kept(fields: dict[str, Any], arrays: Groups) -> Groups:
     """Bytes that a compiled network and its gradient hold at once, by whether blocks and attention are recomputed."""
     model, x = DANet(DANetConfig.from_dict(fields["config"])), jnp.asarray(arrays["input"]["x"].transpose(0, 2, 3, 1))

@@ -67,6 +67,24 @@ def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
     return {"gradients": {"x": of_x.numpy().transpose(0, 3, 1, 2), **named}}
 
 
+def second_gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """That of the pixels' own gradient, squared and summed, by the pixels (N, C, H, W); of the same logits."""
+    model = load(fields["checkpoint"], dtype="float64", **{fields["prepared"]: True})
+
+    @tf.function
+    def call(x: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                total = tf.reduce_sum(tf.square(model(x, outputs=("fused",))["fused"]))
+            size = tf.reduce_sum(tf.square(tape.gradient(total, x)))
+        return outer.gradient(size, x)
+
+    found = call(tf.constant(arrays["input"]["x"].transpose(0, 2, 3, 1)))
+    return {"gradients": {"x": found.numpy().transpose(0, 3, 1, 2)}}
+
+
 def kept(fields: dict[str, Any], arrays: Groups) -> Groups:
     """Convolutions in the graph of a network and its gradient, by whether blocks and attention are recomputed."""
     model, x = DANet(DANetConfig.from_dict(fields["config"])), tf.constant(arrays["input"]["x"].transpose(0, 2, 3, 1))

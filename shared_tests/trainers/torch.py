@@ -55,6 +55,16 @@ def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
     return {"gradients": {"x": x.grad.numpy(), **{name: g.numpy() for name, g in leaves.items() if g is not None}}}
 
 
+def second_gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """That of the pixels' own gradient, squared and summed, by the pixels (N, C, H, W); of the same logits."""
+    model = load(fields["checkpoint"], dtype="float64", **{fields["prepared"]: True})
+    x = torch.from_numpy(arrays["input"]["x"]).requires_grad_()
+    total = model(x, outputs=("fused",))["fused"].square().sum()
+    (of_x,) = torch.autograd.grad(total, x, create_graph=True)
+    (found,) = torch.autograd.grad(of_x.square().sum(), x)
+    return {"gradients": {"x": found.numpy()}}
+
+
 def kept(fields: dict[str, Any], arrays: Groups) -> Groups:
     """Bytes that a network keeps for its gradient, by whether blocks and attention are recomputed."""
     model, x = DANet(DANetConfig.from_dict(fields["config"])).train(), torch.from_numpy(arrays["input"]["x"])
