@@ -127,7 +127,7 @@ def drive(
 
     learned = open_dataset(plan.data, plan.split)
     validated = None if plan.val is None else open_dataset(plan.val, plan.val_split)
-    require_same_classes(learned, validated)
+    require_same_classes(plan, learned, validated)
     if plan.recipe.dtype == "float64":
         os.environ["JAX_ENABLE_X64"] = "1"  # JAX reads it when it is imported
     framework, engine = join(backend)
@@ -156,8 +156,10 @@ def drive(
     return run, ending
 
 
-def require_same_classes(learned: Dataset, validated: Dataset | None) -> None:
-    """Raise Unable where the network could not be judged by what it learns."""
+def require_same_classes(plan: RunPlan, learned: Dataset, validated: Dataset | None) -> None:
+    """Raise Unable where a run would go on with other classes, or the network could not be judged by what it learns."""
+    if learned.names != plan.config.class_names:
+        raise Unable(f"the classes of {learned.title} are not those that the run was begun with")
     if validated is not None and validated.names != learned.names:
         raise Unable(f"the classes of {validated.title} are not those of {learned.title}")
 

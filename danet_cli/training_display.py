@@ -160,7 +160,8 @@ def summarise(plan: RunPlan, folder: RunFolder, backend: str, run: Run, ending: 
     if ending.value == "finished":
         weights = shlex.quote(str(folder.best if folder.best.exists() else folder.last))
         data = shlex.quote(plan.val or plan.data)
-        facts["next"] = f"danet eval --data {data} --weights {weights} --backend {backend}"
+        split = "" if plan.val_split == "val" else f" --split {shlex.quote(plan.val_split)}"
+        facts["next"] = f"danet eval --data {data}{split} --weights {weights} --backend {backend}"
     else:
         facts["go on"] = f"danet train --resume {root}"
     print_facts(f"Run {folder.root}: {ending.value}", facts)

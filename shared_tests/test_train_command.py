@@ -347,6 +347,24 @@ def test_a_run_goes_on_from_any_folder(train: Train, tmp_path: Path, monkeypatch
     assert train("--resume", str(root), "--data", moved, "--val", moved) == 0
 
 
+def test_a_run_does_not_go_on_with_other_classes(train: Train, tmp_path: Path, capsys: Streams) -> None:
+    """As many of them, and pictures of the same names: labels would mean something else from then on."""
+    data, root = make_folder(tmp_path / "data", 0, 1, 255), tmp_path / "run"
+    new = ["--network", "danet_tiny", "--backend", "torch", "--out", str(root), "--set", "batch_size=1"]
+    assert train("--data", f"folder:{data}", *new, "--set", "steps=2", "--stop-after", "1") == 0
+    write_list(data / "classes.txt", "b", "a")
+    capsys.readouterr()
+    assert train("--resume", str(root)) == 2
+    assert_one_error(capsys, f"the classes of folder:{data} train are not those that the run was begun with")
+
+
+def test_what_is_typed_next_is_of_the_split_that_was_validated_with(
+    train: Train, tmp_path: Path, capsys: Streams
+) -> None:
+    assert train(*SHORT, "--val-split", "test", "--backend", "torch", "--out", str(tmp_path / "run")) == 0
+    assert "danet eval --data scenes:2 --split test --weights" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_checkpoint_of_any_format_is_fine_tuned(train: Train, tmp_path: Path, capsys: Streams) -> None:
     config = VARIANTS["danet_tiny"].replace(num_classes=3, output_stride=16)
     source = tmp_path / "trained.safetensors"
