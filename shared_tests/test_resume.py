@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -24,6 +26,7 @@ from danet_common.data.scenes import Scenes
 from danet_common.recipe import TrainConfig
 from danet_common.run import Cadence, Diverged, Ending, Run, RunError, RunFolder, RunPlan, Watcher, place_in
 from danet_common.run.metrics_file import read_metrics
+from danet_common.run.signals import Interruption
 from danet_common.training_checkpoint import beginning, read_training
 from shared_tests.conftest import NETWORKS, Start
 from shared_tests.pretending import NAME, PretendEngine, pretend
@@ -260,6 +263,30 @@ def test_what_was_learned_before_a_damaged_picture_is_kept(tmp_path: Path, whole
     assert read_training(folder.last).step == 4  # and not 3, the one that was due
     assert go_on(folder) is Ending.FINISHED
     assert left(folder) == whole
+
+
+def test_a_signal_within_a_write_is_heard() -> None:
+    """Where a terminal is stopped, the process waits in the middle of a line; Python allows no other within it."""
+    reader, writer = os.pipe()
+    stream = os.fdopen(writer, "w")
+
+    def meanwhile() -> None:
+        select.select([reader], [], [])  # now the main thread writes more than fits
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.1)
+        while os.read(reader, 1 << 16):
+            pass
+
+    thread = threading.Thread(target=meanwhile)
+    thread.start()
+    try:
+        with Interruption(lambda: print("stopping", file=stream, flush=True)) as interruption:
+            print("x" * (1 << 20), file=stream, flush=True)
+        assert interruption.asked
+    finally:
+        stream.close()
+        thread.join()
+        os.close(reader)
 
 
 def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:

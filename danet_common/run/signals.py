@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -23,7 +24,8 @@ class Interruption:
             raise KeyboardInterrupt
         if not self.asked:
             self.asked = True
-            self.announce()
+            with suppress(RuntimeError):  # a signal may come within a write to where it would be announced
+                self.announce()
 
     def __enter__(self) -> Interruption:
         self.before = {number: signal.signal(number, self._ask) for number in SIGNALS}
