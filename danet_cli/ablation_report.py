@@ -67,7 +67,7 @@ def print_table(out: Path, answer: dict[str, Any]) -> None:
     for row in answer["rows"]:
         table.add_row(*cells(row))
     console().print(table)
-    console().print(f"\n{terms(answer)}\n{out}: ablation.json  ablation.md  ablation.png", soft_wrap=True, markup=False)
+    console().print(f"\n{terms(answer)}\n{out}: ablation.json  ablation.md  ablation.png", soft_wrap=True)
 
 
 def draw(answer: dict[str, Any], path: Path) -> None:

@@ -113,7 +113,7 @@ def print_results(judgement: Judgement, ratios: dict[str, float]) -> None:
     """The parity table, and the recorded outputs."""
     from danet_cli.verdicts import print_judgement
 
-    console().print("\n[bold]The photograph in float32, against the float64 reference[/]")
+    console().print("\nThe photograph in float32, against the float64 reference", style="bold")
     print_judgement(judgement)
     facts = {
         name: f"{'PASS' if ratio <= RECORDED_FACTOR else 'FAIL'} at most {ratio:.2f} times their own float32 noise"

@@ -33,12 +33,19 @@ class Unable(Exception):
 
 def complain(text: str) -> None:
     """Say on standard error what is wrong. Faults that belong to it follow on lines of their own."""
-    print(f"danet: {text}", file=sys.stderr)
+    print(f"danet: {shown(text)}", file=sys.stderr)
 
 
 def note(text: str) -> None:
     """Say on standard error what the user should know although nothing is wrong."""
-    print(text, file=sys.stderr)
+    print(shown(text), file=sys.stderr)
+
+
+def shown(text: str) -> str:
+    """The text without what a terminal would act on: it may be from a file."""
+    from danet_common.wording import printable  # NumPy comes with it, and `danet --help` needs none
+
+    return printable(text)
 
 
 def print_json(value: Any) -> None:
@@ -47,21 +54,25 @@ def print_json(value: Any) -> None:
 
 
 def console() -> Console:
-    """Standard output for people; a pipe or a file gets lines as long as a table needs."""
+    """Standard output for people; a pipe or a file gets lines as long as a table needs.
+
+    What it prints may come from a file, so no brackets or colons in it mean anything.
+    """
     from rich.console import Console
 
-    return Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH)
+    width = None if sys.stdout.isatty() else WIDTH
+    return Console(highlight=False, markup=False, emoji=False, width=width)
 
 
 def print_facts(title: str, facts: dict[str, str]) -> None:
     """A small table of names and values."""
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+    table = Table(title=shown(title), title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in facts.items():
-        table.add_row(name, value)
+        table.add_row(shown(name), shown(value))
     console().print(table)
 
 

@@ -120,8 +120,8 @@ def story(out: Path) -> list[Act]:
 def perform(act: Act, quiet: bool) -> dict[str, Any]:
     """Run one command as it would be typed; its line, exit code and seconds. Raises Unable where it could not."""
     if not quiet:
-        console().print(f"\n[bold]{act.title}[/]")
-        console().print(f"$ {act.line}", soft_wrap=True, markup=False, style="cyan")
+        console().print(f"\n{act.title}", style="bold")
+        console().print(f"$ {act.line}", soft_wrap=True, style="cyan")
         sys.stdout.flush()
     begun = time.perf_counter()
     command = [sys.executable, "-m", "danet_cli.main", *act.arguments]

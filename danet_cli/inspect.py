@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from danet_cli.console import ExitCode, console, count_bytes, note, print_facts, print_json
+from danet_cli.console import ExitCode, console, count_bytes, note, print_facts, print_json, shown
 from danet_cli.settings import summary
 
 if TYPE_CHECKING:
@@ -46,12 +46,15 @@ def inspect(
 
 def facts_of(found: Inspection) -> dict[str, str]:
     """The inspection in a few lines."""
+    from weights_convert.schemas.engine import BACKBONES_OWN
+
+    headless = not any(tensor.name.startswith("head.") for tensor in found.tensors)
     dtypes = sorted({tensor.dtype for tensor in found.tensors if not tensor.name.endswith("num_batches_tracked")})
     facts = {"format": found.format, "schema": found.schema}
     if found.origin:
         facts["from"] = found.origin
     facts |= {
-        "config": summary(found.config),
+        "config": summary(found.config, BACKBONES_OWN if headless else None),
         "tensors": f"{len(found.tensors)} of {', '.join(dtypes)}",
         "size": count_bytes(found.bytes),
     }
@@ -72,5 +75,5 @@ def _print_tensors(found: Inspection) -> None:
         table.add_column(heading, no_wrap=True)
     for tensor in (*found.tensors, *found.passengers):
         shape = "x".join(str(size) for size in tensor.shape) or "scalar"
-        table.add_row(tensor.name, shape, tensor.dtype, tensor.sha256[:16])
+        table.add_row(shown(tensor.name), shape, tensor.dtype, tensor.sha256[:16])
     console().print(table)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -67,12 +67,15 @@ def parse_scales(text: str) -> tuple[float, ...]:
         raise typer.BadParameter(f"--scales takes numbers, such as 0.5,0.75,1; got {text!r}") from None
 
 
-def summary(config: DANetConfig) -> str:
-    """The fields that are not the default's, and always the network's depth, stride and classes."""
-    fields, default = config.to_dict(), type(config)().to_dict()
+def summary(config: DANetConfig, fields: Collection[str] | None = None) -> str:
+    """The fields that are not the default's, and always the network's depth, stride and classes; of `fields` alone, if
+    given."""
+    default = type(config)().to_dict()
     always = ("block", "layers", "output_stride", "multi_grid", "num_classes")
     words = []
-    for name, value in fields.items():
+    for name, value in config.to_dict().items():
+        if fields is not None and name not in fields:
+            continue
         if name in SHOWN and value is not None:
             words.append(f"{name}: {len(value)}")
         elif name in always or value != default[name]:

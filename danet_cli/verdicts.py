@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -22,8 +21,8 @@ def print_judgement(judgement: Judgement) -> None:
     """One checkpoint: its table, or whose table stands for it, and every departure in words."""
     out = console()
     if judgement.same_as is not None:
-        equal = f"the same tensors and config as {escape(judgement.same_as)}"
-        out.print(f"{_word(judgement.agrees)} [bold]{escape(judgement.path)}[/]: {equal}", soft_wrap=True)
+        equal = f": the same tensors and config as {judgement.same_as}"
+        out.print(_word(judgement.agrees), Text.assemble((judgement.path, "bold"), equal), soft_wrap=True)
         return
     columns = {name: run.verdict for name, run in judgement.runs.items()}
     if judgement.as_first is not None:
@@ -33,10 +32,10 @@ def print_judgement(judgement: Judgement) -> None:
     for name, run in judgement.runs.items():
         share = f"{run.differing} of {run.pixels} pixels are classed unlike the reference's"
         where = f"{run.flags.get('device', 'unknown device')}, precision {run.flags.get('precision', 'unknown')}"
-        out.print(f"{_word(run.verdict.agrees)} {name} ({where}): {share}, {run.seconds:.1f} s", soft_wrap=True)
+        out.print(_word(run.verdict.agrees), f"{name} ({where}): {share}, {run.seconds:.1f} s", soft_wrap=True)
         _print_causes(run.verdict)
     if judgement.as_first is not None:
-        out.print(f"{_word(judgement.as_first.agrees)} as the first checkpoint", soft_wrap=True)
+        out.print(_word(judgement.as_first.agrees), "as the first checkpoint", soft_wrap=True)
         _print_causes(judgement.as_first)
         _print_changes(judgement)
     out.print()
@@ -84,7 +83,7 @@ def compact(count: int) -> str:
 
 def _print_causes(verdict: Verdict) -> None:
     for cause in verdict.causes:
-        console().print(f"  departs at {cause.stage}: {escape(cause.text)}", soft_wrap=True)
+        console().print(f"  departs at {cause.stage}: {cause.text}", soft_wrap=True)
 
 
 def _print_changes(judgement: Judgement) -> None:
@@ -95,5 +94,5 @@ def _print_changes(judgement: Judgement) -> None:
     console().print(f"  unlike the first: {', '.join(named)}{rest}", soft_wrap=True)
 
 
-def _word(agrees: bool) -> str:
-    return "[green]PASS[/]" if agrees else "[red]FAIL[/]"
+def _word(agrees: bool) -> Text:
+    return Text("PASS", "green") if agrees else Text("FAIL", "red")

@@ -21,9 +21,10 @@ from danet_common.config import DANetConfig
 from danet_common.parameters import parameters
 from danet_common.safetensors_writer import write_safetensors
 from danet_common.strict_json import parse_json
-from danet_common.wording import counted
+from danet_common.wording import counted, printable
 
 FORMAT_VERSION = 1
+LISTED = 100  # faults in a message
 PASSENGER = "passenger."  # prefix of tensors that travel along without being part of the network
 
 
@@ -34,9 +35,7 @@ class CheckpointError(ValueError):
     """
 
     def __init__(self, text: str) -> None:
-        super().__init__(
-            "".join(letter if letter.isprintable() or letter == "\n" else ascii(letter)[1:-1] for letter in text)
-        )
+        super().__init__(printable(text))
 
 
 @dataclass
@@ -64,7 +63,7 @@ class Checkpoint:
 
 
 def check_total(config: DANetConfig, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Raise CheckpointError, listing every fault, unless `shapes` are exactly this network's tensors."""
+    """Raise CheckpointError, listing the faults, unless `shapes` are exactly this network's tensors."""
     wanted = parameters(config)
     faults = [f"missing: {name} {list(wanted[name].shape)}" for name in wanted if name not in shapes]
     faults += [f"unused: {name} {list(shapes[name])}" for name in shapes if name not in wanted]
@@ -74,7 +73,7 @@ def check_total(config: DANetConfig, shapes: Mapping[str, tuple[int, ...]]) -> N
         if name in shapes and tuple(shapes[name]) != wanted[name].shape
     ]
     if faults:
-        listed = "\n  ".join(faults)
+        listed = "\n  ".join(faults[:LISTED] + ["..."] * (len(faults) > LISTED))
         raise CheckpointError(f"the tensors do not fit the network ({counted(len(faults), 'fault')}):\n  {listed}")
 
 

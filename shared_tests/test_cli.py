@@ -201,6 +201,27 @@ def test_inspect(tiny: Path, capsys: Streams) -> None:
     assert "head.position_attention.gamma" in out
 
 
+def test_inspect_prints_what_a_file_says_as_it_is(tmp_path: Path, capsys: Streams) -> None:
+    """Brackets and colons are no markup, and nothing reaches the terminal that could act on it."""
+    classes = ("[/x]", "[red]road", ":car:", "\x1b[2J", "\ud800", *(f"class {number}" for number in range(14)))
+    path = write_tiny(tmp_path / "[b]danet.safetensors", TINY.replace(class_names=classes))
+    assert run(["inspect", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "[b]danet.safetensors" in out
+    assert "[/x], [red]road, :car:, \\x1b[2J, \\ud800, class 0" in out
+
+
+def test_inspect_a_backbone(tiny: Path, tmp_path: Path, capsys: Streams) -> None:
+    """Nothing is said of the head that it lacks."""
+    path = tmp_path / "resnet.pth"
+    assert run(["convert", str(tiny), str(path), "--to", "torchvision"]) == 0
+    capsys.readouterr()
+    assert run(["inspect", str(path)]) == 0
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("config"))
+    assert "layers=1,1,1,2" in line
+    assert "num_classes" not in line
+
+
 def test_inspect_in_json(tiny: Path, capsys: Streams) -> None:
     assert run(["inspect", str(tiny), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
