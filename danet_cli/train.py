@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -139,13 +141,14 @@ def drive(
     if new:
         training.data, training.source = place_in(loader, validated), {"backend": backend}
     if leads and new:
-        folder.create(plan, training)
+        with naming_folder(folder):
+            folder.create(plan, training)
     if leads:
         describe(plan, folder, backend, engine, training, learned, validated)
         if stop_after is not None and stop_after <= training.step:
             note(f"--stop-after {stop_after}: nothing to train, the run is at step {training.step} already")
     until = min(stop_after or plan.recipe.steps, plan.recipe.steps)
-    with open_display(plan, training, until) if leads else Watcher() as watcher:
+    with naming_folder(folder), open_display(plan, training, until) if leads else Watcher() as watcher:
         run = Run(plan, folder, framework, engine, training, loader, validated, watcher)
         try:
             with saying_shortage(TAKES_LESS):
@@ -154,6 +157,17 @@ def drive(
             run.close()
     engine.close()  # not after an error: the others may never come
     return run, ending
+
+
+@contextmanager
+def naming_folder(folder: RunFolder) -> Iterator[None]:
+    """The error of a full disk names no file: here it names the run's folder."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(folder.root)) from None
 
 
 def require_same_classes(plan: RunPlan, learned: Dataset, validated: Dataset | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import json
 import os
 import signal
@@ -183,6 +184,26 @@ def test_a_loss_that_is_no_number(train: Train, tmp_path: Path, capsys: Streams)
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("danet: the loss of step 5 is nan; ")
     assert "holds step 4" in last
+
+
+def test_a_full_disk_names_the_run(
+    train: Train, tmp_path: Path, capsys: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def moment(name: str, step: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def full(*arguments: object) -> None:
+        moment("write", 0)
+
+    root = tmp_path / "run"
+    new = [*SHORT, "--backend", "torch", "--out", str(root)]
+    with monkeypatch.context() as patch:
+        patch.setattr("danet_common.run.folder.write_training", full)
+        assert train(*new) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"danet: {root}: No space left on device"
+    assert not root.exists()
+    assert train(*new, moment=moment) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"danet: {root}: No space left on device"
 
 
 @pytest.mark.parametrize("said", SHORTAGES)
