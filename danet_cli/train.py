@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -148,7 +148,8 @@ def drive(
         if stop_after is not None and stop_after <= training.step:
             note(f"--stop-after {stop_after}: nothing to train, the run is at step {training.step} already")
     until = min(stop_after or plan.recipe.steps, plan.recipe.steps)
-    with naming_folder(folder), open_display(plan, training, until) if leads else Watcher() as watcher:
+    alone, display = (folder.held(), open_display(plan, training, until)) if leads else (nullcontext(), Watcher())
+    with naming_folder(folder), alone, display as watcher:
         run = Run(plan, folder, framework, engine, training, loader, validated, watcher)
         try:
             with saying_shortage(TAKES_LESS):

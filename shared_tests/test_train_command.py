@@ -283,6 +283,19 @@ def test_a_folder_in_use_is_refused(train: Train, tmp_path: Path, capsys: Stream
     assert "photo.jpg is a file, not a folder" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="no locks there")
+def test_a_run_that_is_being_trained_is_refused(train: Train, tmp_path: Path, capsys: Streams) -> None:
+    root = tmp_path / "run"
+    assert train(*SHORT, "--backend", "torch", "--out", str(root), "--stop-after", "1") == 0
+    before = {path: path.stat().st_mtime_ns for path in root.iterdir()}
+    capsys.readouterr()
+    with RunFolder(root).held():
+        assert train("--resume", str(root)) == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"danet: {root}: another process is training this run"
+    assert {path: path.stat().st_mtime_ns for path in root.iterdir()} == before
+    assert train("--resume", str(root)) == 0
+
+
 def test_a_folder_is_no_network(train: Train, tmp_path: Path, capsys: Streams) -> None:
     root = tmp_path / "run"
     assert train(*SHORT, "--backend", "torch", "--out", str(root), "--stop-after", "1") == 0

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from danet_common.atomic import atomic_directory
@@ -76,6 +78,24 @@ class RunFolder:
         if (training.config, training.recipe) != (plan.config, plan.recipe):
             raise RunError(f"{self.last}: of another network or recipe than {self.plan.name} says")
         return training
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keeps other processes out. Raises RunError where one is in the run.
+
+        A file system without locks keeps nobody out, nor does Windows.
+        """
+        with self.plan.open("rb") as file:
+            if os.name == "posix":
+                import fcntl
+
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    raise RunError(f"{self.root}: another process is training this run") from None
+                except OSError:
+                    pass
+            yield
 
     def clean(self) -> None:
         """Remove the parts of files that a killed process was writing."""
