@@ -198,7 +198,7 @@ def test_within_recomputation(backend: str, start: Start, tmp_path: Path) -> Non
     assert worst <= RECOMPUTED[backend], name
 
 
-@pytest.mark.parametrize("backend", ["torch", "jax"])
+@pytest.mark.parametrize("backend", ["torch", pytest.param("jax", marks=pytest.mark.slow)])
 def test_no_map_is_kept(backend: str, start: Start) -> None:
     """A gradient keeps less, by the map at least, where that is made in three slices."""
     x, positions = rule_array("attention:x", (2, 3, 129, 161)).astype(np.float32), 17 * 21

@@ -134,8 +134,14 @@ def test_casting_to_narrow_dtypes_is_refused(dtype: str, checkpoint_of: Checkpoi
         model(torch.zeros(1, 3, 65, 65))
 
 
-@pytest.mark.parametrize("entries", [0, 1], ids=["whole", "bands"])
-@pytest.mark.parametrize("backend", ["torch", "tf", pytest.param("jax", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    ("backend", "entries"),
+    [
+        pytest.param(name, entries, id=f"{name}-{ident}", marks=[pytest.mark.slow] * (name == "jax" or slow))
+        for name in NETWORKS
+        for entries, ident, slow in ((0, "whole", name == "tf"), (1, "bands", False))
+    ],
+)
 def test_gradients(backend: str, entries: int, start: Start, checkpoint_of: CheckpointOf) -> None:
     """Those of the direct convolution, by which PyTorch's are written by hand: of the pixels and of every kernel."""
     pixels = {"input": {"x": np.random.default_rng(0).standard_normal((2, 3, 65, 97))}}
