@@ -17,7 +17,7 @@ from danet_common.atomic import atomic_directory, atomic_file
 from danet_common.checkpoint import FORMAT_VERSION, Checkpoint, CheckpointError, write_checkpoint
 from danet_common.config import DANetConfig
 from danet_common.model_card import model_card
-from danet_common.shards import read_index, remove_shards, write_shards
+from danet_common.shards import remove_shards, write_shards
 from danet_common.stored import StoredCheckpoint, open_checkpoint
 from danet_common.strict_json import parse_json
 
@@ -96,24 +96,13 @@ def write_pretrained(
             temporary.write_text(json.dumps(fields, indent=2) + "\n")
             if max_shard_bytes is None:
                 write_checkpoint(checkpoint, place / WEIGHTS)
-                _remove_index_of_one(place)
-                remove_shards(place / INDEX)
+                remove_shards(place / INDEX, but=place / WEIGHTS)
             else:
                 write_shards(checkpoint, place / INDEX, max_shard_bytes)
                 (place / WEIGHTS).unlink(missing_ok=True)  # it would be read first
         if not (place / CARD).exists():  # a person may have written there
             with atomic_file(place / CARD) as temporary:
                 temporary.write_text(model_card(checkpoint, target.resolve().name), encoding="utf-8")
-
-
-def _remove_index_of_one(folder: Path) -> None:
-    """Remove an index whose set is the single file of the weights, as MLX writes it: that file must not go with it."""
-    try:
-        files = read_index(folder / INDEX).files
-    except CheckpointError:
-        return
-    if folder / WEIGHTS in files.values():
-        (folder / INDEX).unlink()
 
 
 @contextmanager

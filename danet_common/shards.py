@@ -104,11 +104,14 @@ def write_shards(checkpoint: Checkpoint, path: str | os.PathLike[str], max_shard
         file.unlink(missing_ok=True)
 
 
-def remove_shards(path: str | os.PathLike[str]) -> None:
-    """Remove an index, if there is one, and then the files of its set."""
+def remove_shards(path: str | os.PathLike[str], but: Path) -> None:
+    """Remove an index, if there is one, and then the files of its set, but for one that now is no part of it.
+
+    MLX writes an index beside the single file of the weights, which is its whole set.
+    """
     files = _files_of(Path(path))
     Path(path).unlink(missing_ok=True)
-    for file in files:
+    for file in files - {but}:
         file.unlink(missing_ok=True)
 
 

@@ -94,7 +94,7 @@ class RunFolder:
                 except BlockingIOError:
                     raise RunError(f"{self.root}: another process is training this run") from None
                 except OSError:
-                    pass
+                    pass  # of the file system, which has no locks
             yield
 
     def clean(self) -> None:
