@@ -1,0 +1,158 @@
+"""The one function by which every file is opened for reading, and the size that each kind of file may have.
+
+Opening a named pipe waits for a writer, and a device may have no end. A memory-mapped file that another
+process cuts short ends the reader by SIGBUS. So a file is opened without waiting, must be a regular file of
+at most its kind's size, and is read by its positions. A reader gets no byte beyond the file's first size.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import stat
+from typing import Any, NamedTuple
+
+import numpy as np
+
+FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY  # a named pipe opens at once, and is then refused
+READ_AT_ONCE = 1 << 30  # bytes; Linux reads less than 2 GiB a call
+KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+}
+
+
+class Limit(NamedTuple):
+    """The largest size of a kind of file, in bytes, and the kind's name in the error."""
+
+    size: int
+    kind: str
+
+
+SETTINGS = Limit(1_000_000, "a file of settings")  # config.json, run.json: 20 KB with 1000 classes
+LIST = Limit(100_000_000, "a list of names")  # 1 million names of 100 letters
+METRICS = Limit(256_000_000, "metrics.jsonl")  # 1 million lines of 250 bytes; a run of 80000 steps has 20 MB
+REPORT = Limit(100_000_000, "a report")  # check.json: 2 MB for three backends
+PROGRAM = Limit(1_000_000, "an adapter")  # 25000 lines of Python
+IMAGE = Limit(4_294_967_296, "an image")  # 4 GiB: the offsets of a TIFF have 32 bits
+WEIGHTS = Limit(500_000_000_000, "a file of weights")  # the Hugging Face hub takes no larger file
+
+
+class RegularFile(io.BufferedReader):
+    """A regular file, open for reading, as it was when it was opened.
+
+    path  the name by which it was opened, for messages
+    size  bytes, when it was opened; `read` ends there although the file grows
+    key   device and inode: equal for two names of one file
+
+    Reading raises OSError "was cut short while it was read" where the file ends before `size`.
+    """
+
+    def __init__(self, descriptor: int, path: str, status: os.stat_result) -> None:
+        super().__init__(_Positions(descriptor, path, status.st_size))
+        self.path = path
+        self.size = status.st_size
+        self.key = (status.st_dev, status.st_ino)
+        self.status = status
+        self._descriptor = descriptor
+
+    def read_at(self, start: int, size: int) -> np.ndarray:
+        """Return `size` bytes from byte `start`, uint8, in memory of their own; threads may share the file."""
+        if start < 0 or size < 0 or start + size > self.size:
+            raise OSError(errno.EINVAL, f"has no {size} bytes at byte {start}", self.path)
+        array = np.empty(size, np.uint8)
+        fill(self._descriptor, array.data, start, self.path)
+        return array
+
+
+class _Positions(io.RawIOBase):
+    """A descriptor as a stream that keeps its own position. Its `fileno` is not told: libtiff would map the file."""
+
+    def __init__(self, descriptor: int, path: str, size: int) -> None:
+        self._descriptor = descriptor
+        self._path = path
+        self._size = size
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        view = memoryview(buffer).cast("B")
+        size = min(len(view), max(0, self._size - self._position))
+        fill(self._descriptor, view[:size], self._position, self._path)
+        self._position += size
+        return size
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        position = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence] + offset
+        if position < 0:
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), self._path)
+        self._position = position
+        return position
+
+    def tell(self) -> int:
+        return self._position
+
+    def close(self) -> None:
+        if not self.closed:
+            os.close(self._descriptor)
+        super().close()
+
+
+def open_regular(path: str | os.PathLike[str], limit: Limit, folder: int | None = None) -> RegularFile:
+    """Open a regular file for reading, at once. Close it, or use it in a `with` statement.
+
+    folder  descriptor of a folder that `path` is relative to; by default the working folder
+
+    Raises OSError, whose `strerror` names the fault, for a pipe, a socket, a device, a folder, a link to
+    itself, and a file that is larger than its kind's limit.
+    """
+    name = os.fspath(path)
+    _require_regular(os.stat(name, dir_fd=folder), name)  # before it is opened: opening a device may act on it
+    descriptor = os.open(name, FLAGS, dir_fd=folder)
+    try:
+        status = os.fstat(descriptor)
+        _require_regular(status, name)
+        if status.st_size > limit.size:
+            raise OSError(errno.EFBIG, f"is larger than {limit.size // 1_000_000} MB, the limit for {limit.kind}", name)
+        return RegularFile(descriptor, name, status)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def read_regular(path: str | os.PathLike[str], limit: Limit, folder: int | None = None) -> bytes:
+    """Return the bytes of a regular file. Raises OSError as `open_regular` does."""
+    with open_regular(path, limit, folder) as file:
+        return file.read()
+
+
+def read_text(path: str | os.PathLike[str], limit: Limit, encoding: str = "utf-8") -> str:
+    """Return the text of a regular file, its lines ended by "\\n". Raises OSError, or UnicodeDecodeError."""
+    text = read_regular(path, limit).decode(encoding)
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def fill(descriptor: int, view: memoryview, start: int, path: str) -> None:
+    """Fill `view` from byte `start` of an open file. Raises OSError where the file ends before that."""
+    done = 0
+    while done < len(view):
+        count = os.preadv(descriptor, [view[done : done + READ_AT_ONCE]], start + done)
+        if count == 0:
+            raise OSError(errno.EIO, "was cut short while it was read", path)
+        done += count
+
+
+def _require_regular(status: os.stat_result, name: str) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        kind = KINDS.get(stat.S_IFMT(status.st_mode), "something else")
+        code = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL
+        raise OSError(code, f"is {kind}, not a regular file", name)
