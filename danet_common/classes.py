@@ -22,8 +22,13 @@ def class_set(**colours: Colour) -> ClassSet:
 
 def voc_class_set(names: str) -> ClassSet:
     """Names, separated by commas, in the colours of PASCAL VOC's rule."""
-    listed = tuple(name.strip() for name in names.split(","))
-    return ClassSet(listed, voc_colour_map(len(listed)))
+    separate = listed(names)
+    return ClassSet(separate, voc_colour_map(len(separate)))
+
+
+def listed(names: str) -> tuple[str, ...]:
+    """Names that commas separate."""
+    return tuple(name.strip() for name in names.split(","))
 
 
 def voc_colour_map(count: int) -> tuple[Colour, ...]:

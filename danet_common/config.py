@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_type_hints
 
 from danet_common.field_types import is_of_type
+from danet_common.former_names import right_names
 
 Block = Literal["basic", "bottleneck"]
 StemKind = Literal["plain", "deep"]
@@ -202,7 +203,7 @@ class DANetConfig:
     def from_dict(cls, fields: Mapping[str, Any]) -> DANetConfig:
         """The inverse of `to_dict`; absent fields take their defaults, unknown ones raise ValueError.
 
-        Fields as they were before `context` are understood.
+        Fields as they were before `context` are understood, and names that were in a wrong order are put right.
         """
         fields = _with_context(fields)
         unknown = sorted(map(str, set(fields) - HINTS.keys()))
@@ -212,7 +213,7 @@ class DANetConfig:
         for name, value in values.items():
             if not is_of_type(value, HINTS[name]):
                 raise ValueError(f"the config field {name} has the wrong type or no finite value")
-        return cls(**values)
+        return cls(**values | {"class_names": right_names(values.get("class_names"))})
 
 
 HINTS = get_type_hints(DANetConfig)

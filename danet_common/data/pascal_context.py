@@ -4,26 +4,22 @@
     PATH/SegmentationClassContext/*.png  as mmsegmentation converts the annotations
     PATH/ImageSets/SegmentationContext/{train,val}.txt
 
-The files hold 0 for background and 1..59 for the most frequent classes. `pascal-context-60` learns
-background as a class; `pascal-context-59` ignores it. There are no colours of its own: VOC's rule.
+The files hold 0 for background and 1..59 for the most frequent classes, by the alphabet: a class's place among
+the sorted ids of the 459 classes' list. `pascal-context-60` learns background as a class; `pascal-context-59`
+ignores it. There are no colours of its own: VOC's rule.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from danet_common.classes import ClassSet, voc_class_set
+from danet_common.classes import ClassSet, voc_colour_map
 from danet_common.data.files import FileDataset, Pair
 from danet_common.data.labels import LabelTable, plain_table
 from danet_common.data.listing import first_path, names_in, require_split
+from danet_common.former_names import CONTEXT_59
 
-PASCAL_CONTEXT_60 = voc_class_set(
-    "background, aeroplane, bicycle, bird, boat, bottle, bus, car, cat, chair, cow, table, dog, horse, motorbike, "
-    "person, pottedplant, sheep, sofa, train, tvmonitor, bag, bed, bench, book, building, cabinet, ceiling, cloth, "
-    "computer, cup, door, fence, floor, flower, food, grass, ground, keyboard, light, mountain, mouse, curtain, "
-    "platform, sign, plate, road, rock, shelves, sidewalk, sky, snow, bedclothes, track, tree, truck, wall, water, "
-    "window, wood"
-)
+PASCAL_CONTEXT_60 = ClassSet(("background", *CONTEXT_59), voc_colour_map(60))
 PASCAL_CONTEXT_59 = ClassSet(PASCAL_CONTEXT_60.names[1:], PASCAL_CONTEXT_60.colours[1:])
 
 SPLITS = ("train", "val")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from danet_common import CheckpointError, DANetConfig
+from danet_common.former_names import right_names
 from weights_convert.config_text import read_config_text, write_config_text
 from weights_convert.pickled_arrays import PickledArray
 
@@ -46,7 +47,7 @@ def _classes(meta: Mapping[str, Any]) -> dict[str, Any]:
     palette = _list(data_set.get("palette", meta.get("PALETTE")))
     fields: dict[str, Any] = {}
     if names and all(type(name) is str for name in names):
-        fields["class_names"] = tuple(names)
+        fields["class_names"] = right_names(tuple(names))
     if palette and all(_is_colour(colour) for colour in palette):
         fields["palette"] = tuple(tuple(colour) for colour in palette)
     return fields
