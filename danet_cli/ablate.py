@@ -94,7 +94,8 @@ def train_rows(rows: list[Row], backend: BackendName) -> ExitCode:
     for number, row in enumerate(rows, start=1):
         if row.finished:
             continue
-        note(f"\n{number} of {len(rows)}: {row.title}")
+        note()
+        note(f"{number} of {len(rows)}: {row.title}")
         new, training = row.state()
         try:
             _, ending = drive(row.plan, row.folder, training, backend, new, None, threads=2, workers=0)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from danet_cli.ablation import Row
-from danet_cli.console import console
+from danet_cli.console import console, print_line
 from danet_cli.contexts import name_of
 from danet_cli.destination import write_report
 from danet_cli.machine import processor, versions
@@ -67,7 +67,9 @@ def print_table(out: Path, answer: dict[str, Any]) -> None:
     for row in answer["rows"]:
         table.add_row(*cells(row))
     console().print(table)
-    console().print(f"\n{terms(answer)}\n{out}: ablation.json  ablation.md  ablation.png", soft_wrap=True)
+    print_line()
+    print_line(terms(answer))
+    print_line(f"{out}: ablation.json  ablation.md  ablation.png")
 
 
 def draw(answer: dict[str, Any], path: Path) -> None:

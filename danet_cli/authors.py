@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from danet_cli.console import Unable, console, count_bytes, print_facts, progress
+from danet_cli.console import Unable, count_bytes, print_facts, print_line, progress
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,7 +73,8 @@ def convert_all(source: Path, out: Path, quiet: bool) -> tuple[list[Path], Check
     inspection = weights_convert.inspect(source)
     if not quiet:
         print_facts(f"The authors' checkpoint: {source}", facts_of(inspection))
-        console().print(*inspection.notes, "", sep="\n", soft_wrap=True)
+        for line in (*inspection.notes, ""):
+            print_line(line)
     canonical = out / "danet.safetensors"
     files = [canonical, out / "danet.keras", out / "danet.orbax"]
     weights_convert.convert(source, canonical, force=True)
@@ -113,7 +114,8 @@ def print_results(judgement: Judgement, ratios: dict[str, float]) -> None:
     """The parity table, and the recorded outputs."""
     from danet_cli.verdicts import print_judgement
 
-    console().print("\nThe photograph in float32, against the float64 reference", style="bold")
+    print_line()
+    print_line("The photograph in float32, against the float64 reference", style="bold")
     print_judgement(judgement)
     facts = {
         name: f"{'PASS' if ratio <= RECORDED_FACTOR else 'FAIL'} at most {ratio:.2f} times their own float32 noise"

@@ -15,8 +15,9 @@ from typing import Annotated, Any
 import typer
 
 from danet_cli.authors import bring_authors_checkpoint
-from danet_cli.console import ExitCode, Unable, console, print_facts, print_json
+from danet_cli.console import ExitCode, Unable, print_facts, print_json, print_line
 from danet_cli.destination import require_folder
+from danet_common.children import child
 
 BACKENDS = ("torch", "tf", "jax")
 DATA, NETWORK = "scenes", "danet_tiny"
@@ -72,7 +73,8 @@ def demo(
     else:
         figures = {f"mean IoU in {backend}": f"{value:.4f}" for backend, value in found.items()}
         print_facts("The trained network", {**figures, "all agree": "yes" if agrees else "NO"})
-        console().print(f"\npage: {page}", soft_wrap=True)
+        print_line()
+        print_line(f"page: {page}")
     return ExitCode.DONE if agrees else ExitCode.DISAGREE
 
 
@@ -120,12 +122,14 @@ def story(out: Path) -> list[Act]:
 def perform(act: Act, quiet: bool) -> dict[str, Any]:
     """Run one command as it would be typed; its line, exit code and seconds. Raises Unable where it could not."""
     if not quiet:
-        console().print(f"\n{act.title}", style="bold")
-        console().print(f"$ {act.line}", soft_wrap=True, style="cyan")
+        print_line()
+        print_line(act.title, style="bold")
+        print_line(f"$ {act.line}", style="cyan")
         sys.stdout.flush()
     begun = time.perf_counter()
     command = [sys.executable, "-m", "danet_cli.main", *act.arguments]
-    code = subprocess.run(command, stdout=subprocess.DEVNULL if quiet else None, check=False).returncode
+    with child(command, commands=True, stdout=subprocess.DEVNULL if quiet else None) as process:
+        code = process.wait()
     if code not in (ExitCode.DONE, ExitCode.DISAGREE):
         raise Unable(f"`{act.line}` ended with exit code {code}")
     return {"title": act.title, "line": act.line, "code": code, "seconds": round(time.perf_counter() - begun, 1)}

@@ -173,14 +173,14 @@ def print_figures(answer: dict[str, Any]) -> None:
     """The figures for people."""
     from rich.table import Table
 
-    from danet_cli.console import console, print_facts, shown
+    from danet_cli.console import console, print_facts
 
     table = Table(title=None, box=None, padding=(0, 2, 0, 0))
     table.add_column("class", no_wrap=True)
     table.add_column("IoU", justify="right")
     table.add_column("accuracy", justify="right")
     for name, iou in answer["iou"].items():
-        table.add_row(shown(name), percent(iou), percent(answer["accuracy"][name]))
+        table.add_row(name, percent(iou), percent(answer["accuracy"][name]))
     console().print(table)
     data = answer["data"]
     speed = f"{answer['seconds']:.1f} s, {answer['images_per_second']:.2f} a second"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from danet_cli.console import ExitCode, console, count_bytes, note, print_facts, print_json, shown
+from danet_cli.console import ExitCode, console, count_bytes, note, print_facts, print_json
 from danet_cli.settings import summary
 
 if TYPE_CHECKING:
@@ -75,5 +75,5 @@ def _print_tensors(found: Inspection) -> None:
         table.add_column(heading, no_wrap=True)
     for tensor in (*found.tensors, *found.passengers):
         shape = "x".join(str(size) for size in tensor.shape) or "scalar"
-        table.add_row(shown(tensor.name), shape, tensor.dtype, tensor.sha256[:16])
+        table.add_row(tensor.name, shape, tensor.dtype, tensor.sha256[:16])
     console().print(table)

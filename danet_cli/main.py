@@ -1,75 +1,39 @@
-"""The `danet` command. Each subcommand is a file of its own, and imports a framework only when it runs."""
+"""The entry point: it handles signals from its first line on, and imports everything else after that.
+
+danet_cli.main      nothing is imported here but the handler
+danet_cli.commands  the commands, with what parses and prints
+"""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from typing import Annotated
 
-import typer
+from danet_cli import interruption
 
-from danet_cli.ablate import ablate
-from danet_cli.check import check
-from danet_cli.console import EXIT_CODES, ExitCode, Unable, complain, describe_error
-from danet_cli.convert import convert
-from danet_cli.cost import cost
-from danet_cli.demo import demo
-from danet_cli.eval import evaluate
-from danet_cli.inspect import inspect
-from danet_cli.predict import predict
-from danet_cli.train import train
-
-app = typer.Typer(
-    name="danet",
-    help="The Dual Attention Network in PyTorch, Keras and Flax: move a checkpoint between them, and prove it.",
-    epilog=EXIT_CODES,
-    rich_markup_mode="rich",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-for command in (convert, inspect, check, train, evaluate, predict, cost, ablate, demo):
-    app.command("eval" if command is evaluate else None, epilog=EXIT_CODES)(command)
-
-
-def print_version(wanted: bool) -> None:
-    """Print the version and end."""
-    if wanted:
-        from danet_common import __version__
-
-        print(f"danet {__version__}")
-        raise typer.Exit()
-
-
-@app.callback()
-def options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version.")
-    ] = False,
-) -> None:
-    """What stands before a command."""
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # nothing may be imported before the handler is installed
+    from collections.abc import Sequence
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code. Whatever a user can get wrong is one line and code 2."""
-    try:
-        code = app(list(arguments) or ["--help"], prog_name="danet", standalone_mode=False)
-    except typer.TyperException as error:
-        command = getattr(getattr(error, "ctx", None), "command_path", "danet")
-        complain(f"{error.format_message().rstrip('.')}; see `{command} --help`")
-        return ExitCode.UNABLE
-    except SystemExit:  # typer's answer to a closed pipe: whoever read the output has had enough
-        return ExitCode.UNABLE
-    except (ValueError, OSError, ModuleNotFoundError, MemoryError, Unable) as error:
-        complain(describe_error(error))
-        return ExitCode.UNABLE
-    if code == ExitCode.INTERRUPTED:
-        complain("interrupted")
-    return code or ExitCode.DONE
+    from danet_cli.commands import run_command
+
+    return run_command(arguments)
 
 
 def main() -> None:
-    """The entry point of the package."""
-    sys.exit(run(sys.argv[1:]))
+    """The entry point of the package. Ends the process."""
+    interruption.install()
+    from danet_cli import streams
+
+    streams.install()
+    try:
+        code = run(sys.argv[1:])
+    except BaseException as error:  # a fault of ours: Python would print it after this function
+        sys.excepthook(type(error), error, error.__traceback__)
+        code = 2
+    interruption.leave(streams.settle(code))
 
 
 if __name__ == "__main__":

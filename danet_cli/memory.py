@@ -20,7 +20,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from danet_cli.console import Unable
+from danet_cli.console import Unable, print_line
+from danet_common.children import child
 
 if TYPE_CHECKING:
     from danet_cli.backend import BackendName
@@ -45,12 +46,14 @@ def measure_memory(config: DANetConfig, backend: BackendName, height: int, width
         raise Unable("memory is measured on Linux only")
     job = {"config": config.to_dict(), "backend": backend, "height": height, "width": width}
     command = [sys.executable, "-m", "danet_cli.memory", json.dumps(job)]
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **ENVIRONMENT}, check=False)
-    if done.returncode < 0:
-        raise Unable(f"the measuring process ended by signal {-done.returncode}: there may be too little memory")
-    if done.returncode:
-        raise Unable((done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1])
-    return int(json.loads(done.stdout.splitlines()[-1])["bytes"])
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with child(command, env={**os.environ, **ENVIRONMENT}, **streams) as process:
+        out, error = process.communicate()
+    if process.returncode < 0:
+        raise Unable(f"the measuring process ended by signal {-process.returncode}: there may be too little memory")
+    if process.returncode:
+        raise Unable((error.strip().splitlines() or [f"exit code {process.returncode}"])[-1])
+    return int(json.loads(out.splitlines()[-1])["bytes"])
 
 
 def measure_here(job: dict[str, Any]) -> int:
@@ -88,4 +91,4 @@ def status(field: str) -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"bytes": measure_here(json.loads(sys.argv[1]))}))
+    print_line(json.dumps({"bytes": measure_here(json.loads(sys.argv[1]))}))

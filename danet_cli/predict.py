@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from danet_cli.backend import BackendName, import_backend, inferring
-from danet_cli.console import ExitCode, complain, describe_error, print_json, progress
+from danet_cli.console import ExitCode, complain, describe_error, print_json, print_line, progress
 from danet_cli.destination import require_folder
 from danet_cli.network import read_network
 from danet_cli.photographs import Photograph, find_photographs
-from danet_cli.predicted import SOFTWARE, predicted_paths, refuse_replacing
+from danet_cli.predicted import KINDS, SOFTWARE, predicted_paths, refuse_replacing
 from danet_cli.settings import parse_size
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def predict(
     else:
         for entry in done:
             if "error" not in entry:
-                print(*(entry[kind] for kind in ("mask", "overlay", "side_by_side") if kind in entry), sep="  ")
+                print_line("  ".join(entry[kind] for kind in KINDS if kind in entry))
     return ExitCode.DISAGREE if failed else ExitCode.DONE
 
 

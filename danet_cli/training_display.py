@@ -8,7 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from danet_cli.console import note, print_facts
+from danet_cli.console import console, note, print_facts
 from danet_cli.settings import summary
 from danet_common.run.watcher import Watcher
 from danet_common.sharing import settled
@@ -74,7 +74,7 @@ class LiveDisplay(Display):
     """A bar and the figures, on a terminal."""
 
     def __init__(self, plan: RunPlan, training: TrainingCheckpoint, until: int) -> None:
-        from rich.console import Console, Group
+        from rich.console import Group
         from rich.live import Live
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
         from rich.text import Text
@@ -84,7 +84,7 @@ class LiveDisplay(Display):
         self.training = self.bar.add_task("training", total=until, completed=self.first)
         self.validation = self.bar.add_task("validating", total=None, visible=False)
         self.text = Text("the first step compiles or warms up")
-        self.live = Live(Group(self.bar, self.text), console=Console(stderr=True), refresh_per_second=4)
+        self.live = Live(Group(self.bar, self.text), console=console(stderr=True), refresh_per_second=4)
 
     def stepped(self, step: int) -> None:
         self.bar.update(self.training, completed=step)

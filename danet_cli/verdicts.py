@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from danet_cli.console import console
+from danet_cli.console import console, print_line, shown
 
 if TYPE_CHECKING:
     from shared_tests.agreement import Judgement
@@ -21,8 +21,8 @@ def print_judgement(judgement: Judgement) -> None:
     """One checkpoint: its table, or whose table stands for it, and every departure in words."""
     out = console()
     if judgement.same_as is not None:
-        equal = f": the same tensors and config as {judgement.same_as}"
-        out.print(_word(judgement.agrees), Text.assemble((judgement.path, "bold"), equal), soft_wrap=True)
+        equal = f": the same tensors and config as {shown(judgement.same_as)}"
+        out.print(_word(judgement.agrees), Text.assemble((shown(judgement.path), "bold"), equal), soft_wrap=True)
         return
     columns = {name: run.verdict for name, run in judgement.runs.items()}
     if judgement.as_first is not None:
@@ -50,11 +50,11 @@ def fitting(columns: dict[str, Verdict], width: int) -> list[dict[str, Verdict]]
 
 def stage_table(title: str, columns: dict[str, Verdict]) -> Table:
     """Stages down, verdicts across: absolute and relative difference, and units in the last place."""
-    table = Table(title=Text(title, style="bold"), title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table = Table(title=Text(shown(title), style="bold"), title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("stage", no_wrap=True)
     for name in columns:
-        table.add_column(f"{name}\nabs     relative   ULP", justify="right", no_wrap=True)
-    table.add_column("\nallowed", justify="right", no_wrap=True)
+        table.add_column(Text(f"{shown(name)}\nabs     relative   ULP"), justify="right", no_wrap=True)
+    table.add_column(Text("\nallowed"), justify="right", no_wrap=True)
     rows: dict[str, dict[str, Difference]] = {}
     for name, verdict in columns.items():
         for difference in verdict.differences:
@@ -83,7 +83,7 @@ def compact(count: int) -> str:
 
 def _print_causes(verdict: Verdict) -> None:
     for cause in verdict.causes:
-        console().print(f"  departs at {cause.stage}: {cause.text}", soft_wrap=True)
+        print_line(f"  departs at {cause.stage}: {cause.text}")
 
 
 def _print_changes(judgement: Judgement) -> None:
@@ -91,7 +91,7 @@ def _print_changes(judgement: Judgement) -> None:
         return
     named, more = judgement.changed[:5], len(judgement.changed) - 5
     rest = f" and {more} more" if more > 0 else ""
-    console().print(f"  unlike the first: {', '.join(named)}{rest}", soft_wrap=True)
+    print_line(f"  unlike the first: {', '.join(named)}{rest}")
 
 
 def _word(agrees: bool) -> Text:

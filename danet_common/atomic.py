@@ -9,10 +9,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+
+from danet_common.unfinished import abandoned_by, uninterrupted
 
 AT_FDCWD = -100  # linux/fcntl.h: paths are relative to the working directory
 RENAME_EXCHANGE = 2  # linux/fs.h
+TRIES = 20
 LEGIBLE = 50  # characters of the target's name in a temporary one, which must not be too long where that is not
 
 
@@ -23,19 +27,21 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[Path]:
     A symbolic link is followed, so the file it names is replaced. An existing file keeps its permissions.
     """
     target = _target(path)
-    with _blaming(target):
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:LEGIBLE]}.", suffix=".part")
-    os.close(descriptor)
-    temporary = Path(name)
-    try:
-        yield temporary
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(_permissions(target, 0o666))  # last: a file that is only read could not be opened so
-        with _blaming(target):
-            os.replace(temporary, target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with contextlib.ExitStack() as abandoned:
+        with _blaming(target), uninterrupted():
+            descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name[:LEGIBLE]}.", suffix=".part")
+            temporary = Path(name)
+            abandoned.enter_context(abandoned_by(temporary.unlink))
+        os.close(descriptor)
+        try:
+            yield temporary
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+            temporary.chmod(_permissions(target, 0o666))  # last: a file that is only read could not be opened so
+            with _blaming(target):
+                os.replace(temporary, target)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -48,18 +54,29 @@ def atomic_directory(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = _target(path)
     if target.is_file():  # it could be exchanged as well, and would be removed as the old directory is
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target))
-    with _blaming(target):
-        workplace = tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name[:LEGIBLE]}.", suffix=".part")
-    temporary = Path(workplace) / target.name
-    try:
-        yield temporary
-        temporary.chmod(_permissions(target, 0o777))
-        if target.exists():
-            _exchange(temporary, target)  # the old directory is now in the workplace, and goes with it
-        else:
-            temporary.rename(target)
-    finally:
-        shutil.rmtree(workplace, ignore_errors=True)
+    with contextlib.ExitStack() as abandoned:
+        with _blaming(target), uninterrupted():
+            workplace = tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name[:LEGIBLE]}.", suffix=".part")
+            abandoned.enter_context(abandoned_by(partial(_remove_tree, workplace)))
+        temporary = Path(workplace) / target.name
+        try:
+            yield temporary
+            temporary.chmod(_permissions(target, 0o777))
+            with uninterrupted():
+                if target.exists():
+                    _exchange(temporary, target)  # the old directory is now in the workplace, and goes with it
+                else:
+                    temporary.rename(target)
+        finally:
+            _remove_tree(workplace)
+
+
+def _remove_tree(folder: str) -> None:
+    """Remove a folder, in which a library's threads may still write."""
+    for _ in range(TRIES):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not os.path.lexists(folder):
+            return
 
 
 def _target(path: str | os.PathLike[str]) -> Path:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
 import threading
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from danet_common.children import kill_child, start_child
+from danet_common.unfinished import abandoned_by
 from shared_tests.job import Answer, Groups, Job, load_arrays, save_arrays
 
 
@@ -74,7 +78,7 @@ class Worker:
         self.timeout = timeout
         self.folder = tempfile.TemporaryDirectory(prefix="danet-")
         self.log = (Path(self.folder.name) / "log").open("w+")
-        self.process = subprocess.Popen(
+        self.process = start_child(
             [sys.executable, "-W", "ignore", "-m", "shared_tests.worker", backend.adapter],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -82,6 +86,8 @@ class Worker:
             text=True,
             env={**os.environ, **backend.environment},
         )
+        self.listed = ExitStack()
+        self.listed.enter_context(abandoned_by(self.abandon))
 
     def run(self, job: Job) -> Answer:
         """Compute one job. Raises BackendError with the backend's own last words."""
@@ -144,6 +150,12 @@ class Worker:
             self.process.wait()
         self.log.close()
         self.folder.cleanup()
+        self.listed.close()
+
+    def abandon(self) -> None:
+        """Kill the process and remove its files, when a signal ends this one."""
+        kill_child(self.process)
+        shutil.rmtree(self.folder.name, ignore_errors=True)
 
     def __enter__(self) -> Worker:
         return self

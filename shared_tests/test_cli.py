@@ -16,7 +16,8 @@ import pytest
 import typer
 from PIL import Image
 
-from danet_cli.main import app, run
+from danet_cli.commands import app
+from danet_cli.main import run
 from danet_common import VARIANTS, Checkpoint, DANetConfig, read_checkpoint, write_checkpoint
 from shared_tests.conftest import NETWORKS, Start
 from shared_tests.rule import rule_tensors
@@ -75,7 +76,7 @@ def test_help_answers_at_once() -> None:
 
 
 def test_help_imports_no_array_and_no_table() -> None:
-    script = "import sys, danet_cli.main; print({'numpy', 'rich.table', 'matplotlib'} & set(sys.modules))"
+    script = "import sys, danet_cli.commands; print({'numpy', 'rich.table', 'matplotlib'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "set()"
 
@@ -334,7 +335,7 @@ def test_closed_pipe_is_no_traceback(tiny: Path) -> None:
         assert process.stderr is not None
         process.stdout.close()
         assert process.stderr.read() == ""
-    assert process.returncode == 2
+    assert process.returncode == 0  # of what was done
 
 
 @pytest.mark.parametrize("ending", [".pth", ".safetensors"])

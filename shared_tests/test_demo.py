@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import typer.main
 
+from danet_cli.commands import app
 from danet_cli.demo import BACKENDS, Act, perform, story
-from danet_cli.main import app, run
+from danet_cli.main import run
 from danet_cli.page import write_page
 from danet_common.image import write_image
 from shared_tests.conftest import NETWORKS, Start

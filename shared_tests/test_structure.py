@@ -80,7 +80,7 @@ def test_no_module_imports_a_framework_at_once(path: Path) -> None:
 ISOLATION = {
     "danet_common": FRAMEWORKS | NETWORKS,
     "weights_convert": FRAMEWORKS | NETWORKS,
-    "danet_cli.main": FRAMEWORKS | NETWORKS,
+    "danet_cli.commands": FRAMEWORKS | NETWORKS,
     "shared_tests.judge": FRAMEWORKS | NETWORKS,
     "danet_torch": {"tensorflow", "keras", "jax", "flax", "danet_tf", "danet_jax"},
     "danet_tf": {"torch", "flax", "danet_torch", "danet_jax"},

@@ -12,7 +12,10 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
-    """`asked` turns true at the first signal; a Ctrl-C after it raises KeyboardInterrupt. Use as a context manager."""
+    """`asked` turns true at the first signal; a Ctrl-C after it is for the handler before. Use as a context manager.
+
+    That is `danet`'s own, which ends the process, or Python's, which raises KeyboardInterrupt.
+    """
 
     def __init__(self, announce: Callable[[], None]) -> None:
         self.asked = False
@@ -21,7 +24,10 @@ class Interruption:
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         if self.asked and number == signal.SIGINT:
-            raise KeyboardInterrupt
+            before = self.before.get(signal.SIGINT)
+            if not callable(before):
+                raise KeyboardInterrupt
+            before(number, frame)
         if not self.asked:
             self.asked = True
             with suppress(RuntimeError):  # a signal may come within a write to where it would be announced

@@ -1,0 +1,68 @@
+"""The commands of `danet`. Each is a file of its own, and imports a framework only when it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from danet_cli.ablate import ablate
+from danet_cli.check import check
+from danet_cli.console import EXIT_CODES, ExitCode, Unable, complain, print_line
+from danet_cli.convert import convert
+from danet_cli.cost import cost
+from danet_cli.demo import demo
+from danet_cli.eval import evaluate
+from danet_cli.inspect import inspect
+from danet_cli.predict import predict
+from danet_cli.train import train
+
+app = typer.Typer(
+    name="danet",
+    help="The Dual Attention Network in PyTorch, Keras and Flax: move a checkpoint between them, and prove it.",
+    epilog=EXIT_CODES,
+    rich_markup_mode="rich",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+for command in (convert, inspect, check, train, evaluate, predict, cost, ablate, demo):
+    app.command("eval" if command is evaluate else None, epilog=EXIT_CODES)(command)
+
+
+def print_version(wanted: bool) -> None:
+    """Print the version and end."""
+    if wanted:
+        from danet_common import __version__
+
+        print_line(f"danet {__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """What stands before a command."""
+
+
+def run_command(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code. Whatever a user can get wrong is one line and code 2."""
+    try:
+        code = app(list(arguments) or ["--help"], prog_name="danet", standalone_mode=False)
+    except typer.TyperException as error:
+        command = getattr(getattr(error, "ctx", None), "command_path", "danet")
+        complain(f"{error.format_message().rstrip('.')}; see `{command} --help`")
+        return ExitCode.UNABLE
+    except SystemExit:  # typer's answer to a closed pipe that is not one of the streams
+        return ExitCode.UNABLE
+    except (ValueError, OSError, ModuleNotFoundError, MemoryError, Unable) as error:
+        complain(error)
+        return ExitCode.UNABLE
+    except KeyboardInterrupt:  # where Python's own handler is installed
+        code = ExitCode.INTERRUPTED
+    if code == ExitCode.INTERRUPTED:
+        complain("interrupted")
+    return code or ExitCode.DONE
