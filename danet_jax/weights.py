@@ -9,7 +9,7 @@ import numpy as np
 from flax import nnx
 
 from danet_common.checkpoint import CheckpointError
-from danet_common.initialisation import initial_tensor
+from danet_common.initialisation import drawn
 from danet_common.leaves import FLAX as LEAVES
 from danet_common.leaves import TORCH, contiguous, from_channels_last, to_channels_last
 from danet_common.parameters import Kind, Parameter
@@ -54,8 +54,10 @@ def named_leaves(model: nnx.Module) -> Iterator[tuple[Parameter, nnx.Variable]]:
 
 def initialise(model: nnx.Module, seed: int = 0) -> None:
     """Draw the weights that training starts from; the same in every framework."""
-    for parameter, leaf in named_leaves(model):
-        set_leaf(leaf, to_channels_last(parameter, initial_tensor(parameter, seed)))
+    leaves = {parameter.name: (parameter, leaf) for parameter, leaf in named_leaves(model)}
+    tensors = drawn({name: parameter for name, (parameter, _) in leaves.items()}, seed)
+    for name, (parameter, leaf) in leaves.items():
+        set_leaf(leaf, to_channels_last(parameter, tensors[name]))
 
 
 def get_tensors(model: nnx.Module) -> dict[str, np.ndarray]:

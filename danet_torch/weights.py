@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from danet_common.checkpoint import CheckpointError
-from danet_common.initialisation import initial_tensor
+from danet_common.initialisation import drawn
 from danet_common.leaves import TORCH as LEAVES
 from danet_common.parameters import Kind, Parameter
 from danet_common.reading import read_ahead
@@ -54,8 +54,10 @@ def named_leaves(model: nn.Module) -> Iterator[tuple[Parameter, Tensor]]:
 
 def initialise(model: nn.Module, seed: int = 0) -> None:
     """Draw the weights that training starts from; the same in every framework."""
-    for parameter, leaf in named_leaves(model):
-        set_leaf(leaf, initial_tensor(parameter, seed))
+    leaves = {parameter.name: (parameter, leaf) for parameter, leaf in named_leaves(model)}
+    tensors = drawn({name: parameter for name, (parameter, _) in leaves.items()}, seed)
+    for name, (_, leaf) in leaves.items():
+        set_leaf(leaf, tensors[name])
 
 
 def get_tensors(model: nn.Module) -> dict[str, np.ndarray]:

@@ -38,7 +38,7 @@ def fine_tuned(
         if names:
             say(f"{verb}: {', '.join(modules(names))}")
     anew = {*differing, *absent}
-    return {name: initial_tensor(wanted[name], seed) if name in anew else found[name] for name in wanted}
+    return {name: initial_tensor(name, wanted, seed) if name in anew else found[name] for name in wanted}
 
 
 def modules(names: list[str]) -> list[str]:

@@ -38,6 +38,11 @@ def loss(fields: dict[str, Any], arrays: Groups) -> Groups:
     return {"losses": {name: np.asarray(value) for name, value in losses.items()}, "gradients": found}
 
 
+def initial(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """The tensors of a network before training, by canonical name."""
+    return {"tensors": get_tensors(DANet(DANetConfig.from_dict(fields["config"]), seed=fields["seed"]))}
+
+
 def train(fields: dict[str, Any], arrays: Groups) -> Groups:
     """Some steps of a run."""
     return follow(load_state, train_step, save_state, fields, arrays)

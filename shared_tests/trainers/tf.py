@@ -17,7 +17,7 @@ from danet_tf import train as steps
 from danet_tf.losses import segmentation_loss
 from danet_tf.resume import load_state, save_state
 from danet_tf.train import train_step
-from danet_tf.weights import named_leaves
+from danet_tf.weights import get_tensors, named_leaves
 from shared_tests.job import Groups
 from shared_tests.trainers.following import decide, follow
 
@@ -37,6 +37,11 @@ def loss(fields: dict[str, Any], arrays: Groups) -> Groups:
     losses, gradients = call(outputs)
     found = {name: tf.convert_to_tensor(gradient).numpy().transpose(0, 3, 1, 2) for name, gradient in gradients.items()}
     return {"losses": {name: value.numpy() for name, value in losses.items()}, "gradients": found}
+
+
+def initial(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """The tensors of a network before training, by canonical name."""
+    return {"tensors": get_tensors(DANet(DANetConfig.from_dict(fields["config"]), seed=fields["seed"]))}
 
 
 def train(fields: dict[str, Any], arrays: Groups) -> Groups:

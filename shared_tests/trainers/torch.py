@@ -30,6 +30,11 @@ def loss(fields: dict[str, Any], arrays: Groups) -> Groups:
     return {"losses": {name: value.detach().numpy() for name, value in losses.items()}, "gradients": gradients}
 
 
+def initial(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """The tensors of a network before training, by canonical name."""
+    return {"tensors": get_tensors(DANet(DANetConfig.from_dict(fields["config"]), seed=fields["seed"]))}
+
+
 def train(fields: dict[str, Any], arrays: Groups) -> Groups:
     """Some steps of a run, in one thread: several spend more on waiting for each other than a tiny network costs."""
     threads = torch.get_num_threads()

@@ -48,11 +48,12 @@ def to_canonical(found: Match, tensors: Mapping[str, np.ndarray], settings: Mapp
     defaulted = _say_settings(schema, found, config, settings, say)
     config = untold_channels(config)
     filled = {}
-    for name, parameter in parameters(config).items():
+    table = parameters(config)
+    for name, parameter in table.items():
         if name in found.keys:
             filled[name] = tensors[found.keys[name]].reshape(parameter.shape)
         else:
-            filled[name] = initial_tensor(parameter)
+            filled[name] = initial_tensor(name, table)
     filled |= _folded(found, tensors, say)
     if found.no_counters:
         say("num_batches_tracked: the file has no counters of batches; filled with 0")

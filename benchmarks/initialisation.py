@@ -1,0 +1,51 @@
+"""What a network makes of one batch before training: its first losses, and how sharp its attention is.
+
+    python benchmarks/initialisation.py --data camvid:CamVid --network danet_r50 --batch 2 --crop 360x480
+
+A uniform guess has a loss of log(classes) for each output, and a largest attention weight of 1 / positions.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+
+import torch
+
+from danet_common import VARIANTS
+from danet_common.data import Augmentation, Loader, Order, open_dataset
+from danet_common.recipe import TrainConfig
+from danet_torch import DANet
+from danet_torch.losses import segmentation_loss
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True, metavar="SPEC")
+    parser.add_argument("--network", default="danet_r50", choices=VARIANTS)
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--crop", default="360x480", metavar="HxW")
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    dataset = open_dataset(asked.data, "train")
+    height, width = map(int, asked.crop.split("x"))
+    config = VARIANTS[asked.network].replace(num_classes=dataset.num_classes, dropout_rate=0.0)
+    order = Order(count=len(dataset), batch_size=asked.batch, seed=asked.seed)
+    with Loader(dataset, Augmentation(crop=(height, width)), config, order, threads=0) as loader:
+        batch = next(loader)
+    model = DANet(config, seed=asked.seed).train()  # the statistics of the batch
+    with torch.no_grad():
+        stages = ("position_map",) if "position" in config.context else ()
+        outputs = model(torch.from_numpy(batch["image"].transpose(0, 3, 1, 2)), stages=stages)
+        weights = outputs.pop("position_map") if stages else None
+        losses = segmentation_loss(outputs, torch.from_numpy(batch["labels"]), TrainConfig())
+    found = {name: round(float(value), 4) for name, value in losses.items()}
+    if weights is not None:
+        found["largest_weight"] = round(float(weights.amax(dim=2).mean()), 4)
+        found["uniform_weight"] = round(1 / weights.shape[2], 6)
+    print(json.dumps(found | {"uniform_loss": round(len(outputs) * math.log(config.num_classes), 4)}))
+
+
+if __name__ == "__main__":
+    main()
