@@ -14,7 +14,7 @@ from danet_cli.settings import parse_assignments, summary
 def convert(
     source: Annotated[Path, typer.Argument(metavar="SRC", help="A checkpoint of any known format and schema.")],
     destination: Annotated[
-        Path,
+        str,  # a path's last / would be lost
         typer.Argument(
             metavar="DST",
             help="Its ending chooses the format: .safetensors, .pth, .npz, .keras, .weights.h5 or .orbax; "
@@ -34,7 +34,7 @@ def convert(
     dtype: Annotated[
         str | None, typer.Option(metavar="DTYPE", help="float32, float64, bfloat16 or float16; as it is if not given.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace DST if it exists.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace DST: a file, or an Orbax folder.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON report.")] = False,
 ) -> int:
     """Convert a checkpoint. Every tensor is accounted for, or nothing is written.

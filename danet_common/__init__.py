@@ -5,7 +5,7 @@ from danet_common.config import DANetConfig
 from danet_common.initialisation import initial_tensors
 from danet_common.parameters import Parameter, parameters
 from danet_common.pretrained import open_pretrained, write_pretrained
-from danet_common.shards import write_shards
+from danet_common.shard_writer import write_shards
 from danet_common.stages import Stages, stage_names
 from danet_common.stored import open_checkpoint, read_checkpoint
 from danet_common.variants import VARIANTS, get_config

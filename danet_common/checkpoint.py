@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from danet_common.atomic import atomic_file
+from danet_common.atomic import Judge, always, atomic_file
 from danet_common.config import DANetConfig
 from danet_common.parameters import parameters
 from danet_common.safetensors_writer import write_safetensors
@@ -120,12 +120,15 @@ def verify_hashes(tensors: Mapping[str, np.ndarray], wanted: Mapping[str, str]) 
     _complain("SHA-256 differs from the manifest's", [name for name in found if found[name] != wanted.get(name)])
 
 
-def write_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike[str]) -> None:
-    """Write a canonical `.safetensors` file, atomically. Raises CheckpointError if the tensors do not fit."""
+def write_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike[str], replace: Judge = always) -> None:
+    """Write a canonical `.safetensors` file, atomically. Raises CheckpointError if the tensors do not fit.
+
+    `replace` raises where an existing file must stay: `always` and `never` are in danet_common.atomic.
+    """
     checkpoint.check()
     text = json.dumps(manifest(checkpoint))
     try:
-        with atomic_file(path) as temporary:
+        with atomic_file(path, replace) as temporary:
             write_safetensors(on_disk(checkpoint), temporary, {"danet": text})
     except ValueError as error:
         raise CheckpointError(str(error)) from None

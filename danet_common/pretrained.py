@@ -6,20 +6,40 @@ canonical manifest, config and hashes with it, and config.json says the config a
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from danet_common.atomic import atomic_directory, atomic_file
+from danet_common.atomic import (
+    always,
+    atomic_directory,
+    naming,
+    never,
+    permissions,
+    place_file,
+    remove_leftovers,
+)
 from danet_common.checkpoint import FORMAT_VERSION, Checkpoint, CheckpointError, write_checkpoint
 from danet_common.config import DANetConfig
+from danet_common.folder_lock import locked_folder
 from danet_common.model_card import model_card
-from danet_common.shards import remove_shards, write_shards
+from danet_common.parts import folder_part
+from danet_common.regular_file import SETTINGS, read_regular
+from danet_common.shard_writer import (
+    PreparedSet,
+    old_set,
+    place_shards,
+    prepare_set,
+    remove_unnamed,
+    require_own_file,
+    require_own_index,
+)
 from danet_common.stored import StoredCheckpoint, open_checkpoint
 from danet_common.strict_json import parse_json
+from danet_common.unfinished import uninterrupted
 
 CONFIG, CARD = "config.json", "README.md"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
@@ -85,32 +105,101 @@ def write_pretrained(
 ) -> None:
     """Write a folder; with `max_shard_bytes`, the weights as a set of files of at most that many bytes.
 
-    A new folder appears whole or not at all. In an existing one each file is replaced whole, other files and
-    a README.md are left as they are. Raises CheckpointError if the tensors do not fit.
+    A new folder appears whole or not at all. In an existing one the files are replaced when all are written, other
+    files and a README.md are left as they are. Raises CheckpointError if the tensors do not fit, and where the
+    folder holds another project's config or weights under the names of ours.
     """
     checkpoint.check()
-    target = Path(folder)
+    target = Path(os.path.realpath(folder))
+    while not target.is_dir():
+        if os.path.lexists(target):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target))
+        try:
+            with atomic_directory(target, never) as temporary:
+                temporary.mkdir()
+                _write_files(checkpoint, temporary, target.name, max_shard_bytes, 0o666)
+            return
+        except FileExistsError:  # another process made it meanwhile
+            continue
+    remove_leftovers(target)
+    _update(checkpoint, target, max_shard_bytes)
+
+
+def _update(checkpoint: Checkpoint, folder: Path, max_shard_bytes: int | None) -> None:
+    """Replace the files in a folder, when all new ones are written beside them."""
+    sharded = max_shard_bytes is not None
+    _require_own(folder, sharded)
+    weights = next((name for name in (WEIGHTS, INDEX) if (folder / name).exists()), WEIGHTS)
+    with naming(folder), folder_part(folder / WEIGHTS) as place:
+        with naming(folder, place):
+            files = _write_files(checkpoint, place, folder.name, max_shard_bytes, permissions(folder / weights, 0o666))
+        with naming(folder), locked_folder(folder), uninterrupted():
+            _require_own(folder, sharded)
+            _exchange_files(place, folder, files)
+
+
+def _write_files(
+    checkpoint: Checkpoint, place: Path, name: str, max_shard_bytes: int | None, mode: int
+) -> PreparedSet | None:
+    """Write all files of a folder into `place`; return the set of files that the weights are, if they are one."""
     fields = {"model_type": MODEL_TYPE, "format_version": FORMAT_VERSION, **checkpoint.config.to_dict()}
-    with _directory(target) as place:
-        with atomic_file(place / CONFIG) as temporary:  # takes its place right after the weights have
-            temporary.write_text(json.dumps(fields, indent=2) + "\n")
-            if max_shard_bytes is None:
-                write_checkpoint(checkpoint, place / WEIGHTS)
-                remove_shards(place / INDEX, but=place / WEIGHTS)
-            else:
-                write_shards(checkpoint, place / INDEX, max_shard_bytes)
-                (place / WEIGHTS).unlink(missing_ok=True)  # it would be read first
-        if not (place / CARD).exists():  # a person may have written there
-            with atomic_file(place / CARD) as temporary:
-                temporary.write_text(model_card(checkpoint, target.resolve().name), encoding="utf-8")
+    (place / CONFIG).write_text(json.dumps(fields, indent=2) + "\n")
+    (place / CARD).write_text(model_card(checkpoint, name), encoding="utf-8")
+    if max_shard_bytes is not None:
+        return prepare_set(checkpoint, place, INDEX, max_shard_bytes, mode)
+    write_checkpoint(checkpoint, place / WEIGHTS)
+    (place / WEIGHTS).chmod(mode)
+    return None
 
 
-@contextmanager
-def _directory(target: Path) -> Iterator[Path]:
-    """The folder if it is there; else one that takes its place when all is written."""
-    if target.is_dir():
-        yield target
-        return
-    with atomic_directory(target) as temporary:
-        temporary.mkdir()
-        yield temporary
+def _exchange_files(place: Path, folder: Path, files: PreparedSet | None) -> None:
+    """Move new files into the folder and remove those that they replace.
+
+    Between any two steps the folder holds the old network or the new one, whole: a config that differs is out of the
+    way while the weights are exchanged, which say it themselves.
+    """
+    old, aside = old_set(folder / INDEX), place / "config.old"
+    new = WEIGHTS if files is None else INDEX
+    placed = [] if files is None else place_shards(files, folder)
+    try:
+        if (folder / CONFIG).exists() and read_regular(folder / CONFIG, SETTINGS) != (place / CONFIG).read_bytes():
+            place_file(folder / CONFIG, aside, always)
+        place_file(place / new, folder / new, always)
+    except BaseException:
+        if aside.exists():
+            place_file(aside, folder / CONFIG, always)
+        for file in placed:
+            file.unlink(missing_ok=True)
+        raise
+    if files is not None:
+        (folder / WEIGHTS).unlink(missing_ok=True)  # it would be read first
+    place_file(place / CONFIG, folder / CONFIG, always)
+    if files is None:
+        (folder / INDEX).unlink(missing_ok=True)
+    remove_unnamed(folder, INDEX, old)
+    with contextlib.suppress(FileExistsError):  # a person may have written there
+        place_file(place / CARD, folder / CARD, never)
+
+
+def _require_own(folder: Path, sharded: bool) -> None:
+    """Raise CheckpointError where files of other projects have the names of ours, or another index needs ours."""
+    if os.path.lexists(folder / CONFIG):
+        _require_own_config(folder / CONFIG)
+    if os.path.lexists(folder / WEIGHTS):
+        require_own_file(folder / WEIGHTS)
+    if os.path.lexists(folder / INDEX):
+        require_own_index(folder / INDEX)
+    for file in folder.glob("*.json"):
+        if sharded and file.name not in (CONFIG, INDEX) and WEIGHTS in old_set(file).names:
+            raise CheckpointError(
+                f"{folder / WEIGHTS}: {file.name} names it, so it is not removed; give another folder"
+            )
+
+
+def _require_own_config(path: Path) -> None:
+    try:
+        own = parse_json(read_regular(path, SETTINGS)).get("model_type") == MODEL_TYPE
+    except (OSError, ValueError, AttributeError):
+        own = False
+    if not own:
+        raise CheckpointError(f"{path}: danet did not write it, and does not replace it; give another folder")

@@ -7,19 +7,13 @@ set goes by its index, so replacing the index replaces the whole set at once.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from danet_common.atomic import atomic_file
-from danet_common.checkpoint import Checkpoint, CheckpointError, manifest, on_disk
-from danet_common.safetensors_writer import write_safetensors
+from danet_common.checkpoint import CheckpointError
 from danet_common.strict_json import parse_json
 
 INDEX_ENDING = ".safetensors.index.json"
@@ -67,81 +61,3 @@ def read_index(path: str | os.PathLike[str]) -> Index:
     if missing:
         raise CheckpointError(f"{path}: files of the set are missing: {', '.join(missing)}")
     return Index(metadata, files)
-
-
-def write_shards(checkpoint: Checkpoint, path: str | os.PathLike[str], max_shard_bytes: int = MAX_SHARD_BYTES) -> None:
-    """Write a set of files, each of at most `max_shard_bytes` of tensors or of a single larger tensor.
-
-    The index comes last and is what replaces an older set: until then the old files are as they were, and on
-    any error the new ones are removed. Raises CheckpointError if the tensors do not fit, ValueError for a
-    `path` without the ending or a size below 1.
-    """
-    path = Path(path)
-    if not path.name.endswith(INDEX_ENDING) or path.name == INDEX_ENDING:
-        raise ValueError(f"the name of an index ends in {INDEX_ENDING}; got {path.name}")
-    if max_shard_bytes < 1:
-        raise ValueError(f"max_shard_bytes must be at least 1; got {max_shard_bytes}")
-    checkpoint.check()
-    tensors = on_disk(checkpoint)
-    shards, text = split(tensors, max_shard_bytes), json.dumps(manifest(checkpoint))
-    old = _files_of(path)
-    names = _free_names(path, shards, text)
-    weight_map = {key: name for name, keys in zip(names, shards, strict=True) for key in keys}
-    metadata = {"total_size": sum(array.nbytes for array in tensors.values()), "danet": text}
-    written: list[Path] = []
-    try:
-        for name, keys in zip(names, shards, strict=True):
-            with atomic_file(path.parent / name) as temporary:
-                write_safetensors({key: tensors[key] for key in keys}, temporary, {"format": "pt"})
-            written.append(path.parent / name)
-        with atomic_file(path) as temporary:
-            temporary.write_text(json.dumps({"metadata": metadata, "weight_map": weight_map}, indent=2))
-    except BaseException:
-        for file in set(written) - old:
-            file.unlink(missing_ok=True)
-        raise
-    for file in old - set(written):
-        file.unlink(missing_ok=True)
-
-
-def remove_shards(path: str | os.PathLike[str], but: Path) -> None:
-    """Remove an index, if there is one, and then the files of its set, but for one that now is no part of it.
-
-    MLX writes an index beside the single file of the weights, which is its whole set.
-    """
-    files = _files_of(Path(path))
-    Path(path).unlink(missing_ok=True)
-    for file in files - {but}:
-        file.unlink(missing_ok=True)
-
-
-def split(tensors: Mapping[str, np.ndarray], max_shard_bytes: int) -> list[list[str]]:
-    """Names by shard, in order: each shard is filled before the next is begun."""
-    shards: list[list[str]] = [[]]
-    size = 0
-    for name, array in tensors.items():
-        if shards[-1] and size + array.nbytes > max_shard_bytes:
-            shards.append([])
-            size = 0
-        shards[-1].append(name)
-        size += array.nbytes
-    return shards
-
-
-def _files_of(path: Path) -> set[Path]:
-    """The files of the set that is there now; none where there is no readable one."""
-    try:
-        return set(read_index(path).files.values())
-    except CheckpointError:
-        return set()
-
-
-def _free_names(path: Path, shards: list[list[str]], text: str) -> list[str]:
-    """Names that no file has yet, so that an older set stays whole until the index turns to the new one."""
-    stem = path.name.removesuffix(INDEX_ENDING)
-    digest = hashlib.sha256(f"{text}{shards}".encode()).hexdigest()[:8]  # where a file has it, its content is the same
-    plain, marked = (
-        [f"{start}-{number:05d}-of-{len(shards):05d}.safetensors" for number in range(1, len(shards) + 1)]
-        for start in (stem, f"{stem}-{digest}")
-    )
-    return marked if any((path.parent / name).exists() for name in plain) else plain

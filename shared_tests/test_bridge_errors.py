@@ -224,10 +224,10 @@ def test_settings_that_no_file_can_hold(field: str, value: str, message: str, fo
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_an_existing_destination_needs_force(ending: str, folder: Path) -> None:
-    path = folder / f"good{ending}"
+    path, source = folder / f"good{ending}", shutil.copy(folder / "good.npz", folder / "source.npz")
     with pytest.raises(CheckpointError, match="exists already"):
-        weights_convert.convert(folder / "good.npz", path)
-    weights_convert.convert(folder / "good.npz", path, force=True, settings={"multi_grid": "1,2"})
+        weights_convert.convert(source, path)
+    weights_convert.convert(source, path, force=True, settings={"multi_grid": "1,2"})
     assert weights_convert.read(path).config.multi_grid == (1, 2)
 
 
@@ -259,15 +259,16 @@ def test_destinations_that_cannot_be(folder: Path) -> None:
 def test_a_full_disk_leaves_the_old_file(ending: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = folder / f"good{ending}"
     old = weights_convert.read(path)
+    source = shutil.copy(folder / "good.npz", folder / "source.npz")
     before = listing(folder)
 
     def full(*arguments: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    for name in ("os.fsync", "danet_common.atomic._exchange"):
+    for name in ("os.fsync", "danet_common.atomic.exchange"):
         monkeypatch.setattr(name, full)
     with pytest.raises(CheckpointError, match="cannot be written: No space left on device"):
-        weights_convert.convert(folder / "good.npz", path, force=True, settings={"multi_grid": "1,2"})
+        weights_convert.convert(source, path, force=True, settings={"multi_grid": "1,2"})
     monkeypatch.undo()
     assert listing(folder) == before
     assert weights_convert.read(path).config == old.config

@@ -84,10 +84,10 @@ def test_the_same_checkpoint_gives_the_same_bytes(ending: str, tmp_path: Path) -
 def test_an_orbax_directory_is_replaced_whole(tmp_path: Path) -> None:
     path = tmp_path / "model.orbax"
     weights_convert.write(random_bits(CONFIG), path)
-    (path / "stale").write_text("from before")
+    (path / "state" / "_sharding").write_text("from before")  # which Orbax writes, and we do not
     weights_convert.write(random_bits(OTHER), path)
     assert weights_convert.read(path).config == OTHER
-    assert not (path / "stale").exists()
+    assert not (path / "state" / "_sharding").exists()
     assert [entry.name for entry in tmp_path.iterdir()] == ["model.orbax"]
 
 

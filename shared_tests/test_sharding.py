@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,9 @@ class TestFiles:
         write_shards(checkpoint(), tmp_path / NAME, SHARD_BYTES)
         content = json.loads((tmp_path / NAME).read_text())
         names = sorted(set(content["weight_map"].values()))
-        assert names == [f"model-{number:05d}-of-00006.safetensors" for number in range(1, 7)]
+        digest = names[0].split("-")[1]
+        assert re.fullmatch("[0-9a-f]{16}", digest)
+        assert names == [f"model-{digest}-{number:05d}-of-00006.safetensors" for number in range(1, 7)]
         assert listing(tmp_path) == [*names, NAME]
         stored = on_disk(checkpoint())
         assert content["weight_map"].keys() == stored.keys()
@@ -154,11 +157,14 @@ class TestFiles:
 BROKEN: dict[str, tuple[Any, str]] = {
     "cut short": (lambda text: text[:-1], "cut short or damaged"),
     "no map": (lambda text: text.replace('"weight_map"', '"weights"'), "unknown content"),
-    "a file elsewhere": (lambda text: text.replace("model-00003", "../model-00003"), "no `.safetensors` beside it"),
-    "an absolute file": (lambda text: text.replace("model-00003", "/etc/model-00003"), "no `.safetensors` beside it"),
+    "a file elsewhere": (lambda text: re.sub(r"model(-\w+-00003)", r"../model\1", text), "no `.safetensors` beside it"),
+    "an absolute file": (
+        lambda text: re.sub(r"model(-\w+-00003)", r"/etc/model\1", text),
+        "no `.safetensors` beside it",
+    ),
     "another kind of file": (lambda text: text.replace(".safetensors", ".bin"), "no `.safetensors` beside it"),
-    "a missing file": (lambda text: text.replace("model-00003", "model-00009"), "files of the set are missing"),
-    "a tensor elsewhere": (lambda text: text.replace("model-00003", "model-00002"), "do not hold what the index says"),
+    "a missing file": (lambda text: text.replace("-00003-of-", "-00009-of-"), "files of the set are missing"),
+    "a tensor elsewhere": (lambda text: text.replace("-00003-of-", "-00002-of-"), "do not hold what the index says"),
     "a key twice": (lambda text: text.replace("backbone.bn1.bias", "backbone.bn1.weight"), "a key is there twice"),
     "nested deeply": (lambda text: '{"weight_map":' + "[" * 100_000, "nested too deeply"),
     "no object": (lambda text: '{"weight_map": []}', "without tensors"),
@@ -179,7 +185,7 @@ def test_broken_sets(name: str, tmp_path: Path) -> None:
 
 def test_a_changed_tensor_is_noticed(tmp_path: Path) -> None:
     write_shards(checkpoint(), tmp_path / NAME, SHARD_BYTES)
-    shard = tmp_path / "model-00003-of-00006.safetensors"
+    (shard,) = tmp_path.glob("model-*-00003-of-00006.safetensors")
     content = bytearray(shard.read_bytes())
     content[-1] ^= 1
     shard.write_bytes(content)

@@ -11,6 +11,7 @@ from typing import Any
 from danet_common import DANetConfig
 from weights_convert.casting import cast
 from weights_convert.formats import writer_of
+from weights_convert.overlap import refuse_overlap
 from weights_convert.reading import read
 from weights_convert.writing import check_destination, write_to
 
@@ -55,11 +56,11 @@ def convert(
     to_schema  the layout of `dst`; None: canonical
     settings   config field -> text, for what `src` cannot tell
     dtype      float32, float64, bfloat16 or float16; None: as they are
-    force      replace an existing `dst`
+    force      replace an existing `dst`: a file, or a folder that is an Orbax checkpoint and nothing else
     report     called with each line about what was defaulted, filled or dropped, as it happens
 
-    Raises CheckpointError for anything wrong with either end; then nothing is written and an existing `dst`
-    is as it was.
+    Raises CheckpointError for anything wrong with either end, and where `dst` is `src` or a part of it; then nothing
+    is written and an existing `dst` is as it was.
     """
     lines: list[str] = []
 
@@ -68,13 +69,14 @@ def convert(
         if report is not None:
             report(line)
 
+    check_destination(dst, to_schema, force)
     destination = Path(dst)
-    check_destination(destination, to_schema, force)
+    refuse_overlap(Path(src), destination)
     checkpoint = read(src, schema, settings, say)
     if dtype is not None:
         checkpoint = cast(checkpoint, dtype)
         say(f"cast to {dtype}" + ("; BatchNorm tensors and gammas are float32" if dtype.endswith("16") else ""))
-    written = write_to(checkpoint, destination, to_schema, say)
+    written = write_to(checkpoint, destination, to_schema, say, force)
     return Report(
         source=os.fspath(src),
         destination=os.fspath(dst),

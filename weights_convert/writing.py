@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from danet_common import Checkpoint, CheckpointError
-from weights_convert.formats import CanonicalWriter, ForeignWriter, endings_of, writer_of
+from danet_common.atomic import always, never
+from weights_convert.formats import ENDINGS, CanonicalWriter, ForeignWriter, endings_of, writer_of
+from weights_convert.orbax_layout import require_only_orbax
 from weights_convert.schemas import SCHEMAS, Schema, layouts_of
 from weights_convert.schemas.engine import Say, from_canonical, layout_for
 
@@ -23,25 +25,35 @@ def write(
 ) -> None:
     """Write a checkpoint, atomically, replacing an existing file; the ending of `path` chooses the format.
 
-    Raises CheckpointError where the format or the schema cannot hold it, or the path cannot be written.
+    A folder is replaced only if it is an Orbax checkpoint and nothing else. Raises CheckpointError where the format
+    or the schema cannot hold it, or the path cannot be written.
     """
-    check_destination(Path(path), to_schema, force=True)
+    check_destination(path, to_schema, force=True)
     write_to(checkpoint, Path(path), to_schema, report or (lambda line: None))
 
 
-def check_destination(path: Path, to_schema: str | None, force: bool) -> None:
-    """Raise CheckpointError where writing `path` is bound to fail, before any work is done."""
+def check_destination(destination: str | os.PathLike[str], to_schema: str | None, force: bool) -> None:
+    """Raise CheckpointError where writing there is bound to fail, before any work is done."""
+    try:
+        _check_destination(os.fspath(destination), to_schema, force)
+    except OSError as error:
+        raise CheckpointError(f"{destination}: cannot be written: {error.strerror or error}") from None
+
+
+def _check_destination(destination: str, to_schema: str | None, force: bool) -> None:
+    path = Path(destination)
+    if not path.name.endswith(ENDINGS) and path.is_dir():
+        raise CheckpointError(f"{path}: is a folder; name the file in it, as {path / 'danet.safetensors'}")
     writer, layouts = writer_of(path), _foreign(to_schema)
+    if destination.endswith(os.sep) and not writer.DIRECTORY:
+        raise CheckpointError(f"{destination}: names a folder; {writer.NAME} is a file: leave out the last {os.sep}")
     if layouts is None and not isinstance(writer, CanonicalWriter):
         owners = sorted({schema.name for schema in SCHEMAS if writer.NAME in schema.formats})
         raise CheckpointError(f"{path}: {writer.NAME} files hold their owner's layout; add --to {' or '.join(owners)}")
     if layouts is not None and writer.NAME not in layouts[0].formats:
         endings = " or ".join(endings_of(layouts[0].formats))
         raise CheckpointError(f"{path}: {writer.NAME} files cannot hold schema {to_schema}; write {endings}")
-    try:
-        _check_place(path, writer.DIRECTORY, force)
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be written: {error.strerror or error}") from None
+    _check_place(path, writer.DIRECTORY, force)
 
 
 def _check_place(path: Path, wants_directory: bool, force: bool) -> None:
@@ -51,25 +63,39 @@ def _check_place(path: Path, wants_directory: bool, force: bool) -> None:
     if not path.exists():
         return
     if not force:
-        raise CheckpointError(f"{path}: exists already; give another name, or --force to replace it")
+        raise CheckpointError(_exists(path))
     if path.is_dir() != wants_directory:
         raise CheckpointError(f"{path}: is a {'directory' if path.is_dir() else 'file'}; give another name")
+    if wants_directory:
+        require_only_orbax(path)
 
 
-def write_to(checkpoint: Checkpoint, path: Path, to_schema: str | None, say: Say) -> Mapping[str, np.ndarray]:
-    """Write a checkpoint, reporting what the file cannot hold; what was written, by its names there."""
+def _exists(path: Path) -> str:
+    return f"{path}: exists already; give another name, or --force to replace it"
+
+
+def write_to(
+    checkpoint: Checkpoint, path: Path, to_schema: str | None, say: Say, force: bool = True
+) -> Mapping[str, np.ndarray]:
+    """Write a checkpoint, reporting what the file cannot hold; what was written, by its names there.
+
+    Without `force`, a file that has come to `path` meanwhile stays: CheckpointError.
+    """
     writer, layouts = writer_of(path), _foreign(to_schema)
+    replace = always if force else never
     try:
         if layouts is not None and isinstance(writer, ForeignWriter):
             schema = layout_for(layouts, checkpoint)
             wrap = partial(schema.wrap, config=checkpoint.config) if schema.wrap and writer.WRAPS else None
             named = from_canonical(schema, checkpoint, say, writer.WRAPS)
-            writer.write_foreign(named, path, wrap)
+            writer.write_foreign(named, path, wrap, replace)
             return named
         if isinstance(writer, CanonicalWriter):
-            for line in writer.write(checkpoint, path):
+            for line in writer.write(checkpoint, path, replace):
                 say(line)
         return checkpoint.tensors
+    except FileExistsError as error:
+        raise CheckpointError(f"{path}: {error.strerror}" if force else _exists(path)) from None
     except (OSError, RuntimeError) as error:  # HDF5 raises RuntimeError where it cannot finish a file
         reason = getattr(error, "strerror", None) or error
         raise CheckpointError(f"{path}: cannot be written: {reason}") from None

@@ -10,6 +10,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from danet_common import Checkpoint, CheckpointError
+from danet_common.atomic import Judge, always
 from weights_convert.archive import ZIP_DAMAGE
 from weights_convert.contents import Contents
 from weights_convert.formats import (
@@ -52,8 +53,8 @@ class Writer(Protocol):
 class CanonicalWriter(Writer, Protocol):
     """A writer of canonical files."""
 
-    def write(self, checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
-        """Write atomically; return what was left out, for the user."""
+    def write(self, checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[str, ...]:
+        """Write atomically; return what was left out, for the user. `replace` raises for what it must not replace."""
         ...
 
 
@@ -63,7 +64,9 @@ class ForeignWriter(Writer, Protocol):
 
     WRAPS: bool
 
-    def write_foreign(self, named: Mapping[str, np.ndarray], path: Path, wrap: Wrap | None) -> None: ...
+    def write_foreign(
+        self, named: Mapping[str, np.ndarray], path: Path, wrap: Wrap | None, replace: Judge = always
+    ) -> None: ...
 
 
 READERS: tuple[Reader, ...] = (
@@ -95,6 +98,7 @@ OWNERS_WRITERS: tuple[tuple[str, ForeignWriter], ...] = (  # of formats that hol
     (".params", mxnet_file),
 )
 
+ENDINGS = tuple(ending for ending, _ in (*WRITERS, *OWNERS_WRITERS))
 MOST_NAMED = 5  # checkpoints of a directory, in the message about it
 
 # What else people hand over, by its first bytes.
@@ -132,8 +136,7 @@ def writer_of(path: Path) -> Writer:
     for ending, writer in (*WRITERS, *OWNERS_WRITERS):
         if path.name.endswith(ending) and path.name != ending:
             return writer
-    endings = ", ".join(ending for ending, _ in (*WRITERS, *OWNERS_WRITERS))
-    raise CheckpointError(f"{path}: the ending does not say which format to write; known: {endings}")
+    raise CheckpointError(f"{path}: the ending does not say which format to write; known: {', '.join(ENDINGS)}")
 
 
 def endings_of(names: Collection[str]) -> list[str]:

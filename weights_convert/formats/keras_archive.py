@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from danet_common import Checkpoint, CheckpointError
-from danet_common.atomic import atomic_file
+from danet_common.atomic import Judge, always, atomic_file
 from danet_common.checkpoint import manifest
 from danet_common.strict_json import parse_json
 from weights_convert.archive import Archive, Buffer, Stream, write_archive
@@ -57,7 +57,7 @@ def _json(archive: Archive, name: str) -> dict[str, Any]:
     return content
 
 
-def write(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
+def write(checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[str, ...]:
     """Write what `keras.saving.load_model(path)` reads."""
     network = Checkpoint(checkpoint.config, checkpoint.tensors, source=checkpoint.source)
     dtype = str(checkpoint.tensors["head.fused_classifier.weight"].dtype)
@@ -67,6 +67,6 @@ def write(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
         (METADATA, json.dumps(metadata).encode()),
         (CONFIG, json.dumps(model).encode()),
     ]
-    with atomic_file(path) as temporary:
+    with atomic_file(path, replace) as temporary:
         write_archive(temporary, [*records, (WEIGHTS, weights_stream(network))])
     return left_out(checkpoint)

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from danet_common import Checkpoint
-from danet_common.atomic import atomic_file
+from danet_common.atomic import Judge, always, atomic_file
 from danet_common.checkpoint import manifest
 from weights_convert.archive import map_file
 from weights_convert.contents import Contents
@@ -27,11 +27,11 @@ def read(path: Path) -> Contents:
     return read_weights(map_file(path), path)
 
 
-def write(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
+def write(checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[str, ...]:
     """Write what `model.load_weights(path)` reads, with the manifest as an attribute of the root."""
     network = Checkpoint(checkpoint.config, checkpoint.tensors, source=checkpoint.source)
     stream = weights_stream(network, json.dumps(manifest(network)))
-    with atomic_file(path) as temporary, temporary.open("wb") as file:
+    with atomic_file(path, replace) as temporary, temporary.open("wb") as file:
         for chunk in stream.chunks:
             file.write(chunk)
     return left_out(checkpoint)

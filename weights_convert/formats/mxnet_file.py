@@ -17,7 +17,7 @@ import ml_dtypes
 import numpy as np
 
 from danet_common import CheckpointError
-from danet_common.atomic import atomic_file
+from danet_common.atomic import Judge, always, atomic_file
 from weights_convert.archive import Buffer, map_file, raw_bytes
 from weights_convert.contents import Contents
 from weights_convert.schemas.schema import Wrap
@@ -124,9 +124,9 @@ class _Cursor:
             raise self.damage(str(error)) from None
 
 
-def write_foreign(named: Mapping[str, np.ndarray], path: Path, wrap: Wrap | None) -> None:
+def write_foreign(named: Mapping[str, np.ndarray], path: Path, wrap: Wrap | None, replace: Judge = always) -> None:
     """Write what `mxnet.nd.load(path)` and Gluon's `load_parameters(path)` read."""
-    with atomic_file(path) as temporary, temporary.open("wb") as file:
+    with atomic_file(path, replace) as temporary, temporary.open("wb") as file:
         for part in _parts(wrap(named) if wrap else named):
             file.write(part)
 

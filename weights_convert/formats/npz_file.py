@@ -17,7 +17,7 @@ import ml_dtypes
 import numpy as np
 
 from danet_common import Checkpoint, CheckpointError
-from danet_common.atomic import atomic_file
+from danet_common.atomic import Judge, always, atomic_file
 from danet_common.checkpoint import PASSENGER, manifest
 from danet_common.strict_json import parse_json
 from weights_convert.archive import Archive, Stream, raw_bytes, write_archive
@@ -100,7 +100,7 @@ def _bfloat16_names(text: str) -> list[str]:
         return []  # a damaged manifest: said when it is parsed as a whole
 
 
-def write(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
+def write(checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[str, ...]:
     """Write the archive, uncompressed. `numpy.load(path)` reads it."""
     arrays = {**checkpoint.tensors, **{PASSENGER + name: array for name, array in checkpoint.passengers.items()}}
     for name, array in arrays.items():
@@ -109,7 +109,7 @@ def write(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
     bfloat16 = [name for name, array in arrays.items() if array.dtype == BFLOAT16]
     text = json.dumps({**manifest(checkpoint), "bfloat16": bfloat16})
     arrays[MANIFEST] = np.frombuffer(text.encode(), np.uint8)
-    with atomic_file(path) as temporary:
+    with atomic_file(path, replace) as temporary:
         write_archive(temporary, _records(arrays), alignment=np.lib.format.ARRAY_ALIGN)
     return ()
 

@@ -13,10 +13,11 @@ import stat
 from pathlib import Path
 
 from danet_common import Checkpoint, CheckpointError
-from danet_common.atomic import atomic_directory
+from danet_common.atomic import Judge, always, atomic_directory
 from danet_common.checkpoint import manifest
 from weights_convert.contents import Contents
 from weights_convert.flax_tree import from_leaves, to_leaves
+from weights_convert.orbax_layout import require_only_orbax
 from weights_convert.orbax_tree import TREE, read_tree, write_tree
 
 NAME = "orbax"
@@ -54,12 +55,17 @@ def read(path: Path) -> Contents:
     return contents
 
 
-def write(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
-    """Write the directory, replacing an existing one in one step. Passengers have no place in a tree."""
+def write(checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[str, ...]:
+    """Write the directory, replacing another Orbax checkpoint in one step. Passengers have no place in a tree."""
     _require_tensorstore(path)
     network = Checkpoint(checkpoint.config, checkpoint.tensors, source=checkpoint.source)
     about = {"item_handlers": HANDLERS, "metrics": {}, "performance_metrics": {}, "custom_metadata": {}}
-    with atomic_directory(path) as temporary:
+
+    def judge(target: Path) -> None:
+        replace(target)
+        require_only_orbax(target)
+
+    with atomic_directory(path, judge) as temporary:
         write_tree(temporary / STATE, to_leaves(network.config, network.tensors))
         (temporary / MANIFEST).mkdir()
         (temporary / MANIFEST / TEXT).write_text(json.dumps(manifest(network)))

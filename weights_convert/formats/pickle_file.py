@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from danet_common import CheckpointError
-from danet_common.atomic import atomic_file
+from danet_common.atomic import Judge, always, atomic_file
 from weights_convert import pickled_arrays
 from weights_convert.archive import Buffer, map_file, raw_bytes
 from weights_convert.contents import Contents
@@ -68,9 +68,9 @@ def _is_array(key: Any, value: Any) -> bool:
     return type(key) is str and isinstance(value, PickledArray) and value.array is not None
 
 
-def write_foreign(named: Mapping[str, np.ndarray], path: Path, wrap: Wrap | None) -> None:
+def write_foreign(named: Mapping[str, np.ndarray], path: Path, wrap: Wrap | None, replace: Judge = always) -> None:
     """Write what `paddle.load(path)` reads: arrays by name, and the table of names where the owner has one."""
-    with atomic_file(path) as temporary, temporary.open("wb") as file:
+    with atomic_file(path, replace) as temporary, temporary.open("wb") as file:
         for part in _pickle(wrap(named) if wrap else named):
             file.write(part)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from danet_common import Checkpoint, CheckpointError, write_checkpoint
-from danet_common.atomic import atomic_file
+from danet_common.atomic import Judge, always, atomic_file
 from danet_common.checkpoint import PASSENGER
 from danet_common.safetensors_header import HEADER_LIMIT, read_header
 from danet_common.safetensors_writer import write_safetensors
@@ -49,16 +49,16 @@ def read(path: Path) -> Contents:
     )
 
 
-def write(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
+def write(checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[str, ...]:
     """Write the canonical file."""
-    write_checkpoint(checkpoint, path)
+    write_checkpoint(checkpoint, path, replace)
     return ()
 
 
-def write_foreign(named: Mapping[str, np.ndarray], path: Path, wrap: Wrap | None) -> None:
+def write_foreign(named: Mapping[str, np.ndarray], path: Path, wrap: Wrap | None, replace: Judge = always) -> None:
     """Write tensors under an owner's names, without a manifest and without the owner's object around them."""
     try:
-        with atomic_file(path) as temporary:
+        with atomic_file(path, replace) as temporary:
             write_safetensors(named, temporary, {"format": "pt"})
     except ValueError as error:
         raise CheckpointError(str(error)) from None

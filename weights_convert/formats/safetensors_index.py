@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from danet_common import Checkpoint, CheckpointError, write_shards
+from danet_common.atomic import Judge, always
 from danet_common.checkpoint import PASSENGER
 from danet_common.shards import INDEX_LIMIT
 from danet_common.stored import open_stored
@@ -42,7 +43,7 @@ def read(path: Path) -> Contents:
     )
 
 
-def write(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
+def write(checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[str, ...]:
     """Write the canonical set, in files of the hub's usual size."""
-    write_shards(checkpoint, path)
+    write_shards(checkpoint, path, replace=replace)
     return ()

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from danet_common import Checkpoint, CheckpointError
-from danet_common.atomic import atomic_file
+from danet_common.atomic import Judge, always, atomic_file
 from danet_common.checkpoint import manifest
 from weights_convert.archive import bound, map_file, raw_bytes, write_archive
 from weights_convert.contents import Contents
@@ -103,23 +103,23 @@ def _tensors(path: Path, state_dict: Any, resolve: Resolve) -> dict[str, np.ndar
     return tensors
 
 
-def write(checkpoint: Checkpoint, path: Path) -> tuple[str, ...]:
+def write(checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[str, ...]:
     """Write the canonical file. `torch.load(path, weights_only=True, mmap=True)` reads it."""
     content: dict[str, Any] = {"danet": json.dumps(manifest(checkpoint)), "state_dict": checkpoint.tensors}
     if checkpoint.passengers:
         content["passengers"] = checkpoint.passengers
-    _write(content, path)
+    _write(content, path, replace)
     return ()
 
 
-def write_foreign(named: Mapping[str, np.ndarray], path: Path, wrap: Wrap | None) -> None:
+def write_foreign(named: Mapping[str, np.ndarray], path: Path, wrap: Wrap | None, replace: Judge = always) -> None:
     """Write tensors under an owner's names, in the object that the owner's trainer saves."""
-    _write(wrap(named) if wrap else named, path)
+    _write(wrap(named) if wrap else named, path, replace)
 
 
-def _write(content: Mapping[str, Any], path: Path) -> None:
+def _write(content: Mapping[str, Any], path: Path, replace: Judge) -> None:
     pickle, arrays = write_pickle(content)
-    with atomic_file(path) as temporary:
+    with atomic_file(path, replace) as temporary:
         write_archive(temporary, _records(pickle, arrays), ALIGNMENT)
 
 
