@@ -11,7 +11,9 @@ import errno
 import json
 import os
 import re
+import time
 from pathlib import Path
+from typing import NamedTuple
 
 from danet_common.atomic import (
     always,
@@ -22,7 +24,7 @@ from danet_common.atomic import (
     place_file,
     remove_leftovers,
 )
-from danet_common.checkpoint import FORMAT_VERSION, Checkpoint, CheckpointError, write_checkpoint
+from danet_common.checkpoint import FORMAT_VERSION, Checkpoint, CheckpointError, parse_manifest, write_checkpoint
 from danet_common.config import DANetConfig
 from danet_common.folder_lock import locked_folder
 from danet_common.model_card import model_card
@@ -37,14 +39,23 @@ from danet_common.shard_writer import (
     require_own_file,
     require_own_index,
 )
-from danet_common.stored import StoredCheckpoint, open_checkpoint
+from danet_common.stored import (
+    ContradictionError,
+    Stored,
+    StoredCheckpoint,
+    checkpoint_in,
+    open_stored,
+    require_same,
+)
 from danet_common.strict_json import parse_json
+from danet_common.unchanged import read_unchanged
 from danet_common.unfinished import uninterrupted
 
 CONFIG, CARD = "config.json", "README.md"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 MODEL_TYPE = "danet"
 FETCHED = (CONFIG, CARD, "model*.safetensors", INDEX)  # of a repository; nothing else in it is ours
+CONTRADICTION_SECONDS = 0.5  # a writer replaces config.json within milliseconds of the weights
 REPOSITORY = re.compile(r"[a-z0-9][\w.-]*/[a-z0-9][\w.-]*", re.ASCII | re.IGNORECASE)
 
 
@@ -54,7 +65,7 @@ def weights_file(folder: Path) -> Path | None:
 
 
 def open_pretrained(name: str | os.PathLike[str], revision: str | None = None) -> StoredCheckpoint:
-    """The checkpoint in a folder, or in a repository of the hub (`owner/name`) at a revision, opened.
+    """The checkpoint in a folder, or in a repository of the hub (`owner/name`) at a revision, opened once.
 
     Raises CheckpointError where there is none or it is not whole, and where config.json and the manifest of
     the weights say different things.
@@ -62,16 +73,61 @@ def open_pretrained(name: str | os.PathLike[str], revision: str | None = None) -
     folder = Path(name)
     if not folder.is_dir():
         folder = fetch(os.fspath(name), revision)
+    return pretrained_checkpoint(open_folder(folder))
+
+
+def pretrained_checkpoint(files: FolderFiles) -> StoredCheckpoint:
+    """The checkpoint in a folder that is open. Raises CheckpointError as `open_pretrained` does."""
+    if files.fault is not None:
+        raise files.fault
+    return checkpoint_in(files.weights, files.stored, files.config)
+
+
+class FolderFiles(NamedTuple):
+    """A folder's weights, open, and its config.json; `fault` says why that is no config of a DANet."""
+
+    weights: Path
+    stored: Stored
+    config: DANetConfig | None
+    fault: CheckpointError | None
+
+
+def open_folder(folder: Path) -> FolderFiles:
+    """Open a folder's weights and read its config.json, both as one writer left them.
+
+    Raises CheckpointError where either is damaged, and where they say different things for half a second: a
+    writer replaces one after the other.
+    """
+    until = time.monotonic() + CONTRADICTION_SECONDS
+    while True:
+        try:
+            return read_unchanged([folder / name for name in (CONFIG, WEIGHTS, INDEX)], lambda: _open_files(folder))
+        except ContradictionError:
+            if time.monotonic() > until:
+                raise
+            time.sleep(0.02)
+
+
+def _open_files(folder: Path) -> FolderFiles:
     weights = weights_file(folder)
     if weights is None:
         raise CheckpointError(f"{folder}: a folder without {WEIGHTS} or {INDEX}")
-    return open_checkpoint(weights, read_config(folder / CONFIG) if (folder / CONFIG).exists() else None)
+    stored = open_stored(weights)
+    if not os.path.lexists(folder / CONFIG):
+        return FolderFiles(weights, stored, None, None)
+    try:
+        config = read_config(folder / CONFIG)
+    except CheckpointError as error:
+        return FolderFiles(weights, stored, None, error)
+    if stored.manifest is not None:
+        require_same(weights, parse_manifest(stored.manifest)[0], config)
+    return FolderFiles(weights, stored, config, None)
 
 
 def read_config(path: Path) -> DANetConfig:
     """The config of a config.json. Raises CheckpointError where it is damaged or another network's."""
     try:
-        fields = parse_json(path.read_bytes())
+        fields = parse_json(read_regular(path, SETTINGS))
         kind, version = fields.pop("model_type"), fields.pop("format_version")
         if kind != MODEL_TYPE:
             raise CheckpointError(f"{path}: of model_type {kind!r}, not {MODEL_TYPE!r}: another network's")
@@ -81,7 +137,8 @@ def read_config(path: Path) -> DANetConfig:
     except CheckpointError:
         raise
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CheckpointError(f"{path}: no config of a DANet ({error})") from None
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"{path}: no config of a DANet ({reason})") from None
 
 
 def fetch(repository: str, revision: str | None) -> Path:

@@ -193,12 +193,12 @@ def _is_ours(file: Path, old: OldSet) -> bool:
     if file.is_symlink() or not file.is_file():
         return False
     try:
-        metadata, entries = read_header(file)
-        if MARK in metadata:
-            return f"-{metadata[MARK]}-" in file.name
-        if file.name not in old.names or not entries:
-            return False
         with open_regular(file, WEIGHTS) as stream:
+            metadata, entries = read_header(stream)
+            if MARK in metadata:
+                return f"-{metadata[MARK]}-" in file.name
+            if file.name not in old.names or not entries:
+                return False
             for name, entry in entries.items():
                 digest = hashlib.sha256()
                 for start in range(0, entry.size, READ):
@@ -225,7 +225,7 @@ def _texts(folder: Path) -> list[bytes] | None:
 def _read_small(path: Path) -> bytes:
     """A file's bytes; none of one that is too large for an index."""
     with open_regular(path, WEIGHTS) as file:
-        return file.read() if file.size <= INDEX_LIMIT else b""
+        return file.read() if file.size <= INDEX_LIMIT.size else b""
 
 
 def _remove(files: Iterable[Path]) -> None:
@@ -249,7 +249,8 @@ def require_own_file(path: Path) -> None:
 
 def _has_manifest(path: Path) -> bool:
     try:
-        metadata: Mapping[str, Any] = read_header(path)[0]
+        with open_regular(path, WEIGHTS) as file:
+            metadata: Mapping[str, Any] = read_header(file)[0]
         parse_manifest(metadata["danet"])
     except (OSError, ValueError, KeyError):
         return False

@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from danet_common.checkpoint import CheckpointError
+from danet_common.regular_file import Limit, RegularFile, open_regular
+from danet_common.safetensors_header import HEADER_LIMIT
 from danet_common.strict_json import parse_json
 
 INDEX_ENDING = ".safetensors.index.json"
-INDEX_LIMIT = 100_000_000  # bytes; that of a safetensors header, which says the same and more
+INDEX_LIMIT = Limit(HEADER_LIMIT, "an index")  # a safetensors header says the same and more
+MAXIMUM_SHARDS = 256  # files of a set, which are open together; 1024 is the usual limit of a process
 MAX_SHARD_BYTES = 5_000_000_000  # the hub's own default
 SHARD = re.compile(r"[\w][\w.-]*\.safetensors", re.ASCII)  # a plain name: nothing outside the index's folder
 
@@ -29,20 +32,27 @@ class Index(NamedTuple):
     files: Mapping[str, Path]
 
 
-def is_index(path: Path) -> bool:
-    """Whether a file is JSON and no `.safetensors`, which opens with a small number in eight bytes."""
-    with path.open("rb") as file:
-        start = file.read(64)
+def is_index(file: RegularFile) -> bool:
+    """True for JSON; a `.safetensors` file opens with a small number in eight bytes."""
+    start = file.read_at(0, min(64, file.size)).tobytes()
     return start.lstrip().startswith(b"{") and b"\0" not in start
 
 
 def read_index(path: str | os.PathLike[str]) -> Index:
     """Read an index. Raises CheckpointError where it is damaged, names a file elsewhere or one that is not there."""
-    path = Path(path)
     try:
-        if path.stat().st_size > INDEX_LIMIT:
-            raise CheckpointError(f"{path}: an index of more than {INDEX_LIMIT} bytes; it is damaged")
-        content = parse_json(path.read_bytes())
+        with open_regular(path, INDEX_LIMIT) as file:
+            return parse_index(Path(path), file)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def parse_index(path: Path, file: RegularFile) -> Index:
+    """Read an index that is open. Raises CheckpointError as `read_index` does."""
+    try:
+        if file.size > INDEX_LIMIT.size:
+            raise CheckpointError(f"{path}: is larger than {INDEX_LIMIT.size // 1_000_000} MB, the limit for an index")
+        content = parse_json(file.read_at(0, file.size).tobytes())
         metadata, weight_map = content.get("metadata") or {}, content["weight_map"]
         names = dict(weight_map)
         faults = [f"{key!r}: {name!r}" for key, name in names.items() if not SHARD.fullmatch(name)]
@@ -57,7 +67,10 @@ def read_index(path: str | os.PathLike[str]) -> Index:
     if faults:
         raise CheckpointError(f"{path}: the index names files that are no `.safetensors` beside it: {faults[0]}")
     files = {key: path.parent / name for key, name in names.items()}
-    missing = sorted({file.name for file in files.values() if not file.is_file()})
+    shards = sorted({file.name for file in files.values()})
+    if len(shards) > MAXIMUM_SHARDS:
+        raise CheckpointError(f"{path}: a set of {len(shards)} files; {MAXIMUM_SHARDS} are the most that are read")
+    missing = [name for name in shards if not (path.parent / name).is_file()]
     if missing:
         raise CheckpointError(f"{path}: files of the set are missing: {', '.join(missing)}")
     return Index(metadata, files)

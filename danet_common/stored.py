@@ -16,32 +16,64 @@ import numpy as np
 from danet_common.checkpoint import PASSENGER, Checkpoint, CheckpointError, check_total, parse_manifest, verify_hashes
 from danet_common.config import DANetConfig
 from danet_common.parameters import parameters
+from danet_common.regular_file import WEIGHTS, RegularFile, open_regular
 from danet_common.safetensors_header import Entry, read_header
-from danet_common.shards import is_index, read_index
+from danet_common.shards import is_index, parse_index
+from danet_common.unchanged import read_unchanged
 
 Slices = tuple[slice, ...]  # one slice of step 1 for each axis
 
 
-class StoredFile(NamedTuple):
-    """One open file: its checked header, and the handle of the safetensors library that reads from it."""
+class ContradictionError(CheckpointError):
+    """A manifest and the config beside its file say different things."""
 
+
+@dataclass(frozen=True, eq=False)
+class StoredFile:
+    """One open file with its checked header. Its tensors are read by their positions, so threads may share it."""
+
+    path: Path
     metadata: Mapping[str, str]
     entries: Mapping[str, Entry]
-    handle: Any
+    file: RegularFile
+
+    def read(self, key: str, index: Slices = ()) -> np.ndarray:
+        """One tensor, or a slice of it that is not empty. Raises CheckpointError where the file was cut short."""
+        entry = self.entries[key]
+        try:
+            if index:
+                return self._slice(entry, index)
+            return self.file.read_at(entry.start, entry.size).view(entry.dtype).reshape(entry.shape)
+        except OSError as error:
+            raise CheckpointError(f"{self.path}: {error.strerror or error}") from None
+
+    def _slice(self, entry: Entry, index: Slices) -> np.ndarray:
+        """A slice that is not empty: rows of the first axis, one at a time where the other axes have slices too."""
+        rows = range(entry.shape[0])[index[0]]
+        size = entry.size // entry.shape[0]
+        if all(len(range(length)[axis]) == length for axis, length in zip(index[1:], entry.shape[1:], strict=True)):
+            raw = self.file.read_at(entry.start + rows.start * size, len(rows) * size)
+            return raw.view(entry.dtype).reshape(len(rows), *entry.shape[1:])
+        parts = []
+        for row in rows:
+            raw = self.file.read_at(entry.start + row * size, size)
+            parts.append(raw.view(entry.dtype).reshape(entry.shape[1:])[index[1:]].copy())
+        return np.stack(parts)
 
 
 class StoredTensors(Mapping[str, np.ndarray]):
     """Tensors in `.safetensors` files, by name, each read when it is asked for and kept by nobody.
 
-    files   key in the file -> the file; `prefix` begins each key and no name
+    files   key in the file -> the open file; `prefix` begins each key and no name
     hashes  key -> SHA-256 that a whole tensor is held to; of a slice nothing can be said
     """
 
-    def __init__(self, files: Mapping[str, Path], hashes: Mapping[str, str] | None = None, prefix: str = "") -> None:
+    def __init__(
+        self, files: Mapping[str, StoredFile], hashes: Mapping[str, str] | None = None, prefix: str = ""
+    ) -> None:
         self.files = files
         self.hashes = hashes
         self.prefix = prefix
-        self._open: dict[Path, StoredFile] = {}
 
     def __getitem__(self, name: str) -> np.ndarray:
         array = self._read(name, ())
@@ -85,13 +117,10 @@ class StoredTensors(Mapping[str, np.ndarray]):
         return tensors
 
     def _read(self, name: str, index: Slices) -> np.ndarray:
-        return self._file(name).handle.get_slice(self.prefix + name)[index]
+        return self._file(name).read(self.prefix + name, index)
 
     def _file(self, name: str) -> StoredFile:
-        path = self.files[self.prefix + name]
-        if path not in self._open:
-            self._open[path] = open_file(path)
-        return self._open[path]
+        return self.files[self.prefix + name]
 
 
 @dataclass
@@ -112,42 +141,73 @@ class StoredCheckpoint(Checkpoint):
 
 def open_file(path: Path) -> StoredFile:
     """Open a `.safetensors` file. Raises CheckpointError where it is damaged or is none."""
-    from safetensors import SafetensorError, safe_open
+    return stored_file(path, open_weights(path))
 
+
+def open_weights(path: Path) -> RegularFile:
+    """Open a file of weights. Raises CheckpointError where it is none."""
     try:
-        return StoredFile(*read_header(path), safe_open(path, framework="np"))
-    except (SafetensorError, ValueError, TypeError, OSError) as error:
-        raise CheckpointError(f"{path}: not a readable safetensors file ({error})") from None
+        return open_regular(path, WEIGHTS)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file") from None
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror or error}") from None
 
 
-def open_stored(path: str | os.PathLike[str]) -> tuple[dict[str, Path], str | None]:
-    """The file of every tensor, and the manifest's text if there is one, of a `.safetensors` file or an index.
+def stored_file(path: Path, file: RegularFile) -> StoredFile:
+    """An open `.safetensors` file with its header. Raises CheckpointError where it is damaged or is none."""
+    try:
+        return StoredFile(path, *read_header(file), file)
+    except (ValueError, TypeError, OSError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"{path}: a safetensors file that is cut short or damaged ({reason})") from None
+
+
+class Stored(NamedTuple):
+    """The open file of every tensor, and the manifest's text where there is one."""
+
+    files: Mapping[str, StoredFile]
+    manifest: str | None
+
+
+def open_stored(path: str | os.PathLike[str]) -> Stored:
+    """Open a `.safetensors` file, or an index and all files of its set, once.
 
     Raises CheckpointError where anything is damaged or missing, or a file does not hold what its index says.
     """
     path = Path(path)
-    if not path.is_file():
-        raise CheckpointError(f"{path}: no such file" if not path.exists() else f"{path}: not a file")
-    if not is_index(path):
-        file = open_file(path)
-        return dict.fromkeys(file.entries, path), file.metadata.get("danet")
-    index = read_index(path)
-    there = {(key, file) for file in set(index.files.values()) for key in open_file(file).entries}
-    faults = [f"{key} in {file.name}" for key, file in sorted(there ^ set(index.files.items()))]
+    return read_unchanged([path], lambda: stored_in(path, open_weights(path)), whole=False)
+
+
+def stored_in(path: Path, file: RegularFile) -> Stored:
+    """The tensors of an open `.safetensors` file, or of the set whose index is open."""
+    if not is_index(file):
+        stored = stored_file(path, file)
+        return Stored(dict.fromkeys(stored.entries, stored), stored.metadata.get("danet"))
+    index = parse_index(path, file)
+    opened = {shard: open_file(shard) for shard in set(index.files.values())}
+    there = {(key, shard) for shard, stored in opened.items() for key in stored.entries}
+    faults = [f"{key} in {shard.name}" for key, shard in sorted(there ^ set(index.files.items()))]
     if faults:
         listed = "\n  ".join(faults)
         raise CheckpointError(f"{path}: the files do not hold what the index says ({len(faults)} faults):\n  {listed}")
     text = index.metadata.get("danet")
-    return dict(index.files), text if isinstance(text, str) else None
+    files = {key: opened[shard] for key, shard in index.files.items()}
+    return Stored(files, text if isinstance(text, str) else None)
 
 
 def open_checkpoint(path: str | os.PathLike[str], config: DANetConfig | None = None) -> StoredCheckpoint:
-    """A canonical `.safetensors` file or the index of a set, opened.
+    """A canonical `.safetensors` file or the index of a set, opened once.
 
     `config` is for files that lost their manifest, and with it the hashes; with one it must be the same.
     Raises CheckpointError unless the files hold exactly the network's tensors.
     """
-    files, text = open_stored(path)
+    return checkpoint_in(path, open_stored(path), config)
+
+
+def checkpoint_in(path: str | os.PathLike[str], stored: Stored, config: DANetConfig | None = None) -> StoredCheckpoint:
+    """The checkpoint in files that are open. Raises CheckpointError as `open_checkpoint` does."""
+    files, text = stored
     source: dict[str, Any] = {}
     hashes = None
     if text is not None:
@@ -172,7 +232,7 @@ def require_same(path: str | os.PathLike[str], stated: DANetConfig, beside: DANe
     other = beside.to_dict()
     fields = [name for name, value in stated.to_dict().items() if value != other[name]]
     if fields:
-        raise CheckpointError(f"{path}: its manifest and the config beside it differ in {', '.join(fields)}")
+        raise ContradictionError(f"{path}: its manifest and the config beside it differ in {', '.join(fields)}")
 
 
 def read_checkpoint(path: str | os.PathLike[str], verify: bool = True) -> Checkpoint:

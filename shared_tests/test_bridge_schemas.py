@@ -15,6 +15,7 @@ from shared_tests import oracle
 from shared_tests.owners_networks import checkpoint_of, named_tensors
 from shared_tests.rule import rule_tensors
 from weights_convert.formats import safetensors_file, torch_file
+from weights_convert.opened import open_source
 from weights_convert.schemas import SCHEMAS
 from weights_convert.schemas.engine import from_canonical, match
 
@@ -53,7 +54,7 @@ def owners_file(name: str, config: DANetConfig, folder: Path) -> Path:
 
 def changed(path: Path, changes: Mapping[str, np.ndarray | None]) -> Path:
     """The file with some tensors replaced or added, or taken out (None)."""
-    tensors = {**safetensors_file.read(path).tensors, **changes}
+    tensors = {**safetensors_file.read(open_source(path)).tensors, **changes}
     safetensors_file.write_foreign({key: array for key, array in tensors.items() if array is not None}, path, None)
     return path
 
@@ -121,7 +122,9 @@ def test_each_missing_tensor_is_noticed(name: str, config: DANetConfig) -> None:
 
 def test_absent_counters_are_filled_and_said(tmp_path: Path) -> None:
     path = owners_file("official", PLAIN, tmp_path)
-    counters = {key: None for key in safetensors_file.read(path).tensors if key.endswith("num_batches_tracked")}
+    counters = {
+        key: None for key in safetensors_file.read(open_source(path)).tensors if key.endswith("num_batches_tracked")
+    }
     lines: list[str] = []
     result = weights_convert.read(changed(path, counters), report=lines.append)
     assert all(result.tensors[name] == 0 for name, kind in parameters(PLAIN).items() if kind.kind == "count")
@@ -298,7 +301,7 @@ def test_what_is_written_of_a_backbone_is_counted(tmp_path: Path) -> None:
     report = weights_convert.convert(
         tmp_path / "model.safetensors", tmp_path / "r.safetensors", to_schema="torchvision"
     )
-    stored = safetensors_file.read(tmp_path / "r.safetensors").tensors
+    stored = safetensors_file.read(open_source(tmp_path / "r.safetensors")).tensors
     assert (report.tensors, report.bytes) == (len(stored), sum(array.nbytes for array in stored.values()))
     (line,) = (line for line in report.lines if "cannot tell" in line)
     assert line == "torchvision files cannot tell these; set them when it is read again: multi_grid=1,2,4"

@@ -17,6 +17,7 @@ import weights_convert
 from danet_common import VARIANTS, Checkpoint, CheckpointError, initial_tensors
 from weights_convert.archive import write_archive
 from weights_convert.formats import torch_file
+from weights_convert.opened import open_source
 from weights_convert.pickle_reader import Opaque, read_pickle
 from weights_convert.pickled_tensors import CONSTRUCTORS
 
@@ -56,7 +57,7 @@ def odd_tensors() -> dict[str, Any]:
 @pytest.mark.parametrize("container", CONTAINERS)
 def test_odd_tensors_of_torch(container: str, tmp_path: Path) -> None:
     tensors = odd_tensors()
-    read = torch_file.read(save(tensors, tmp_path / "odd.pth", container)).tensors
+    read = torch_file.read(open_source(save(tensors, tmp_path / "odd.pth", container))).tensors
     assert read.keys() == tensors.keys()
     for name, tensor in tensors.items():
         wanted = tensor.numpy()
@@ -68,7 +69,8 @@ def test_odd_tensors_of_torch(container: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("container", CONTAINERS)
 def test_bfloat16_and_parameters(container: str, tmp_path: Path) -> None:
     tensor = torch.randn(7, 3).to(torch.bfloat16)
-    read = torch_file.read(save({"w": torch.nn.Parameter(tensor)}, tmp_path / "b.pth", container)).tensors["w"]
+    path = save({"w": torch.nn.Parameter(tensor)}, tmp_path / "b.pth", container)
+    read = torch_file.read(open_source(path)).tensors["w"]
     assert read.dtype.name == "bfloat16"
     assert read.tobytes() == tensor.view(torch.int16).numpy().tobytes()
 
@@ -140,7 +142,7 @@ def test_compressed_and_big_endian_records(tmp_path: Path) -> None:
             elif "/data/" in name:
                 data = np.frombuffer(data, "<f4" if len(data) == 24 else "<i8").byteswap().tobytes()
             new.writestr(name, data)
-    read = torch_file.read(other).tensors
+    read = torch_file.read(open_source(other)).tensors
     assert np.array_equal(read["w"], named["w"].numpy())
     assert read["n"] == 7
 
@@ -279,7 +281,7 @@ def test_tensors_stay_within_their_storage(length: int, offset: int, size: int, 
     records = [("archive/data.pkl", pickled), ("archive/data/0", bytes(16)), ("archive/version", b"3\n")]
     write_archive(tmp_path / "model.pth", records)
     with pytest.raises(CheckpointError, match="damaged"):
-        torch_file.read(tmp_path / "model.pth")
+        torch_file.read(open_source(tmp_path / "model.pth"))
 
 
 @pytest.mark.parametrize("container", CONTAINERS)

@@ -12,6 +12,7 @@ import weights_convert
 from danet_common import CheckpointError
 from shared_tests.owners_networks import named_tensors, write_owners_file
 from weights_convert.formats import mxnet_file
+from weights_convert.opened import open_source
 
 # mx.nd.save of a.weight = arange(6) (2, 3) float32, b.gamma = ones(1) float32 and h = ones(2) float16.
 WRITTEN_BY_MXNET = bytes.fromhex(
@@ -41,7 +42,7 @@ def written(path: Path, raw: bytes) -> Path:
 
 
 def test_mxnets_own_bytes(tmp_path: Path) -> None:
-    tensors = mxnet_file.read(written(tmp_path / "mxnet.params", WRITTEN_BY_MXNET)).tensors
+    tensors = mxnet_file.read(open_source(written(tmp_path / "mxnet.params", WRITTEN_BY_MXNET))).tensors
     assert list(tensors) == list(ARRAYS)
     for name, array in ARRAYS.items():
         assert tensors[name].dtype == array.dtype
@@ -61,7 +62,7 @@ def test_mxnets_own_bytes(tmp_path: Path) -> None:
 )
 def test_every_version_of_an_array(array: bytes, tmp_path: Path) -> None:
     raw = HEAD + array + struct.pack("<iii", 2, 3, 0) + DATA.tobytes() + NAME  # it was on the fourth GPU
-    tensors = mxnet_file.read(written(tmp_path / "one.params", raw)).tensors
+    tensors = mxnet_file.read(open_source(written(tmp_path / "one.params", raw))).tensors
     assert np.array_equal(tensors["w"], DATA)
 
 
@@ -75,9 +76,9 @@ def test_the_prefixes_of_exported_files(tmp_path: Path) -> None:
 def test_cut_short_anywhere(tmp_path: Path) -> None:
     for length in range(8, len(WRITTEN_BY_MXNET)):
         with pytest.raises(CheckpointError, match="cut short or damaged near byte"):
-            mxnet_file.read(written(tmp_path / "cut.params", WRITTEN_BY_MXNET[:length]))
+            mxnet_file.read(open_source(written(tmp_path / "cut.params", WRITTEN_BY_MXNET[:length])))
     with pytest.raises(CheckpointError, match="damaged"):
-        mxnet_file.read(written(tmp_path / "long.params", WRITTEN_BY_MXNET + b"\0"))
+        mxnet_file.read(open_source(written(tmp_path / "long.params", WRITTEN_BY_MXNET + b"\0")))
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_cut_short_anywhere(tmp_path: Path) -> None:
 def test_damaged_arrays(array: bytes, what: str, tmp_path: Path) -> None:
     raw = HEAD + array + bytes(64)
     with pytest.raises(CheckpointError, match=what):
-        mxnet_file.read(written(tmp_path / "damaged.params", raw))
+        mxnet_file.read(open_source(written(tmp_path / "damaged.params", raw)))
 
 
 @pytest.mark.parametrize(
@@ -110,7 +111,7 @@ def test_damaged_arrays(array: bytes, what: str, tmp_path: Path) -> None:
 )
 def test_damaged_lists(raw: bytes, what: str, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=what):
-        mxnet_file.read(written(tmp_path / "damaged.params", raw))
+        mxnet_file.read(open_source(written(tmp_path / "damaged.params", raw)))
 
 
 def test_what_the_format_cannot_hold(tmp_path: Path) -> None:

@@ -1,8 +1,7 @@
-"""The records of a zip archive as bytes of the mapped file.
+"""The records of a zip archive.
 
-torch, Keras and NumPy all keep weights in zip archives, nearly always stored without compression. A
-stored record is returned as a view of the memory-mapped file, so reading it takes no memory of its own;
-a deflated one is inflated when it is asked for, within a bound. Written records are always stored.
+torch, Keras and NumPy all keep weights in zip archives, nearly always stored without compression. A record
+is read when it is asked for; a deflated one is inflated, within a bound. Written records are always stored.
 
 No record is ever unpacked to a file. An archive whose names could lead out of a folder, or are there twice,
 or whose records overlap, is refused all the same: it was made to mislead somebody.
@@ -22,7 +21,10 @@ from typing import NamedTuple
 import numpy as np
 
 from danet_common import CheckpointError
+from danet_common.regular_file import RegularFile
+from weights_convert.file_bytes import FileBytes
 
+DIRECTORY_LIMIT = 8_000_000  # bytes of the list of records; that of a ResNet-152 with its optimizer has 300,000
 ROOM = 1 << 26  # bytes; beyond it nothing may unpack to more than MAXIMUM_EXPANSION times what is stored
 MAXIMUM_EXPANSION = 100
 LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, ..., length of the name, length of the extra field
@@ -44,24 +46,33 @@ def bound(stored: int) -> int:
     return max(ROOM, MAXIMUM_EXPANSION * stored)
 
 
-def map_file(path: str | os.PathLike[str]) -> np.ndarray:
-    """The file's bytes, read-only and read on demand; uint8. An empty file gives an empty array."""
-    if not Path(path).is_file():  # opening a pipe would wait for ever
-        raise CheckpointError(f"{path}: is no ordinary file any more")
-    if Path(path).stat().st_size == 0:
-        return np.empty(0, np.uint8)
-    return np.asarray(np.memmap(path, np.uint8, mode="r"))
+class _Directory:
+    """The file as zipfile reads it, which would take a list of records of any size into memory."""
+
+    def __init__(self, file: RegularFile) -> None:
+        self.seek, self.tell, self.file = file.seek, file.tell, file
+
+    def read(self, size: int = -1) -> bytes:
+        left = self.file.size - self.file.tell()
+        if (left if size < 0 else min(size, left)) > DIRECTORY_LIMIT:
+            raise ValueError(f"its list of records is larger than {DIRECTORY_LIMIT // 1_000_000} MB")
+        return self.file.read(size)
+
+
+def directory_of(file: RegularFile) -> list[zipfile.ZipInfo]:
+    """The records of a zip archive. Raises one of ZIP_DAMAGE where the file is none."""
+    with zipfile.ZipFile(_Directory(file)) as archive:
+        return archive.infolist()
 
 
 class Archive:
     """A zip archive. Raises CheckpointError where it is damaged."""
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], file: RegularFile) -> None:
         self.path = path
-        self._bytes = map_file(path)
+        self._bytes = FileBytes(file)
         try:
-            with zipfile.ZipFile(path) as file:
-                entries = file.infolist()
+            entries = directory_of(file)
         except ZIP_DAMAGE as error:
             raise CheckpointError(f"{path}: a zip archive that is cut short or damaged ({error})") from None
         self._entries = {entry.filename: entry for entry in entries}
@@ -80,7 +91,7 @@ class Archive:
         return name in self._entries
 
     def read(self, name: str) -> np.ndarray:
-        """A record's bytes, uint8 (n,): a view of the file where it is stored, a new array where it is deflated."""
+        """A record's bytes, uint8 (n,). They are kept: whoever asks for them again is given the same."""
         if name not in self._entries:
             raise CheckpointError(f"{self.path}: the archive has no record {name!r}; it is damaged or incomplete")
         if name not in self._read:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from weights_convert.file_bytes import FileBytes
 from weights_convert.pickled_arrays import native
 
 
@@ -26,8 +27,8 @@ class Dataset:
         """Bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
-    def values(self, raw: np.ndarray) -> np.ndarray:
-        """The array, in this machine's byte order; a view of the file's bytes, uint8 (n,), where those are in it."""
+    def values(self, raw: np.ndarray | FileBytes) -> np.ndarray:
+        """The array, in this machine's byte order; a view of `raw`, uint8 (n,), where that is in memory."""
         return native(raw[self.start : self.start + self.size].view(self.dtype).reshape(self.shape))
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
+from weights_convert.file_bytes import FileBytes
 from weights_convert.hdf5_contents import Dataset, Hdf5, check_overlaps
 from weights_convert.hdf5_types import ATTRIBUTE_TYPES, read_dtype
 
@@ -36,13 +37,13 @@ SHARED = 0x02  # flag: the message is elsewhere in the file
 Messages = list[tuple[int, int, int, int]]  # type, flags, first byte, size
 
 
-def read_hdf5(raw: np.ndarray) -> Hdf5:
+def read_hdf5(raw: np.ndarray | FileBytes) -> Hdf5:
     """What the file in `raw`, uint8 (n,), holds. Raises ValueError where it is damaged or of another layout."""
     return _Reader(raw).read()
 
 
 class _Reader:
-    def __init__(self, raw: np.ndarray) -> None:
+    def __init__(self, raw: np.ndarray | FileBytes) -> None:
         self.raw = raw
         self.left = READ_FACTOR * raw.size + READ_FLOOR
         self.collections: dict[int, dict[int, tuple[int, int]]] = {}

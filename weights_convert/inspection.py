@@ -12,7 +12,6 @@ import numpy as np
 
 from danet_common import Checkpoint, DANetConfig
 from danet_common.checkpoint import hash_tensors
-from weights_convert.formats import reader_of
 from weights_convert.reading import read_both
 
 
@@ -68,10 +67,10 @@ class Inspection:
 def inspect(path: str | os.PathLike[str], schema: str | None = None) -> Inspection:
     """What the checkpoint at `path` is. Raises CheckpointError where it is none, or not whole."""
     notes: list[str] = []
-    contents, checkpoint = read_both(Path(path), schema, report=notes.append)
+    reader, contents, checkpoint = read_both(Path(path), schema, report=notes.append)
     return Inspection(
         path=os.fspath(path),
-        format=reader_of(Path(path)).NAME,
+        format=reader.NAME,
         schema=_text(checkpoint.source.get("schema")) or "canonical",
         config=checkpoint.config,
         defaulted=_dict(checkpoint.source.get("defaulted")),

@@ -13,6 +13,7 @@ import numpy as np
 
 from danet_common import CheckpointError
 from weights_convert.contents import Contents
+from weights_convert.file_bytes import FileBytes
 from weights_convert.hdf5_reader import Hdf5
 
 WHOLE_MODEL = "model_weights/"  # where a file of a whole model, not of its weights alone, has its layers
@@ -30,7 +31,7 @@ def is_keras_2(file: Hdf5) -> bool:
     return "layer_names" in file.attributes or WHOLE_MODEL.rstrip("/") in file.groups
 
 
-def read_keras_2(file: Hdf5, raw: np.ndarray, path: Path) -> Contents:
+def read_keras_2(file: Hdf5, raw: np.ndarray | FileBytes, path: Path) -> Contents:
     """The tensors of tf2cv's DANet by dotted name, kernels as torch has them. Raises CheckpointError for any other
     network."""
     layers = {group.removeprefix(WHOLE_MODEL).partition("/")[0] for group in file.groups}

@@ -11,6 +11,7 @@ from danet_common import Checkpoint, CheckpointError, Parameter, parameters
 from danet_common.leaves import from_channels_last, to_channels_last
 from weights_convert.archive import Stream
 from weights_convert.contents import Contents
+from weights_convert.file_bytes import FileBytes
 from weights_convert.hdf5_reader import read_hdf5
 from weights_convert.hdf5_types import BFLOAT16, BFLOAT16_ATTRIBUTE
 from weights_convert.hdf5_writer import Array, Group, hdf5_stream
@@ -22,8 +23,8 @@ NETWORK = ("backbone", "head", "auxiliary")  # groups of the network; others are
 VARIABLE = re.compile(r"(.+)/vars/([0-9]{1,3})")
 
 
-def read_weights(raw: np.ndarray, path: Path) -> Contents:
-    """Every tensor of the HDF5 file in `raw`, uint8 (n,), as a view of it.
+def read_weights(raw: np.ndarray | FileBytes, path: Path) -> Contents:
+    """Every tensor of the HDF5 file in `raw`, uint8 (n,).
 
     Raises CheckpointError, naming `path`, where the file is damaged or holds nothing of a DANet.
     """

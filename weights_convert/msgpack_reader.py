@@ -1,4 +1,4 @@
-"""Reading msgpack as data, byte strings as views of the file.
+"""Reading msgpack as data, nothing of it twice.
 
 No number in the file is believed before the bytes that it announces are there: a list of so many items
 needs at least as many bytes, so it cannot be made larger than the file. Source: the msgpack specification,
@@ -10,6 +10,8 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
+
+from weights_convert.file_bytes import FileBytes, part_of
 
 MAXIMUM_DEPTH = 64  # of maps and lists in one another; a network's tree has about 8
 
@@ -34,7 +36,7 @@ class Extension(NamedTuple):
     data: memoryview
 
 
-def read_msgpack(data: memoryview, convert: Callable[[Extension], Any]) -> Any:
+def read_msgpack(data: memoryview | FileBytes, convert: Callable[[Extension], Any]) -> Any:
     """The value that fills `data`; `convert` is given its extensions. Raises ValueError where it is damaged."""
     reader = _Reader(data, convert)
     value = reader.value(0)
@@ -44,14 +46,14 @@ def read_msgpack(data: memoryview, convert: Callable[[Extension], Any]) -> Any:
 
 
 class _Reader:
-    def __init__(self, data: memoryview, convert: Callable[[Extension], Any]) -> None:
+    def __init__(self, data: memoryview | FileBytes, convert: Callable[[Extension], Any]) -> None:
         self.data, self.convert, self.position = data, convert, 0
 
     def take(self, count: int) -> memoryview:
         if count > len(self.data) - self.position:
             raise ValueError(f"{count} bytes announced, {len(self.data) - self.position} left")
         self.position += count
-        return self.data[self.position - count : self.position]
+        return part_of(self.data, self.position - count, self.position)
 
     def number(self, layout: str) -> Any:
         return struct.unpack(layout, self.take(struct.calcsize(layout)))[0]

@@ -17,11 +17,13 @@ import ml_dtypes
 import numpy as np
 
 from danet_common import CheckpointError
+from danet_common.regular_file import Limit, read_regular
 from danet_common.strict_json import parse_json
 from weights_convert.archive import bound
 from weights_convert.pickled_arrays import is_plain
 
 TREE = "_METADATA"  # Orbax's description of a tree
+TEXT_LIMIT = Limit(10_000_000, "a text of Orbax's")  # 10 times the description of a ResNet-152's training state
 BATCH = 1 << 26  # bytes that are written to the database at a time
 DICT_KEY = 2  # of Orbax's types of keys
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
@@ -102,7 +104,7 @@ def read_tree(state: Path) -> dict[tuple[str, ...], np.ndarray]:
     import tensorstore
 
     try:
-        description = parse_json((state / TREE).read_bytes())
+        description = parse_json(read_regular(state / TREE, TEXT_LIMIT))
         leaves = [
             tuple(str(part["key"]) for part in leaf["key_metadata"]) for leaf in description["tree_metadata"].values()
         ]

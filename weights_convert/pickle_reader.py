@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from danet_common import CheckpointError
+from weights_convert.file_bytes import FileBytes, part_of
 from weights_convert.pickle_objects import Global, Opaque, Stateful, as_dict, named
 from weights_convert.pickle_values import CONSTANTS, LINES, LONG_BYTES, NUMBERS, STRINGS
 
@@ -25,11 +26,12 @@ LINE_STEP = 1 << 12  # bytes that are searched at a time for the end of a line
 DAMAGE = (LookupError, ValueError, TypeError, AttributeError, OverflowError, struct.error, RecursionError)
 SIZED = (str, bytes, memoryview, list, tuple, dict)
 
+Bytes = memoryview | FileBytes
 Constructor = Callable[..., Any]  # called with the positional arguments in the file
 
 
 def read_pickle(
-    data: memoryview,
+    data: Bytes,
     constructors: Mapping[str, Constructor],
     persistent: Callable[[Any], Any] | None = None,
     position: int = 0,
@@ -51,12 +53,13 @@ def read_pickle(
 class _Machine:
     def __init__(
         self,
-        data: memoryview,
+        data: Bytes,
         constructors: Mapping[str, Constructor],
         persistent: Callable[[Any], Any] | None,
         position: int,
     ) -> None:
         self.data, self.position = data, position
+        self.window, self.first = memoryview(b""), position  # the part of the data that small values are taken from
         self.constructors, self.persistent = constructors, persistent
         self.stack: list[Any] = []
         self.marked: list[list[Any]] = []  # the stacks below each MARK
@@ -87,8 +90,12 @@ class _Machine:
     def take(self, count: int) -> memoryview:
         if count < 0 or count > len(self.data) - self.position:
             raise ValueError(f"{count} bytes announced, {len(self.data) - self.position} left")
-        self.position += count
-        return self.data[self.position - count : self.position]
+        start, self.position = self.position, self.position + count
+        if count >= LONG_BYTES:
+            return part_of(self.data, start, start + count)
+        if self.position > self.first + len(self.window):
+            self.first, self.window = start, part_of(self.data, start, start + LONG_BYTES)
+        return self.window[start - self.first : start - self.first + count]
 
     def number(self, layout: str) -> Any:
         return struct.unpack(layout, self.take(struct.calcsize(layout)))[0]
@@ -96,10 +103,10 @@ class _Machine:
     def line(self) -> str:
         start = end = self.position
         while end < len(self.data):
-            found = bytes(self.data[end : end + LINE_STEP]).find(b"\n")
+            found = bytes(part_of(self.data, end, end + LINE_STEP)).find(b"\n")
             if found >= 0:
                 self.position = end + found + 1
-                return str(self.data[start : end + found], "latin-1")
+                return str(part_of(self.data, start, end + found), "latin-1")
             end += LINE_STEP
         raise ValueError("a line without an end")
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-LONG_BYTES = 1 << 16  # byte strings from this length on stay views of the file
+LONG_BYTES = 1 << 16  # byte strings from this length on are read where they are needed, and not copied again
 ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|(.))", re.DOTALL)  # as repr() of Python 2's str writes them
 ESCAPES = {"\\": "\\", "'": "'", '"': '"', "n": "\n", "r": "\r", "t": "\t"}
 

@@ -12,8 +12,9 @@ import numpy as np
 from danet_common import Checkpoint, CheckpointError, DANetConfig, parameters
 from danet_common.checkpoint import PASSENGER, check_total, parse_manifest, verify_hashes
 from weights_convert.contents import Contents
-from weights_convert.formats import reader_of
+from weights_convert.formats import Reader, reader_for
 from weights_convert.infer import infer
+from weights_convert.opened import Opened, open_source
 from weights_convert.recognition import find_match
 from weights_convert.schemas import Schema, layouts_of
 from weights_convert.schemas.engine import Say, check_settings, to_canonical
@@ -37,7 +38,7 @@ def read(
 
     Raises CheckpointError, naming the file, where it cannot be read whole.
     """
-    return read_both(Path(path), schema, settings, report)[1]
+    return read_both(Path(path), schema, settings, report)[2]
 
 
 def read_both(
@@ -45,15 +46,30 @@ def read_both(
     schema: str | None = None,
     settings: Mapping[str, str] | None = None,
     report: Callable[[str], None] | None = None,
-) -> tuple[Contents, Checkpoint]:
-    """What the file holds, and the checkpoint that `read` makes of it."""
+) -> tuple[Reader, Contents, Checkpoint]:
+    """The file's format, what it holds, and the checkpoint that `read` makes of it."""
+    source = open_source(path)
+    try:
+        return read_source(source, schema, settings, report)
+    finally:
+        source.close()
+
+
+def read_source(
+    source: Opened,
+    schema: str | None = None,
+    settings: Mapping[str, str] | None = None,
+    report: Callable[[str], None] | None = None,
+) -> tuple[Reader, Contents, Checkpoint]:
+    """The same of a file that is open."""
+    path = source.path
     say: Say = report or (lambda line: None)
     values = parse_settings(settings)
     wanted = None if schema is None else layouts_of(schema)
     try:
-        reader = reader_of(path)
-        contents = reader.read(path)
-        return contents, checkpoint_of(contents, wanted, values, say, reader.NAME)
+        reader = reader_for(source)
+        contents = reader.read(source)
+        return reader, contents, checkpoint_of(contents, wanted, values, say, reader.NAME)
     except CheckpointError as error:
         text = str(error)
         raise CheckpointError(text if text.startswith(str(path)) else f"{path}: {text}") from None

@@ -1,21 +1,22 @@
 """torch's two containers: the zip archive of torch 1.6 and later, and the single stream before it.
 
 Source: torch/serialization.py, torch 2.13. Both keep a pickle, and apart from it the bytes of the tensors'
-storages, which are mapped here and not read until a tensor is asked for.
+storages, which are not read until a tensor is asked for.
 """
 
 from __future__ import annotations
 
+import functools
 import struct
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from danet_common import CheckpointError
-from weights_convert.archive import Archive, map_file
+from weights_convert.archive import Archive
+from weights_convert.opened import Opened
 from weights_convert.pickle_reader import read_pickle
 from weights_convert.pickled_tensors import CONSTRUCTORS, PickledTensor, Storage, storage_from_id
 
@@ -30,9 +31,10 @@ PICKLE = "/data.pkl"
 Resolve = Callable[[PickledTensor], np.ndarray]
 
 
-def read_zip(path: Path) -> tuple[Any, Resolve]:
+def read_zip(source: Opened) -> tuple[Any, Resolve]:
     """What the zip container's pickle says, and how to get a tensor's values."""
-    archive = Archive(path)
+    path = source.path
+    archive = Archive(path, source.file)
     root = min((name for name in archive.names if name.endswith(PICKLE)), key=len).removesuffix(PICKLE)
     if f"{root}/constants.pkl" in archive:
         raise CheckpointError(f"{path}: a TorchScript program, not a state dict; save model.state_dict() instead")
@@ -47,14 +49,13 @@ def read_zip(path: Path) -> tuple[Any, Resolve]:
     )
 
 
-def read_legacy(path: Path) -> tuple[Any, Resolve]:
+def read_legacy(source: Opened) -> tuple[Any, Resolve]:
     """The same for the older container.
 
     Magic number, protocol and system as pickles; the object; the storages' keys; then each storage's length
     and elements, always little-endian.
     """
-    data = map_file(path)
-    view = data.data
+    path, data = source.path, source.data
     storages: dict[str, Storage] = {}
 
     def remember(identity: Any) -> Any:
@@ -66,19 +67,24 @@ def read_legacy(path: Path) -> tuple[Any, Resolve]:
 
     position = 0
     for _ in range(3):
-        _, position = read_pickle(view, CONSTRUCTORS, position=position)
-    content, position = read_pickle(view, CONSTRUCTORS, remember, position)
-    keys, position = read_pickle(view, CONSTRUCTORS, position=position)
+        _, position = read_pickle(data, CONSTRUCTORS, position=position)
+    content, position = read_pickle(data, CONSTRUCTORS, remember, position)
+    keys, position = read_pickle(data, CONSTRUCTORS, position=position)
     if type(keys) is not list or any(type(key) is not str for key in keys):
         raise CheckpointError(f"{path}: the list of storages is damaged")
-    extents: dict[str, np.ndarray] = {}
+    extents: dict[str, slice] = {}
     for key in keys:
         if key not in storages or position + 8 > data.size:
             raise CheckpointError(f"{path}: cut short or damaged: storage {key!r} is missing")
-        (length,) = struct.unpack("<q", view[position : position + 8])
+        (length,) = struct.unpack("<q", data[position : position + 8].data)
         end = position + 8 + length * storages[key].dtype.itemsize
         if length < 0 or end > data.size:
             raise CheckpointError(f"{path}: cut short: storage {key!r} of {length} elements ends beyond the file")
-        extents[key] = data[position + 8 : end]
+        extents[key] = slice(position + 8, end)
         position = end
-    return content, lambda tensor: tensor.resolve(extents.__getitem__, sys.byteorder == "big")
+
+    @functools.cache
+    def bytes_of(key: str) -> np.ndarray:
+        return data[extents[key]]
+
+    return content, lambda tensor: tensor.resolve(bytes_of, sys.byteorder == "big")

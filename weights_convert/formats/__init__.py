@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -11,7 +10,6 @@ import numpy as np
 
 from danet_common import Checkpoint, CheckpointError
 from danet_common.atomic import Judge, always
-from weights_convert.archive import ZIP_DAMAGE
 from weights_convert.contents import Contents
 from weights_convert.formats import (
     keras_archive,
@@ -26,6 +24,7 @@ from weights_convert.formats import (
     safetensors_index,
     torch_file,
 )
+from weights_convert.opened import Opened, open_source
 from weights_convert.schemas.schema import Wrap
 
 
@@ -35,11 +34,11 @@ class Reader(Protocol):
     NAME: str
     DIRECTORY: bool
 
-    def recognises(self, path: Path, start: bytes, records: list[str]) -> bool:
-        """Whether it is this format's, from the file's first bytes (a directory has none) and a zip's records."""
+    def recognises(self, source: Opened) -> bool:
+        """Whether it is this format's."""
         ...
 
-    def read(self, path: Path) -> Contents: ...
+    def read(self, source: Opened) -> Contents: ...
 
 
 class Writer(Protocol):
@@ -116,19 +115,24 @@ OTHER_FILES: Mapping[bytes, str] = {
 
 def reader_of(path: Path) -> Reader:
     """The format that a file or directory is in. Raises CheckpointError where it is none of them."""
-    if not path.exists():
-        raise CheckpointError(f"{path}: no such file")
-    if not path.is_file() and not path.is_dir():  # opening a pipe would wait for ever, and a device has no end
-        raise CheckpointError(f"{path}: a pipe or a device, not a file; save it to a file first")
+    source = open_source(path)
     try:
-        start, records = _start(path), _records(path)
+        return reader_for(source)
+    finally:
+        source.close()
+
+
+def reader_for(source: Opened) -> Reader:
+    """The format that an open file or directory is in. Raises CheckpointError where it is none of them."""
+    try:
+        for reader in READERS:
+            if reader.recognises(source):
+                return reader
+        what = _what(source)
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
-    for reader in READERS:
-        if reader.recognises(path, start, records):
-            return reader
+        raise CheckpointError(f"{source.path}: cannot be read: {error.strerror or error}") from None
     known = ", ".join(reader.NAME for reader in READERS)
-    raise CheckpointError(f"{path}: {_what(path, start, records)}, not a checkpoint; the formats read are {known}")
+    raise CheckpointError(f"{source.path}: {what}, not a checkpoint; the formats read are {known}")
 
 
 def writer_of(path: Path) -> Writer:
@@ -144,32 +148,17 @@ def endings_of(names: Collection[str]) -> list[str]:
     return [ending for ending, writer in (*WRITERS, *OWNERS_WRITERS) if writer.NAME in names]
 
 
-def _start(path: Path) -> bytes:
-    if path.is_dir():
-        return b""
-    with path.open("rb") as file:
-        return file.read(64)
-
-
-def _records(path: Path) -> list[str]:
-    """Names of a zip archive's records; none for any other file."""
-    if path.is_dir() or not zipfile.is_zipfile(path):
-        return []
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return archive.namelist()
-    except ZIP_DAMAGE:
-        return []
-
-
-def _what(path: Path, start: bytes, records: list[str]) -> str:
-    if path.is_dir():
-        within = sorted(entry.name for entry in path.iterdir() if orbax_directory.recognises(entry, b"", []))
+def _what(source: Opened) -> str:
+    if source.is_folder:
+        entries = sorted(entry for entry in source.path.iterdir() if entry.is_dir())
+        within = [entry.name for entry in entries if orbax_directory.recognises(Opened(entry))]
         if within:  # as Orbax's manager leaves one for each step
             return f"a directory of Orbax checkpoints, of which one is wanted: {', '.join(within[:MOST_NAMED])}"
         return "a directory without Orbax's metadata or the hub's model.safetensors"
-    if not start:
+    if not source.start:
         return "an empty file"
-    if start.startswith(b"PK"):
-        return "a zip archive of other content" if records else "a zip archive that is cut short or damaged"
-    return next((what for mark, what in OTHER_FILES.items() if start.startswith(mark)), "a file of unknown content")
+    if source.start.startswith(b"PK"):
+        return "a zip archive of other content" if source.records else "a zip archive that is cut short or damaged"
+    return next(
+        (what for mark, what in OTHER_FILES.items() if source.start.startswith(mark)), "a file of unknown content"
+    )

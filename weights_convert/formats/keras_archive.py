@@ -17,6 +17,7 @@ from danet_common.strict_json import parse_json
 from weights_convert.archive import Archive, Buffer, Stream, write_archive
 from weights_convert.contents import Contents
 from weights_convert.keras_weights import left_out, read_weights, weights_stream
+from weights_convert.opened import Opened
 
 NAME = "keras"
 DIRECTORY = False
@@ -26,14 +27,15 @@ KERAS_VERSION = "3.15.1"  # whose layout this is
 MANIFEST = "danet"
 
 
-def recognises(path: Path, start: bytes, records: list[str]) -> bool:
+def recognises(source: Opened) -> bool:
     """Whether this is a zip archive with Keras's records."""
-    return CONFIG in records and WEIGHTS in records
+    return CONFIG in source.records and WEIGHTS in source.records
 
 
-def read(path: Path) -> Contents:
+def read(source: Opened) -> Contents:
     """Read the tensors, and the network's config from the model's. Raises CheckpointError for another model."""
-    archive = Archive(path)
+    path = source.path
+    archive = Archive(path, source.file)
     model, metadata = _json(archive, CONFIG), _json(archive, METADATA)
     if model.get("registered_name") != CLASS["registered_name"]:
         raise CheckpointError(

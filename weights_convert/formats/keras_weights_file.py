@@ -8,23 +8,23 @@ from pathlib import Path
 from danet_common import Checkpoint
 from danet_common.atomic import Judge, always, atomic_file
 from danet_common.checkpoint import manifest
-from weights_convert.archive import map_file
 from weights_convert.contents import Contents
 from weights_convert.hdf5_reader import SIGNATURE
 from weights_convert.keras_weights import left_out, read_weights, weights_stream
+from weights_convert.opened import Opened
 
 NAME = "keras weights"
 DIRECTORY = False
 
 
-def recognises(path: Path, start: bytes, records: list[str]) -> bool:
+def recognises(source: Opened) -> bool:
     """Whether this is an HDF5 file."""
-    return start.startswith(SIGNATURE)
+    return source.start.startswith(SIGNATURE)
 
 
-def read(path: Path) -> Contents:
+def read(source: Opened) -> Contents:
     """Read every tensor of the network."""
-    return read_weights(map_file(path), path)
+    return read_weights(source.data, source.path)
 
 
 def write(checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[str, ...]:

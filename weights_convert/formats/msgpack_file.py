@@ -6,17 +6,16 @@ the dtype, bytes); arrays beyond 1 GiB come in chunks.
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
 from danet_common import CheckpointError
-from weights_convert.archive import map_file
 from weights_convert.contents import Contents
 from weights_convert.flax_tree import flat, from_leaves
 from weights_convert.msgpack_reader import Extension, read_msgpack
+from weights_convert.opened import Opened
 
 NAME = "msgpack"
 DIRECTORY = False
@@ -27,8 +26,9 @@ DTYPES = {name: np.dtype(name) for name in ("bool", *INTEGERS, "float16", "float
 DTYPES["bfloat16"] = np.dtype(ml_dtypes.bfloat16)
 
 
-def recognises(path: Path, start: bytes, records: list[str]) -> bool:
+def recognises(source: Opened) -> bool:
     """Whether the file opens with a map that is not empty and whose first key is a text."""
+    start = source.start
     if not start:
         return False
     sizes = {0xDE: 3, 0xDF: 5}  # bytes before the first key, of maps with many entries
@@ -36,14 +36,14 @@ def recognises(path: Path, start: bytes, records: list[str]) -> bool:
     return bool(first) and len(start) > first and (0xA0 <= start[first] <= 0xBF or start[first] in (0xD9, 0xDA, 0xDB))
 
 
-def read(path: Path) -> Contents:
-    """Every array, as a view of the file. Raises CheckpointError where the file is damaged."""
+def read(source: Opened) -> Contents:
+    """Every array, in memory. Raises CheckpointError where the file is damaged."""
     try:
-        return from_leaves(flat(_joined(read_msgpack(map_file(path).data, _array))))
+        return from_leaves(flat(_joined(read_msgpack(source.data, _array))))
     except CheckpointError:
         raise
     except (ValueError, TypeError, KeyError, OverflowError) as error:
-        raise CheckpointError(f"{path}: not a Flax msgpack file, or damaged ({error})") from None
+        raise CheckpointError(f"{source.path}: not a Flax msgpack file, or damaged ({error})") from None
 
 
 def _array(extension: Extension) -> np.ndarray:

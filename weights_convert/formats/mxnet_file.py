@@ -18,8 +18,9 @@ import numpy as np
 
 from danet_common import CheckpointError
 from danet_common.atomic import Judge, always, atomic_file
-from weights_convert.archive import Buffer, map_file, raw_bytes
+from weights_convert.archive import Buffer, raw_bytes
 from weights_convert.contents import Contents
+from weights_convert.opened import Opened
 from weights_convert.schemas.schema import Wrap
 
 NAME = "mxnet"
@@ -46,15 +47,14 @@ FLAGS = {dtype: flag for flag, dtype in DTYPES.items()}
 PREFIXES = ("arg:", "aux:")  # of weights and statistics in the files of `mxnet.model.save_checkpoint`
 
 
-def recognises(path: Path, start: bytes, records: list[str]) -> bool:
+def recognises(source: Opened) -> bool:
     """Whether the file opens with the magic number of a list of arrays."""
-    return start.startswith(MAGIC)
+    return source.start.startswith(MAGIC)
 
 
-def read(path: Path) -> Contents:
-    """Every array, as a view of the file. Raises CheckpointError where the file is damaged or its arrays have no
-    names."""
-    cursor = _Cursor(path)
+def read(source: Opened) -> Contents:
+    """Every array, in memory. Raises CheckpointError where the file is damaged or its arrays have no names."""
+    path, cursor = source.path, _Cursor(source)
     cursor.take("<QQ")
     arrays = [cursor.array() for _ in range(cursor.count())]
     names = [cursor.text() for _ in range(cursor.count())]
@@ -70,10 +70,10 @@ def read(path: Path) -> Contents:
 
 
 class _Cursor:
-    """Reads on in the mapped file. No number is believed before the bytes that it announces are there."""
+    """Reads on in the file. No number is believed before the bytes that it announces are there."""
 
-    def __init__(self, path: Path) -> None:
-        self.path, self.data, self.position = path, map_file(path), 0
+    def __init__(self, source: Opened) -> None:
+        self.path, self.data, self.position = source.path, source.data, 0
 
     def damage(self, what: str) -> CheckpointError:
         return CheckpointError(

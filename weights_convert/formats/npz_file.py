@@ -22,6 +22,7 @@ from danet_common.checkpoint import PASSENGER, manifest
 from danet_common.strict_json import parse_json
 from weights_convert.archive import Archive, Stream, raw_bytes, write_archive
 from weights_convert.contents import Contents
+from weights_convert.opened import Opened
 from weights_convert.pickled_arrays import is_plain, native
 
 NAME = "npz"
@@ -39,14 +40,14 @@ HEADER = re.compile(
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 
-def recognises(path: Path, start: bytes, records: list[str]) -> bool:
+def recognises(source: Opened) -> bool:
     """Whether this is a zip archive of arrays and nothing else."""
-    return bool(records) and all(name.endswith(ENDING) for name in records)
+    return bool(source.records) and all(name.endswith(ENDING) for name in source.records)
 
 
-def read(path: Path) -> Contents:
+def read(source: Opened) -> Contents:
     """Read every entry. Raises CheckpointError where one is damaged or no plain array."""
-    archive = Archive(path)
+    archive = Archive(source.path, source.file)
     arrays = {name.removesuffix(ENDING): _array(archive, name) for name in archive.names}
     if MANIFEST not in arrays:
         return Contents(tensors=arrays)

@@ -15,10 +15,13 @@ from pathlib import Path
 from danet_common import Checkpoint, CheckpointError
 from danet_common.atomic import Judge, always, atomic_directory
 from danet_common.checkpoint import manifest
+from danet_common.regular_file import read_text
+from danet_common.unchanged import read_unchanged
 from weights_convert.contents import Contents
 from weights_convert.flax_tree import from_leaves, to_leaves
+from weights_convert.opened import Opened
 from weights_convert.orbax_layout import require_only_orbax
-from weights_convert.orbax_tree import TREE, read_tree, write_tree
+from weights_convert.orbax_tree import TEXT_LIMIT, TREE, read_tree, write_tree
 
 NAME = "orbax"
 DIRECTORY = True
@@ -32,25 +35,33 @@ HANDLERS = {
 }
 
 
-def recognises(path: Path, start: bytes, records: list[str]) -> bool:
+def recognises(source: Opened) -> bool:
     """Whether this is a directory with a tree of Orbax's in it."""
-    return path.is_dir() and _state(path) is not None
+    return source.is_folder and _state(source.path) is not None
 
 
-def read(path: Path) -> Contents:
+def read(source: Opened) -> Contents:
     """Every tensor as a NumPy array. Raises CheckpointError where the directory is damaged."""
+    path = source.path
     _require_tensorstore(path)
-    _check_files(path)
+    return read_unchanged([path, *(path / item / TREE for item in ITEMS), path / MANIFEST / TEXT], lambda: _read(path))
+
+
+def _read(path: Path) -> Contents:
+    try:
+        _check_files(path)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: a file has gone while the directory was read") from None
     state = _state(path)
     if state is None:
         raise CheckpointError(f"{path}: the tree has gone while the directory was read")
     try:
         contents = from_leaves(read_tree(state))
         file = path / MANIFEST / TEXT
-        contents.manifest = file.read_text("utf-8") if file.is_file() else None
+        contents.manifest = read_text(file, TEXT_LIMIT) if file.is_file() else None
     except CheckpointError:
         raise
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise CheckpointError(f"{path}: an Orbax directory that is incomplete or damaged ({error})") from None
     return contents
 

@@ -16,8 +16,9 @@ import numpy as np
 from danet_common import CheckpointError
 from danet_common.atomic import Judge, always, atomic_file
 from weights_convert import pickled_arrays
-from weights_convert.archive import Buffer, map_file, raw_bytes
+from weights_convert.archive import Buffer, raw_bytes
 from weights_convert.contents import Contents
+from weights_convert.opened import Opened
 from weights_convert.pickle_reader import Opaque, read_pickle
 from weights_convert.pickled_arrays import PickledArray
 from weights_convert.schemas.schema import Wrap
@@ -36,16 +37,16 @@ EMPTY_ARRAY = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tC
 DTYPE = b"cnumpy\ndtype\n(%b\x89\x88tR(K\x03%bNNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
 
 
-def recognises(path: Path, start: bytes, records: list[str]) -> bool:
+def recognises(source: Opened) -> bool:
     """Whether it opens as a binary pickle; torch's own pickles are recognised before."""
-    return start.startswith(PROTOCOLS)
+    return source.start.startswith(PROTOCOLS)
 
 
-def read(path: Path) -> Contents:
+def read(source: Opened) -> Contents:
     """Read every array. Raises CheckpointError where the file is damaged or holds anything but arrays by name."""
-    data = map_file(path)
+    path, data = source.path, source.data
     try:
-        content, end = read_pickle(data.data, pickled_arrays.CONSTRUCTORS)
+        content, end = read_pickle(data, pickled_arrays.CONSTRUCTORS)
     except ValueError as error:  # of which CheckpointError is one
         raise CheckpointError(f"{path}: damaged pickle: {error}") from None
     if end != data.size:

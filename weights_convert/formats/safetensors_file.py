@@ -10,10 +10,11 @@ import numpy as np
 from danet_common import Checkpoint, CheckpointError, write_checkpoint
 from danet_common.atomic import Judge, always, atomic_file
 from danet_common.checkpoint import PASSENGER
-from danet_common.safetensors_header import HEADER_LIMIT, read_header
+from danet_common.safetensors_header import HEADER_LIMIT
 from danet_common.safetensors_writer import write_safetensors
-from weights_convert.archive import map_file
+from danet_common.stored import Stored, stored_in
 from weights_convert.contents import Contents
+from weights_convert.opened import Opened
 from weights_convert.schemas.schema import Wrap
 
 NAME = "safetensors"
@@ -21,31 +22,28 @@ DIRECTORY = False
 WRAPS = False
 
 
-def recognises(path: Path, start: bytes, records: list[str]) -> bool:
+def recognises(source: Opened) -> bool:
     """Whether the file opens with the length of a JSON header, and the header."""
-    length = int.from_bytes(start[:8], "little")
-    return len(start) > 8 and start[8:9] == b"{" and 1 < length <= HEADER_LIMIT
+    length = int.from_bytes(source.start[:8], "little")
+    return len(source.start) > 8 and source.start[8:9] == b"{" and 1 < length <= HEADER_LIMIT
 
 
-def read(path: Path) -> Contents:
-    """Every tensor, as a view of the file. Raises CheckpointError where the file is damaged."""
-    try:
-        metadata, entries = read_header(path)
-        raw = map_file(path)
-        stored = {
-            name: raw[entry.start : entry.start + entry.size].view(entry.dtype).reshape(entry.shape)
-            for name, entry in entries.items()
-        }
-    except (ValueError, OSError) as error:
-        raise CheckpointError(f"{path}: a safetensors file that is cut short or damaged ({error})") from None
-    if "danet" not in metadata:
-        return Contents(tensors=stored)
+def read(source: Opened) -> Contents:
+    """Every tensor, in memory. Raises CheckpointError where the file is damaged."""
+    return contents_of(stored_in(source.path, source.file))
+
+
+def contents_of(stored: Stored) -> Contents:
+    """Every tensor of open files, in memory."""
+    arrays = {name: file.read(name) for name, file in stored.files.items()}
+    if stored.manifest is None:
+        return Contents(tensors=arrays)
     return Contents(
-        tensors={name: array for name, array in stored.items() if not name.startswith(PASSENGER)},
+        tensors={name: array for name, array in arrays.items() if not name.startswith(PASSENGER)},
         passengers={
-            name.removeprefix(PASSENGER): array for name, array in stored.items() if name.startswith(PASSENGER)
+            name.removeprefix(PASSENGER): array for name, array in arrays.items() if name.startswith(PASSENGER)
         },
-        manifest=metadata["danet"],
+        manifest=stored.manifest,
     )
 
 

@@ -6,41 +6,49 @@ from pathlib import Path
 
 from danet_common import Checkpoint, CheckpointError, write_shards
 from danet_common.atomic import Judge, always
-from danet_common.checkpoint import PASSENGER
-from danet_common.shards import INDEX_LIMIT
-from danet_common.stored import open_stored
+from danet_common.shards import INDEX_LIMIT, is_index
+from danet_common.stored import Stored, open_stored, stored_in
+from danet_common.unchanged import is_unchanged
 from weights_convert.contents import Contents
 from weights_convert.formats import safetensors_file
+from weights_convert.opened import Opened
 
 NAME = "safetensors index"
 DIRECTORY = False
 KERAS_ENDING = b'.weights.h5"'  # of the files that an index of Keras's names
 
 
-def recognises(path: Path, start: bytes, records: list[str]) -> bool:
+def recognises(source: Opened) -> bool:
     """Whether the file is JSON that says which tensor is in which file."""
-    if not start.lstrip().startswith(b"{") or b"\0" in start or path.stat().st_size > INDEX_LIMIT:
-        return False
-    return b'"weight_map"' in path.read_bytes()
+    return b'"weight_map"' in _text(source)
 
 
-def read(path: Path) -> Contents:
-    """Every tensor of the set, as a view of its file. Raises CheckpointError where anything is damaged or missing."""
-    if KERAS_ENDING in path.read_bytes():
+def _text(source: Opened) -> bytes:
+    """The text of a JSON file that is small enough for an index; empty for any other file."""
+    if source.is_folder or not is_index(source.file) or source.file.size > INDEX_LIMIT.size:
+        return b""
+    return source.data[:].tobytes()
+
+
+def read(source: Opened) -> Contents:
+    """Every tensor of the set, in memory. Raises CheckpointError where anything is damaged or missing."""
+    return safetensors_file.contents_of(open_set(source))
+
+
+def open_set(source: Opened) -> Stored:
+    """Open all files of the set; where another process replaced it meanwhile, all files of the new one."""
+    path = source.path
+    if KERAS_ENDING in _text(source):
         raise CheckpointError(
             f"{path}: Keras's index of weights in several files, which are not read; save them in one, "
             "without max_shard_size"
         )
-    files, text = open_stored(path)
-    views = {file: safetensors_file.read(file).tensors for file in set(files.values())}
-    stored = {key: views[file][key] for key, file in files.items()}
-    if text is None:
-        return Contents(tensors=stored)
-    return Contents(
-        tensors={key: array for key, array in stored.items() if not key.startswith(PASSENGER)},
-        passengers={key.removeprefix(PASSENGER): array for key, array in stored.items() if key.startswith(PASSENGER)},
-        manifest=text,
-    )
+    try:
+        return stored_in(path, source.file)
+    except CheckpointError:
+        if is_unchanged(path, source.file):
+            raise
+        return open_stored(path)
 
 
 def write(checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[str, ...]:

@@ -15,8 +15,9 @@ import numpy as np
 from danet_common import Checkpoint, CheckpointError
 from danet_common.atomic import Judge, always, atomic_file
 from danet_common.checkpoint import manifest
-from weights_convert.archive import bound, map_file, raw_bytes, write_archive
+from weights_convert.archive import bound, raw_bytes, write_archive
 from weights_convert.contents import Contents
+from weights_convert.opened import Opened
 from weights_convert.pickle_reader import Opaque
 from weights_convert.pickle_writer import write_pickle
 from weights_convert.pickled_arrays import PickledArray
@@ -31,17 +32,17 @@ ALIGNMENT = 64  # bytes, of each storage in the file; torch's own
 STATE_DICT_ENTRIES = ("state_dict", "model", "model_state_dict")  # where trainers keep the state dict
 
 
-def recognises(path: Path, start: bytes, records: list[str]) -> bool:
+def recognises(source: Opened) -> bool:
     """Whether this is a torch file: its pickle record, or the old container's magic number."""
-    return start.startswith(LEGACY_STARTS) or any(name.endswith(PICKLE) for name in records)
+    return source.start.startswith(LEGACY_STARTS) or any(name.endswith(PICKLE) for name in source.records)
 
 
-def read(path: Path) -> Contents:
+def read(source: Opened) -> Contents:
     """Read either container. Raises CheckpointError where it is damaged or holds no state dict."""
-    legacy = map_file(path)[:64].tobytes().startswith(LEGACY_STARTS)
+    path, legacy = source.path, source.start.startswith(LEGACY_STARTS)
     try:
-        content, resolve = read_legacy(path) if legacy else read_zip(path)
-        return _contents(path, content, resolve)
+        content, resolve = read_legacy(source) if legacy else read_zip(source)
+        return _contents(source, content, resolve)
     except CheckpointError as error:
         text = str(error)
         raise CheckpointError(text if text.startswith(str(path)) else f"{path}: {text}") from None
@@ -49,7 +50,8 @@ def read(path: Path) -> Contents:
         raise CheckpointError(f"{path}: damaged torch file: {error}") from None
 
 
-def _contents(path: Path, content: Any, resolve: Resolve) -> Contents:
+def _contents(source: Opened, content: Any, resolve: Resolve) -> Contents:
+    path = source.path
     if isinstance(content, Opaque):
         raise CheckpointError(
             f"{path}: holds a pickled object of class {content.name}, which is never run; "
@@ -64,8 +66,8 @@ def _contents(path: Path, content: Any, resolve: Resolve) -> Contents:
     manifest = content.get("danet")
     passengers = content.get("passengers", {}) if manifest is not None else {}
     return Contents(
-        tensors=_tensors(path, state_dict, resolve),
-        passengers=_tensors(path, passengers, resolve) if passengers else {},
+        tensors=_tensors(source, state_dict, resolve),
+        passengers=_tensors(source, passengers, resolve) if passengers else {},
         manifest=manifest if isinstance(manifest, str) else None,
         remarks={} if state_dict is content else {key: value for key, value in content.items() if type(key) is str},
     )
@@ -75,11 +77,12 @@ def _has_tensors(item: Any) -> bool:
     return isinstance(item, dict) and any(isinstance(value, PickledTensor | PickledArray) for value in item.values())
 
 
-def _tensors(path: Path, state_dict: Any, resolve: Resolve) -> dict[str, np.ndarray]:
+def _tensors(source: Opened, state_dict: Any, resolve: Resolve) -> dict[str, np.ndarray]:
+    path = source.path
     if not isinstance(state_dict, dict):
         raise CheckpointError(f"{path}: its state dict is a {type(state_dict).__name__}, not a dict of tensors")
     claimed = sum(value.nbytes for value in state_dict.values() if isinstance(value, PickledTensor))
-    if claimed > bound(path.stat().st_size):  # strides and shared storages can repeat few bytes as many
+    if claimed > bound(source.file.size):  # strides and shared storages can repeat few bytes as many
         raise CheckpointError(f"{path}: its tensors claim to be {claimed} bytes, far more than the damaged file")
     tensors: dict[str, np.ndarray] = {}
     others = []

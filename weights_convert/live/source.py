@@ -10,16 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from danet_common import Checkpoint, CheckpointError, open_checkpoint, open_pretrained, parameters
+from danet_common import Checkpoint, CheckpointError, parameters
 from danet_common.folding import require_unfolded
 from danet_common.leaves import from_channels_last
-from danet_common.pretrained import weights_file
-from danet_common.stored import Slices, StoredTensors, open_stored
-from weights_convert.formats import pretrained_folder, reader_of, safetensors_file, safetensors_index
-from weights_convert.reading import read
+from danet_common.pretrained import open_folder, pretrained_checkpoint
+from danet_common.stored import Slices, StoredTensors, checkpoint_in, stored_in
+from weights_convert.formats import pretrained_folder, reader_for, safetensors_file, safetensors_index
+from weights_convert.opened import open_source
+from weights_convert.reading import read_source
 
 CHANNELS_LAST = {"danet_torch": False, "danet_tf": True, "danet_jax": True}  # package of a live network -> its layout
-READ_IN_PARTS = (safetensors_file, safetensors_index, pretrained_folder)
+READ_IN_PARTS = (safetensors_file, safetensors_index)
 
 Source = Any  # a Checkpoint, a path, or a network of one of the three packages
 
@@ -73,11 +74,17 @@ def package_of(model: Any) -> str | None:
 
 
 def _open(path: Path) -> Checkpoint:
-    if reader_of(path) in READ_IN_PARTS:
-        weights = weights_file(path) if path.is_dir() else path
-        if weights is not None and open_stored(weights)[1] is not None:  # else of a schema that must be recognised
-            return open_pretrained(path) if path.is_dir() else open_checkpoint(path)
-    return read(path)
+    source = open_source(path)
+    reader = reader_for(source)
+    if reader is pretrained_folder:
+        files = open_folder(path)
+        if files.stored.manifest is not None:  # else of a schema that must be recognised
+            return pretrained_checkpoint(files)
+    elif reader in READ_IN_PARTS:
+        stored = safetensors_index.open_set(source) if reader is safetensors_index else stored_in(path, source.file)
+        if stored.manifest is not None:
+            return checkpoint_in(path, stored)
+    return read_source(source)[2]
 
 
 def read_part(checkpoint: Checkpoint, name: str, index: Slices) -> np.ndarray:
