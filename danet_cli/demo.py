@@ -55,6 +55,7 @@ def demo(
       danet demo --out story --json
     """
     from danet_cli.page import write_page
+    from danet_common.regular_file import REPORT, read_regular
 
     require_folder(out)
     prepare(out)
@@ -62,7 +63,7 @@ def demo(
     for act in story(out):
         told.append(perform(act, quiet=as_json))
     agree, authors = bring_authors_checkpoint(out, quiet=as_json)
-    reports = {backend: json.loads((out / f"{backend}.json").read_text()) for backend in BACKENDS}
+    reports = {backend: json.loads(read_regular(out / f"{backend}.json", REPORT)) for backend in BACKENDS}
     found = {backend: report["mean_iou"] for backend, report in reports.items()}
     equal = max(found.values()) - min(found.values()) < EQUAL
     page = write_page(out, told, reports, equal, authors)

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from danet_cli.eval import percent
 from danet_cli.machine import versions
 from danet_common.atomic import atomic_file
+from danet_common.regular_file import IMAGE, REPORT, read_regular
 
 
 def write_page(
@@ -29,7 +30,7 @@ def write_page(
         loader=PackageLoader("danet_cli"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters |= {"percent": percent, "picture": picture}
-    check = json.loads((out / "check.json").read_text())
+    check = json.loads(read_regular(out / "check.json", REPORT))
     text = environment.get_template("page.html").render(
         told=told,
         reports=reports,
@@ -61,4 +62,4 @@ def worst_stages(checkpoint: dict[str, Any]) -> dict[str, dict[str, float]]:
 
 def picture(path: Path | str) -> Markup:
     """A PNG as an address that holds it."""
-    return Markup("data:image/png;base64," + base64.b64encode(Path(path).read_bytes()).decode())
+    return Markup("data:image/png;base64," + base64.b64encode(read_regular(path, IMAGE)).decode())

@@ -12,6 +12,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from danet_common.atomic import atomic_file
 from danet_common.config import DANetConfig
+from danet_common.regular_file import IMAGE, open_regular
 
 Palette = Sequence[tuple[int, int, int]]
 
@@ -30,7 +31,7 @@ def read_image(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "h w 3"]:
     published networks does. Raises ImageError for what is no image, damaged, or floating-point.
     """
     try:
-        with Image.open(path) as image:
+        with open_regular(path, IMAGE) as file, Image.open(file) as image:
             return np.array(_as_rgb(ImageOps.exif_transpose(image)))
     except ImageError as error:
         raise ImageError(f"{os.fspath(path)}: {error}") from None
@@ -116,7 +117,7 @@ def _write_png(image: Image.Image, path: str | os.PathLike[str], software: str |
 def software_of(path: str | os.PathLike[str]) -> str | None:
     """Who made a PNG, as it says; None where it does not, and for any other file."""
     try:
-        with Image.open(path, formats=["PNG"]) as image:
+        with open_regular(path, IMAGE) as file, Image.open(file, formats=["PNG"]) as image:
             return image.info.get("Software")
     except Exception:  # a damaged file makes Pillow's decoders raise what they please
         return None

@@ -42,6 +42,13 @@ IMAGE = Limit(4_294_967_296, "an image")  # 4 GiB: the offsets of a TIFF have 32
 WEIGHTS = Limit(500_000_000_000, "a file of weights")  # the Hugging Face hub takes no larger file
 
 
+class RegularFileError(OSError):
+    """A file that is no regular one, is too large, or was cut short. Its text is the reason alone."""
+
+    def __str__(self) -> str:
+        return str(self.strerror)
+
+
 class RegularFile(io.BufferedReader):
     """A regular file, open for reading, as it was when it was opened.
 
@@ -58,14 +65,14 @@ class RegularFile(io.BufferedReader):
         self.size = status.st_size
         self.key = (status.st_dev, status.st_ino)
         self.status = status
-        self._descriptor = descriptor
+        self.descriptor = descriptor  # for locks; `fileno` would have libtiff map the file
 
     def read_at(self, start: int, size: int) -> np.ndarray:
         """Return `size` bytes from byte `start`, uint8, in memory of their own; threads may share the file."""
         if start < 0 or size < 0 or start + size > self.size:
-            raise OSError(errno.EINVAL, f"has no {size} bytes at byte {start}", self.path)
+            raise RegularFileError(errno.EINVAL, f"has no {size} bytes at byte {start}", self.path)
         array = np.empty(size, np.uint8)
-        fill(self._descriptor, array.data, start, self.path)
+        fill(self.descriptor, array.data, start, self.path)
         return array
 
 
@@ -122,7 +129,9 @@ def open_regular(path: str | os.PathLike[str], limit: Limit, folder: int | None 
         status = os.fstat(descriptor)
         _require_regular(status, name)
         if status.st_size > limit.size:
-            raise OSError(errno.EFBIG, f"is larger than {limit.size // 1_000_000} MB, the limit for {limit.kind}", name)
+            raise RegularFileError(
+                errno.EFBIG, f"is larger than {limit.size // 1_000_000} MB, the limit for {limit.kind}", name
+            )
         return RegularFile(descriptor, name, status)
     except BaseException:
         os.close(descriptor)
@@ -147,7 +156,7 @@ def fill(descriptor: int, view: memoryview, start: int, path: str) -> None:
     while done < len(view):
         count = os.preadv(descriptor, [view[done : done + READ_AT_ONCE]], start + done)
         if count == 0:
-            raise OSError(errno.EIO, "was cut short while it was read", path)
+            raise RegularFileError(errno.EIO, "was cut short while it was read", path)
         done += count
 
 
@@ -155,4 +164,4 @@ def _require_regular(status: os.stat_result, name: str) -> None:
     if not stat.S_ISREG(status.st_mode):
         kind = KINDS.get(stat.S_IFMT(status.st_mode), "something else")
         code = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL
-        raise OSError(code, f"is {kind}, not a regular file", name)
+        raise RegularFileError(code, f"is {kind}, not a regular file", name)

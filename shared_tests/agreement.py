@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from danet_common import Checkpoint, DANetConfig, stage_names, write_checkpoint
+from danet_common.regular_file import PROGRAM, open_regular
 from shared_tests.backends import BACKENDS, Backend, BackendError, Worker
 from shared_tests.compare import Verdict, compare
 from shared_tests.job import Job
@@ -114,8 +115,10 @@ def find_backends(names: Sequence[str]) -> list[Backend]:
     found = []
     for name in names:
         if name.endswith(".py"):
-            if not Path(name).is_file():
-                raise BackendError(f"{name}: no such adapter")
+            try:
+                open_regular(name, PROGRAM).close()
+            except OSError as error:
+                raise BackendError(f"{name}: no adapter: {error.strerror or error}") from None
             found.append(Backend(Path(name).stem, name, ()))
         elif name in BACKENDS:
             found.append(BACKENDS[name])

@@ -100,7 +100,7 @@ def test_documented_report_is_what_it_prints(capsys: pytest.CaptureFixture) -> N
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["nowhere.py"], "nowhere.py: no such adapter"),
+        (["nowhere.py"], "nowhere.py: no adapter: No such file or directory"),
         (["mxnet"], "unknown backend 'mxnet'"),
         ([str(ADAPTER), "--cases", "tiny,r51"], "no such case: r51; there are tiny, r18"),
         ([str(ADAPTER), "--stages", "stem,layer5"], "no such stage: layer5; there are none, stem, layer1"),

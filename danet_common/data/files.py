@@ -13,6 +13,7 @@ from danet_common.classes import ClassSet
 from danet_common.data.dataset import DataError, Dataset, Sample
 from danet_common.data.labels import LabelTable, read_labels
 from danet_common.image import ImageError, read_image
+from danet_common.regular_file import IMAGE, open_regular
 
 CHECKING_THREADS = 8  # decoding releases the interpreter, and a disk answers several at once
 ORIENTATION = 0x0112  # EXIF, or XMP's where that has none; from 5 to 8 the picture lies on its side
@@ -81,7 +82,7 @@ def _require_same_size(pair: Pair, image: tuple[int, ...], labels: tuple[int, ..
 def _image_size(path: Path) -> tuple[int, int]:
     """Height and width of an upright image, from its header. Raises DataError as reading it would."""
     try:
-        with Image.open(path) as image:
+        with open_regular(path, IMAGE) as file, Image.open(file) as image:
             exif = Image.Image.getexif(image)  # a PNG's own would decode all pixels first
             width, height = image.size  # a TIFF's is upright already
             lies = 5 <= exif.get(ORIENTATION, 1) <= 8 and image.format != "TIFF"
@@ -89,4 +90,5 @@ def _image_size(path: Path) -> tuple[int, int]:
     except FileNotFoundError:
         raise DataError(f"{path}: no such file") from None
     except Exception as error:  # a damaged header makes Pillow raise what it pleases
-        raise DataError(f"{path}: not a readable image ({error})") from None
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: not a readable image ({reason})") from None

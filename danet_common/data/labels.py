@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from danet_common.data.dataset import IGNORE, DataError
+from danet_common.regular_file import IMAGE, open_regular
 
 LabelTable = tuple[int | None, ...]  # for each of the 256 bytes: a class, IGNORE, or None where it is a fault
 
@@ -31,7 +32,7 @@ def plain_table(num_classes: int, first: int = 0, ignored: Iterable[int] = ()) -
 def read_labels(path: Path, table: LabelTable) -> UInt8[np.ndarray, "h w"]:
     """The classes of a label file. Raises DataError for what is none, and for values that the table has not."""
     try:
-        with Image.open(path) as image:
+        with open_regular(path, IMAGE) as file, Image.open(file) as image:
             if image.mode not in ONE_BYTE:
                 raise DataError(f"{path}: labels must be one byte a pixel, a class number; this file is {image.mode}")
             if image.tile and image.tile[0].args in FEWER_BITS:
@@ -44,7 +45,8 @@ def read_labels(path: Path, table: LabelTable) -> UInt8[np.ndarray, "h w"]:
     except DataError:
         raise
     except Exception as error:  # a damaged file makes Pillow's decoders raise what they please
-        raise DataError(f"{path}: not a readable label file ({error})") from None
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: not a readable label file ({reason})") from None
     _require_known(path, values.histogram(), table)
     return np.array(values.point([IGNORE if label is None else label for label in table]))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from danet_common.data.dataset import DataError
 from danet_common.data.files import Pair
+from danet_common.regular_file import LIST, read_text
 
 IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 
@@ -47,7 +48,8 @@ def names_in(path: Path) -> list[str]:
 def lines_in(path: Path) -> list[str]:
     """The lines of a text file that are not empty, without the mark that Windows' editors begin UTF-8 with."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(path, LIST, "utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: not a readable list of names ({error})") from None
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: not a readable list of names ({reason})") from None
     return [line.strip() for line in lines if line.strip()]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from danet_common.atomic import atomic_directory
 from danet_common.checkpoint import Checkpoint, write_checkpoint
+from danet_common.regular_file import SETTINGS, open_regular, read_regular
 from danet_common.run.plan import RunPlan
 from danet_common.strict_json import parse_json
 from danet_common.training_checkpoint import TrainingCheckpoint, averaged, read_training, write_training
@@ -66,7 +67,7 @@ class RunFolder:
         if not self.plan.is_file():
             raise RunError(f"{self.root}: no run to go on with, as there is no {self.plan.name} in it")
         try:
-            return RunPlan.from_dict(parse_json(self.plan.read_bytes()))
+            return RunPlan.from_dict(parse_json(read_regular(self.plan, SETTINGS)))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise RunError(f"{self.plan}: damaged: {error}") from None
 
@@ -85,12 +86,12 @@ class RunFolder:
 
         A file system without locks keeps nobody out, nor does Windows.
         """
-        with self.plan.open("rb") as file:
+        with open_regular(self.plan, SETTINGS) as file:
             if os.name == "posix":
                 import fcntl
 
                 try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    fcntl.flock(file.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 except BlockingIOError:
                     raise RunError(f"{self.root}: another process is training this run") from None
                 except OSError:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from danet_common.atomic import atomic_file
+from danet_common.regular_file import METRICS, read_text
 from danet_common.strict_json import parse_json
 
 
@@ -26,7 +27,7 @@ class MetricsFile:
     def __init__(self, path: Path, step: int, validated: int) -> None:
         known = [r for r in read_metrics(path) if r["step"] <= (validated if "mean_iou" in r else step)]
         kept = [json.dumps(record) + "\n" for record in known]
-        if path.read_text() != "".join(kept):
+        if read_text(path, METRICS) != "".join(kept):
             with atomic_file(path) as temporary:
                 temporary.write_text("".join(kept))
         self.file = path.open("a")
@@ -48,7 +49,9 @@ class MetricsFile:
 def read_metrics(path: Path) -> list[dict[str, Any]]:
     """All whole lines; a killed process may have left a part of the last one. Raises ValueError, naming the file."""
     try:
-        records = [parse_json(line) for line in path.read_text().splitlines(keepends=True) if line.endswith("\n")]
+        records = [
+            parse_json(line) for line in read_text(path, METRICS).splitlines(keepends=True) if line.endswith("\n")
+        ]
     except ValueError as error:
         raise ValueError(f"{path}: no metrics file: {error}") from None
     if not all(isinstance(record, dict) and isinstance(record.get("step"), int) for record in records):
