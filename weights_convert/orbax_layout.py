@@ -68,6 +68,7 @@ def _check(path: Path) -> None:
         elif name in trees:
             _tree(path / name, f"{name}/")
         else:
+            _require(bool(_entries(path / name)), "", name)
             _files(path / name, f"{name}/", ITEM_FILES.__contains__)
     if not trees:
         raise _Foreign("it is a folder of other things than an Orbax checkpoint")
