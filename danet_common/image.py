@@ -3,56 +3,39 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Float32, Integer, UInt8
-from PIL import Image, ImageOps
+from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from danet_common.atomic import atomic_file
 from danet_common.config import DANetConfig
+from danet_common.image_reading import MAX_PIXELS, ImageError, open_image, read_image
 from danet_common.regular_file import IMAGE, open_regular
+
+__all__ = [
+    "MAX_PIXELS",
+    "ImageError",
+    "Palette",
+    "label_dtype",
+    "normalise",
+    "overlay",
+    "read_image",
+    "require_masks",
+    "require_photographs",
+    "resize_image",
+    "software_of",
+    "write_image",
+    "write_mask",
+]
 
 Palette = Sequence[tuple[int, int, int]]
 
+ROWS = 256  # that are mixed at once
 MASK_CLASSES = 256  # of a palette PNG
-SIXTEEN_BITS = ("I", "I;16", "I;16B", "I;16L", "I;16N")  # Pillow's modes for 16-bit grey: PNG, TIFF, PGM
-
-
-class ImageError(ValueError):
-    """A file that holds no image that can be used. The text is meant for the user."""
-
-
-def read_image(path: str | os.PathLike[str]) -> UInt8[np.ndarray, "h w 3"]:
-    """The first frame of an image file in RGB, turned upright by its EXIF orientation.
-
-    Grey, palette and 16-bit images become 8-bit RGB; transparency is dropped, as the training code of the
-    published networks does. Raises ImageError for what is no image, damaged, or floating-point.
-    """
-    try:
-        with open_regular(path, IMAGE) as file, Image.open(file) as image:
-            return np.array(_as_rgb(ImageOps.exif_transpose(image)))
-    except ImageError as error:
-        raise ImageError(f"{os.fspath(path)}: {error}") from None
-    except FileNotFoundError:
-        raise ImageError(f"{os.fspath(path)}: no such file") from None
-    except Image.UnidentifiedImageError:
-        raise ImageError(f"{os.fspath(path)}: not an image") from None
-    except Exception as error:  # a damaged file makes Pillow's decoders raise what they please
-        reason = getattr(error, "strerror", None) or error
-        raise ImageError(f"{os.fspath(path)}: not a readable image ({reason})") from None
-
-
-def _as_rgb(image: Image.Image) -> Image.Image:
-    if image.mode in SIXTEEN_BITS:
-        grey = np.clip(np.asarray(image, np.int64), 0, 65535)
-        return Image.fromarray((grey // 257).astype(np.uint8)).convert("RGB")  # 65535 = 255 * 257
-    if image.mode == "F":
-        raise ImageError("floating-point pixels have no known range; save the image with 8 or 16 bits")
-    if image.mode == "P":
-        image = image.convert("RGBA")  # a transparent colour first becomes an alpha channel, to be dropped as one
-    return image.convert("RGB")
 
 
 def resize_image(image: UInt8[np.ndarray, "h w 3"], height: int, width: int) -> UInt8[np.ndarray, "p q 3"]:
@@ -69,8 +52,11 @@ def normalise(image: UInt8[np.ndarray, "h w 3"], config: DANetConfig) -> Float32
     require_photographs(config)
     if config.in_channels == 1:
         image = np.asarray(Image.fromarray(image).convert("L"))[..., None]
-    scaled = image.astype(np.float32) / np.float32(255)
-    return (scaled - np.asarray(config.mean, np.float32)) / np.asarray(config.std, np.float32)
+    scaled = image.astype(np.float32)
+    scaled /= np.float32(255)
+    scaled -= np.asarray(config.mean, np.float32)
+    scaled /= np.asarray(config.std, np.float32)
+    return scaled
 
 
 def require_photographs(config: DANetConfig) -> None:
@@ -117,8 +103,8 @@ def _write_png(image: Image.Image, path: str | os.PathLike[str], software: str |
 def software_of(path: str | os.PathLike[str]) -> str | None:
     """Who made a PNG, as it says; None where it does not, and for any other file."""
     try:
-        with open_regular(path, IMAGE) as file, Image.open(file, formats=["PNG"]) as image:
-            return image.info.get("Software")
+        with open_regular(path, IMAGE) as file, open_image(file, sys.maxsize) as image:
+            return image.info.get("Software") if image.format == "PNG" else None
     except Exception:  # a damaged file makes Pillow's decoders raise what they please
         return None
 
@@ -129,5 +115,9 @@ def overlay(
     """The image under the colours of its labels; opacity 0 is the image, 1 the colours."""
     if not 0 <= opacity <= 1:
         raise ValueError(f"opacity must be from 0 to 1; got {opacity}")
-    colours = np.asarray(palette, np.float32)[labels]
-    return np.rint((1 - opacity) * image.astype(np.float32) + opacity * colours).astype(np.uint8)
+    colours = opacity * np.asarray(palette, np.float32)
+    mixed = np.empty_like(image)
+    for top in range(0, len(image), ROWS):
+        rows = (1 - opacity) * image[top : top + ROWS].astype(np.float32) + colours[labels[top : top + ROWS]]
+        mixed[top : top + ROWS] = np.rint(rows)
+    return mixed

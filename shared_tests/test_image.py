@@ -89,7 +89,7 @@ def test_truncated_image_is_named(tmp_path: Path) -> None:
 def test_what_is_not_there_or_has_no_range_is_named(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="no such file"):
         read_image(tmp_path / "absent.png")
-    with pytest.raises(ImageError, match="is a folder, not a regular file"):
+    with pytest.raises(ImageError, match="is a folder"):
         read_image(tmp_path)
     Image.fromarray(np.ones((2, 2), np.float32)).save(tmp_path / "a.tif")
     with pytest.raises(ImageError, match="floating-point"):
