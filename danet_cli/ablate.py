@@ -96,9 +96,8 @@ def train_rows(rows: list[Row], backend: BackendName) -> ExitCode:
             continue
         note()
         note(f"{number} of {len(rows)}: {row.title}")
-        new, training = row.state()
         try:
-            _, ending = drive(row.plan, row.folder, training, backend, new, None, threads=2, workers=0)
+            _, ending = drive(row.plan, row.folder, row.read, backend, not row.begun, None, threads=2, workers=0)
         except Diverged as error:
             complain(f"{row.title}: {error}")
             code = ExitCode.DISAGREE

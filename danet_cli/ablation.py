@@ -64,9 +64,12 @@ class Row:
 
         return read_metrics(self.folder.metrics) if self.begun else []
 
-    def state(self) -> tuple[bool, TrainingCheckpoint]:
-        """Whether the run is new, and where it is."""
-        return not self.begun, self.folder.read_last(self.plan) if self.begun else self.draw()
+    def read(self) -> tuple[RunPlan, TrainingCheckpoint]:
+        """The run, and where it is."""
+        if not self.begun:
+            return self.plan, self.draw()
+        self.refuse_another()
+        return self.plan, self.folder.read_last(self.plan)
 
     def refuse_another(self) -> None:
         """Raise Unable, or RunError, where the folder holds something else than this run."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+import shlex
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -47,9 +48,7 @@ def train(
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set", metavar="FIELD=VALUE", help="Of network, recipe, augmentation or labels; may be repeated."
-        ),
+        typer.Option("--set", metavar="FIELD=VALUE", help="Of network, recipe or augmentation; may be repeated."),
     ] = None,
     split: Annotated[str | None, typer.Option(metavar="NAME", help="What is learned from; train.")] = None,
     val: Annotated[str | None, typer.Option(metavar="SPEC", help="Validation data, or none; those of --data.")] = None,
@@ -66,8 +65,7 @@ def train(
     """Train a network; Ctrl-C saves the run and says how to go on with it.
 
     Data, recipe and seed decide the batches, the initial weights and what dropout drops, in every framework the same.
-    --set takes any field of the network's config, of the recipe and of the augmentation, and label_map=255:1,
-    reduce_zero_label=true, palette_labels and label_orientation: how label files are read.
+    --set takes any field of the network's config, of the recipe and of the augmentation.
 
     \b
     Examples:
@@ -89,15 +87,19 @@ def train(
         folder = RunFolder(out)
         folder.require_new()
         plan, training = begin(asked)
+        read = lambda: (plan, training)  # noqa: E731
+        chosen: Any = backend
     else:
         if out is not None:
             raise typer.BadParameter("--out is for a new run; --resume RUN goes on in RUN")
         folder = RunFolder(resume)
-        plan, training = go_on(folder, asked)
-    chosen: Any = backend or framework_of(folder, training)
-    run, ending = drive(plan, folder, training, chosen, resume is None, stop_after, threads, workers)
+        plan, training = go_on(folder, asked, whole=False)
+        refuse_passed(plan, folder, training.step, stop_after)
+        read = partial(go_on, folder, asked)
+        chosen = backend or framework_of(folder, training)
+    run, ending = drive(plan, folder, read, chosen, resume is None, stop_after, threads, workers)
     if run.leads:
-        summarise(plan, folder, chosen, run, ending)
+        summarise(run.plan, folder, chosen, run, ending)
     return ExitCode.INTERRUPTED if ending is Ending.INTERRUPTED else ExitCode.DONE
 
 
@@ -115,68 +117,96 @@ def require_packages() -> None:
         raise Unable(f"training needs {', '.join(absent)}, which is not installed: pip install 'danet[train]'")
 
 
+def refuse_passed(plan: RunPlan, folder: RunFolder, step: int, stop_after: int | None) -> None:
+    """Raise Unable where a finished run is to train longer, with the line that does it."""
+    if stop_after is not None and stop_after > plan.recipe.steps == step:
+        longer = f"danet train --resume {shlex.quote(str(folder.root))} --set steps={stop_after}"
+        raise Unable(f"--stop-after {stop_after}: the run ended at step {step}. To train longer: {longer}")
+
+
+def say_where_it_ends(plan: RunPlan, folder: RunFolder, step: int, stop_after: int | None) -> None:
+    """Note what of the options is not what the run was begun with, or has no effect."""
+    before, steps = folder.read_plan().recipe.steps, plan.recipe.steps
+    if steps != before:
+        note(f"steps={steps}: they were {before}; from step {step} on the learning rate follows the new schedule")
+    if stop_after is not None and stop_after <= step:
+        note(f"--stop-after {stop_after}: nothing to train, the run is at step {step} already")
+    elif stop_after is not None and stop_after > steps:
+        longer = f"danet train --resume {shlex.quote(str(folder.root))} --set steps={stop_after}"
+        note(f"--stop-after {stop_after}: the run ends at step {steps}. To train longer: {longer}")
+
+
+Read = Callable[[], "tuple[RunPlan, TrainingCheckpoint]"]
+
+
 def drive(
     plan: RunPlan,
     folder: RunFolder,
-    training: TrainingCheckpoint,
+    read: Read,
     backend: BackendName,
     new: bool,
     stop_after: int | None,
     threads: int,
     workers: int,
 ) -> tuple[Run, Ending]:
-    """Train in one framework until the run ends."""
+    """Train in one framework until the run ends.
+
+    read  returns the run as it is when no other process can change it any more
+    """
     from danet_cli.training_display import describe, open_display
     from danet_common.data import open_dataset
     from danet_common.run import Run, Watcher, place_in
 
-    learned = open_dataset(plan.data, plan.split, plan.labels)
-    validated = None if plan.val is None else open_dataset(plan.val, plan.val_split, plan.labels)
+    learned = open_dataset(plan.data, plan.split)
+    validated = None if plan.val is None else open_dataset(plan.val, plan.val_split)
     require_same_classes(plan, learned, validated)
     if plan.recipe.dtype == "float64":
         os.environ["JAX_ENABLE_X64"] = "1"  # JAX reads it when it is imported
     framework, engine = join(backend)
     leads = engine.process_index == 0
-    loader = open_loader(plan, learned, engine, threads, workers)
-    if leads:
-        check_data(plan, learned, validated)
-    if new:
-        training.data, training.source = place_in(loader, validated), {"backend": backend}
-    if leads and new:
-        with naming_folder(folder):
-            folder.create(plan, training)
-    if leads:
-        describe(plan, folder, backend, engine, training, learned, validated)
-        if stop_after is not None and stop_after <= training.step:
-            note(f"--stop-after {stop_after}: nothing to train, the run is at step {training.step} already")
-    until = min(stop_after or plan.recipe.steps, plan.recipe.steps)
-    alone, display = (folder.held(), open_display(plan, training, until)) if leads else (nullcontext(), Watcher())
-    with naming_folder(folder), alone, display as watcher:
-        run = Run(plan, folder, framework, engine, training, loader, validated, watcher)
-        try:
-            with saying_shortage(TAKES_LESS):
-                ending = run.advance(stop_after)
-        finally:
-            run.close()
+    with naming_folder(folder), ExitStack() as held:
+        if not new:
+            in_first(engine, lambda: held.enter_context(folder.held()))
+        plan, training = read()
+        loader = open_loader(plan, learned, engine, threads, workers)
+        for dataset in (learned, validated):
+            if leads and dataset is not None:
+                dataset.check()
+        if new:
+            training.data, training.source = place_in(loader, validated), {"backend": backend}
+            in_first(engine, lambda: held.enter_context(folder.created(plan, training)))
+        if leads:
+            describe(plan, folder, backend, engine, training, learned, validated)
+            say_where_it_ends(plan, folder, training.step, stop_after)
+        until = min(stop_after or plan.recipe.steps, plan.recipe.steps)
+        with open_display(plan, training, until) if leads else Watcher() as watcher:
+            run = Run(plan, folder, framework, engine, training, loader, validated, watcher)
+            try:
+                if leads:
+                    folder.set_steps(plan.recipe.steps)
+                with saying_shortage(TAKES_LESS):
+                    ending = run.advance(stop_after)
+            finally:
+                run.close()
     engine.close()  # not after an error: the others may never come
     return run, ending
 
 
-def check_data(plan: RunPlan, learned: Dataset, validated: Dataset | None) -> None:
-    """Look into all label files, and note what they hold. Raises DataError for what cannot be learned or judged."""
-    from danet_common.data.census import absent_remark
-    from danet_common.data.files import FileDataset
+def in_first(engine: Any, action: Callable[[], object]) -> None:
+    """Do something in the first process, before any other goes on. Raises in all where it fails."""
+    import numpy as np
 
-    census = learned.check(say=note)
-    remark = None if census is None else absent_remark(learned.title, learned.names, census)
-    if remark is not None:
-        note(remark)
-    if validated is None:
-        return
-    if isinstance(learned, FileDataset) and isinstance(validated, FileDataset) and learned.pairs == validated.pairs:
-        note(f"{validated.title}: the very pictures that are learned from; the mIoU says nothing about others")
-    else:
-        validated.check(say=note)
+    failure: Exception | None = None
+    if engine.process_index == 0:
+        try:
+            action()
+        except (ValueError, OSError) as error:
+            failure = error
+    failed = bool(engine.sum(np.array([int(failure is not None)]))[0])
+    if failure is not None:
+        raise failure
+    if failed:
+        raise Unable("the first process of this run ended with an error")
 
 
 @contextmanager

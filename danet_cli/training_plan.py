@@ -53,17 +53,16 @@ def begin(asked: Asked) -> tuple[RunPlan, TrainingCheckpoint]:
 def make_plan(asked: Asked) -> tuple[RunPlan, Callable[[], TrainingCheckpoint]]:
     """A new run, and what makes its state before the first step. Raises as `begin` does."""
     from danet_common import __version__
-    from danet_common.data import LabelSettings, open_dataset
+    from danet_common.data import open_dataset
     from danet_common.recipe import TrainConfig, get_recipe
     from danet_common.run import Cadence, RunPlan
     from danet_common.run.plan import placed
     from danet_common.training_checkpoint import beginning
 
     assert asked.data is not None
-    of_config, of_recipe, of_augmentation, of_labels = training_settings(asked.settings)
-    labels = LabelSettings(**of_labels)
+    of_config, of_recipe, of_augmentation = training_settings(asked.settings)
     recipe = (TrainConfig() if asked.recipe is None else get_recipe(asked.recipe)).replace(**of_recipe)
-    dataset = open_dataset(asked.data, asked.split or "train", labels)
+    dataset = open_dataset(asked.data, asked.split or "train")
     check_class_weights(recipe, dataset)
     named = asked.network or "danet_r50"
     config, draw = network_of(named, dataset, of_config, recipe.seed)
@@ -82,7 +81,6 @@ def make_plan(asked: Asked) -> tuple[RunPlan, Callable[[], TrainingCheckpoint]]:
         augmentation=augmentation_of(asked, dataset, of_augmentation),
         cadence=Cadence(log=asked.log_every or LOG_EVERY, save=asked.save_every or SAVE_EVERY, validate=every),
         version=__version__,
-        labels=labels,
     )
     return plan, lambda: beginning(config, recipe, with_backbone(asked.backbone, config, draw()))
 
@@ -99,7 +97,7 @@ def network_of(
     """The network for a data set, and what makes its tensors: drawn, or a checkpoint's."""
     import weights_convert
     from danet_common import VARIANTS, initial_tensors
-    from danet_common.run import RunFolder, fine_tuned
+    from danet_common.run import fine_tuned
 
     changes = changes | {
         "num_classes": dataset.num_classes,
@@ -111,10 +109,6 @@ def network_of(
         return config, partial(initial_tensors, config, seed)
     if not Path(named).exists():
         raise Unable(f"--network {named}: no such file, and no variant; variants are {', '.join(VARIANTS)}")
-    run = RunFolder(named)
-    if run.plan.exists():
-        weights = run.best if run.best.exists() else run.last
-        raise Unable(f"--network {named}: a run's folder; begin from its weights, {weights}")
     checkpoint = weights_convert.read(named, report=lambda line: note(f"{named}: {line}"))
     config = checkpoint.config.replace(**changes)
     return config, partial(fine_tuned, checkpoint, config, seed, lambda line: note(f"{named}: {line}"))
@@ -141,15 +135,37 @@ def augmentation_of(asked: Asked, dataset: Dataset, changes: dict[str, Any]) -> 
     return Augmentation(**changes)
 
 
-def go_on(folder: RunFolder, asked: Asked) -> tuple[RunPlan, TrainingCheckpoint]:
-    """A run where it is; the data may lie elsewhere now. Raises for options that would make another run of it."""
+def go_on(folder: RunFolder, asked: Asked, whole: bool = True) -> tuple[RunPlan, TrainingCheckpoint]:
+    """A run where it is; the data may lie elsewhere now, and the steps be others.
+
+    whole  read the tensors; else only what the files say of them
+
+    Raises for options that would make another run of it.
+    """
     from danet_common.run.plan import placed
 
     moved: dict[str, Any] = {name: placed(spec) for name in ("data", "val") if (spec := getattr(asked, name))}
     given = [field.name for field in dataclasses.fields(asked) if getattr(asked, field.name)]
-    refused = [f"--{name.replace('_', '-')}" for name in given if name not in moved]
+    refused = [f"--{name.replace('_', '-')}" for name in given if name not in (*moved, "settings")]
     if refused:
-        listed = ", ".join(refused).replace("--settings", "--set")
-        raise typer.BadParameter(f"a run goes on as it was begun; --resume takes no {listed}")
+        raise typer.BadParameter(f"a run goes on as it was begun; --resume takes no {', '.join(refused)}")
+    steps = resumed_steps(asked.settings)
     plan = folder.read_plan()
-    return dataclasses.replace(plan, **moved), folder.read_last(plan)
+    if "val" in moved and plan.val is None:
+        raise Unable(f"--val: {folder.root} was begun without validation")
+    training = folder.read_last(plan) if whole else folder.open_last(plan)
+    if steps is not None:
+        if steps <= training.step:
+            raise Unable(f"--set steps={steps}: the run is at step {training.step}; give more to train longer")
+        recipe = plan.recipe.replace(steps=steps)
+        plan, training = dataclasses.replace(plan, recipe=recipe), dataclasses.replace(training, recipe=recipe)
+    return dataclasses.replace(plan, **moved), training
+
+
+def resumed_steps(settings: list[str]) -> int | None:
+    """How many steps a run that is resumed is to have; None: as many as before. Raises for any other setting."""
+    _, recipe, _ = changes = training_settings(settings)
+    refused = [name for group in changes for name in group if name != "steps"]
+    if refused:
+        raise typer.BadParameter(f"--set {refused[0]}: a run keeps what it began with; --resume takes --set steps=N")
+    return recipe.get("steps")

@@ -12,8 +12,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_type_hints
 
-from danet_common.field_types import is_of_type
 from danet_common.former_names import right_names
+from danet_common.typed_json import from_json
 
 Block = Literal["basic", "bottleneck"]
 StemKind = Literal["plain", "deep"]
@@ -205,15 +205,24 @@ class DANetConfig:
 
         Fields as they were before `context` are understood, and names that were in a wrong order are put right.
         """
-        fields = _with_context(fields)
-        unknown = sorted(map(str, set(fields) - HINTS.keys()))
+        unknown = sorted(map(str, set(cls.from_old_fields(fields)) - HINTS.keys()))
         if unknown:
             raise ValueError(f"unknown config fields: {', '.join(unknown)}")
-        values = {name: _tupled(value) for name, value in fields.items()}
-        for name, value in values.items():
-            if not is_of_type(value, HINTS[name]):
-                raise ValueError(f"the config field {name} has the wrong type or no finite value")
-        return cls(**values | {"class_names": right_names(values.get("class_names"))})
+        return from_json(cls, fields)
+
+    @staticmethod
+    def from_old_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields of any version as today's: `context` in the place of the two switches before it, and class
+        names in the order of their labels. Values of wrong types stay."""
+        fields, names = dict(fields), fields.get("class_names")
+        if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
+            fields["class_names"] = right_names(tuple(names))
+        switches = {"position_attention": "position", "channel_attention": "channel"}
+        given = {name: value for name, value in fields.items() if name in switches}
+        if not given or "context" in fields or any(type(value) is not bool for value in given.values()):
+            return fields
+        kinds = tuple(kind for name, kind in switches.items() if given.get(name, True))
+        return {name: value for name, value in fields.items() if name not in given} | {"context": kinds}
 
 
 HINTS = get_type_hints(DANetConfig)
@@ -239,19 +248,5 @@ def check_form(form: str) -> None:
         raise ValueError(f"form must be one of {', '.join(CHOICES['non_local_form'])}; got {form!r}")
 
 
-def _with_context(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields with `context` in the place of the two switches that files had before it; those that are none stay."""
-    switches = {"position_attention": "position", "channel_attention": "channel"}
-    given = {name: value for name, value in fields.items() if name in switches}
-    if not given or "context" in fields or any(type(value) is not bool for value in given.values()):
-        return dict(fields)
-    kinds = tuple(kind for name, kind in switches.items() if given.get(name, True))
-    return {name: value for name, value in fields.items() if name not in given} | {"context": kinds}
-
-
 def _listed(value: Any) -> Any:
     return [_listed(item) for item in value] if isinstance(value, tuple) else value
-
-
-def _tupled(value: Any) -> Any:
-    return tuple(_tupled(item) for item in value) if isinstance(value, list | tuple) else value

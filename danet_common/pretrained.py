@@ -30,6 +30,7 @@ from danet_common.folder_lock import locked_folder
 from danet_common.model_card import model_card
 from danet_common.parts import folder_part
 from danet_common.regular_file import SETTINGS, read_regular
+from danet_common.run_weights import is_run
 from danet_common.shard_writer import (
     PreparedSet,
     old_set,
@@ -44,6 +45,7 @@ from danet_common.stored import (
     Stored,
     StoredCheckpoint,
     checkpoint_in,
+    open_checkpoint,
     open_stored,
     require_same,
 )
@@ -73,6 +75,8 @@ def open_pretrained(name: str | os.PathLike[str], revision: str | None = None) -
     folder = Path(name)
     if not folder.is_dir():
         folder = fetch(os.fspath(name), revision)
+    if weights_file(folder) is None and is_run(folder):
+        return open_checkpoint(folder)
     return pretrained_checkpoint(open_folder(folder))
 
 
@@ -111,7 +115,7 @@ def open_folder(folder: Path) -> FolderFiles:
 def _open_files(folder: Path) -> FolderFiles:
     weights = weights_file(folder)
     if weights is None:
-        raise CheckpointError(f"{folder}: a folder without {WEIGHTS} or {INDEX}")
+        raise CheckpointError(f"{folder}: a folder without {WEIGHTS} or {INDEX}, and not a run's folder")
     stored = open_stored(weights)
     if not os.path.lexists(folder / CONFIG):
         return FolderFiles(weights, stored, None, None)

@@ -14,12 +14,15 @@ from typing import Any, Literal, get_args
 
 from danet_common.config import ContextKind
 from danet_common.data.augmentation import Augmentation
+from danet_common.typed_json import LARGEST_WHOLE, from_json
 
 TrainDType = Literal["float32", "float64", "mixed_bfloat16"]
 OptimizerName = Literal["sgd", "adamw"]
 POSITIVE = ("steps", "batch_size", "accumulation", "ohem_minimum")
 NOT_NEGATIVE = ("learning_rate", "head_rate", "minimum_rate", "power", "warmup_steps", "weight_decay")
 NOT_NEGATIVE_WEIGHTS = ("fused_weight", "position_weight", "channel_weight", "context_weight", "aux_weight")
+MOST = 2**31 - 1  # JAX counts steps and pictures in 32 bits
+LARGEST_FACTOR = 1e9  # of rates and weights: float32 holds the product of any four
 SHARES = ("momentum", "adam_mean_decay", "adam_square_decay")
 
 
@@ -70,8 +73,11 @@ class TrainConfig:
         if self.dtype not in get_args(TrainDType):
             known = ", ".join(get_args(TrainDType))
             raise ValueError(f"dtype must be one of {known}: 16-bit weights lose small updates; got {self.dtype!r}")
-        self._require(POSITIVE, "at least 1", lambda value: value >= 1)
-        self._require((*NOT_NEGATIVE, *NOT_NEGATIVE_WEIGHTS), "0 or more", lambda value: 0 <= value < math.inf)
+        self._require(POSITIVE, f"at least 1, at most {MOST}", lambda value: 1 <= value <= MOST)
+        self._require(("seed",), "a whole number of 64 bits", lambda value: abs(value) <= LARGEST_WHOLE)
+        self._require(("ignore_index",), "a whole number of 32 bits", lambda value: abs(value) <= MOST)
+        factors = (*NOT_NEGATIVE, *NOT_NEGATIVE_WEIGHTS)
+        self._require(factors, f"0 or more, at most {LARGEST_FACTOR:g}", lambda value: 0 <= value <= LARGEST_FACTOR)
         self._require(SHARES, "in [0, 1)", lambda value: 0 <= value < 1)
         self._require(("adam_epsilon",), "positive", lambda value: 0 < value < math.inf)
         self._require(("clip_norm",), "None or positive", lambda value: value is None or 0 < value < math.inf)
@@ -79,8 +85,8 @@ class TrainConfig:
         self._require(("ohem_threshold",), "None or in (0, 1]", lambda value: value is None or 0 < value <= 1)
         self._require(
             ("class_weights",),
-            "None or 0 or more each",
-            lambda value: value is None or (value and all(0 <= weight < math.inf for weight in value)),
+            f"None, or 0 or more each, at most {LARGEST_FACTOR:g}, and one above 0",
+            lambda value: value is None or (any(value) and all(0 <= weight <= LARGEST_FACTOR for weight in value)),
         )
         if self.batch_size % self.accumulation:
             raise ValueError(
@@ -111,14 +117,7 @@ class TrainConfig:
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> TrainConfig:
         """The inverse of `to_dict`; absent fields take their defaults, unknown ones raise ValueError."""
-        unknown = sorted(set(fields) - {field.name for field in dataclasses.fields(cls)})
-        if unknown:
-            raise ValueError(f"unknown recipe fields: {', '.join(unknown)}")
-        try:
-            values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in fields.items()}
-            return cls(**values)
-        except TypeError as error:
-            raise ValueError(f"a recipe field has the wrong type: {error}") from None
+        return from_json(cls, fields)
 
 
 def learning_rate(recipe: TrainConfig, step: int) -> float:

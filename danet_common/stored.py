@@ -17,6 +17,7 @@ from danet_common.checkpoint import PASSENGER, Checkpoint, CheckpointError, chec
 from danet_common.config import DANetConfig
 from danet_common.parameters import parameters
 from danet_common.regular_file import WEIGHTS, RegularFile, open_regular
+from danet_common.run_weights import with_run
 from danet_common.safetensors_header import Entry, read_header
 from danet_common.shards import is_index, parse_index
 from danet_common.unchanged import read_unchanged
@@ -171,11 +172,11 @@ class Stored(NamedTuple):
 
 
 def open_stored(path: str | os.PathLike[str]) -> Stored:
-    """Open a `.safetensors` file, or an index and all files of its set, once.
+    """Open a `.safetensors` file, or an index and all files of its set, once. A run's folder stands for its weights.
 
     Raises CheckpointError where anything is damaged or missing, or a file does not hold what its index says.
     """
-    path = Path(path)
+    path = with_run(path)
     return read_unchanged([path], lambda: stored_in(path, open_weights(path)), whole=False)
 
 

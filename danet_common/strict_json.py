@@ -6,19 +6,29 @@ import json
 import math
 from typing import Any
 
+MOST_DIGITS = 310  # of a whole number: no float has more; Python itself refuses 4300, in words about its settings
+
 
 def parse_json(text: str | bytes) -> Any:
     """The value of a JSON text, UTF-8 where it is bytes. Raises ValueError for anything else, however deep."""
     if isinstance(text, bytes):
         text = text.decode("utf-8")
     try:
-        return json.loads(text, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_object)
+        return json.loads(
+            text, parse_constant=_refuse, parse_float=_finite, parse_int=_whole, object_pairs_hook=_object
+        )
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
 
 def _refuse(word: str) -> Any:
     raise ValueError(f"{word} is no number")
+
+
+def _whole(word: str) -> int:
+    if len(word) > MOST_DIGITS:
+        raise ValueError(f"{word[:20]}... is a whole number of more than {MOST_DIGITS} digits")
+    return int(word)
 
 
 def _finite(word: str) -> float:

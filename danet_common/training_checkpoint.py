@@ -8,9 +8,11 @@ random state, because every draw is keyed by them.
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,12 @@ from danet_common.config import DANetConfig
 from danet_common.numerics import widened
 from danet_common.parameters import parameters
 from danet_common.recipe import TrainConfig
-from danet_common.stored import read_checkpoint
+from danet_common.run_weights import LAST, is_run
+from danet_common.stored import StoredCheckpoint, StoredTensors, open_checkpoint
+from danet_common.typed_json import from_json, shown
+
+BACKENDS = ("torch", "tf", "jax")
+COUNTER = ".num_batches_tracked"
 
 
 @dataclass
@@ -40,6 +47,22 @@ class TrainingCheckpoint:
     slots: Mapping[str, np.ndarray]
     data: Mapping[str, Any] = field(default_factory=dict)
     source: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """What the manifest says of a run. Raises ValueError, naming the field, where it contradicts itself.
+
+    data  where in the data the run is; who reads it knows its fields
+    """
+
+    recipe: TrainConfig
+    step: int
+    data: dict[str, Any]
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.step <= self.recipe.steps:
+            raise ValueError(f"step must be from 0 to recipe.steps, {self.recipe.steps}; got {self.step}")
 
 
 def slot_names(recipe: TrainConfig) -> tuple[str, ...]:
@@ -76,34 +99,73 @@ def write_training(training: TrainingCheckpoint, path: str | os.PathLike[str]) -
     write_checkpoint(Checkpoint(training.config, training.tensors, training.slots, source), path)
 
 
-def read_training(path: str | os.PathLike[str]) -> TrainingCheckpoint:
-    """Read a run. Raises CheckpointError where the file is damaged, or holds a network alone."""
-    checkpoint = read_checkpoint(path)
-    source = dict(checkpoint.source)
+def open_training(path: str | os.PathLike[str]) -> TrainingCheckpoint:
+    """Open a run, from its last checkpoint or its folder; its tensors are read when they are asked for.
+
+    Raises CheckpointError, naming the field, where the file is damaged, or holds a network alone.
+    """
+    path = Path(path) / LAST if is_run(path) else path
+    return training_of(open_checkpoint(path), path)
+
+
+def training_of(stored: StoredCheckpoint, path: str | os.PathLike[str]) -> TrainingCheckpoint:
+    """Return the run in an opened checkpoint; `path` begins an error. Raises CheckpointError as `open_training`."""
+    source = dict(stored.source)
     if "training" not in source:
         raise CheckpointError(f"{path}: a network without the state of a training run; start a new run from it")
     try:
-        progress = source.pop("training")
-        recipe, step, data = TrainConfig.from_dict(progress["recipe"]), int(progress["step"]), dict(progress["data"])
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise CheckpointError(f"{path}: the state of its training run is damaged: {error}") from None
-    slots = checkpoint.passengers
-    training = TrainingCheckpoint(checkpoint.config, recipe, step, checkpoint.tensors, slots, data, source)
+        progress = from_json(Progress, source.pop("training"), "training")
+        _check_source(source)
+    except ValueError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    recipe, step, data = progress.recipe, progress.step, progress.data
+    training = TrainingCheckpoint(stored.config, recipe, step, stored.tensors, stored.passengers, data, source)
     _check_slots(training, path)
+    _check_dtypes(stored.tensors, path)
+    _check_dtypes(stored.passengers, path)
     return training
 
 
+def read_training(path: str | os.PathLike[str]) -> TrainingCheckpoint:
+    """Read a run. Raises CheckpointError, naming the field, where the file is damaged, or holds a network alone."""
+    return in_memory(open_training(path))
+
+
+def in_memory(training: TrainingCheckpoint) -> TrainingCheckpoint:
+    """Return an opened run with its tensors read. Raises CheckpointError where one is damaged."""
+    assert isinstance(training.tensors, StoredTensors)
+    assert isinstance(training.slots, StoredTensors)
+    return dataclasses.replace(training, tensors=training.tensors.read(), slots=training.slots.read())
+
+
+def _check_source(source: Mapping[str, Any]) -> None:
+    """Raise ValueError where the rest of the manifest's source is not what a run writes there."""
+    backend = source.get("backend", BACKENDS[0])
+    if backend not in BACKENDS:
+        raise ValueError(f"backend must be {' or '.join(BACKENDS)}; got {shown(backend)}")
+
+
+def _check_dtypes(tensors: StoredTensors, path: str | os.PathLike[str]) -> None:
+    """Raise CheckpointError where a tensor is neither what a run learns in nor a counter."""
+    for name in tensors:
+        dtype = tensors.dtype(name).name
+        if dtype not in ("float32", "float64") and not (dtype == "int64" and name.endswith(COUNTER)):
+            raise CheckpointError(f"{path}: {tensors.prefix}{name} is {dtype}; a run has float32 or float64")
+
+
 def _check_slots(training: TrainingCheckpoint, path: str | os.PathLike[str]) -> None:
-    """Raise CheckpointError, listing every fault, unless the slots are exactly those of this recipe."""
+    """Raise CheckpointError, in one line, unless the slots are exactly those of this recipe."""
     wanted = slot_shapes(training.config, training.recipe)
-    found = {name: array.shape for name, array in training.slots.items()}
-    faults: Iterable[str] = [
+    slots = training.slots
+    found = {name: slots.shape(name) if isinstance(slots, StoredTensors) else slots[name].shape for name in slots}
+    faults = [
         f"{name}: {found.get(name, 'missing')}, expected {wanted.get(name, 'none')}"
         for name in dict.fromkeys([*wanted, *found])
         if found.get(name) != wanted.get(name)
     ]
     if faults:
-        raise CheckpointError(f"{path}: the optimizer's tensors do not fit the recipe:\n  " + "\n  ".join(faults))
+        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+        raise CheckpointError(f"{path}: the optimizer's tensors do not fit training.recipe: {faults[0]}{more}")
 
 
 def averaged(training: TrainingCheckpoint) -> dict[str, np.ndarray]:

@@ -21,8 +21,10 @@ import pytest
 import danet_common.atomic
 import danet_common.run.loop
 from danet_common import VARIANTS, initial_tensors, read_checkpoint
+from danet_common.atomic import atomic_file
 from danet_common.data import Augmentation, DataError, Loader, Order, Sample
 from danet_common.data.scenes import Scenes
+from danet_common.parts import part_path
 from danet_common.recipe import TrainConfig
 from danet_common.run import Cadence, Diverged, Ending, Run, RunError, RunFolder, RunPlan, Watcher, place_in
 from danet_common.run.metrics_file import read_metrics
@@ -184,10 +186,13 @@ def test_a_half_written_line_is_dropped(tmp_path: Path, whole: list[Any]) -> Non
     go_on(folder, stop_after=6)
     with folder.metrics.open("a") as file:
         file.write('{"step": 8, "losses": {}, "learning_rate": 0, "images_per_second": 1, "backend": "tf"}\n{"step": 9')
-    (folder.root / ".last.safetensors.abc.part").write_bytes(b"half")
-    go_on(folder)
+    part_path(folder.last, 0).write_bytes(b"half")
+    (folder.root / ".notes.part").write_text("mine")
+    with atomic_file(folder.root / "converted.npz") as converting:  # another process's
+        go_on(folder)
+        assert converting.exists()
     assert left(folder) == whole
-    assert not list(folder.root.glob(".*"))
+    assert [path.name for path in folder.root.glob(".*")] == [".notes.part"]
 
 
 @pytest.mark.parametrize("line", [b"5\n", b"{}\n", b'{"step": null}\n', b"\xff\xfe\n", b"[[[\n"])

@@ -31,8 +31,8 @@ from danet_common import (
     read_checkpoint,
     write_checkpoint,
 )
-from danet_common.data import Augmentation, LabelSettings
-from danet_common.recipe import AUGMENTATIONS, RECIPES, TrainConfig
+from danet_common.data import Augmentation
+from danet_common.recipe import AUGMENTATIONS, RECIPES, TrainConfig, learning_rate
 from danet_common.run import RunFolder, RunPlan, fine_tuned
 from danet_common.run.curves import draw_curves
 from danet_common.run.events import Events
@@ -67,7 +67,7 @@ def train(monkeypatch: pytest.MonkeyPatch) -> Train:
 
 
 def test_no_field_has_two_owners() -> None:
-    owners = (DANetConfig, TrainConfig, Augmentation, LabelSettings)
+    owners = (DANetConfig, TrainConfig, Augmentation)
     names = [field.name for owner in owners for field in dataclasses.fields(owner)]
     assert len(set(names)) == len(names)
 
@@ -75,8 +75,7 @@ def test_no_field_has_two_owners() -> None:
 def test_settings_find_their_owners() -> None:
     given = ["steps=2000", "crop=180x240", "base=2048,1024", "scale=0.5,1.25", "output_stride=16", "optimizer=adamw"]
     given += ["dtype=mixed_bfloat16", "clip_norm=none", "class_weights=1,0.5", "frozen_batch_norm=true", "flip=0"]
-    given += ["label_map=255:1,7:void", "reduce_zero_label=true"]
-    config, recipe, augmentation, labels = training_settings(given)
+    config, recipe, augmentation = training_settings(given)
     assert config == {"output_stride": 16}
     assert recipe == {
         "steps": 2000,
@@ -87,7 +86,6 @@ def test_settings_find_their_owners() -> None:
         "frozen_batch_norm": True,
     }
     assert augmentation == {"crop": (180, 240), "base": (2048, 1024), "scale": (0.5, 1.25), "flip": 0.0}
-    assert labels == {"label_map": ((255, 1), (7, 255)), "reduce_zero_label": True}
 
 
 def test_published_recipes_bring_their_augmentation() -> None:
@@ -298,16 +296,52 @@ def test_a_run_that_is_being_trained_is_refused(train: Train, tmp_path: Path, ca
     assert train("--resume", str(root)) == 0
 
 
-def test_a_folder_is_no_network(train: Train, tmp_path: Path, capsys: Streams) -> None:
-    root = tmp_path / "run"
+def test_a_run_is_a_network(train: Train, tmp_path: Path, capsys: Streams) -> None:
+    """Its best weights, or the last ones before any validation; of a folder with neither, one line."""
+    root, other = tmp_path / "run", tmp_path / "other"
     assert train(*SHORT, "--backend", "torch", "--out", str(root), "--stop-after", "1") == 0
     capsys.readouterr()
-    new = (*SHORT, "--backend", "torch", "--out", str(tmp_path / "other"), "--network")
-    assert train(*new, str(root)) == 2
-    assert_one_error(capsys, "a run's folder", f"{root}/last.safetensors")
+    new = (*SHORT, "--backend", "torch", "--stop-after", "1", "--network")
+    assert train(*new, str(root), "--out", str(other)) == 0
+    taken = "a run's folder: took last.safetensors, as there is no best.safetensors yet"
+    assert f"{root}: {taken}" in capsys.readouterr().err.splitlines()
+    trained, begun = read_training(root), read_training(other)
+    name = "backbone.conv1.weight"
+    assert np.array_equal(begun.tensors[name], trained.tensors[name])
+    assert train("--resume", str(root)) == 0
+    capsys.readouterr()
+    assert train(*new, str(root), "--out", str(tmp_path / "third")) == 0
+    assert f"{root}: a run's folder: took best.safetensors" in capsys.readouterr().err.splitlines()
+    with_plan = tmp_path / "without weights"
+    with_plan.mkdir()
     (tmp_path / "empty").mkdir()
-    assert train(*new, str(tmp_path / "empty")) == 2
-    assert_one_error(capsys, "empty: a directory without")
+    (with_plan / "run.json").write_bytes((root / "run.json").read_bytes())
+    for folder, said in ((with_plan, "without best.safetensors and last"), (tmp_path / "empty", "not a run's folder")):
+        assert train(*new, str(folder), "--out", str(tmp_path / "no")) == 2
+        assert_one_error(capsys, f"{folder}: ", said)
+
+
+def test_a_run_trains_longer(train: Train, tmp_path: Path, capsys: Streams) -> None:
+    """What was learned is kept, and what comes then is what a run of so many steps would do from there."""
+    folder = RunFolder(tmp_path / "run")
+    assert train(*SHORT, "--backend", "torch", "--out", str(folder.root)) == 0
+    assert train("--resume", str(folder.root), "--stop-after", "9") == 2
+    longer = f"danet train --resume {folder.root} --set steps=9"
+    assert capsys.readouterr().err.splitlines()[-1].endswith(f"the run ended at step 6. To train longer: {longer}")
+    for steps, said in (("6", "at step 6"), ("0", "at step 6"), ("x", "a whole number"), ("9,9", "a whole number")):
+        assert train("--resume", str(folder.root), "--set", f"steps={steps}") == 2
+        assert_one_error(capsys, "steps", said)
+    assert train("--resume", str(folder.root), "--set", "steps=9", "--stop-after", "7") == 0
+    said = capsys.readouterr().err
+    assert "steps=9: they were 6; from step 6 on the learning rate follows the new schedule" in said
+    assert (folder.read_plan().recipe.steps, read_training(folder.last).step) == (9, 7)
+    assert train("--resume", str(folder.root), "--stop-after", "12") == 0
+    assert "the run ends at step 9. To train longer" in capsys.readouterr().err
+    assert read_training(folder.last).step == 9
+    rates = {line["step"]: line["learning_rate"] for line in read_metrics(folder.metrics) if "losses" in line}
+    recipe = folder.read_plan().recipe
+    assert [rates[step] for step in (8, 9)] == [learning_rate(recipe, 7), learning_rate(recipe, 8)]
+    assert rates[6] == learning_rate(recipe.replace(steps=6), 5)
 
 
 def test_a_run_keeps_what_it_was_begun_with(train: Train, tmp_path: Path, capsys: Streams) -> None:
@@ -315,7 +349,7 @@ def test_a_run_keeps_what_it_was_begun_with(train: Train, tmp_path: Path, capsys
     assert train(*SHORT, "--backend", "torch", "--out", root, "--stop-after", "1") == 0
     capsys.readouterr()
     refused = [
-        ("--set", "steps=9"),
+        ("--set", "seed=9"),
         ("--recipe", "mmseg-40k"),
         ("--network", "danet_r50"),
         ("--out", "other"),

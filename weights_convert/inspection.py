@@ -12,6 +12,7 @@ import numpy as np
 
 from danet_common import Checkpoint, DANetConfig
 from danet_common.checkpoint import hash_tensors
+from danet_common.run_weights import with_run
 from weights_convert.reading import read_both
 
 
@@ -34,7 +35,7 @@ class Inspection:
     source     where it came from, as the file or the reader says
     tensors    those of the network, under our names; of a backbone's file without the head that reading it draws
     notes      everything that reading it defaults, fills or leaves out
-    bytes      size of the file, or of all files of the directory
+    bytes      size of the file, of all files of the directory, or of the weights of a run
     """
 
     path: str
@@ -78,7 +79,7 @@ def inspect(path: str | os.PathLike[str], schema: str | None = None) -> Inspecti
         tensors=_facts(checkpoint.tensors if contents.manifest is not None else _stored(checkpoint)),
         passengers=_facts(checkpoint.passengers),
         notes=tuple(notes),
-        bytes=_size(Path(path)),
+        bytes=_size(with_run(path)),
     )
 
 

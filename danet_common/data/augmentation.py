@@ -5,7 +5,6 @@ Any item of any epoch can be made again alone: its draws have a stream of their 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +17,9 @@ from danet_common.data.dataset import IGNORE
 from danet_common.data.draws import Draws
 from danet_common.data.resizing import Size, fitted, nearest, scaled
 
+LONGEST_SIDE = 65_535  # pixels, of a crop or a base: a JPEG has no longer side
+LARGEST_SCALE = 100  # a pixel of the picture is a hundred of the crop
+LARGEST_BLUR = 1000  # pixels
 CROP_ATTEMPTS = 10  # for `largest_share`, as mmsegmentation
 
 
@@ -42,10 +44,13 @@ class Augmentation:
     def __post_init__(self) -> None:
         for name in ("crop", "base"):
             size = getattr(self, name)
-            if size is not None and (len(size) != 2 or min(size) < 1):
-                raise ValueError(f"{name} must be two positive integers; got {size!r}")
-        if len(self.scale) != 2 or not 0 < self.scale[0] <= self.scale[1] < math.inf:
-            raise ValueError(f"scale must be a lowest and a highest factor, both positive; got {self.scale!r}")
+            if size is not None and (len(size) != 2 or min(size) < 1 or max(size) > LONGEST_SIDE):
+                raise ValueError(f"{name} must be two integers from 1 to {LONGEST_SIDE}; got {size!r}")
+        if len(self.scale) != 2 or not 1 / LARGEST_SCALE <= self.scale[0] <= self.scale[1] <= LARGEST_SCALE:
+            raise ValueError(
+                f"scale must be a lowest and a highest factor, from {1 / LARGEST_SCALE:g} to {LARGEST_SCALE}; "
+                f"got {self.scale!r}"
+            )
         for name in ("flip", "brightness", "contrast", "saturation"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be from 0 to 1; got {getattr(self, name)!r}")
@@ -53,8 +58,8 @@ class Augmentation:
             raise ValueError(f"largest_share must be above 0 and at most 1; got {self.largest_share!r}")
         if not 0 <= self.hue <= 180:
             raise ValueError(f"hue must be from 0 to 180 degrees; got {self.hue!r}")
-        if not 0 <= self.blur < math.inf:
-            raise ValueError(f"blur must be 0 or more; got {self.blur!r}")
+        if not 0 <= self.blur <= LARGEST_BLUR:
+            raise ValueError(f"blur must be from 0 to {LARGEST_BLUR}; got {self.blur!r}")
 
 
 def augment(

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import multiprocessing
+import os
 import signal
+import threading
 import weakref
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,8 +19,27 @@ from danet_common.data.augmentation import Augmentation
 from danet_common.data.batches import Batch, Batches
 from danet_common.data.dataset import Dataset
 from danet_common.data.order import Order
+from danet_common.typed_json import from_json
 
 STEPS = 2**62  # a training run ends when it has had enough
+MOST = 2**31 - 1  # steps of a run
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoaderState:
+    """Where a loader is, and what must be the same for the rest of its batches to be. Raises ValueError."""
+
+    step: int  # of the next batch, from 0
+    dataset: str  # the data set's fingerprint
+    global_batch: int
+    seed: int
+    shuffle: bool
+    drop_remainder: bool
+    augmentation: Augmentation
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.step <= MOST:
+            raise ValueError(f"step must be from 0 to {MOST}; got {self.step}")
 
 
 class Loader(Iterator[Batch]):
@@ -72,7 +95,7 @@ class Loader(Iterator[Batch]):
         if self.workers:
             _mark_flags_parsed()
             processes = grain.MultiprocessingOptions(num_workers=self.workers, per_worker_buffer_size=1)
-            batches = batches.mp_prefetch(processes, _leave_signals)
+            batches = batches.mp_prefetch(processes, _begin_worker)
         return iter(batches)
 
     def state(self) -> dict[str, Any]:
@@ -80,26 +103,34 @@ class Loader(Iterator[Batch]):
 
         The same in every process, and whatever their number, if only the global batch is the same.
         """
+        fields: dict[str, Any] = _listed(dataclasses.asdict(self._state()))
+        return fields
+
+    def _state(self) -> LoaderState:
         order = self.batches.order
-        return {
-            "step": self.step,
-            "dataset": self.batches.dataset.fingerprint(),
-            "global_batch": order.global_batch,
-            "seed": order.seed,
-            "shuffle": order.shuffle,
-            "drop_remainder": order.drop_remainder,
-            "augmentation": _listed(dataclasses.asdict(self.batches.augmentation)),
-        }
+        return LoaderState(
+            step=self.step,
+            dataset=self.batches.dataset.fingerprint(),
+            global_batch=order.global_batch,
+            seed=order.seed,
+            shuffle=order.shuffle,
+            drop_remainder=order.drop_remainder,
+            augmentation=self.batches.augmentation,
+        )
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state. Raises ValueError, naming what differs, where that would give other batches."""
-        own = self.state()
-        other = [name for name in own if name != "step" and own[name] != state.get(name)]
+        """Go on from a state. Raises ValueError, naming what is wrong or differs, where that gives other batches."""
+        self.go_to(from_json(LoaderState, state, "the loader's state"))
+
+    def go_to(self, before: LoaderState) -> None:
+        """Go on from a state. Raises ValueError, naming what differs, where that gives other batches."""
+        own = self._state()
+        other = [name for name in self.state() if name != "step" and getattr(own, name) != getattr(before, name)]
         if other:
-            differences = "; ".join(f"{name} was {state.get(name)!r}, is {own[name]!r}" for name in other)
+            differences = "; ".join(f"{name} was {getattr(before, name)}, is {getattr(own, name)}" for name in other)
             raise ValueError(f"the data of this run are not those of the run to go on with: {differences}")
         self.close()
-        self.step = int(state["step"])
+        self.step = before.step
 
     def close(self) -> None:
         """Stop reading ahead. The next batch starts it again."""
@@ -118,10 +149,25 @@ def _close(readers: list[Any]) -> None:
         readers.pop().close()
 
 
-def _leave_signals(index: int, count: int) -> None:
-    """Let a worker go on when all processes are asked to end: the one that trains needs its batches until it does."""
+def _begin_worker(index: int, count: int) -> None:
+    """Let a worker end with the process that trains: no later, and no sooner.
+
+    A signal to all processes ends no worker: the one that trains needs its batches until its step is done.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """End this process when its parent has ended, by SIGKILL too; grain's workers would wait for it for ever.
+
+    Python's resource tracker then removes the shared memory.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _mark_flags_parsed() -> None:

@@ -7,13 +7,13 @@ else, with texture, noise, changing light and a line of void where classes meet,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from danet_common.classes import Colour, class_set
 from danet_common.data.canvas import Canvas, ellipse, rectangle, trapezoid
-from danet_common.data.dataset import DataError, Dataset, Sample, log_remark
+from danet_common.data.dataset import DataError, Dataset, Sample
 from danet_common.data.draws import Draws
 from danet_common.data.listing import require_split
 
@@ -30,6 +30,8 @@ SKY, BUILDING, TREE, GROUND, ROAD, CAR, PERSON = range(7)
 GRAIN = (8, 20, 60, 40, 16, 14, 20)  # texture by class: leaves are rougher than sky
 
 COUNTS = {"train": 256, "val": 64, "test": 64}  # split -> scenes where the spec names no count
+LONGEST_COUNT = 20  # digits of a spec that are looked at
+MOST = 100_000  # scenes of a split
 HEIGHT, WIDTH = 96, 128  # so small that a tiny network learns them in seconds on a laptop
 
 
@@ -41,6 +43,8 @@ class Scenes(Dataset):
         require_split("scenes", split, COUNTS)
         if count < 1:
             raise DataError(f"scenes: there must be at least 1; got {count}")
+        if count > MOST:
+            raise DataError(f"scenes: there are at most {MOST} of a split, whose names have five digits; got {count}")
         self.split = split
         self.height, self.width = height, width
         self._names = tuple(f"{split}_{index:05d}" for index in range(count))
@@ -65,7 +69,7 @@ class Scenes(Dataset):
         canvas.edge()
         return Sample(canvas.colours.astype(np.uint8), canvas.labels, name)
 
-    def check(self, limit: int | None = None, say: Callable[[str], None] = log_remark) -> None:
+    def check(self, limit: int | None = None) -> None:
         """Nothing can be wrong with them."""
 
 
@@ -74,8 +78,8 @@ def open_scenes(count: str, split: str) -> Scenes:
     require_split("scenes", split, COUNTS)
     if not count:
         return Scenes(COUNTS[split], split)
-    if not count.isdecimal():
-        raise DataError(f"scenes:COUNT needs a whole number; got {count!r}")
+    if not (count.isascii() and count.isdecimal() and len(count) <= LONGEST_COUNT):
+        raise DataError(f"scenes:COUNT needs a whole number; got {count[:LONGEST_COUNT]!r}")
     return Scenes(int(count), split)
 
 

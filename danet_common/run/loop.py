@@ -7,6 +7,7 @@ last line of the metrics file, the best mean IoU, the last validation) lies in t
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Mapping
@@ -29,9 +30,11 @@ from danet_common.run.framework import Framework
 from danet_common.run.metrics_file import MetricsFile, read_metrics
 from danet_common.run.plan import RunPlan
 from danet_common.run.signals import Interruption
+from danet_common.run.state import RunState
 from danet_common.run.validation import judge
 from danet_common.run.watcher import Watcher
 from danet_common.training_checkpoint import TrainingCheckpoint, averaged, write_training
+from danet_common.typed_json import from_json
 
 DRAWING_SECONDS = 60  # at least, between two pictures of the curves
 
@@ -53,10 +56,10 @@ def place_in(loader: Loader, validation: Dataset | None) -> dict[str, Any]:
     return {"loader": loader.state(), "validation": None if validation is None else validation.fingerprint()}
 
 
-def restore_place(place: Mapping[str, Any], loader: Loader, validation: Dataset | None) -> None:
-    """Go on in the data from what `place_in` gave. Raises ValueError where they are other data."""
-    loader.restore(place["loader"])
-    if validation is not None and validation.fingerprint() != place["validation"]:
+def restore_place(state: RunState, loader: Loader, validation: Dataset | None) -> None:
+    """Go on in the data from where a run was. Raises ValueError where they are other data."""
+    loader.go_to(state.loader)
+    if validation is not None and validation.fingerprint() != state.validation:
         raise ValueError(f"{validation.title}: not the pictures that the run was validated with before")
 
 
@@ -84,18 +87,18 @@ class Run:
         # Built once and filled at each validation: TensorFlow's rounding depends on how many networks a process made.
         network = Checkpoint(training.config, averaged(training))
         self.inference = None if validation is None else framework.from_checkpoint(network)
-        memory = {"best": None, "validated": 0, "losses": [], **training.data}
+        memory = from_json(RunState, training.data, "training.data")
         restore_place(memory, loader, validation)
-        self.best: dict[str, Any] | None = memory["best"]
-        self.validated: int = memory["validated"]  # the step
-        self.losses: list[Mapping[str, Any]] = list(memory["losses"])  # of the steps since the last line
+        self.best: dict[str, Any] | None = None if memory.best is None else dataclasses.asdict(memory.best)
+        self.validated: int = memory.validated  # the step
+        self.losses: list[Mapping[str, Any]] = [*memory.losses]  # of the steps since the last line
         self.first = self.saved = self.timed = training.step
         self.clock, self.drawn = time.perf_counter(), -math.inf
         if self.leads:
             folder.clean()
             if self.best is not None and self.best["step"] == training.step:
                 folder.keep_best(training)  # the process may have been killed between the two
-            self.metrics = MetricsFile(folder.metrics, training.step, self.validated)
+            self.metrics = MetricsFile(folder.metrics, plan, training.step, self.validated)
             self.events = Events(folder.events, training.step)
 
     def advance(self, stop_after: int | None = None) -> Ending:

@@ -10,10 +10,11 @@ from typing import Any
 
 from danet_common.config import DANetConfig
 from danet_common.data.augmentation import Augmentation
-from danet_common.data.label_settings import NO_SETTINGS, LabelSettings
 from danet_common.recipe import TrainConfig
+from danet_common.typed_json import from_json, shown
 
 FORMAT_VERSION = 1
+MOST_PIXELS = 2**30  # of a batch: 512 crops of 1024x2048, 16 GiB as an array of normalised pictures and labels
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +28,7 @@ class Cadence:
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
             if value < 1:
-                raise ValueError(f"--{name}-every must be at least 1; got {value}")
+                raise ValueError(f"{name} must be at least 1; got {value}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,31 +47,34 @@ class RunPlan:
     augmentation: Augmentation
     cadence: Cadence
     version: str  # of danet
-    labels: LabelSettings = NO_SETTINGS  # of the label files of `data` and `val`
+
+    def __post_init__(self) -> None:
+        weights, classes = self.recipe.class_weights, self.config.num_classes
+        if weights is not None and len(weights) != classes:
+            raise ValueError(f"recipe.class_weights has {len(weights)} items; the network has {classes} classes")
+        height, width = self.augmentation.crop
+        if self.recipe.batch_size * height * width > MOST_PIXELS:
+            raise ValueError(
+                f"recipe.batch_size is {self.recipe.batch_size} and augmentation.crop {height}x{width}: a batch of "
+                f"more than {MOST_PIXELS} pixels. Choose a smaller one, or accumulation"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        nested = {name: getattr(self, name).to_dict() for name in ("config", "recipe", "labels")}
+        nested = {"config": self.config.to_dict(), "recipe": self.recipe.to_dict()}
         nested |= {name: dataclasses.asdict(plain[name]) for name in ("augmentation", "cadence")}
         return {"format_version": FORMAT_VERSION, **plain, **nested}
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> RunPlan:
-        """The inverse of `to_dict`. Raises ValueError, TypeError or KeyError where it is none."""
-        values = dict(fields)
-        version = values.pop("format_version")
-        if version != FORMAT_VERSION:
-            raise ValueError(f"format_version is {version!r}; this danet reads {FORMAT_VERSION}")
-        values["config"] = DANetConfig.from_dict(values["config"])
-        values["recipe"] = TrainConfig.from_dict(values["recipe"])
-        augmentation: dict[str, Any] = {
-            n: tuple(v) if isinstance(v, list) else v for n, v in values["augmentation"].items()
-        }
-        values["augmentation"] = Augmentation(**augmentation)
-        values["cadence"] = Cadence(**values["cadence"])
-        values["labels"] = LabelSettings.from_dict(values.get("labels", {}))
-        return cls(**values)
+    def from_dict(cls, fields: Any) -> RunPlan:
+        """Return the plan that `to_dict` gave. Raises ValueError of one line, naming the field, where it is none."""
+        if isinstance(fields, Mapping):
+            version = fields.get("format_version")
+            if type(version) is not int or version != FORMAT_VERSION:
+                raise ValueError(f"format_version is {shown(version)}; this danet reads {FORMAT_VERSION}")
+            fields = {name: value for name, value in fields.items() if name != "format_version"}
+        return from_json(cls, fields)
 
 
 def placed(spec: str) -> str:

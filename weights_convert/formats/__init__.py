@@ -20,6 +20,7 @@ from weights_convert.formats import (
     orbax_directory,
     pickle_file,
     pretrained_folder,
+    run_folder,
     safetensors_file,
     safetensors_index,
     torch_file,
@@ -74,6 +75,7 @@ READERS: tuple[Reader, ...] = (
     keras_weights_file,
     orbax_directory,
     pretrained_folder,
+    run_folder,
     npz_file,
     safetensors_file,
     safetensors_index,
@@ -154,7 +156,7 @@ def _what(source: Opened) -> str:
         within = [entry.name for entry in entries if orbax_directory.recognises(Opened(entry))]
         if within:  # as Orbax's manager leaves one for each step
             return f"a directory of Orbax checkpoints, of which one is wanted: {', '.join(within[:MOST_NAMED])}"
-        return "a directory without Orbax's metadata or the hub's model.safetensors"
+        return "a directory without Orbax's metadata or the hub's model.safetensors, and not a run's folder"
     if not source.start:
         return "an empty file"
     if source.start.startswith(b"PK"):

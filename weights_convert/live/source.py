@@ -14,8 +14,8 @@ from danet_common import Checkpoint, CheckpointError, parameters
 from danet_common.folding import require_unfolded
 from danet_common.leaves import from_channels_last
 from danet_common.pretrained import open_folder, pretrained_checkpoint
-from danet_common.stored import Slices, StoredTensors, checkpoint_in, stored_in
-from weights_convert.formats import pretrained_folder, reader_for, safetensors_file, safetensors_index
+from danet_common.stored import Slices, StoredTensors, checkpoint_in, open_checkpoint, stored_in
+from weights_convert.formats import pretrained_folder, reader_for, run_folder, safetensors_file, safetensors_index
 from weights_convert.opened import open_source
 from weights_convert.reading import read_source
 
@@ -76,6 +76,8 @@ def package_of(model: Any) -> str | None:
 def _open(path: Path) -> Checkpoint:
     source = open_source(path)
     reader = reader_for(source)
+    if reader is run_folder:
+        return open_checkpoint(path)
     if reader is pretrained_folder:
         files = open_folder(path)
         if files.stored.manifest is not None:  # else of a schema that must be recognised

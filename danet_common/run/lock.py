@@ -1,0 +1,37 @@
+"""One process at a time in a run's folder. The system lets go of the lock when the process dies, however it dies."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+class RunError(ValueError):
+    """A run that cannot be begun or resumed. The text is meant for the user."""
+
+
+@contextmanager
+def locked(folder: Path, title: Path) -> Iterator[None]:
+    """Keep other processes out of a folder. Raises RunError, with the folder's title, where one is in it.
+
+    The lock is the folder's own, so it is there before any file, and stays when files are replaced. A file system
+    without locks keeps no process out, nor does Windows.
+    """
+    if os.name != "posix":
+        yield
+        return
+    import fcntl
+
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RunError(f"{title}: another process is training this run") from None
+        except OSError:
+            pass  # of the file system, which has no locks
+        yield
+    finally:
+        os.close(descriptor)

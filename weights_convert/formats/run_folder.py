@@ -1,0 +1,31 @@
+"""The folder that `danet train` leaves, where a checkpoint is asked for: its best weights, or else its last ones."""
+
+from __future__ import annotations
+
+from danet_common.run_weights import BEST, is_run, weights_of_run
+from danet_common.stored import open_stored
+from weights_convert.contents import Contents
+from weights_convert.formats import safetensors_file
+from weights_convert.opened import Opened
+
+NAME = "run folder"
+DIRECTORY = True
+AVERAGE = "average."  # prefix of the passengers that are moving averages of the weights
+
+
+def recognises(source: Opened) -> bool:
+    """Whether this is a directory with the files of a training run."""
+    return source.is_folder and is_run(source.path)
+
+
+def read(source: Opened) -> Contents:
+    """Read every tensor of the run's weights. Raises CheckpointError where the run has none, or they are damaged."""
+    weights = weights_of_run(source.path)
+    contents = safetensors_file.contents_of(open_stored(weights))
+    taken = f"a run's folder: took {weights.name}"
+    if weights.name != BEST:
+        taken += f", as there is no {BEST} yet"
+        if any(name.startswith(AVERAGE) for name in contents.passengers):
+            taken += "; the weights as they are, not their moving averages"
+    contents.notes = (taken, *contents.notes)
+    return contents
