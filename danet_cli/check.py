@@ -10,6 +10,7 @@ import typer
 from danet_cli.console import ExitCode, Unable, note, print_json, progress
 from danet_cli.destination import refuse_unwritable, write_report
 from danet_cli.network import read_network
+from danet_cli.pixel_limit import MaxPixels, limit_pixels
 from danet_cli.settings import parse_size
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def check(
     size: Annotated[
         str | None, typer.Option(metavar="HxW", help="Input size; 65x97, or the photograph's up to 256 pixels.")
     ] = None,
+    max_pixels: MaxPixels = None,
     report: Annotated[
         str | None, typer.Option("--json", metavar="FILE", help="Write a JSON report; - is standard output.")
     ] = None,
@@ -54,6 +56,7 @@ def check(
     """
     from shared_tests.agreement import BackendError, examine, find_backends
 
+    limit_pixels(max_pixels)
     height_width = None if size is None else parse_size(size)
     if report not in (None, "-"):
         refuse_unwritable(Path(report))

@@ -135,6 +135,13 @@ def describe_error(error: BaseException) -> str:
     return "\n".join(map(shown, lines))
 
 
+def first_line(error: BaseException) -> str:
+    """An error in one line: a framework's may go on for many."""
+    if isinstance(error, OSError):
+        return describe_error(error)
+    return shown(str(error).strip().partition("\n")[0]) or type(error).__name__
+
+
 def count_bytes(size: int) -> str:
     """A size in words: 190.4 MB."""
     value, unit = float(size), "bytes"

@@ -15,6 +15,7 @@ from danet_cli.backend import BackendName, import_backend, inferring
 from danet_cli.console import ExitCode, note, print_json, progress
 from danet_cli.destination import refuse_unwritable, require_folder, write_report
 from danet_cli.network import read_network
+from danet_cli.pixel_limit import MaxPixels, limit_pixels
 from danet_cli.settings import parse_scales, parse_size
 from danet_cli.shortage import saying_shortage
 
@@ -46,6 +47,7 @@ def evaluate(
         str | None, typer.Option(metavar="HxW", help="From one window to the next; two thirds if not given.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the first N pictures.")] = None,
+    max_pixels: MaxPixels = None,
     report: Annotated[
         str | None, typer.Option("--json", metavar="FILE", help="Write a JSON report; - is standard output.")
     ] = None,
@@ -66,6 +68,7 @@ def evaluate(
     from danet_common.metrics import scores
 
     chosen = choose_protocol(protocol, scales, flip, window, stride)
+    limit_pixels(max_pixels)
     if report not in (None, "-"):
         refuse_unwritable(Path(report))
     if out is not None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from danet_cli.console import Unable
+from danet_cli.console import Unable, note
 from danet_cli.predicted import is_predicted
+
+NAMED = 5  # files of each reason that a note names
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ def find_photographs(paths: list[Path], out: Path) -> list[Photograph]:
     """Files as they are, whether they can be read or not, and the images in folders and the folders in them, by name.
 
     In a folder only files with an image's ending count, none that begins with a dot, and none that was predicted.
+    A note names and counts the others.
     Raises Unable where there is none, where two would be written under one name, and where `out` is one of the folders
     or has some of their images in it.
     """
@@ -35,6 +38,7 @@ def find_photographs(paths: list[Path], out: Path) -> list[Photograph]:
             found.append(Photograph(path, Path()))
             continue
         images = images_below(path)
+        say_left_out(path)
         within = path.resolve() in out.resolve().parents and any(out.resolve() in i.resolve().parents for i in images)
         if within or path.resolve() == out.resolve():
             raise Unable(f"--out {out} is a folder of photographs too, and would hold masks among them; choose another")
@@ -47,13 +51,36 @@ def find_photographs(paths: list[Path], out: Path) -> list[Photograph]:
 
 def images_below(folder: Path) -> list[Path]:
     """The images in a folder and in those within it, without what `danet predict` made of others."""
+    return sorted(path for path in folder.rglob("*") if why_not(path, folder) is None)
+
+
+def why_not(path: Path, folder: Path) -> str | None:
+    """Why a path below a folder is none of its photographs; empty for what is not worth a word."""
     from danet_common.data.listing import IMAGE_ENDINGS
 
-    def is_image(path: Path) -> bool:
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        return path.suffix.lower() in IMAGE_ENDINGS and not hidden and path.is_file() and not is_predicted(path)
+    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    pictured = path.suffix.lower() in IMAGE_ENDINGS
+    if path.is_dir():
+        return ""
+    if hidden:
+        return "hidden, as their names begin with a dot" if pictured else ""
+    if not pictured:
+        return "of an ending that no image here has"
+    if not path.is_file():
+        return "no regular files"
+    return "" if is_predicted(path) else None
 
-    return sorted(path for path in folder.rglob("*") if is_image(path))
+
+def say_left_out(folder: Path) -> None:
+    """Note how many files of a folder are no photographs, by reason, and the first of their names."""
+    by_reason: dict[str, list[str]] = {}
+    for path in sorted(folder.rglob("*")):
+        reason = why_not(path, folder)
+        if reason:
+            by_reason.setdefault(reason, []).append(str(path.relative_to(folder)))
+    for reason, names in by_reason.items():
+        more = ", ..." if len(names) > NAMED else ""
+        note(f"{folder}: {len(names)} left out, {reason}: {', '.join(names[:NAMED])}{more}")
 
 
 def refuse_same_targets(photographs: list[Photograph]) -> None:

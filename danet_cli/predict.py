@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from danet_cli.backend import BackendName, import_backend, inferring
-from danet_cli.console import ExitCode, complain, describe_error, print_json, print_line, progress
+from danet_cli.console import ExitCode, complain, first_line, note, print_json, print_line, progress
 from danet_cli.destination import require_folder
 from danet_cli.network import read_network
 from danet_cli.photographs import Photograph, find_photographs
+from danet_cli.pixel_limit import MaxPixels, limit_pixels
 from danet_cli.predicted import KINDS, SOFTWARE, predicted_paths, refuse_replacing
 from danet_cli.settings import parse_size
 
@@ -46,6 +47,7 @@ def predict(
     winograd: Annotated[bool, typer.Option("--winograd", help="Fewer multiplications: faster on a CPU.")] = False,
     opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the colours in the overlay.")] = 0.5,
     force: Annotated[bool, typer.Option("--force", help="Replace files that danet predict did not write.")] = False,
+    max_pixels: MaxPixels = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON report.")] = False,
 ) -> int:
     """Write the class of every pixel: <stem>_mask.png, a palette PNG, and <stem>_overlay.png.
@@ -61,6 +63,7 @@ def predict(
       danet predict photos --weights danet.safetensors --backend tf --out masks --side-by-side --window 512x512
       danet predict a.jpg b.png --weights model_best.pth.tar --backend jax --out masks --json
     """
+    limit_pixels(max_pixels)
     require_folder(out)
     photographs = find_photographs(paths, out)
     refuse_replacing(photographs, out, beside, force)
@@ -114,7 +117,7 @@ def predict_one(
     from danet_common.image import ImageError, read_image
 
     try:
-        pixels = read_image(photograph.path)
+        pixels = read_image(photograph.path, say=note)
         protocol = choose((pixels.shape[0], pixels.shape[1]))
         labels = predict_labels(infer, pixels, protocol, config)
         written = write_all(pixels, labels, config, out / photograph.target, opacity, beside)
@@ -122,7 +125,7 @@ def predict_one(
         complain(str(error))
         return {"image": str(photograph.path), "error": str(error)}
     except Exception as error:  # each framework has errors of its own for memory that is not there; others go on
-        reason = describe_error(error).strip().splitlines()[0]
+        reason = first_line(error)
         complain(f"{photograph.path}: {reason}")
         return {"image": str(photograph.path), "error": reason}
     height, width = labels.shape

@@ -11,6 +11,7 @@ import errno
 import io
 import os
 import sys
+import warnings
 from typing import Any, TextIO, cast
 
 GONE = (errno.EPIPE, errno.ECONNRESET, errno.ESHUTDOWN)  # the reader has had enough
@@ -83,6 +84,22 @@ def install() -> None:
     out, error = (open_outlet(number, stream) for number, stream in ((1, sys.stdout), (2, sys.stderr)))
     sys.stdout = out
     sys.stderr = cast(TextIO, Cleaned(error))
+    quieten_pillow()
+    warnings.showwarning = show_warning
+
+
+def quieten_pillow() -> None:
+    """Drop Pillow's warnings: they are of parts of a picture, such as its EXIF data, that are not needed."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+
+
+def show_warning(
+    message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
+) -> None:
+    """One line for a library's warning, instead of Python's two with a place in its source."""
+    from danet_cli.console import note
+
+    note(f"{category.__name__}: {message}")
 
 
 def open_outlet(descriptor: int, before: TextIO | None) -> TextIO:

@@ -16,6 +16,7 @@ import typer
 
 from danet_cli.backend import BackendName, build, import_backend
 from danet_cli.console import ExitCode, Unable, note
+from danet_cli.pixel_limit import MaxPixels, limit_pixels
 from danet_cli.shortage import saying_shortage
 from danet_cli.training_plan import Asked, begin, go_on
 
@@ -61,6 +62,7 @@ def train(
     stop_after: Annotated[int | None, typer.Option(min=1, metavar="STEP", help="Save and end when it is done.")] = None,
     threads: Annotated[int, typer.Option(metavar="N", min=0, help="Threads that make batches.")] = 2,
     workers: Annotated[int, typer.Option(metavar="N", min=0, help="Processes that make them instead.")] = 0,
+    max_pixels: MaxPixels = None,
 ) -> int:
     """Train a network; Ctrl-C saves the run and says how to go on with it.
 
@@ -78,6 +80,7 @@ def train(
     from danet_common.run import Ending, RunFolder
 
     require_packages()
+    limit_pixels(max_pixels)
     asked = Asked(
         data, split, val, val_split, network, recipe, backbone, settings or [], log_every, save_every, validate_every
     )

@@ -6,12 +6,14 @@ import shlex
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from danet_cli.console import console, note, print_facts
+from danet_cli.console import console, note, print_facts, restore_terminal
 from danet_cli.settings import summary
 from danet_common.run.watcher import Watcher
 from danet_common.sharing import settled
+from danet_common.unfinished import abandoned_by
 
 if TYPE_CHECKING:
     from danet_common.data import Dataset
@@ -84,6 +86,7 @@ class LiveDisplay(Display):
         self.training = self.bar.add_task("training", total=until, completed=self.first)
         self.validation = self.bar.add_task("validating", total=None, visible=False)
         self.text = Text("the first step compiles or warms up")
+        self.restoring = ExitStack()
         self.live = Live(Group(self.bar, self.text), console=console(stderr=True), refresh_per_second=4)
 
     def stepped(self, step: int) -> None:
@@ -105,11 +108,13 @@ class LiveDisplay(Display):
         self.text.plain = "stopping when this step is done; Ctrl-C again stops at once"
 
     def __enter__(self) -> LiveDisplay:
+        self.restoring.enter_context(abandoned_by(restore_terminal))
         self.live.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.live.stop()
+        self.restoring.close()
 
 
 def open_display(plan: RunPlan, training: TrainingCheckpoint, until: int) -> Display:

@@ -13,9 +13,13 @@ in this list as well, and the handler does it.
 
 from __future__ import annotations
 
+import shutil
 import signal
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from pathlib import Path
 
 _clean_ups: dict[object, Callable[[], object]] = {}
 _shields: list[object] = []
@@ -36,6 +40,18 @@ def abandoned_by(clean_up: Callable[[], object]) -> Iterator[None]:
         yield
     finally:
         del _clean_ups[key]
+
+
+@contextmanager
+def temporary_folder(prefix: str = "danet-") -> Iterator[Path]:
+    """Yield a new folder in the system's place for temporary files; it is removed also if a signal ends the process."""
+    with ExitStack() as listed:
+        with uninterrupted():
+            folder = Path(tempfile.mkdtemp(prefix=prefix))
+            remove = partial(shutil.rmtree, folder, ignore_errors=True)
+            listed.enter_context(abandoned_by(remove))
+        listed.callback(remove)
+        yield folder
 
 
 @contextmanager

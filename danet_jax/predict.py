@@ -11,6 +11,10 @@ from jaxtyping import Float, Float32, UInt, UInt8
 from danet_common.image import label_dtype, normalise
 from danet_jax.model import DANet
 
+PROGRAMS = 8  # that are kept, each for one size of pictures
+
+_compiled_for: set[tuple[int, ...]] = set()
+
 
 def predict(model: DANet, image: UInt8[np.ndarray, "h w 3"]) -> UInt[np.ndarray, "h w"]:
     """The class with the largest fused logit at every pixel of an RGB image, at its full size.
@@ -25,6 +29,7 @@ def predict(model: DANet, image: UInt8[np.ndarray, "h w 3"]) -> UInt[np.ndarray,
 def infer(model: DANet, pictures: Float32[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n h w classes"]:
     """The fused logits of normalised pictures, at their size, in at least float32. Puts the model in inference mode."""
     model.eval()
+    keep_few_programs(pictures.shape)
     return np.asarray(fused_logits(model, jnp.asarray(pictures)))
 
 
@@ -32,3 +37,11 @@ def infer(model: DANet, pictures: Float32[np.ndarray, "n h w c"]) -> Float[np.nd
 def fused_logits(model: DANet, x: Float[Array, "b h w c"]) -> Float[Array, "b h w classes"]:
     """The logits that the prediction is made of."""
     return model(x, outputs=("fused",))["fused"]
+
+
+def keep_few_programs(shape: tuple[int, ...]) -> None:
+    """Forget the compiled programs, each 10 MB or more, when pictures of PROGRAMS other sizes have come."""
+    if shape not in _compiled_for and len(_compiled_for) == PROGRAMS:
+        fused_logits.clear_cache()  # type: ignore[attr-defined]
+        _compiled_for.clear()
+    _compiled_for.add(shape)

@@ -7,7 +7,6 @@ of its own. Networks with the same tensors and config, whatever their files, are
 from __future__ import annotations
 
 import dataclasses
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from danet_common import Checkpoint, DANetConfig, stage_names, write_checkpoint
 from danet_common.regular_file import PROGRAM, open_regular
+from danet_common.unfinished import temporary_folder
 from shared_tests.backends import BACKENDS, Backend, BackendError, Worker
 from shared_tests.compare import Verdict, compare
 from shared_tests.job import Job
@@ -152,7 +152,7 @@ def examine(
     hashes = {path: checkpoint.hashes() for path, checkpoint in checkpoints.items()}
     judgements: dict[str, Judgement] = {}
     networks: list[Network] = []
-    with tempfile.TemporaryDirectory(prefix="danet-") as folder:
+    with temporary_folder() as folder:
         for path, checkpoint in checkpoints.items():
             judgement = judgements[path] = Judgement(path, checkpoint.config)
             equal = [other.judgement.path for other in networks if not _changes(checkpoints, hashes, other, path)]
@@ -160,7 +160,7 @@ def examine(
                 judgement.same_as = equal[0]
             else:
                 step(f"reference: {Path(path).name}")
-                file = Path(folder) / f"{len(networks)}.safetensors"
+                file = folder / f"{len(networks)}.safetensors"
                 networks.append(_prepare(judgement, checkpoint, make_input, profile, file))
                 _compare_with_first(networks, checkpoints, hashes)
         for backend in backends:

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tempfile
 from collections.abc import Collection, Sequence
-from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -24,6 +22,7 @@ from rich.table import Table
 from danet_common.checkpoint import Checkpoint, write_checkpoint
 from danet_common.config import DANetConfig
 from danet_common.stages import stage_names
+from danet_common.unfinished import temporary_folder
 from shared_tests.agreement import find_backends
 from shared_tests.backends import BackendError, Worker
 from shared_tests.compare import Verdict
@@ -44,10 +43,10 @@ def judge_adapter(adapter: str, names: Sequence[str], stages: Collection[str] | 
     """
     (backend,) = find_backends([adapter])
     outcomes: dict[str, Outcome] = {}
-    with tempfile.TemporaryDirectory(prefix="danet-") as folder, Worker(backend) as worker:
+    with temporary_folder() as folder, Worker(backend) as worker:
 
         def checkpoint_of(config: DANetConfig) -> str:
-            path = Path(folder) / "rule.safetensors"
+            path = folder / "rule.safetensors"
             write_checkpoint(Checkpoint(config, rule_tensors(config)), path)
             return str(path)
 
