@@ -392,3 +392,38 @@ def test_winograd_is_handed_to_the_network(weights: Path, tmp_path: Path, monkey
     assert asked == [False, True]
     model, _ = inferring(import_backend("torch"), Checkpoint(CONFIG, rule_tensors(CONFIG)), winograd=True)
     assert model.numerics.winograd
+
+
+def test_what_a_folder_leaves_out_is_named_and_counted(predict: Predict, tmp_path: Path, capsys: Streams) -> None:
+    folder = tmp_path / "photos"
+    write_photograph(folder / "a.png")
+    write_photograph(folder / ".b.png")
+    for name in ("notes.txt", "deep/c.heic", "d\x1b[2J.gif"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(b"something")
+    os.mkfifo(folder / "pipe.png")
+    assert predict(folder) == 0
+    error = capsys.readouterr().err.splitlines()
+    assert sorted(line.partition(": ")[2] for line in error) == [
+        "1 left out, hidden, as their names begin with a dot: .b.png",
+        "1 left out, no regular files: pipe.png",
+        r"3 left out, of an ending that no image here has: d\x1b[2J.gif, deep/c.heic, notes.txt",
+    ]
+
+
+def test_the_limit_of_pixels_is_an_option(
+    predict: Predict, tmp_path: Path, capsys: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DANET_MAX_PIXELS", "1000")  # restored afterwards: the option sets it
+    small, large = write_photograph(tmp_path / "small.png"), write_photograph(tmp_path / "large.png", 13, 20)
+    assert predict(small, large, "--max-pixels", "240") == 1
+    out, error = capsys.readouterr()
+    assert "small_mask.png" in out
+    assert "large.png: has 20x13 pixels; the limit is 240 (--max-pixels sets another)" in error
+
+
+def test_further_pages_are_noted(predict: Predict, tmp_path: Path, capsys: Streams) -> None:
+    pages = [Image.new("RGB", (20, 12), colour) for colour in ("red", "blue")]
+    pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
+    assert predict(tmp_path / "a.tif") == 0
+    assert "has more than one frame or page; the first is read" in capsys.readouterr().err

@@ -18,13 +18,13 @@ FORWARD = {"call": "forward", "__call__": "forward"}
 
 # What one framework alone needs: Keras wants a base class, explicit building and serialisation, and has no walk over
 # its layers and no compiler of functions; torch fills a layer's weights when it is made, wants a gradient of our own
-# for slices that leave its heap whole, and transforms tiles by sums in place, each a pass over memory, where
-# compilers make one of many, who also plan which memory is used again; its products may be slower than its
-# convolutions; torch and JAX multiply blocks of queries and keys faster than slices, and TensorFlow does not; JAX would
-# compute float64 in float32, compile what makes zeros of every shape, keep a program for each size of pictures, add up
-# a layer's residual sums again in every block, and keep what was to be recomputed. Of torch's optimizers, Optax has the parts and Keras none. A step of
-# torch's or TensorFlow's is written for one device among several, and asks for what is of all; JAX's is of the whole
-# batch, and only its arrays are told where to be.
+# for slices that leave its heap whole, and transforms tiles by sums in place, each a pass over memory, where compilers
+# make one of many, who also plan which memory is used again; its products may be slower than its convolutions; torch
+# and JAX multiply blocks of queries and keys faster than slices, and TensorFlow does not; JAX would compute float64 in
+# float32, compile what makes zeros of every shape, keep a program for each size of pictures, add up a layer's residual
+# sums again in every block, and keep what was to be recomputed. Of torch's optimizers, Optax has the parts and Keras
+# none. A step of torch's or TensorFlow's is written for one device among several, and asks for what is of all; JAX's
+# is of the whole batch, and only its arrays are told where to be.
 ALONE = {
     "torch": {"Conv.reset_parameters", "InSlices", "several", "MeanOverProcesses", "all_mean", "all_gather"}
     | {"InBlocks", "gather_by_keys", "product", "InBands", "transform_tiles", "transform_pixels"}
