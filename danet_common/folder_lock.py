@@ -59,7 +59,7 @@ def _open(path: Path) -> int:
     """Open the file, made if absent. A network's file system locks only what is open for writing."""
     with contextlib.suppress(PermissionError):  # another user's
         return os.open(path, os.O_RDWR | os.O_CREAT | NO_FOLLOW, 0o666)
-    return os.open(path, os.O_RDONLY | NO_FOLLOW)
+    return os.open(path, os.O_RDONLY | NO_FOLLOW | os.O_NONBLOCK)
 
 
 def _same(path: Path, descriptor: int) -> bool:

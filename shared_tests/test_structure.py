@@ -104,6 +104,79 @@ def test_importing_pulls_in_no_other_framework(module: str) -> None:
     assert not found & ISOLATION[module]
 
 
+# What opens or reads a file, by the last part of the name that is called.
+OPENERS = {"open", "read_text", "read_bytes", "safe_open", "ZipFile", "is_zipfile", "memmap", "mmap", "fromfile"} | {
+    "loadtxt",
+    "genfromtxt",
+    "load_file",
+    "imread",
+    "fdopen",
+    "FileIO",
+}
+OPENING_MODULES = {("np", "load"), ("torch", "load"), ("h5py", "File"), ("pickle", "load"), ("json", "load")}
+PRODUCT = ("danet_common", "danet_cli", "weights_convert", "danet_torch", "danet_tf", "danet_jax")
+# What may open by itself, and why; the call must stand in that file just so.
+OPENS_ITSELF = {
+    ("danet_common/regular_file.py", "os.open(name, FLAGS, dir_fd=folder)"): "the one opening function",
+    ("danet_common/atomic.py", "temporary.open('rb+')"): "its own file, to be flushed",
+    ("danet_common/shard_writer.py", "(place / name).open('rb+')"): "its own file, to be flushed",
+    ("danet_common/folder_lock.py", "os.open(path, os.O_RDONLY | NO_FOLLOW | os.O_NONBLOCK)"): "a lock, never read",
+    ("danet_common/parts.py", "os.open(path, os.O_RDONLY | flags)"): "a lock, never read",
+    ("danet_common/memory.py", "mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)"): "no file",
+    ("danet_common/pretrained.py", "(place / CONFIG).read_bytes()"): "a text that it has just written",
+    ("danet_cli/machine.py", "facts.read_text()"): "/proc/cpuinfo, which has no size",
+    ("danet_cli/memory.py", "STATUS.read_text()"): "/proc/self/status, which has no size",
+    ("weights_convert/archive.py", "zipfile.ZipFile(_Directory(file))"): "lists the records of an open file",
+    ("weights_convert/orbax_tree.py", "tensorstore.KvStore.open({'driver': 'ocdbt', 'base': _files(state)})"): "writes",
+    ("weights_convert/orbax_tree.py", "tensorstore.open(_location(state, leaf, description), read=True)"): (
+        "TensorStore's own engine; the directory's files are looked at before"
+    ),
+}
+OPENED = {"file", "stream"}  # what an open file is called where Pillow is given it
+
+
+def opening_calls(tree: ast.AST) -> Iterator[str]:
+    """Calls that open a file for reading, but for those that Pillow makes on an open one."""
+    for node in ast.walk(tree):
+        if not isinstance(node, ast.Call):
+            continue
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        owner = ast.unparse(node.func.value) if isinstance(node.func, ast.Attribute) else ""
+        if name not in OPENERS and (owner, name) not in OPENING_MODULES:
+            continue
+        if isinstance(node.func, ast.Name) and name == "read_text":  # of regular_file
+            continue
+        modes = [argument.value for argument in node.args if isinstance(argument, ast.Constant)]
+        writes = any(isinstance(mode, str) and mode[:1] in ("w", "a", "x") for mode in modes)
+        flags = ast.unparse(node.args[1]) if owner == "os" and len(node.args) > 1 else ""
+        writes = writes or any(flag in flags for flag in ("O_WRONLY", "O_RDWR", "O_DIRECTORY"))
+        of_pillow = owner == "Image" and isinstance(node.args[0], ast.Name) and node.args[0].id in OPENED
+        if not writes and not of_pillow:
+            yield ast.unparse(node)
+
+
+def test_every_file_is_opened_by_one_function() -> None:
+    found = {
+        (str(path.relative_to(ROOT)), call)
+        for path in sources(*PRODUCT)
+        for call in opening_calls(ast.parse(path.read_text()))
+    }
+    assert not found - OPENS_ITSELF.keys(), "read it with danet_common.regular_file"
+    assert not OPENS_ITSELF.keys() - found, "an exception without its case"
+
+
+OPENING_LINES = (
+    *("open(p)", "Path(p).open()", "p.read_text()", "p.read_bytes()", "Image.open(path)", "np.load(p)", "np.memmap(p)"),
+    *("mmap.mmap(f, 0)", "safe_open(p, 'np')", "h5py.File(p)", "zipfile.ZipFile(p)", "torch.load(p)", "os.open(p, 0)"),
+)
+
+
+@pytest.mark.parametrize("line", OPENING_LINES)
+def test_a_call_that_opens_a_file_is_seen(line: str) -> None:
+    assert list(opening_calls(ast.parse(line))) == [line]
+    assert not list(opening_calls(ast.parse("Path(p).open('wb'), Image.open(file)")))
+
+
 def test_nothing_is_left_half_done() -> None:
     for path in sources(*FLOORS):
         assert path.name not in FORBIDDEN_FILES, path
