@@ -16,14 +16,14 @@ from danet_cli.console import ExitCode, note, print_json, progress
 from danet_cli.destination import refuse_unwritable, require_folder, write_report
 from danet_cli.network import read_network
 from danet_cli.pixel_limit import MaxPixels, limit_pixels
-from danet_cli.settings import parse_scales, parse_size
+from danet_cli.settings import label_settings, parse_scales, parse_size
 from danet_cli.shortage import saying_shortage
 
 if TYPE_CHECKING:
     import numpy as np
 
     from danet_common import Checkpoint, DANetConfig
-    from danet_common.data import Dataset
+    from danet_common.data import Dataset, LabelSettings
     from danet_common.evaluation import Infer, Protocol
 
 
@@ -52,10 +52,17 @@ def evaluate(
         str | None, typer.Option("--json", metavar="FILE", help="Write a JSON report; - is standard output.")
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="DIR", help="Where to draw the confusion matrix.")] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="FIELD=VALUE", help="How labels are read: label_map=255:1, reduce_zero_label, ..."
+        ),
+    ] = None,
 ) -> int:
     """Evaluate a network: IoU of each class, mean IoU, accuracies, over all pixels that are not void.
 
     The protocol says what the network sees of a picture; --scales, --flip, --window and --stride change it.
+    The weights of a run are judged by labels as the run read them; --set reads them otherwise.
 
     \b
     Examples:
@@ -74,23 +81,23 @@ def evaluate(
     if out is not None:
         require_folder(out)
         importlib.import_module("matplotlib")  # what is missing is said before the work, not after it
-    dataset = open_dataset(data, split)
+    labels = labels_of(settings or [], data, weights)
+    dataset = open_dataset(data, split, labels)
     checkpoint = read_network(weights)
     require_same_classes(dataset, checkpoint.config)
     note_other_names(dataset, checkpoint.config)
-    dataset.check(limit)
+    dataset.check(limit, note)
     model, infer = inferring(import_backend(backend), checkpoint)
     begun = time.perf_counter()
     with saying_shortage("--window HxW takes less"):
         matrix, count = confusion(infer, dataset, chosen, model.config, limit)
     seconds = time.perf_counter() - begun
-    if not matrix.any():
-        note(f"{dataset.title}: no pixel has a label, so there is nothing to judge; all means are 0")
     found = scores(matrix)
     answer = {
         "checkpoint": {"path": str(weights), "sha256": fingerprint(checkpoint)},
         "backend": backend,
-        "data": {"spec": data, "split": split, "images": count, "fingerprint": dataset.fingerprint()},
+        "data": {"spec": data, "split": split, "images": count, "fingerprint": dataset.fingerprint()}
+        | ({"labels": labels.assignments} if labels.assignments else {}),
         "protocol": {"name": protocol, **chosen.to_dict()},
         "pixels": int(matrix.sum()),
         **found.to_dict(dataset.names),
@@ -107,6 +114,25 @@ def evaluate(
         write_report(Path(report), answer)
     print_figures(answer)
     return ExitCode.DONE
+
+
+def labels_of(settings: list[str], data: str, weights: Path) -> LabelSettings:
+    """How label files are read: as --set says, else as the run did whose weights and data these are."""
+    from danet_common.data import LabelSettings
+    from danet_common.run import RunFolder
+    from danet_common.run.plan import placed
+
+    if settings:
+        return LabelSettings(**label_settings(settings))
+    folder = RunFolder(weights if weights.is_dir() else weights.parent)
+    if not folder.plan.is_file():
+        return LabelSettings()
+    plan = folder.read_plan()
+    if placed(data) not in (plan.data, plan.val):
+        return LabelSettings()
+    for assignment in plan.labels.assignments:
+        note(f"{assignment}, as the run {folder.root} has it")
+    return plan.labels
 
 
 def fingerprint(checkpoint: Checkpoint) -> str:

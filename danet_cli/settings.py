@@ -34,18 +34,24 @@ def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def training_settings(assignments: Sequence[str]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """What `--set` changes in the network's config, the recipe and the augmentation: each field has one owner."""
+def training_settings(
+    assignments: Sequence[str],
+) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """What `--set` changes in the network's config, the recipe, the augmentation and the label settings.
+
+    Each field has one owner.
+    """
     from typing import get_type_hints
 
     from danet_common import DANetConfig
     from danet_common.data import Augmentation
+    from danet_common.data.label_settings import LabelMap, LabelSettings, parse_label_map
     from danet_common.data.resizing import Size
     from danet_common.recipe import TrainConfig
     from weights_convert.settings import parse_as
 
-    owners = [get_type_hints(owner) for owner in (DANetConfig, TrainConfig, Augmentation)]
-    changes: tuple[dict[str, Any], dict[str, Any], dict[str, Any]] = ({}, {}, {})
+    owners = [get_type_hints(owner) for owner in (DANetConfig, TrainConfig, Augmentation, LabelSettings)]
+    changes: tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]] = ({}, {}, {}, {})
     for field, text in parse_assignments(assignments).items():
         if field in FROM_THE_DATA:
             raise typer.BadParameter(f"--set {field}: it comes from the data set")
@@ -54,9 +60,25 @@ def training_settings(assignments: Sequence[str]) -> tuple[dict[str, Any], dict[
             known = ", ".join(name for hints in owners for name in hints if name not in FROM_THE_DATA)
             raise typer.BadParameter(f"--set {field}: there is no such field; there are {known}")
         hint = owners[owner][field]
+        if hint == LabelMap:
+            changes[owner][field] = parse_label_map(text)
+            continue
         sized = hint in (Size, Size | None)
         changes[owner][field] = parse_as(hint, field, text.lower().replace("x", ",") if sized else text)
     return changes
+
+
+def label_settings(assignments: Sequence[str]) -> dict[str, Any]:
+    """What `--set` changes in how label files are read, where nothing else can be set."""
+    from dataclasses import fields
+
+    from danet_common.data.label_settings import LabelSettings
+
+    known = [field.name for field in fields(LabelSettings)]
+    unknown = next((field for field in parse_assignments(assignments) if field not in known), None)
+    if unknown is not None:
+        raise typer.BadParameter(f"--set {unknown}: there is no such field; there are {', '.join(known)}")
+    return training_settings(assignments)[3]
 
 
 def parse_scales(text: str) -> tuple[float, ...]:

@@ -49,7 +49,9 @@ def train(
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Of network, recipe or augmentation; may be repeated."),
+        typer.Option(
+            "--set", metavar="FIELD=VALUE", help="Of network, recipe, augmentation or labels; may be repeated."
+        ),
     ] = None,
     split: Annotated[str | None, typer.Option(metavar="NAME", help="What is learned from; train.")] = None,
     val: Annotated[str | None, typer.Option(metavar="SPEC", help="Validation data, or none; those of --data.")] = None,
@@ -67,7 +69,8 @@ def train(
     """Train a network; Ctrl-C saves the run and says how to go on with it.
 
     Data, recipe and seed decide the batches, the initial weights and what dropout drops, in every framework the same.
-    --set takes any field of the network's config, of the recipe and of the augmentation.
+    --set takes any field of the network's config, of the recipe and of the augmentation, and label_map=255:1,
+    reduce_zero_label=true, palette_labels and label_orientation: how label files are read.
 
     \b
     Examples:
@@ -160,8 +163,8 @@ def drive(
     from danet_common.data import open_dataset
     from danet_common.run import Run, Watcher, place_in
 
-    learned = open_dataset(plan.data, plan.split)
-    validated = None if plan.val is None else open_dataset(plan.val, plan.val_split)
+    learned = open_dataset(plan.data, plan.split, plan.labels)
+    validated = None if plan.val is None else open_dataset(plan.val, plan.val_split, plan.labels)
     require_same_classes(plan, learned, validated)
     if plan.recipe.dtype == "float64":
         os.environ["JAX_ENABLE_X64"] = "1"  # JAX reads it when it is imported
@@ -172,9 +175,8 @@ def drive(
             in_first(engine, lambda: held.enter_context(folder.held()))
         plan, training = read()
         loader = open_loader(plan, learned, engine, threads, workers)
-        for dataset in (learned, validated):
-            if leads and dataset is not None:
-                dataset.check()
+        if leads:
+            check_data(plan, learned, validated)
         if new:
             training.data, training.source = place_in(loader, validated), {"backend": backend}
             in_first(engine, lambda: held.enter_context(folder.created(plan, training)))
@@ -210,6 +212,23 @@ def in_first(engine: Any, action: Callable[[], object]) -> None:
         raise failure
     if failed:
         raise Unable("the first process of this run ended with an error")
+
+
+def check_data(plan: RunPlan, learned: Dataset, validated: Dataset | None) -> None:
+    """Look into all label files, and note what they hold. Raises DataError for what cannot be learned or judged."""
+    from danet_common.data.census import absent_remark
+    from danet_common.data.files import FileDataset
+
+    census = learned.check(say=note)
+    remark = None if census is None else absent_remark(learned.title, learned.names, census)
+    if remark is not None:
+        note(remark)
+    if validated is None:
+        return
+    if isinstance(learned, FileDataset) and isinstance(validated, FileDataset) and learned.pairs == validated.pairs:
+        note(f"{validated.title}: the very pictures that are learned from; the mIoU says nothing about others")
+    else:
+        validated.check(say=note)
 
 
 @contextmanager

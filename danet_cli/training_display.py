@@ -166,6 +166,7 @@ def summarise(plan: RunPlan, folder: RunFolder, backend: str, run: Run, ending: 
         weights = shlex.quote(str(folder.best if folder.best.exists() else folder.last))
         data = shlex.quote(plan.val or plan.data)
         split = "" if plan.val_split == "val" else f" --split {shlex.quote(plan.val_split)}"
+        split += "".join(f" --set {assignment}" for assignment in plan.labels.assignments)
         facts["next"] = f"danet eval --data {data}{split} --weights {weights} --backend {backend}"
     else:
         facts["go on"] = f"danet train --resume {root}"

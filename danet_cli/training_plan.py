@@ -53,16 +53,17 @@ def begin(asked: Asked) -> tuple[RunPlan, TrainingCheckpoint]:
 def make_plan(asked: Asked) -> tuple[RunPlan, Callable[[], TrainingCheckpoint]]:
     """A new run, and what makes its state before the first step. Raises as `begin` does."""
     from danet_common import __version__
-    from danet_common.data import open_dataset
+    from danet_common.data import LabelSettings, open_dataset
     from danet_common.recipe import TrainConfig, get_recipe
     from danet_common.run import Cadence, RunPlan
     from danet_common.run.plan import placed
     from danet_common.training_checkpoint import beginning
 
     assert asked.data is not None
-    of_config, of_recipe, of_augmentation = training_settings(asked.settings)
+    of_config, of_recipe, of_augmentation, of_labels = training_settings(asked.settings)
+    labels = LabelSettings(**of_labels)
     recipe = (TrainConfig() if asked.recipe is None else get_recipe(asked.recipe)).replace(**of_recipe)
-    dataset = open_dataset(asked.data, asked.split or "train")
+    dataset = open_dataset(asked.data, asked.split or "train", labels)
     check_class_weights(recipe, dataset)
     named = asked.network or "danet_r50"
     config, draw = network_of(named, dataset, of_config, recipe.seed)
@@ -81,6 +82,7 @@ def make_plan(asked: Asked) -> tuple[RunPlan, Callable[[], TrainingCheckpoint]]:
         augmentation=augmentation_of(asked, dataset, of_augmentation),
         cadence=Cadence(log=asked.log_every or LOG_EVERY, save=asked.save_every or SAVE_EVERY, validate=every),
         version=__version__,
+        labels=labels,
     )
     return plan, lambda: beginning(config, recipe, with_backbone(asked.backbone, config, draw()))
 
@@ -164,8 +166,8 @@ def go_on(folder: RunFolder, asked: Asked, whole: bool = True) -> tuple[RunPlan,
 
 def resumed_steps(settings: list[str]) -> int | None:
     """How many steps a run that is resumed is to have; None: as many as before. Raises for any other setting."""
-    _, recipe, _ = changes = training_settings(settings)
+    changes = training_settings(settings)
     refused = [name for group in changes for name in group if name != "steps"]
     if refused:
         raise typer.BadParameter(f"--set {refused[0]}: a run keeps what it began with; --resume takes --set steps=N")
-    return recipe.get("steps")
+    return changes[1].get("steps")

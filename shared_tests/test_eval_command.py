@@ -146,14 +146,15 @@ def write_folder(folder: Path, names: tuple[str, ...] = SCENES.names, label: int
     return folder
 
 
-def test_void_alone_ends_with_numbers_and_says_so(evaluate: Evaluate, tmp_path: Path, capsys: Streams) -> None:
-    assert evaluate("--json", "-", "--out", tmp_path / "out", data=f"folder:{write_folder(tmp_path / 'data')}") == 0
+def test_void_alone_is_refused_before_the_network_is_asked(evaluate: Evaluate, tmp_path: Path, capsys: Streams) -> None:
+    folder = write_folder(tmp_path / "data")
+    assert evaluate("--json", "-", data=f"folder:{folder}") == 2
     out, error = capsys.readouterr()
-    report = json.loads(out)
-    assert (report["mean_iou"], report["pixels"]) == (0.0, 0)
-    assert set(report["iou"].values()) == {None}
-    assert "no pixel has a label" in error
-    assert (tmp_path / "out" / "confusion.png").is_file()
+    assert (out, error.count("\n")) == ("", 1)
+    assert "all pixels of 1 label file are void: nothing to learn or judge; --set label_map=255:CLASS" in error
+    assert evaluate("--json", "-", "--set", "label_map=255:3", data=f"folder:{folder}") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["pixels"], report["data"]["labels"]) == (54, ["label_map=255:3"])
 
 
 def test_a_split_without_labels_is_named_before_the_network_is_asked(

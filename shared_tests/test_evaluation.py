@@ -16,6 +16,7 @@ import pytest
 
 from danet_common import VARIANTS
 from danet_common.data import DataError, Dataset, Sample, open_dataset
+from danet_common.data.dataset import log_remark
 from danet_common.evaluation import (
     PROTOCOLS,
     Protocol,
@@ -374,7 +375,7 @@ class Void(Dataset):
         sample = SCENES.item(index)
         return replace(sample, labels=np.full_like(sample.labels, 255))
 
-    def check(self, limit: int | None = None) -> None:
+    def check(self, limit: int | None = None, say: Callable[[str], None] = log_remark) -> None:
         pass
 
 

@@ -31,7 +31,7 @@ from danet_common import (
     read_checkpoint,
     write_checkpoint,
 )
-from danet_common.data import Augmentation
+from danet_common.data import Augmentation, LabelSettings
 from danet_common.recipe import AUGMENTATIONS, RECIPES, TrainConfig, learning_rate
 from danet_common.run import RunFolder, RunPlan, fine_tuned
 from danet_common.run.curves import draw_curves
@@ -67,7 +67,7 @@ def train(monkeypatch: pytest.MonkeyPatch) -> Train:
 
 
 def test_no_field_has_two_owners() -> None:
-    owners = (DANetConfig, TrainConfig, Augmentation)
+    owners = (DANetConfig, TrainConfig, Augmentation, LabelSettings)
     names = [field.name for owner in owners for field in dataclasses.fields(owner)]
     assert len(set(names)) == len(names)
 
@@ -75,7 +75,8 @@ def test_no_field_has_two_owners() -> None:
 def test_settings_find_their_owners() -> None:
     given = ["steps=2000", "crop=180x240", "base=2048,1024", "scale=0.5,1.25", "output_stride=16", "optimizer=adamw"]
     given += ["dtype=mixed_bfloat16", "clip_norm=none", "class_weights=1,0.5", "frozen_batch_norm=true", "flip=0"]
-    config, recipe, augmentation = training_settings(given)
+    given += ["label_map=255:1,7:void", "reduce_zero_label=true"]
+    config, recipe, augmentation, labels = training_settings(given)
     assert config == {"output_stride": 16}
     assert recipe == {
         "steps": 2000,
@@ -86,6 +87,7 @@ def test_settings_find_their_owners() -> None:
         "frozen_batch_norm": True,
     }
     assert augmentation == {"crop": (180, 240), "base": (2048, 1024), "scale": (0.5, 1.25), "flip": 0.0}
+    assert labels == {"label_map": ((255, 1), (7, 255)), "reduce_zero_label": True}
 
 
 def test_published_recipes_bring_their_augmentation() -> None:

@@ -6,6 +6,7 @@ NumPy and Pillow; grain, which reads ahead and shuffles, is imported when the fi
 from danet_common.data.augmentation import Augmentation
 from danet_common.data.batches import Batch
 from danet_common.data.dataset import IGNORE, DataError, Dataset, Sample
+from danet_common.data.label_settings import LabelSettings
 from danet_common.data.loader import Loader
 from danet_common.data.order import Order
 from danet_common.data.samples import each_sample
@@ -17,6 +18,7 @@ __all__ = [
     "Batch",
     "DataError",
     "Dataset",
+    "LabelSettings",
     "Loader",
     "Order",
     "Sample",

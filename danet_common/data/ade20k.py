@@ -13,8 +13,9 @@ from pathlib import Path
 
 from danet_common.classes import class_set
 from danet_common.data.files import FileDataset
-from danet_common.data.labels import plain_table
-from danet_common.data.listing import first_path, pairs_in, require_split
+from danet_common.data.label_table import plain_table, with_colours
+from danet_common.data.listing import first_path, require_split
+from danet_common.data.pairing import pair_files
 
 ADE20K = class_set(
     wall=(120, 120, 120),
@@ -171,7 +172,7 @@ ADE20K = class_set(
 
 FOLDERS = {"train": "training", "val": "validation"}  # split -> its folder
 
-TABLE = plain_table(150, first=1, ignored=[0])
+TABLE = with_colours(plain_table(150, first=1, ignored=[0]), ADE20K.colours, void=[(0, 0, 0)])
 
 
 def open_ade20k(root: Path, split: str) -> FileDataset:
@@ -181,4 +182,5 @@ def open_ade20k(root: Path, split: str) -> FileDataset:
     home = first_path(title, root, ["annotations", "ADEChallengeData2016/annotations"]).parent
     images = first_path(title, home, [f"images/{FOLDERS[split]}"])
     labels = first_path(title, home, [f"annotations/{FOLDERS[split]}"])
-    return FileDataset(f"{title}:{root} {split}", ADE20K, pairs_in(images, labels), TABLE)
+    pairing = pair_files(images, labels)
+    return FileDataset(f"{title}:{root} {split}", ADE20K, pairing.pairs, TABLE, pairing.remarks)

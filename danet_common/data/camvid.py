@@ -12,8 +12,9 @@ from pathlib import Path
 
 from danet_common.classes import class_set
 from danet_common.data.files import FileDataset
-from danet_common.data.labels import plain_table
-from danet_common.data.listing import first_path, pairs_in, require_split
+from danet_common.data.label_table import plain_table, with_colours
+from danet_common.data.listing import first_path, require_split
+from danet_common.data.pairing import pair_files
 
 CAMVID = class_set(
     sky=(128, 128, 128),
@@ -31,7 +32,7 @@ CAMVID = class_set(
 
 SPLITS = ("train", "val", "test")
 
-TABLE = plain_table(11, ignored=[11])
+TABLE = with_colours(plain_table(11, ignored=[11]), CAMVID.colours, void=[(0, 0, 0)])
 
 
 def open_camvid(root: Path, split: str) -> FileDataset:
@@ -40,4 +41,5 @@ def open_camvid(root: Path, split: str) -> FileDataset:
     require_split(title, split, SPLITS)
     images = first_path(title, root, [f"{split}/images", split])
     labels = first_path(title, root, [f"{split}/labels", f"{split}annot"])
-    return FileDataset(f"{title}:{root} {split}", CAMVID, pairs_in(images, labels), TABLE)
+    pairing = pair_files(images, labels)
+    return FileDataset(f"{title}:{root} {split}", CAMVID, pairing.pairs, TABLE, pairing.remarks)

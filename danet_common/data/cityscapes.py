@@ -14,7 +14,7 @@ from pathlib import Path
 
 from danet_common.classes import class_set
 from danet_common.data.files import FileDataset, Pair
-from danet_common.data.labels import label_table, plain_table
+from danet_common.data.label_table import label_table, plain_table
 from danet_common.data.listing import first_path, images_in, require_split
 
 CITYSCAPES = class_set(  # the 19 classes with a trainId, in its order

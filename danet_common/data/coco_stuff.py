@@ -4,6 +4,11 @@
     PATH/annotations/{train,val}2017/*.png    or PATH/stuffthingmaps: stuffthingmaps_trainval2017.zip
                                     *_labelTrainIds.png   as mmsegmentation converts them, beside or instead
 
+COCO-Stuff 10k, an earlier set of 9,000 and 1,000 pictures with the same classes:
+
+    PATH/images/{train,test}2014/*.jpg        as mmsegmentation converts them: 0 is void, 1 to 171 the classes
+    PATH/annotations/{train,test}2014/*_labelTrainIds.png
+
 The published files hold COCO's id less 1, from 0 to 181, of which 11 are never used; the 171 others in
 their order are the classes, as in mmsegmentation. There are no colours of its own: VOC's rule.
 """
@@ -14,7 +19,7 @@ from pathlib import Path
 
 from danet_common.classes import voc_class_set
 from danet_common.data.files import FileDataset, Pair
-from danet_common.data.labels import label_table, plain_table
+from danet_common.data.label_table import label_table, plain_table
 from danet_common.data.listing import first_path, images_in, require_split
 
 COCO_STUFF = voc_class_set(
@@ -43,6 +48,8 @@ TABLES = {  # what follows the image's name in the label files' -> what their by
     "": label_table({value: label for label, value in enumerate(USED)}),
     "_labelTrainIds": plain_table(171),
 }
+SPLITS_10K = ("train", "test")
+TABLE_10K = plain_table(171, first=1, ignored=[0])
 
 
 def open_coco_stuff(root: Path, split: str) -> FileDataset:
@@ -57,3 +64,13 @@ def open_coco_stuff(root: Path, split: str) -> FileDataset:
     ending = "" if published else "_labelTrainIds"
     pairs = [Pair(image, labels / f"{image.stem}{ending}.png") for image in found]
     return FileDataset(f"{title}:{root} {split}", COCO_STUFF, pairs, TABLES[ending])
+
+
+def open_coco_stuff_10k(root: Path, split: str) -> FileDataset:
+    """One split of the 10k version."""
+    title = "coco-stuff-10k"
+    require_split(title, split, SPLITS_10K)
+    images = first_path(title, root, [f"images/{split}2014"])
+    labels = first_path(title, root, [f"annotations/{split}2014"])
+    pairs = [Pair(image, labels / f"{image.stem}_labelTrainIds.png") for image in images_in(images)]
+    return FileDataset(f"{title}:{root} {split}", COCO_STUFF, pairs, TABLE_10K)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,6 +35,23 @@ class DataError(ValueError):
         if len(others) > SHOWN:
             listed.append(f"  ... and {len(others) - SHOWN} more")
         return "\n".join([first, f"{len(others)} further fault{'s' * (len(others) > 1)}:", *listed])
+
+
+@dataclass(frozen=True)
+class Census:
+    """Labelled pixels by class, in their order, and void ones."""
+
+    pixels: tuple[int, ...]
+    void: int
+
+    def absent(self, names: Sequence[str]) -> list[str]:
+        """The classes that no pixel has."""
+        return [name for name, pixels in zip(names, self.pixels, strict=True) if not pixels]
+
+
+def log_remark(text: str) -> None:
+    """Warn through Python's logging, which prints it where nothing else is set up."""
+    logging.getLogger("danet_common.data").warning("%s", text)
 
 
 @dataclass(frozen=True)
@@ -85,8 +103,12 @@ class Dataset(ABC):
         """The sample of one number. Raises DataError, naming the file, where it cannot be read."""
 
     @abstractmethod
-    def check(self, limit: int | None = None) -> None:
-        """Look at every item, or at the first `limit` of them. Raises DataError listing all faults."""
+    def check(self, limit: int | None = None, say: Callable[[str], None] = log_remark) -> Census | None:
+        """Look at every item, or at the first `limit` of them, and `say` what is remarkable.
+
+        Returns what the labels hold, or None for a data set whose labels are made when they are asked for. Raises
+        DataError listing all faults.
+        """
 
     def fingerprint(self) -> str:
         """Of the items' names and order, so that a run is not carried on with other data unnoticed."""

@@ -2,44 +2,69 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from PIL import Image
-
 from danet_common.classes import ClassSet
-from danet_common.data.dataset import DataError, Dataset, Sample
-from danet_common.data.labels import LabelTable, read_labels
+from danet_common.data.census import Look, conclude
+from danet_common.data.dataset import Census, DataError, Dataset, Sample, log_remark
+from danet_common.data.label_settings import NO_SETTINGS, LabelSettings
+from danet_common.data.label_table import LabelTable
+from danet_common.data.labels import LabelFile, open_labels
+from danet_common.data.picture_header import read_header, turn_of_labels, turned
 from danet_common.image import ImageError, read_image
-from danet_common.regular_file import IMAGE, open_regular
 
 CHECKING_THREADS = 8  # decoding releases the interpreter, and a disk answers several at once
-ORIENTATION = 0x0112  # EXIF, or XMP's where that has none; from 5 to 8 the picture lies on its side
 
 
 @dataclass(frozen=True)
 class Pair:
-    """The two files of one item."""
+    """The two files of one item, and its name: by default that of the image's file without its ending."""
 
     image: Path
     labels: Path
+    name: str = ""
 
 
 class FileDataset(Dataset):
-    """Pairs of files, and what the bytes of the label files mean."""
+    """Pairs of files, and what the bytes of the label files mean.
 
-    def __init__(self, title: str, classes: ClassSet, pairs: Sequence[Pair], table: LabelTable) -> None:
+    remarks  what was noticed while the files were listed, a line each
+    own      the data set is the user's own, so nothing but its files tells what 255 means in them
+    """
+
+    def __init__(
+        self,
+        title: str,
+        classes: ClassSet,
+        pairs: Sequence[Pair],
+        table: LabelTable,
+        remarks: Sequence[str] = (),
+        own: bool = False,
+    ) -> None:
         super().__init__(title, classes)
         self.pairs = tuple(pairs)
         self.table = table
-        self._names = tuple(pair.image.stem for pair in self.pairs)
+        self.remarks = tuple(remarks)
+        self.own = own
+        self.settings: LabelSettings = NO_SETTINGS
+        self._names = tuple(pair.name or pair.image.stem for pair in self.pairs)
         if not self.pairs:
-            raise DataError(f"{title}: there are no images")
+            raise DataError(f"{title}: there are no images", *self.remarks)
         if len(set(self._names)) < len(self._names):
             twice = sorted({name for name in self._names if self._names.count(name) > 1})
             raise DataError(*(f"{title}: more than one image is called {name}" for name in twice))
+
+    def read_by(self, settings: LabelSettings) -> FileDataset:
+        """Read the label files by a user's settings; returns itself. Raises DataError where they do not fit."""
+        if settings.reduce_zero_label and not self.own:
+            raise DataError(f"{self.title}: reduce_zero_label is for folder:PATH; leave it out")
+        self.table = self.table.with_settings(self.title, self.num_classes, settings)
+        self.settings = settings
+        return self
 
     @property
     def item_names(self) -> Sequence[str]:
@@ -53,42 +78,45 @@ class FileDataset(Dataset):
             image = read_image(pair.image)
         except ImageError as error:
             raise DataError(str(error)) from None
-        labels = read_labels(pair.labels, self.table)
+        file = open_labels(pair.labels, self.table)
+        labels = turned(file.labels(), self._turn(pair, file)[0])
         _require_same_size(pair, image.shape[:2], labels.shape)
         return Sample(image, labels, self._names[index])
 
-    def check(self, limit: int | None = None) -> None:
-        """Decode label files and open images, in threads. Raises DataError listing all faults, in order."""
-        with ThreadPoolExecutor(CHECKING_THREADS) as threads:
-            faults = [fault for fault in threads.map(self._fault, self.pairs[:limit]) if fault]
-        if faults:
-            raise DataError(*faults)
+    def check(self, limit: int | None = None, say: Callable[[str], None] = log_remark) -> Census:
+        """Decode label files and open images, in threads, and `say` what is remarkable.
 
-    def _fault(self, pair: Pair) -> str | None:
-        """What is wrong with an item as far as its labels and the image's header tell; the pixels are not decoded."""
-        try:
-            _require_same_size(pair, _image_size(pair.image), read_labels(pair.labels, self.table).shape)
-        except DataError as error:
-            return str(error)
-        return None
+        Raises DataError listing all faults, in order.
+        """
+        pairs = self.pairs[:limit]
+        with ThreadPoolExecutor(CHECKING_THREADS) as threads:
+            looks = list(threads.map(partial(_look, self), pairs))
+        for remark in self.remarks:
+            say(remark)
+        return conclude(self.title, self.classes, self.table, looks, say, self.own)
+
+    def _turn(self, pair: Pair, file: LabelFile) -> tuple[int, bool]:
+        """By which orientation an item's labels are turned, and whether its picture has more than 8 bits."""
+        header = read_header(pair.image)
+        height, width = file.values.shape
+        turn = turn_of_labels(pair.image, header, (height, width), self.settings.label_orientation)
+        _require_same_size(pair, header.stored if turn > 1 else header.upright, file.values.shape)
+        return turn, header.deep
+
+
+def _look(dataset: FileDataset, pair: Pair) -> Look:
+    """What is in an item as far as its labels and the image's header tell; the pixels are not decoded."""
+    try:
+        file = open_labels(pair.labels, dataset.table)
+        turn, deep = dataset._turn(pair, file)
+        if deep:
+            read_image(pair.image)
+    except (DataError, ImageError) as error:
+        return Look(pair.labels, fault=str(error))
+    return Look(pair.labels, file.fault, file.reading, file.counts, file.meaning, turned=turn > 1)
 
 
 def _require_same_size(pair: Pair, image: tuple[int, ...], labels: tuple[int, ...]) -> None:
     if image != labels:
         shapes = [f"{width}x{height}" for height, width in (labels, image)]
         raise DataError(f"{pair.labels}: {shapes[0]} labels for the {shapes[1]} image {pair.image}")
-
-
-def _image_size(path: Path) -> tuple[int, int]:
-    """Height and width of an upright image, from its header. Raises DataError as reading it would."""
-    try:
-        with open_regular(path, IMAGE) as file, Image.open(file) as image:
-            exif = Image.Image.getexif(image)  # a PNG's own would decode all pixels first
-            width, height = image.size  # a TIFF's is upright already
-            lies = 5 <= exif.get(ORIENTATION, 1) <= 8 and image.format != "TIFF"
-            return (width, height) if lies else (height, width)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
-    except Exception as error:  # a damaged header makes Pillow raise what it pleases
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{path}: not a readable image ({reason})") from None

@@ -1,45 +1,83 @@
-"""Label files: one byte a pixel, and a table that says what each byte means."""
+"""Label files: a class number, or a class's colour, for each pixel."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
-from jaxtyping import UInt8
-from PIL import Image
+from jaxtyping import Integer, UInt8
+from PIL import Image, ImageFile
 
+from danet_common.classes import Colour
 from danet_common.data.dataset import IGNORE, DataError
+from danet_common.data.label_palette import Counting, counting_of
+from danet_common.data.label_table import LabelTable
+from danet_common.image_reading import ORIENTATION, SIXTEEN_BITS, open_image
 from danet_common.regular_file import IMAGE, open_regular
 
-LabelTable = tuple[int | None, ...]  # for each of the 256 bytes: a class, IGNORE, or None where it is a fault
+LOSSLESS = ("PNG", "BMP", "TIFF", "GIF", "PPM")  # Pillow's names; PPM is PGM and PBM too
+FEWER_BITS = ("L;2", "L;4")  # how Pillow decodes grey of 2 or 4 bits a pixel: stretched to 0..255, no class numbers
+MOST_COLOURS = 65536  # of a label file; a photograph has more
 
-ONE_BYTE = ("L", "P", "1")  # Pillow's modes of a grey, a palette and a black-and-white file
-FEWER_BITS = ("L;2", "L;4")  # how it decodes a grey file of 2 or 4 bits a pixel: stretched to 0..255, no class numbers
-
-
-def label_table(classes: Mapping[int, int], ignored: Iterable[int] = ()) -> LabelTable:
-    """File values -> classes; 255 and `ignored` are void, every other value is a fault."""
-    meaning = {**dict.fromkeys((*ignored, IGNORE), IGNORE), **classes}
-    return tuple(meaning.get(value) for value in range(256))
+Reading = Literal["number", "grey", "palette", "colour"]
 
 
-def plain_table(num_classes: int, first: int = 0, ignored: Iterable[int] = ()) -> LabelTable:
-    """The classes in their order, beginning with the file value `first`."""
-    return label_table({first + label: label for label in range(num_classes)}, ignored)
+@dataclass(frozen=True)
+class LabelFile:
+    """A decoded label file.
+
+    reading  number: a pixel's value or palette index; grey: RGB, or a palette, of greys; palette: the palette's
+             colours; colour: RGB
+    counts   file value -> pixels; RGB as one number, 65536 r + 256 g + b
+    meaning  file value -> class, or IGNORE, or None where it is a fault
+    """
+
+    path: Path
+    reading: Reading
+    values: Integer[np.ndarray, "h w"]
+    counts: Mapping[int, int]
+    meaning: Mapping[int, int | None]
+    table: LabelTable
+
+    @property
+    def fault(self) -> str | None:
+        """The values that no class has, and how many pixels have them; None where there are none."""
+        wrong = {value: pixels for value, pixels in self.counts.items() if self.meaning[value] is None}
+        if not wrong:
+            return None
+        if self.reading in ("palette", "colour"):
+            return f"{self.path}: {_unknown_colours(wrong, self.table)}"
+        shown = ", ".join(f"{value} ({pixels} px)" for value, pixels in sorted(wrong.items())[:5])
+        known = _ranges(sorted(self.table.classes))
+        more = ", ..." * (len(wrong) > 5)
+        hint = f"--set label_map={min(wrong)}:CLASS, or :void, says what {min(wrong)} means"
+        return f"{self.path}: class id out of range: {shown}{more}; known are {known}; {hint}"
+
+    def labels(self) -> UInt8[np.ndarray, "h w"]:
+        """The class of each pixel, or IGNORE. Raises DataError where there is a fault."""
+        if self.fault is not None:
+            raise DataError(self.fault)
+        if self.values.dtype == np.uint8:
+            return np.array(Image.fromarray(self.values).point([self.meaning.get(value) or 0 for value in range(256)]))
+        keys = np.array(sorted(self.meaning))
+        classes = np.array([self.meaning[int(key)] for key in keys], np.uint8)
+        return classes[np.searchsorted(keys, self.values)]
 
 
 def read_labels(path: Path, table: LabelTable) -> UInt8[np.ndarray, "h w"]:
     """The classes of a label file. Raises DataError for what is none, and for values that the table has not."""
+    return open_labels(path, table).labels()
+
+
+def open_labels(path: Path, table: LabelTable) -> LabelFile:
+    """Decode a label file. Raises DataError, naming it, where its pixels cannot be read as one class each."""
     try:
-        with open_regular(path, IMAGE) as file, Image.open(file) as image:
-            if image.mode not in ONE_BYTE:
-                raise DataError(f"{path}: labels must be one byte a pixel, a class number; this file is {image.mode}")
-            if image.tile and image.tile[0].args in FEWER_BITS:
-                raise DataError(
-                    f"{path}: labels must be one byte a pixel; this file has {image.tile[0].args[2]} bits of grey"
-                )
-            values = Image.fromarray(np.asarray(image).astype(np.uint8, copy=False))
+        with open_regular(path, IMAGE) as file, open_image(file) as image:
+            _require_labels(path, image)
+            return _decode(path, image, table)
     except FileNotFoundError:
         raise DataError(f"{path}: no such label file") from None
     except DataError:
@@ -47,18 +85,111 @@ def read_labels(path: Path, table: LabelTable) -> UInt8[np.ndarray, "h w"]:
     except Exception as error:  # a damaged file makes Pillow's decoders raise what they please
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path}: not a readable label file ({reason})") from None
-    _require_known(path, values.histogram(), table)
-    return np.array(values.point([IGNORE if label is None else label for label in table]))
 
 
-def _require_known(path: Path, histogram: list[int], table: LabelTable) -> None:
-    """Raise DataError naming the values that no class has, and how many pixels have them."""
-    wrong = [value for value, pixels in enumerate(histogram) if pixels and table[value] is None]
-    if not wrong:
-        return
-    shown = ", ".join(f"{value} ({histogram[value]} px)" for value in wrong[:5]) + ", ..." * (len(wrong) > 5)
-    known = _ranges([value for value in range(256) if table[value] is not None])
-    raise DataError(f"{path}: class id out of range: {shown}; known are {known}")
+def _require_labels(path: Path, image: ImageFile.ImageFile) -> None:
+    """Raise DataError for a file whose pixels are not what was labelled."""
+    if image.format not in LOSSLESS or image.info.get("compression") == "jpeg":
+        name = "JPEG in TIFF" if image.format == "TIFF" else image.format
+        raise DataError(f"{path}: {name} changes class numbers; save labels without loss, as PNG")
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1:
+        raise DataError(f"{path}: a label file must hold one picture; this one holds {frames}")
+    if image.tile and image.tile[0].args in FEWER_BITS:
+        raise DataError(f"{path}: labels must be one byte a pixel; this file has {image.tile[0].args[2]} bits of grey")
+    if Image.Image.getexif(image).get(ORIENTATION, 1) != 1:  # a PNG's own would decode all pixels first
+        raise DataError(f"{path}: a label file must have no EXIF orientation; save it upright without")
+
+
+def _decode(path: Path, image: Image.Image, table: LabelTable) -> LabelFile:
+    if image.mode in ("RGBA", "LA"):
+        if image.getchannel("A").getextrema() != (255, 255):
+            raise DataError(f"{path}: labels must have no transparent pixels; say void with a class number of its own")
+        return _decode(path, image.convert(image.mode[:-1]), table)
+    if image.mode == "RGB":
+        return _decode_colours(path, image, table)
+    if image.mode == "P":
+        return _decode_palette(path, image, table)
+    if image.mode in SIXTEEN_BITS:
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 65535:
+            raise DataError(f"{path}: labels must be from 0 to 65535; this file has {values.min()} to {values.max()}")
+        return _numbers(path, "number", values.astype(np.uint16), table)
+    if image.mode not in ("L", "1"):
+        raise DataError(f"{path}: labels must be one byte a pixel, a class number; this file is {image.mode}")
+    return _numbers(path, "number", np.asarray(image).astype(np.uint8, copy=False), table)
+
+
+def _numbers(path: Path, reading: Reading, values: Integer[np.ndarray, "h w"], table: LabelTable) -> LabelFile:
+    if values.dtype == np.uint8:
+        counts = {value: pixels for value, pixels in enumerate(Image.fromarray(values).histogram()) if pixels}
+    else:
+        found, pixels = np.unique(values, return_counts=True)
+        counts = dict(zip(found.tolist(), pixels.tolist(), strict=True))
+    return LabelFile(path, reading, values, counts, {value: table.classes.get(value) for value in counts}, table)
+
+
+def _decode_palette(path: Path, image: Image.Image, table: LabelTable) -> LabelFile:
+    values = np.asarray(image)
+    flat = image.getpalette("RGB") or []
+    palette = [(flat[start], flat[start + 1], flat[start + 2]) for start in range(0, len(flat) - 2, 3)]
+    used = [value for value, pixels in enumerate(Image.fromarray(values).histogram()) if pixels]
+    try:
+        counting: Counting = counting_of(used, palette, table, renumbered=image.format == "GIF")
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from None
+    if counting == "index":
+        return _numbers(path, "number", values, table)
+    rgb = np.zeros((256, 3), np.uint8)
+    rgb[: len(palette)] = palette[:256]
+    if counting == "grey":
+        return _numbers(path, "grey", rgb[values, 0], table)
+    return _colours(path, "palette", rgb[values], table)
+
+
+def _decode_colours(path: Path, image: Image.Image, table: LabelTable) -> LabelFile:
+    """RGB: by colour where the colours are known, else as numbers where the three channels are equal."""
+    found = image.getcolors(MOST_COLOURS)
+    if found is None:
+        raise DataError(f"{path}: no labels: more than {MOST_COLOURS} colours, as a photograph has")
+    colours: list[Colour] = [colour for _, colour in found]  # type: ignore[misc]
+    known = [table.colours.get(colour) is not None for colour in colours]
+    if not all(known) and all(red == green == blue for red, green, blue in colours):
+        return _numbers(path, "grey", np.asarray(image)[..., 0], table)
+    if not table.colours:
+        raise DataError(
+            f"{path}: labels in colour, and no class has a colour; give classes.csv a line name,r,g,b for each class, "
+            "or save one byte a pixel, a class number"
+        )
+    return _colours(path, "colour", np.asarray(image), table)
+
+
+def _colours(path: Path, reading: Reading, rgb: UInt8[np.ndarray, "h w 3"], table: LabelTable) -> LabelFile:
+    packed = rgb.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+    found, pixels = np.unique(packed, return_counts=True)
+    counts = dict(zip(found.tolist(), pixels.tolist(), strict=True))
+    meaning = {value: table.colours.get(_unpacked(value)) for value in counts}
+    return LabelFile(path, reading, packed, counts, meaning, table)
+
+
+def _unpacked(value: int) -> Colour:
+    return value >> 16, value >> 8 & 255, value & 255
+
+
+def _unknown_colours(wrong: Mapping[int, int], table: LabelTable) -> str:
+    """The most frequent colours that no class has, each with its pixels and the nearest that one has."""
+    texts = []
+    for value, pixels in sorted(wrong.items(), key=lambda item: -item[1])[:3]:
+        colour = _unpacked(value)
+        if colour in table.colours:
+            texts.append(f"{colour} ({pixels} px) is the colour of two classes")
+            continue
+        nearest = min(table.colours, key=lambda other: sum((a - b) ** 2 for a, b in zip(colour, other, strict=True)))
+        label = table.colours[nearest]
+        meant = "of two classes" if label is None else "void" if label == IGNORE else f"class {label}"
+        texts.append(f"{colour} ({pixels} px), the nearest is {nearest}, {meant}")
+    more = f"; and {len(wrong) - 3} more colours" * (len(wrong) > 3)
+    return f"colours that no class has: {'; '.join(texts)}{more}"
 
 
 def _ranges(values: list[int]) -> str:

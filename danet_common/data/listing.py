@@ -1,22 +1,27 @@
-"""Finding the files of a data set: folders, lists of names, and pairs by name."""
+"""Finding the files of a data set: folders, and lists of names."""
 
 from __future__ import annotations
 
+import codecs
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from danet_common.data.dataset import DataError
-from danet_common.data.files import Pair
-from danet_common.regular_file import LIST, read_text
+from danet_common.regular_file import LIST, read_regular
 
-IMAGE_ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+IMAGE_ENDINGS = (
+    ".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".avif", ".jp2", ".ppm", ".pgm",
+)  # fmt: skip
+SYSTEM_FILES = ("thumbs.db", "desktop.ini", "__macosx")  # and all that begin with a dot, such as macOS's ._a.png
 
 
 def require_split(title: str, split: str, known: Iterable[str]) -> None:
     """Raise DataError unless the data set has this split."""
     known = tuple(known)
     if split not in known:
-        raise DataError(f"{title}: there is no split {split!r}; there are {', '.join(known)}")
+        both = ("trainval",) * ({"train", "val"} <= {*known} and "trainval" not in known)
+        raise DataError(f"{title}: there is no split {split!r}; there are {', '.join((*known, *both))}")
 
 
 def first_path(title: str, root: Path, candidates: Sequence[str]) -> Path:
@@ -29,15 +34,25 @@ def first_path(title: str, root: Path, candidates: Sequence[str]) -> Path:
     raise DataError(f"{root}: no {title} data set: there is no {' or '.join(candidates)} in it")
 
 
+def is_hidden(path: Path) -> bool:
+    """True for what operating systems leave in folders."""
+    return path.name.startswith(".") or path.name.lower() in SYSTEM_FILES
+
+
+def files_below(folder: Path) -> list[Path]:
+    """The files in a folder and in those within it, by their place; none that is hidden or lies in a hidden folder."""
+    found = [path for path in folder.rglob("*") if not any(map(is_hidden, (path, *_parents(path, folder))))]
+    return sorted(path for path in found if not path.is_dir())
+
+
+def _parents(path: Path, folder: Path) -> list[Path]:
+    return [parent for parent in path.parents if folder in parent.parents]
+
+
 def images_in(folder: Path, pattern: str = "*") -> list[Path]:
     """The image files of a folder, by name; none of those that begin with a dot."""
     found = (path for path in folder.glob(pattern) if path.suffix.lower() in IMAGE_ENDINGS)
-    return sorted(path for path in found if not path.name.startswith("."))
-
-
-def pairs_in(images: Path, labels: Path) -> list[Pair]:
-    """The images of one folder, each with the PNG of its name in the other, whether that exists or not."""
-    return [Pair(image, labels / f"{image.stem}.png") for image in images_in(images)]
+    return sorted(path for path in found if not is_hidden(path))
 
 
 def names_in(path: Path) -> list[str]:
@@ -46,10 +61,27 @@ def names_in(path: Path) -> list[str]:
 
 
 def lines_in(path: Path) -> list[str]:
-    """The lines of a text file that are not empty, without the mark that Windows' editors begin UTF-8 with."""
+    """The lines of a text file that are not empty."""
+    return [line.strip() for line in text_of(path).splitlines() if line.strip()]
+
+
+def text_of(path: Path) -> str:
+    """A text in UTF-8 or, where its first bytes say so, in UTF-16; without the mark that Windows' editors write."""
     try:
-        lines = read_text(path, LIST, "utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        content = read_regular(path, LIST)
+        wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return content.decode("utf-16" if wide else "utf-8-sig")
+    except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path}: not a readable list of names ({reason})") from None
-    return [line.strip() for line in lines if line.strip()]
+
+
+def list_entries(path: Path) -> list[tuple[str, str | None]]:
+    """The lines of a split's list: a name, with an ending or without, or the paths of an image and its label file."""
+    entries: list[tuple[str, str | None]] = []
+    for line in lines_in(path):
+        words = [word.strip() for word in re.split(r"[\t,;]|\s+(?=\S*[/\\])", line) if word.strip()]
+        if len(words) > 2:
+            raise DataError(f"{path}: {line[:80]!r}: a line holds a name, or an image's path and a label file's")
+        entries.append((words[0].replace("\\", "/"), words[1].replace("\\", "/") if len(words) == 2 else None))
+    return entries

@@ -6,7 +6,9 @@
     PATH/ImageSets/Segmentation/{train,val,trainval}.txt, and for `train_aug` one of trainaug.txt,
                                        train_aug.txt, or aug.txt, which holds only what train.txt has not
 
-Label 255 is the border of every object. `train_aug` has 10,582 images, none of them in `val`.
+Label 255 is the border of every object. `train_aug` has 10,582 images, none of them in `val`: VOC's 1,464 of `train`
+with VOC's labels, and the others with SBD's, as in mmsegmentation (configs/_base_/datasets/pascal_voc12_aug.py at
+5b9c29f) and PaddleSeg (paddleseg/datasets/voc.py at d7975e7). SBD's folder holds VOC's pictures too, without borders.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from pathlib import Path
 
 from danet_common.classes import voc_class_set
 from danet_common.data.files import FileDataset, Pair
-from danet_common.data.labels import plain_table
+from danet_common.data.label_table import plain_table, with_colours
 from danet_common.data.listing import first_path, names_in, require_split
 
 PASCAL_VOC = voc_class_set(
@@ -26,32 +28,23 @@ PASCAL_VOC = voc_class_set(
 SPLITS = ("train", "val", "trainval", "train_aug")
 AUGMENTED_LISTS = ("trainaug.txt", "train_aug.txt", "aug.txt")
 
-TABLE = plain_table(21)
+TABLE = with_colours(plain_table(21), PASCAL_VOC.colours, void=[(224, 224, 192)])  # the border of objects
 
 
 def open_pascal_voc(root: Path, split: str) -> FileDataset:
-    """One split. Each label is SBD's where `train_aug` was asked for and SBD has one."""
+    """One split. In `train_aug`, the labels of VOC's own `train` are VOC's, the others SBD's."""
     title = "voc"
     require_split(title, split, SPLITS)
     home = first_path(title, root, [f"{place}JPEGImages" for place in ("", "VOC2012/", "VOCdevkit/VOC2012/")]).parent
     lists = first_path(title, home, ["ImageSets/Segmentation"])
     exact = first_path(title, home, ["SegmentationClass"])
     if split == "train_aug":
-        names = _augmented_names(lists)
+        own = set(names_in(lists / "train.txt"))
+        names = sorted(own | set(names_in(first_path("voc with SBD", lists, AUGMENTED_LISTS))))
         augmented = first_path(title, home, ["SegmentationClassAug"])
     else:
         names, augmented = names_in(lists / f"{split}.txt"), exact
-    pairs = []
-    for name in names:
-        folder = augmented if (augmented / f"{name}.png").exists() else exact
-        pairs.append(Pair(home / "JPEGImages" / f"{name}.jpg", folder / f"{name}.png"))
+        own = set(names)
+    folders = {name: exact if name in own else augmented for name in names}
+    pairs = [Pair(home / "JPEGImages" / f"{name}.jpg", folders[name] / f"{name}.png") for name in names]
     return FileDataset(f"{title}:{root} {split}", PASCAL_VOC, pairs, TABLE)
-
-
-def _augmented_names(lists: Path) -> list[str]:
-    """Of `train_aug`, in order."""
-    path = first_path("voc with SBD", lists, AUGMENTED_LISTS)
-    names = names_in(path)
-    if path.name == "aug.txt":
-        names += names_in(lists / "train.txt")
-    return sorted(set(names))

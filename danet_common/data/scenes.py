@@ -7,13 +7,13 @@ else, with texture, noise, changing light and a line of void where classes meet,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from danet_common.classes import Colour, class_set
 from danet_common.data.canvas import Canvas, ellipse, rectangle, trapezoid
-from danet_common.data.dataset import DataError, Dataset, Sample
+from danet_common.data.dataset import DataError, Dataset, Sample, log_remark
 from danet_common.data.draws import Draws
 from danet_common.data.listing import require_split
 
@@ -69,7 +69,7 @@ class Scenes(Dataset):
         canvas.edge()
         return Sample(canvas.colours.astype(np.uint8), canvas.labels, name)
 
-    def check(self, limit: int | None = None) -> None:
+    def check(self, limit: int | None = None, say: Callable[[str], None] = log_remark) -> None:
         """Nothing can be wrong with them."""
 
 

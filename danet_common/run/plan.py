@@ -10,6 +10,7 @@ from typing import Any
 
 from danet_common.config import DANetConfig
 from danet_common.data.augmentation import Augmentation
+from danet_common.data.label_settings import NO_SETTINGS, LabelSettings
 from danet_common.recipe import TrainConfig
 from danet_common.typed_json import from_json, shown
 
@@ -47,6 +48,7 @@ class RunPlan:
     augmentation: Augmentation
     cadence: Cadence
     version: str  # of danet
+    labels: LabelSettings = NO_SETTINGS  # of the label files of `data` and `val`
 
     def __post_init__(self) -> None:
         weights, classes = self.recipe.class_weights, self.config.num_classes
@@ -62,7 +64,7 @@ class RunPlan:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        nested = {"config": self.config.to_dict(), "recipe": self.recipe.to_dict()}
+        nested = {name: getattr(self, name).to_dict() for name in ("config", "recipe", "labels")}
         nested |= {name: dataclasses.asdict(plain[name]) for name in ("augmentation", "cadence")}
         return {"format_version": FORMAT_VERSION, **plain, **nested}
 

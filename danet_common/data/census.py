@@ -1,0 +1,140 @@
+"""What the label files of a data set hold altogether, and what follows from that before anything is trained."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from danet_common.classes import ClassSet
+from danet_common.data.dataset import IGNORE, Census, DataError
+from danet_common.data.label_table import LabelTable
+from danet_common.wording import counted
+
+NAMES_OF_VOID = ("void", "unlabelled", "unlabeled", "ignore", "ignored", "ignore region", "don't care", "unknown")
+SHOWN_NAMES = 8
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one item holds. `reading`, `counts` and `meaning` are those of its LabelFile."""
+
+    labels: Path
+    fault: str | None = None
+    reading: str = "number"
+    counts: Mapping[int, int] = field(default_factory=dict)
+    meaning: Mapping[int, int | None] = field(default_factory=dict)
+    turned: bool = False
+
+
+def conclude(
+    title: str, classes: ClassSet, table: LabelTable, looks: Sequence[Look], say: Callable[[str], None], own: bool
+) -> Census:
+    """Return the sum of all looks; `say` what is remarkable.
+
+    own  as `FileDataset.own`
+
+    Raises DataError for the faults of items, and where the labels altogether mean nothing or more than one thing.
+    """
+    faults = [look.fault for look in looks if look.fault is not None]
+    if faults:
+        raise DataError(*_hints(title, classes, looks, own), *faults)
+    values: Counter[int] = Counter()
+    meant: Counter[int] = Counter()
+    for look in looks:
+        for value, pixels in look.counts.items():
+            meant[look.meaning[value] or 0] += pixels
+            if look.reading in ("number", "grey"):
+                values[value] += pixels
+    census = Census(tuple(meant[label] for label in range(len(classes.names))), meant[IGNORE])
+    faults = list(_meaningless(title, classes, table, looks, values, census, own))
+    if faults:
+        raise DataError(*faults)
+    for remark in _remarks(title, classes, table, looks, census):
+        say(remark)
+    return census
+
+
+def _hints(title: str, classes: ClassSet, looks: Sequence[Look], own: bool) -> Iterator[str]:
+    """What would mend values that no class has, in all files at once."""
+    values = {value for look in looks if look.reading in ("number", "grey") for value in look.counts}
+    count = len(classes.names)
+    if own and count in values and values <= {*range(count + 1), IGNORE}:
+        yield (
+            f"{title}: the labels hold numbers up to {count}, for {_classes(count)}: "
+            "--set reduce_zero_label=true where they count from 1 and 0 is void"
+        )
+
+
+def _meaningless(
+    title: str,
+    classes: ClassSet,
+    table: LabelTable,
+    looks: Sequence[Look],
+    values: Mapping[int, int],
+    census: Census,
+    own: bool,
+) -> Iterator[str]:
+    """Faults of all labels together."""
+    readings = {look.reading: look.labels for look in looks}
+    if {"colour", "grey"} <= readings.keys():
+        yield (
+            f"{title}: some label files hold colours of classes, such as {readings['colour']}, and some numbers as "
+            f"grey, such as {readings['grey']}; save all of them alike"
+        )
+    if own and values.keys() == {0, IGNORE} and table.classes.get(IGNORE) == IGNORE and not table.void_by_user:
+        if len(classes.names) == 1:
+            text = f"name the background first in classes.txt, and --set label_map={IGNORE}:1"
+        elif len(classes.names) == 2:
+            text = f"--set label_map={IGNORE}:1 makes it {classes.names[1]}"
+        else:
+            text = f"--set label_map={IGNORE}:CLASS makes it that class, counted from 0"
+        yield (
+            f"{title}: the labels hold nothing but 0 and {IGNORE}, and {IGNORE} is void unless you say what it is: "
+            f"{text}; --set label_map={IGNORE}:void keeps it void"
+        )
+    elif not any(census.pixels):
+        hint = f"; --set label_map={IGNORE}:CLASS where {IGNORE} is a class" if own and IGNORE in values else ""
+        yield f"{title}: all pixels of {counted(len(looks), 'label file')} are void: nothing to learn or judge{hint}"
+
+
+def _remarks(title: str, classes: ClassSet, table: LabelTable, looks: Sequence[Look], census: Census) -> Iterator[str]:
+    """What a user should know although nothing is wrong."""
+    ways = Counter(look.reading for look in looks)
+    texts = {
+        "colour": "by their colours",
+        "palette": "by the colours of their palettes, not by the palettes' indices",
+        "grey": "as grey: each pixel's grey level is its class number",
+    }
+    for way, text in texts.items():
+        if ways[way]:
+            yield f"{title}: {counted(ways[way], 'label file')} of {len(looks)} read {text}"
+    turned = [look for look in looks if look.turned]
+    if turned:
+        yield (
+            f"{title}: {counted(len(turned), 'label file')} turned upright with the EXIF orientation of the picture, "
+            f"whose stored size they have, such as {turned[0].labels}"
+        )
+    void = [
+        (label, name)
+        for label, name in enumerate(classes.names)
+        if name.lower() in NAMES_OF_VOID and census.pixels[label]
+    ]
+    for label, name in void:
+        yield f"{title}: {name} is learned as a class; --set label_map={label}:void leaves its pixels out"
+
+
+def _classes(count: int) -> str:
+    return "1 class" if count == 1 else f"{count} classes"
+
+
+def absent_remark(title: str, names: Sequence[str], census: Census) -> str | None:
+    """A line naming the classes that no pixel of the training data has; None where there are none."""
+    absent = census.absent(names)
+    if not absent:
+        return None
+    shown = ", ".join(absent[:SHOWN_NAMES]) + f" and {len(absent) - SHOWN_NAMES} more" * (len(absent) > SHOWN_NAMES)
+    present = len(names) - len(absent)
+    alone = "; nothing can be told apart" if present == 1 and len(names) > 1 else ""
+    return f"{title}: {len(absent)} of {_classes(len(names))} in no label: {shown}{alone}"

@@ -1,0 +1,98 @@
+"""What a user says about label files that the files themselves do not tell: `--set label_map=255:1`."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+VOID = 255  # in a label map, the class of pixels that are neither learned from nor judged
+LARGEST_VALUE = 65535  # of a label file with 16 bits a pixel
+
+LabelMap = tuple[tuple[int, int], ...]  # file value, class
+PaletteLabels = Literal["auto", "index", "colour"]
+LabelOrientation = Literal["auto", "upright", "stored"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelSettings:
+    """How label files are read. Raises ValueError, naming the field, where a value means nothing.
+
+    label_map          file value -> class, or 255 for void, where the file value means something else by default
+    reduce_zero_label  0 is void and 1 is the first class, as mmsegmentation's setting of that name
+    palette_labels     what counts in a palette file: the pixels' indices or their colours; auto: what the file shows
+    label_orientation  where a picture has an EXIF orientation: its labels lie on the upright picture or on the stored
+                       one; auto: by their sizes
+    """
+
+    label_map: LabelMap = ()
+    reduce_zero_label: bool = False
+    palette_labels: PaletteLabels = "auto"
+    label_orientation: LabelOrientation = "auto"
+
+    def __post_init__(self) -> None:
+        if type(self.label_map) is not tuple or not all(map(_is_entry, self.label_map)):
+            raise ValueError(
+                f"label_map must be pairs of a file value from 0 to {LARGEST_VALUE} and a class from 0 to 254, or "
+                f"{VOID} for void; got {self.label_map!r}"
+            )
+        values = [value for value, _ in self.label_map]
+        twice = sorted({value for value in values if values.count(value) > 1})
+        if twice:
+            raise ValueError(f"label_map has the file value {twice[0]} twice")
+        if type(self.reduce_zero_label) is not bool:
+            raise ValueError(f"reduce_zero_label must be true or false; got {self.reduce_zero_label!r}")
+        for name, choices in (("palette_labels", PaletteLabels), ("label_orientation", LabelOrientation)):
+            if getattr(self, name) not in get_args(choices):
+                raise ValueError(f"{name} must be one of {', '.join(get_args(choices))}; got {getattr(self, name)!r}")
+
+    @property
+    def assignments(self) -> list[str]:
+        """The fields that are not the default's, as `--set` takes them."""
+        texts = []
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value != field.default:
+                texts.append(f"{field.name}={_text(value)}")
+        return texts
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready: every field."""
+        return dataclasses.asdict(self) | {"label_map": [list(entry) for entry in self.label_map]}
+
+    @classmethod
+    def from_dict(cls, fields: Mapping[str, Any]) -> LabelSettings:
+        """The inverse of `to_dict`. Raises ValueError, or TypeError for a field that there is not."""
+        values = dict(fields)
+        entries = values.get("label_map")
+        if isinstance(entries, list):
+            values["label_map"] = tuple(tuple(entry) if isinstance(entry, list) else entry for entry in entries)
+        return cls(**values)
+
+
+def parse_label_map(text: str) -> LabelMap:
+    """`"255:1,7:void"` as pairs. Raises ValueError."""
+    entries = []
+    for word in text.split(","):
+        match = re.fullmatch(r"\s*(\d{1,5})\s*:\s*(\d{1,3}|void)\s*", word)
+        if match is None:
+            raise ValueError(f"label_map takes FILE VALUE:CLASS,... such as 255:1 or 7:void; got {text!r}")
+        entries.append((int(match[1]), VOID if match[2] == "void" else int(match[2])))
+    return tuple(entries)
+
+
+def _is_entry(entry: Any) -> bool:
+    if type(entry) is not tuple or len(entry) != 2 or not all(type(number) is int for number in entry):
+        return False
+    return bool(0 <= entry[0] <= LARGEST_VALUE and 0 <= entry[1] <= VOID)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(f"{number}:{'void' if label == VOID else label}" for number, label in value)
+    return str(value).lower()
+
+
+NO_SETTINGS = LabelSettings()
