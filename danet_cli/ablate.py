@@ -12,6 +12,7 @@ from danet_cli.backend import BackendName, import_backend
 from danet_cli.console import ExitCode, complain, note, print_json
 from danet_cli.demo import RECIPE
 from danet_cli.destination import require_folder
+from danet_cli.own_files import require_own
 from danet_cli.train import drive, require_packages
 from danet_cli.training_plan import Asked
 
@@ -58,10 +59,12 @@ def ablate(
       danet ablate --out ablation --context none --context position,channel --context non_local --backend jax
       danet ablate --out camvid --data camvid:CamVid --network danet_r18 --set steps=2000 --set crop=180x240
     """
-    from danet_cli.ablation_report import print_table, write_reports
+    from danet_cli.ablation_report import REPORTS, print_table, write_reports
 
     require_packages()
     require_folder(out)
+    for name, judge in REPORTS.items():
+        require_own(out / name, judge)
     if data is None:
         settings, network = [*SETTINGS, *(settings or [])], network or [NETWORK]
         validate_every = validate_every or VALIDATE_EVERY

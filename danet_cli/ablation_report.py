@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,16 @@ from danet_cli.console import console, print_line
 from danet_cli.contexts import name_of
 from danet_cli.destination import write_report
 from danet_cli.machine import processor, versions
-from danet_common.atomic import atomic_file
+from danet_cli.own_files import own_picture, own_report, own_text, software
+from danet_common.atomic import Judge, atomic_file
 
 COLUMNS = ("network", "context", "mIoU", "pixel accuracy", "parameters", "seconds")
+
+REPORTS: Mapping[str, Judge] = {  # what is written, and what of that name is replaced
+    "ablation.json": own_report("ablate", ("data", "steps", "rows")),
+    "ablation.md": own_text("ablate", f"| {' | '.join(COLUMNS)} |"),
+    "ablation.png": own_picture("ablate"),
+}
 
 
 def write_reports(out: Path, rows: Sequence[Row]) -> dict[str, Any]:
@@ -29,8 +36,8 @@ def write_reports(out: Path, rows: Sequence[Row]) -> dict[str, Any]:
         "versions": versions(),
         "rows": [row.to_dict() for row in rows],
     }
-    write_report(out / "ablation.json", answer)
-    with atomic_file(out / "ablation.md") as temporary:
+    write_report(out / "ablation.json", answer, REPORTS["ablation.json"])
+    with atomic_file(out / "ablation.md", REPORTS["ablation.md"]) as temporary:
         temporary.write_text(markdown(answer), encoding="utf-8")
     draw(answer, out / "ablation.png")
     return answer
@@ -98,5 +105,5 @@ def draw(answer: dict[str, Any], path: Path) -> None:
     curves.set_ylabel("mean IoU, per cent")
     curves.grid(alpha=0.3)
     figure.suptitle(terms(answer), fontsize=9)
-    with atomic_file(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=120)
+    with atomic_file(path, REPORTS["ablation.png"]) as temporary:
+        figure.savefig(temporary, format="png", dpi=120, metadata={"Software": software("ablate")})

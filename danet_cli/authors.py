@@ -6,34 +6,40 @@ agreement, not a scene.
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from danet_cli.console import Unable, count_bytes, print_facts, print_line, progress
+from danet_cli.own_files import require_own
 
 if TYPE_CHECKING:
     import numpy as np
 
     from danet_common import Checkpoint
+    from danet_common.atomic import Judge
     from shared_tests.agreement import Judgement
     from shared_tests.oracle import Oracle
 
 BACKENDS = ("torch", "tf", "jax")
 HEIGHT = 256  # of the photograph
+RECORDED = "official_r50_plain_mg.npz"
+CONVERTED = ("danet.safetensors", "danet.keras", "danet.orbax")
 RECORDED_FACTOR = 5  # of the authors' own float32 noise: ours is another order of summation
 
 
 def bring_authors_checkpoint(out: Path, quiet: bool) -> tuple[bool, dict[str, Any]]:
     """Convert it, run it on a photograph in three frameworks, draw; whether all agree, and the report."""
     from danet_cli.picture import draw_parity
-    from shared_tests import oracle, owners_files
+    from shared_tests import oracle
     from shared_tests.agreement import BackendError, examine, find_backends
 
     photograph, picture = read_photograph(), out / "parity.png"
     try:
         found = find_backends(BACKENDS)
-        recorded = oracle.load(oracle.ORACLES / "official_r50_plain_mg.npz")
-        source = owners_files.write_checkpoint(recorded, out)
+        recorded = oracle.load(oracle.ORACLES / RECORDED)
+        source = write_source(recorded, out)
         files, checkpoint = convert_all(source, out, quiet)
         with progress(1 + 2 * len(found)) as step:
             (judgement,) = examine({str(files[0]): checkpoint}, input_of(photograph), found, "f32", step)
@@ -46,6 +52,46 @@ def bring_authors_checkpoint(out: Path, quiet: bool) -> tuple[bool, dict[str, An
         print_results(judgement, ratios)
     paths = {"checkpoint": str(source), "files": [str(file) for file in files], "picture": str(picture)}
     return agrees, {"agrees": agrees, **paths, "recorded": ratios, "parity": judgement.to_dict()}
+
+
+def refuse_others(out: Path) -> None:
+    """Raise Unable where files are in the way that do not hold the recorded checkpoint: they are somebody's own."""
+    from shared_tests import oracle
+
+    recorded = oracle.load(oracle.ORACLES / RECORDED)
+    for name in (recorded.meta["file_name"], *CONVERTED):
+        require_own(out / name, own_checkpoint(recorded))
+
+
+def own_checkpoint(recorded: Oracle) -> Judge:
+    """Return what raises Unable for all but files that hold just the recorded tensors."""
+    from weights_convert import read
+    from weights_convert.contents import Contents
+    from weights_convert.reading import checkpoint_of
+
+    def judge(path: Path) -> None:
+        tensors = dict(recorded.state_dict)
+        wanted = checkpoint_of(Contents(tensors), None, {}, lambda line: None, "torch").hashes()
+        try:
+            own = read(path).hashes() == wanted
+        except ValueError:
+            own = False
+        if not own:
+            raise Unable(f"{path} exists, and danet demo did not write it; choose another --out")
+
+    return judge
+
+
+def write_source(recorded: Oracle, out: Path) -> Path:
+    """Write the checkpoint under the name that the authors' trainer gives, atomically."""
+    from danet_common.atomic import atomic_file
+    from shared_tests import owners_files
+
+    with tempfile.TemporaryDirectory() as folder:
+        file = owners_files.write_checkpoint(recorded, folder)
+        with atomic_file(out / file.name, own_checkpoint(recorded)) as temporary:
+            shutil.copyfile(file, temporary)
+    return out / file.name
 
 
 def read_photograph() -> np.ndarray:
@@ -75,8 +121,8 @@ def convert_all(source: Path, out: Path, quiet: bool) -> tuple[list[Path], Check
         print_facts(f"The authors' checkpoint: {source}", facts_of(inspection))
         for line in (*inspection.notes, ""):
             print_line(line)
-    canonical = out / "danet.safetensors"
-    files = [canonical, out / "danet.keras", out / "danet.orbax"]
+    files = [out / name for name in CONVERTED]
+    canonical = files[0]
     weights_convert.convert(source, canonical, force=True)
     for file in files[1:]:
         weights_convert.convert(canonical, file, force=True)

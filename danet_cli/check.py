@@ -10,6 +10,7 @@ import typer
 from danet_cli.console import ExitCode, Unable, note, print_json, progress
 from danet_cli.destination import refuse_unwritable, write_report
 from danet_cli.network import read_network
+from danet_cli.own_files import own_report
 from danet_cli.pixel_limit import MaxPixels, limit_pixels
 from danet_cli.settings import parse_size
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from shared_tests.agreement import Input, Judgement
 
 BUILT_IN_SIZE = (65, 97)  # odd and not square
+REPORT = own_report("check", ("agrees", "profile", "checkpoints"))
 LONGEST = 256  # side of a photograph if no size is asked for: the reference keeps every stage in float64
 
 
@@ -59,7 +61,7 @@ def check(
     limit_pixels(max_pixels)
     height_width = None if size is None else parse_size(size)
     if report not in (None, "-"):
-        refuse_unwritable(Path(report))
+        refuse_unwritable(Path(report), REPORT)
     try:
         found = find_backends([name.strip() for name in backends.split(",")])
         described, make_input = choose_input(image, height_width)
@@ -75,7 +77,7 @@ def check(
         print_json(answer)
     else:
         if report is not None:
-            write_report(Path(report), answer)
+            write_report(Path(report), answer, REPORT)
         print_judgements(judgements, profile, described)
     return ExitCode.DONE if agrees else ExitCode.DISAGREE
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 
+from danet_cli.own_files import own_picture, software
 from danet_common.atomic import atomic_file
 
 NUMBERED = 40  # classes up to which the shares are written into the cells
@@ -41,5 +42,5 @@ def draw_confusion(matrix: np.ndarray, names: Sequence[str], title: str, path: P
             axis.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=FONT, color=colour)
     bar = figure.colorbar(shown, ax=axis, shrink=0.6)
     bar.set_label("share of the true class's pixels" + (", in the cells per cent" if count <= NUMBERED else ""))
-    with atomic_file(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=150)
+    with atomic_file(path, own_picture("eval")) as temporary:
+        figure.savefig(temporary, format="png", dpi=150, metadata={"Software": software("eval")})

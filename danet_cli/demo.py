@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
-import shutil
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from danet_cli.authors import bring_authors_checkpoint
 from danet_cli.console import ExitCode, Unable, print_facts, print_json, print_line
 from danet_cli.destination import require_folder
+from danet_cli.own_files import own_picture, require_own, software
+
+if TYPE_CHECKING:
+    from danet_common.run import RunFolder, RunPlan
 from danet_common.children import child
 
 BACKENDS = ("torch", "tf", "jax")
 DATA, NETWORK = "scenes", "danet_tiny"
 STEPS, UNTIL_JAX, UNTIL_TF = 500, 400, 450  # a minute on two cores, most of it in torch, which starts soonest
 EQUAL = 5e-5  # figures that agree to four decimals; a pixel or two may be classed otherwise
+SCENES = ("scenes.safetensors", "scenes.keras", "scenes.orbax")
 PICTURES = 6  # that are predicted
 RECIPE = ("optimizer=adamw", "learning_rate=4e-3", "head_rate=1", "weight_decay=0.01", "warmup_steps=20")
 
@@ -80,22 +85,67 @@ def demo(
 
 
 def prepare(out: Path) -> None:
-    """The folder, with pictures to predict and without an earlier demo's run. Raises Unable for anybody else's run."""
+    """Make the folder, with pictures to predict and without an earlier demo's run. Raises Unable for others' files."""
+    from danet_cli.authors import refuse_others
+    from danet_cli.page import OWN_PAGE, PAGE
     from danet_common.data import open_dataset
     from danet_common.image import write_image
     from danet_common.run import RunFolder
 
-    folder, pictures = RunFolder(out / "run"), out / "pictures"
-    if folder.root.exists():
-        plan = folder.read_plan()
-        if (plan.data, plan.network, plan.recipe.steps) != (DATA, NETWORK, STEPS):
-            raise Unable(f"{folder.root} holds another run than a demo's; give the demo a folder of its own with --out")
-        shutil.rmtree(folder.root)
+    folder, pictures, own = RunFolder(out / "run"), out / "pictures", own_picture("demo")
+    plan = demos_plan(folder)
+    refuse_others(out)
+    for file in (out / name for name in SCENES if os.path.lexists(out / name)):
+        require_demos_checkpoint(file, plan)
+    require_own(out / "parity.png", own)
+    require_own(out / PAGE, OWN_PAGE)
+    if plan is not None:
+        remove_run(folder)
     pictures.mkdir(parents=True, exist_ok=True)
     scenes = open_dataset(DATA, "test")
     for index in range(PICTURES):
-        sample = scenes.item(index)
-        write_image(pictures / f"scene_{index}.png", sample.image)
+        write_image(pictures / f"scene_{index}.png", scenes.item(index).image, software("demo"), own)
+
+
+def demos_plan(folder: RunFolder) -> RunPlan | None:
+    """What an earlier demo's run was asked, None where there is none. Raises Unable for another run."""
+    if not folder.root.exists():
+        return None
+    plan = folder.read_plan()
+    if (plan.data, plan.network, plan.recipe.steps) != (DATA, NETWORK, STEPS):
+        raise Unable(f"{folder.root} holds another run than a demo's; give the demo a folder of its own with --out")
+    return plan
+
+
+def require_demos_checkpoint(file: Path, plan: RunPlan | None) -> None:
+    """Raise Unable for a checkpoint of the demo's name that does not hold the network of the demo's run."""
+    import weights_convert
+
+    try:
+        own = plan is not None and weights_convert.read(file).config == plan.config
+    except ValueError:
+        own = False
+    if not own:
+        raise Unable(f"{file} exists, and danet demo did not write it; choose another --out")
+
+
+def remove_run(folder: RunFolder) -> None:
+    """Remove a run that no process is training. Raises Unable where anything else lies in its folder."""
+    from danet_common.atomic import remove_leftovers
+
+    with folder.held():
+        files = (folder.last, folder.best, folder.metrics, folder.curves, folder.plan)  # the plan last: it says whose
+        for file in files:
+            remove_leftovers(file)
+        events = [*folder.events.glob("events.out.tfevents.*")] if folder.events.is_dir() else []
+        others = {*folder.root.iterdir(), *folder.events.glob("*")} - {*files, *events, folder.events}
+        if others:
+            raise Unable(f"{min(others)} is none of the run's files; move it away, or choose another --out")
+        for file in (*events, *files):
+            file.unlink(missing_ok=True)
+        if folder.events.is_dir():
+            folder.events.rmdir()
+        folder.root.rmdir()
 
 
 def story(out: Path) -> list[Act]:
@@ -117,7 +167,7 @@ def story(out: Path) -> list[Act]:
         evaluate = ("eval", "--data", DATA, "--split", "test", "--weights", file, "--backend", backend)
         acts.append(Act(f"Evaluate in {backend}", (*evaluate, "--json", f"{out}/{backend}.json", "--out", f"{out}")))
     predict = ("predict", f"{out}/pictures", "--weights", weights, "--backend", "jax", "--out", f"{out}/predicted")
-    return [*acts, Act("Predict", (*predict, "--side-by-side", "--force"))]
+    return [*acts, Act("Predict", (*predict, "--side-by-side"))]
 
 
 def perform(act: Act, quiet: bool) -> dict[str, Any]:

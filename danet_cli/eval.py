@@ -15,6 +15,7 @@ from danet_cli.backend import BackendName, import_backend, inferring
 from danet_cli.console import ExitCode, note, print_json, progress
 from danet_cli.destination import refuse_unwritable, require_folder, write_report
 from danet_cli.network import read_network
+from danet_cli.own_files import own_picture, own_report, require_own
 from danet_cli.pixel_limit import MaxPixels, limit_pixels
 from danet_cli.settings import label_settings, parse_scales, parse_size
 from danet_cli.shortage import saying_shortage
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from danet_common import Checkpoint, DANetConfig
     from danet_common.data import Dataset, LabelSettings
     from danet_common.evaluation import Infer, Protocol
+
+REPORT = own_report("eval", ("checkpoint", "protocol", "confusion"))
+CONFUSION = "confusion.png"
 
 
 def evaluate(
@@ -77,9 +81,10 @@ def evaluate(
     chosen = choose_protocol(protocol, scales, flip, window, stride)
     limit_pixels(max_pixels)
     if report not in (None, "-"):
-        refuse_unwritable(Path(report))
+        refuse_unwritable(Path(report), REPORT)
     if out is not None:
         require_folder(out)
+        require_own(out / CONFUSION, own_picture("eval"))
         importlib.import_module("matplotlib")  # what is missing is said before the work, not after it
     labels = labels_of(settings or [], data, weights)
     dataset = open_dataset(data, split, labels)
@@ -111,7 +116,7 @@ def evaluate(
         print_json(answer)
         return ExitCode.DONE
     if report is not None:
-        write_report(Path(report), answer)
+        write_report(Path(report), answer, REPORT)
     print_figures(answer)
     return ExitCode.DONE
 
@@ -192,7 +197,7 @@ def draw(matrix: np.ndarray, dataset: Dataset, count: int, mean_iou: float, out:
     from danet_cli.confusion import draw_confusion
 
     out.mkdir(parents=True, exist_ok=True)
-    path = out / "confusion.png"
+    path = out / CONFUSION
     part = "" if count == len(dataset) else f", the first {count} of {len(dataset)} pictures"
     draw_confusion(matrix, dataset.names, f"{dataset.title}{part}: mean IoU {mean_iou:.2%}", path)
     return path

@@ -12,8 +12,12 @@ from markupsafe import Markup
 
 from danet_cli.eval import percent
 from danet_cli.machine import versions
+from danet_cli.own_files import own_text
 from danet_common.atomic import atomic_file
 from danet_common.regular_file import IMAGE, REPORT, read_regular
+
+PAGE = "index.html"
+OWN_PAGE = own_text("demo", '<meta name="generator" content="danet demo">')
 
 
 def write_page(
@@ -43,8 +47,8 @@ def write_page(
         parity=worst_stages(check["checkpoints"][0]),
         versions=versions(),
     )
-    page = out / "index.html"
-    with atomic_file(page) as temporary:
+    page = out / PAGE
+    with atomic_file(page, OWN_PAGE) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return page
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
+from danet_cli.own_files import own_picture, software
 from danet_common.atomic import atomic_file
 from danet_common.image import overlay
 from danet_common.palettes import palette_of
@@ -42,5 +43,5 @@ def draw_parity(judgement: Judgement, photograph: np.ndarray, path: Path) -> Non
         bar.set_label("log10 of the difference from the reference's logits, relative to the largest logit")
     for axis in axes.flat:
         axis.set_axis_off()
-    with atomic_file(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=100)
+    with atomic_file(path, own_picture("demo")) as temporary:
+        figure.savefig(temporary, format="png", dpi=100, metadata={"Software": software("demo")})

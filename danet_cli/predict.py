@@ -12,6 +12,7 @@ from danet_cli.backend import BackendName, import_backend, inferring
 from danet_cli.console import ExitCode, complain, first_line, note, print_json, print_line, progress
 from danet_cli.destination import require_folder
 from danet_cli.network import read_network
+from danet_cli.own_files import own_picture
 from danet_cli.photographs import Photograph, find_photographs
 from danet_cli.pixel_limit import MaxPixels, limit_pixels
 from danet_cli.predicted import KINDS, SOFTWARE, predicted_paths, refuse_replacing
@@ -75,7 +76,7 @@ def predict(
     with progress(len(photographs)) as step:
         for photograph in photographs:
             step(photograph.path.name)
-            done.append(predict_one(infer, choose, model.config, photograph, out, opacity, beside))
+            done.append(predict_one(infer, choose, model.config, photograph, out, opacity, beside, force))
     failed = sum("error" in entry for entry in done)
     if as_json:
         print_json({"weights": str(weights), "backend": backend, "failed": failed, "images": done})
@@ -111,6 +112,7 @@ def predict_one(
     out: Path,
     opacity: float,
     beside: bool,
+    force: bool,
 ) -> dict[str, Any]:
     """Predict and write one photograph; what was written, or why nothing was."""
     from danet_common.evaluation import predict_labels
@@ -120,7 +122,7 @@ def predict_one(
         pixels = read_image(photograph.path, say=note)
         protocol = choose((pixels.shape[0], pixels.shape[1]))
         labels = predict_labels(infer, pixels, protocol, config)
-        written = write_all(pixels, labels, config, out / photograph.target, opacity, beside)
+        written = write_all(pixels, labels, config, out / photograph.target, opacity, beside, force)
     except ImageError as error:
         complain(str(error))
         return {"image": str(photograph.path), "error": str(error)}
@@ -134,22 +136,29 @@ def predict_one(
 
 
 def write_all(
-    pixels: np.ndarray, labels: np.ndarray, config: DANetConfig, target: Path, opacity: float, beside: bool
+    pixels: np.ndarray,
+    labels: np.ndarray,
+    config: DANetConfig,
+    target: Path,
+    opacity: float,
+    beside: bool,
+    force: bool,
 ) -> dict[str, Path]:
-    """Write what is made of one photograph, by kind."""
+    """Write what is made of one photograph, by kind. Raises Unable where another's file has come to its place."""
+    from danet_common.atomic import always
     from danet_common.image import overlay, write_image, write_mask
     from danet_common.palettes import palette_of
 
     palette = palette_of(config)
     target.parent.mkdir(parents=True, exist_ok=True)
-    written = predicted_paths(target, beside)
-    write_mask(written["mask"], labels, palette, SOFTWARE)
-    write_image(written["overlay"], overlay(pixels, labels, palette, opacity), SOFTWARE)
+    written, replace = predicted_paths(target, beside), always if force else own_picture("predict")
+    write_mask(written["mask"], labels, palette, SOFTWARE, replace)
+    write_image(written["overlay"], overlay(pixels, labels, palette, opacity), SOFTWARE, replace)
     if beside:
         from danet_cli.side_by_side import side_by_side
 
         sheet = side_by_side(pixels, labels, palette, class_names(config), opacity)
-        write_image(written["side_by_side"], sheet, SOFTWARE)
+        write_image(written["side_by_side"], sheet, SOFTWARE, replace)
     return written
 
 

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from danet_cli.console import Unable
+from danet_cli.own_files import software
 
 if TYPE_CHECKING:
     from danet_cli.photographs import Photograph
 
-SOFTWARE = "danet predict"  # PNG's Software text in each of them
+SOFTWARE = software("predict")  # PNG's Software text in each of them
 KINDS = ("mask", "overlay", "side_by_side")
 
 

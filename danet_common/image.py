@@ -11,7 +11,7 @@ from jaxtyping import Float32, Integer, UInt8
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
-from danet_common.atomic import atomic_file
+from danet_common.atomic import Judge, always, atomic_file
 from danet_common.config import DANetConfig
 from danet_common.image_reading import MAX_PIXELS, ImageError, open_image, read_image
 from danet_common.regular_file import IMAGE, open_regular
@@ -76,27 +76,42 @@ def require_masks(config: DANetConfig) -> None:
         raise ValueError(f"a mask, a palette PNG, holds {MASK_CLASSES} classes; this network has {config.num_classes}")
 
 
-def write_image(path: str | os.PathLike[str], image: UInt8[np.ndarray, "h w 3"], software: str | None = None) -> None:
-    """Write an RGB image as PNG, atomically; `software` is who made it, for `software_of`."""
-    _write_png(Image.fromarray(image), path, software)
+def write_image(
+    path: str | os.PathLike[str],
+    image: UInt8[np.ndarray, "h w 3"],
+    software: str | None = None,
+    replace: Judge = always,
+) -> None:
+    """Write an RGB image as PNG, atomically; `software` is who made it, for `software_of`.
+
+    `replace` raises where an existing file must stay.
+    """
+    _write_png(Image.fromarray(image), path, software, replace)
 
 
 def write_mask(
-    path: str | os.PathLike[str], labels: Integer[np.ndarray, "h w"], palette: Palette, software: str | None = None
+    path: str | os.PathLike[str],
+    labels: Integer[np.ndarray, "h w"],
+    palette: Palette,
+    software: str | None = None,
+    replace: Judge = always,
 ) -> None:
-    """Write labels as a palette PNG, atomically: a pixel's value is its class, its colour the palette's."""
+    """Write labels as a palette PNG, atomically: a pixel's value is its class, its colour the palette's.
+
+    `replace` raises where an existing file must stay.
+    """
     if labels.size and not 0 <= labels.min() <= labels.max() < MASK_CLASSES:
         raise ValueError(f"a palette PNG holds labels from 0 to 255; got {labels.min()} to {labels.max()}")
     mask = Image.fromarray(labels.astype(np.uint8))
     mask.putpalette([value for colour in palette[:MASK_CLASSES] for value in colour])
-    _write_png(mask, path, software)
+    _write_png(mask, path, software, replace)
 
 
-def _write_png(image: Image.Image, path: str | os.PathLike[str], software: str | None) -> None:
+def _write_png(image: Image.Image, path: str | os.PathLike[str], software: str | None, replace: Judge) -> None:
     texts = PngInfo()
     if software is not None:
         texts.add_text("Software", software)
-    with atomic_file(path) as temporary:
+    with atomic_file(path, replace) as temporary:
         image.save(temporary, format="PNG", pnginfo=texts)
 
 
