@@ -427,3 +427,20 @@ def test_further_pages_are_noted(predict: Predict, tmp_path: Path, capsys: Strea
     pages[0].save(tmp_path / "a.tif", save_all=True, append_images=pages[1:])
     assert predict(tmp_path / "a.tif") == 0
     assert "has more than one frame or page; the first is read" in capsys.readouterr().err
+
+
+def test_an_elongated_picture_is_cut_though_it_has_few_pixels(predict: Predict, tmp_path: Path) -> None:
+    """Whole, 60000x3 pixels would be resized by a matrix of 60000x7500: 1.8 GB."""
+    sizes: list[tuple[int, ...]] = []
+
+    def infer(pictures: np.ndarray) -> np.ndarray:
+        sizes.append(pictures.shape[1:3])
+        return brightest(pictures)
+
+    long = write_photograph(tmp_path / "long.png", 3, 60000)
+    assert predict(long, infer=infer) == 0
+    assert set(sizes) == {(3, 1024)}
+    with Image.open(tmp_path / "out" / "long_mask.png") as mask:
+        labels = np.array(mask)
+    assert (labels[:, :30000] == 0).all()
+    assert (labels[:, 30000:] == 1).all()

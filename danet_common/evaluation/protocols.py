@@ -9,6 +9,9 @@ from danet_common.data.resizing import Size
 from danet_common.evaluation.protocol import Protocol
 
 LARGEST_MAP = 2**30  # bytes of the position attention map, in float32, of the largest picture that is taken whole
+LONGEST = (
+    4  # sides of a window: the longest picture that is taken whole; resizing multiplies by length x length / stride
+)
 
 PROTOCOLS: dict[str, Protocol] = {
     # One pass over the picture as it is.
@@ -62,7 +65,7 @@ def get_protocol(protocol: Protocol | str) -> Protocol:
 
 
 def fitting_protocol(config: DANetConfig, size: Size, window: Size | None = None) -> Protocol:
-    """For a picture of any size: the whole up to LARGEST_MAP, else windows that overlap by a third.
+    """For a picture of any size: the whole up to LARGEST_MAP and LONGEST, else windows that overlap by a third.
 
     Position attention looks at all pairs of positions, so its time grows with the square of the pixels: LARGEST_MAP is
     the map of 1024 x 1024 pixels at output stride 8, also if it is never held at once. With `window`, a picture that is
@@ -70,10 +73,15 @@ def fitting_protocol(config: DANetConfig, size: Size, window: Size | None = None
     """
     side = isqrt(isqrt(LARGEST_MAP // 4)) * config.output_stride
     height, width = window or (side, side)
-    small = size[0] <= height and size[1] <= width if window else size[0] * size[1] <= side * side
+    small = size[0] <= height and size[1] <= width if window else fits(size, side)
     if small:
         return Protocol()
     return Protocol(window=(height, width), stride=default_stride((height, width)))
+
+
+def fits(size: Size, side: int) -> bool:
+    """True for a picture of no more pixels than a square of `side`, and not much longer than that."""
+    return size[0] * size[1] <= side * side and max(size) <= LONGEST * side
 
 
 def default_stride(window: Size) -> Size:
