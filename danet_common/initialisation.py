@@ -7,6 +7,15 @@ b0a0fa0, encoding/models/sseg/dran.py): kernels and biases uniform in +-1 / sqrt
 BatchNorm: the identity. Gammas: 0. The gain of the gating decoder: 1. The scale with which the non-local block ends in
 a sum: 0 (Goyal et al., 2017, section 5.1), so that training starts from the plain network.
 
+That is the scheme `pytorch`. The others draw the head as other projects do; all draw the backbone alike, since their
+recipes begin from a trained one.
+
+mmseg   ConvModules by He's rule over the fan out, `conv_seg` N(0, 0.01) with biases 0, all else PyTorch's default
+        (mmcv 013f784, mmcv/cnn/bricks/conv_module.py; mmsegmentation 0255eb9, decode_heads/decode_head.py)
+paddle  He normal over the fan in, biases 0: Paddle's default (Paddle, python/paddle/nn/layer/conv.py; PaddleSeg
+        d7975e7, paddleseg/models/danet.py sets no other)
+mxnet   uniform in +-0.07, biases 0: `initialize()`'s default (gluon-cv 5677756, gluoncv/model_zoo/danet.py:41)
+
 Each tensor has its own counter-based stream keyed by seed and name, so it depends on no other tensor.
 """
 
@@ -23,7 +32,12 @@ import numpy as np
 from danet_common.config import DANetConfig
 from danet_common.parameters import Parameter, parameters
 
+Scheme = Literal["pytorch", "mmseg", "paddle", "mxnet"]
+
 LAST_SCALE = "residual_bn.weight"
+MMSEG_CLASSIFIERS = ("head.fused_classifier", "auxiliary.classifier")  # its `conv_seg`
+MMSEG_DEVIATION = 0.01
+MXNET_BOUND = 0.07
 
 
 @dataclass(frozen=True)
@@ -37,34 +51,42 @@ class Distribution:
     size: float
 
 
-def initial_tensors(config: DANetConfig, seed: int = 0) -> dict[str, np.ndarray]:
+def initial_tensors(config: DANetConfig, seed: int = 0, scheme: Scheme = "pytorch") -> dict[str, np.ndarray]:
     """Canonical name -> float32 array (int64 for the counters) of a network before training."""
-    return drawn(parameters(config), seed)
+    return drawn(parameters(config), seed, scheme)
 
 
-def drawn(table: Mapping[str, Parameter], seed: int = 0) -> dict[str, np.ndarray]:
+def drawn(table: Mapping[str, Parameter], seed: int = 0, scheme: Scheme = "pytorch") -> dict[str, np.ndarray]:
     """Name -> array before training, for the tensors of a network or of one of its modules."""
-    return {name: initial_tensor(name, table, seed) for name in table}
+    return {name: initial_tensor(name, table, seed, scheme) for name in table}
 
 
-def initial_tensor(name: str, table: Mapping[str, Parameter], seed: int = 0) -> np.ndarray:
+def initial_tensor(name: str, table: Mapping[str, Parameter], seed: int = 0, scheme: Scheme = "pytorch") -> np.ndarray:
     """Draw one tensor of `table`, which holds the tensors of its layer at least."""
-    return draw(initial_distribution(name, table), table[name], _stream(name, seed))
+    return draw(initial_distribution(name, table, scheme), table[name], _stream(name, seed))
 
 
-def initial_distribution(name: str, table: Mapping[str, Parameter]) -> Distribution:
+def initial_distribution(name: str, table: Mapping[str, Parameter], scheme: Scheme = "pytorch") -> Distribution:
     """Return the distribution of one tensor of `table`, which holds the tensors of its layer at least.
 
     Names that start with `backbone.` belong to the backbone; all others belong to a head.
     """
     parameter = table[name]
-    if name.startswith("backbone."):
-        if parameter.kind == "kernel":
-            return Distribution("normal", math.sqrt(2 / _fan_out(parameter)))
-    elif parameter.kind in ("kernel", "bias"):
-        return Distribution("uniform", 1 / math.sqrt(_fan_in(table[_kernel_of(name)])))
-    starts_at_one = parameter.kind in ("scale", "variance", "gain") and not name.endswith(LAST_SCALE)
-    return Distribution("constant", 1.0 if starts_at_one else 0.0)
+    if parameter.kind not in ("kernel", "bias"):
+        starts_at_one = parameter.kind in ("scale", "variance", "gain") and not name.endswith(LAST_SCALE)
+        return Distribution("constant", 1.0 if starts_at_one else 0.0)
+    layer = name.rpartition(".")[0]
+    kernel = table[f"{layer}.weight".removeprefix(".")]
+    in_convolution_and_norm = layer.endswith(".conv")  # mmcv's ConvModule
+    if name.startswith("backbone.") or (scheme == "mmseg" and in_convolution_and_norm):
+        return _normal(math.sqrt(2 / _fan_out(kernel)), parameter)
+    if scheme == "mmseg" and layer in MMSEG_CLASSIFIERS:
+        return _normal(MMSEG_DEVIATION, parameter)
+    if scheme == "paddle":
+        return _normal(math.sqrt(2 / _fan_in(kernel)), parameter)
+    if scheme == "mxnet":
+        return Distribution("uniform", MXNET_BOUND) if parameter.kind == "kernel" else Distribution("constant", 0.0)
+    return Distribution("uniform", 1 / math.sqrt(_fan_in(kernel)))
 
 
 def draw(distribution: Distribution, parameter: Parameter, generator: np.random.Generator) -> np.ndarray:
@@ -79,9 +101,9 @@ def draw(distribution: Distribution, parameter: Parameter, generator: np.random.
     return values * np.float32(distribution.size)
 
 
-def _kernel_of(name: str) -> str:
-    """The name of the kernel of the convolution that a kernel or bias belongs to."""
-    return f"{name.rpartition('.')[0]}.weight".removeprefix(".")
+def _normal(deviation: float, parameter: Parameter) -> Distribution:
+    """Return the distribution of a kernel, and for a bias 0."""
+    return Distribution("normal", deviation) if parameter.kind == "kernel" else Distribution("constant", 0.0)
 
 
 def _fan_in(kernel: Parameter) -> int:

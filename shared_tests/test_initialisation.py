@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from danet_common import VARIANTS, DANetConfig, initial_tensors, parameters
-from danet_common.initialisation import Distribution, draw, initial_distribution
+from danet_common.initialisation import Distribution, Scheme, draw, initial_distribution
 from danet_common.parameters import Parameter
 from shared_tests.backends import Worker
 from shared_tests.conftest import Start
@@ -64,6 +64,34 @@ def test_every_tensor_has_its_distribution(config: DANetConfig) -> None:
             bound = 1 / math.sqrt(math.prod(kernel.shape[1:]))
             assert distribution == Distribution("uniform", bound), name
             assert 0 < np.abs(tensor).max() <= np.float32(bound), name
+
+
+def test_mmsegs_heads_are_drawn_as_theirs() -> None:
+    """ConvModules by He's rule over the fan out, conv_seg N(0, 0.01), the rest PyTorch's default."""
+    table = parameters(VARIANTS["danet_r50_mmseg"])
+    found = {name: initial_distribution(name, table, "mmseg") for name in table}
+    assert found["head.position_in.conv.weight"] == Distribution("normal", math.sqrt(2 / (512 * 9)))
+    assert found["auxiliary.hidden.conv.weight"] == Distribution("normal", math.sqrt(2 / (256 * 9)))
+    for layer in ("head.fused_classifier", "auxiliary.classifier"):
+        assert found[f"{layer}.weight"] == Distribution("normal", 0.01)
+        assert found[f"{layer}.bias"] == Distribution("constant", 0)
+    for layer in ("head.position_attention.key", "head.position_classifier", "head.channel_classifier"):
+        assert found[f"{layer}.weight"] == found[f"{layer}.bias"] == Distribution("uniform", 1 / math.sqrt(512))
+
+
+@pytest.mark.parametrize(
+    ("scheme", "kernel"),
+    [("paddle", Distribution("normal", math.sqrt(2 / 512))), ("mxnet", Distribution("uniform", 0.07))],
+)
+def test_paddles_and_mxnets_heads_have_no_biases(scheme: Scheme, kernel: Distribution) -> None:
+    table = parameters(VARIANTS["danet_r50"])
+    for name, parameter in table.items():
+        found = initial_distribution(name, table, scheme)
+        if parameter.kind == "bias":
+            assert found == Distribution("constant", 0), name
+        if name.startswith("backbone."):
+            assert found == initial_distribution(name, table), name
+    assert initial_distribution("head.fused_classifier.weight", table, scheme) == kernel
 
 
 def test_one_layer_alone_is_drawn_by_its_distribution() -> None:

@@ -8,12 +8,12 @@ import numpy as np
 
 from danet_common.checkpoint import Checkpoint, CheckpointError
 from danet_common.config import DANetConfig
-from danet_common.initialisation import initial_tensor
+from danet_common.initialisation import Scheme, initial_tensor
 from danet_common.parameters import parameters
 
 
 def fine_tuned(
-    checkpoint: Checkpoint, config: DANetConfig, seed: int, say: Callable[[str], None]
+    checkpoint: Checkpoint, config: DANetConfig, seed: int, say: Callable[[str], None], scheme: Scheme = "pytorch"
 ) -> dict[str, np.ndarray]:
     """The tensors of a network of `config`, from a trained one where both have them and drawn anew elsewhere.
 
@@ -38,7 +38,7 @@ def fine_tuned(
         if names:
             say(f"{verb}: {', '.join(modules(names))}")
     anew = {*differing, *absent}
-    return {name: initial_tensor(name, wanted, seed) if name in anew else found[name] for name in wanted}
+    return {name: initial_tensor(name, wanted, seed, scheme) if name in anew else found[name] for name in wanted}
 
 
 def modules(names: list[str]) -> list[str]:
