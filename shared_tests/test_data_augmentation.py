@@ -6,11 +6,11 @@ import math
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageEnhance
 
 from danet_common.data import IGNORE, Augmentation
 from danet_common.data.augmentation import augment
-from danet_common.data.colour import change_colour, colour_matrix
+from danet_common.data.colour import change_colour, colour_matrix, mean_grey
 from danet_common.data.draws import Draws
 from danet_common.data.resizing import fitted, nearest, resize_labels, scaled, with_long_side, with_short_side
 
@@ -141,6 +141,72 @@ def _chances(key: int) -> tuple[bool, bool]:
     first = draws.chance(0.5)
     draws.uniform(0, 1)
     return first, draws.chance(0.5)
+
+
+@pytest.mark.parametrize("kind", ["brightness", "contrast", "saturation"])
+def test_paddles_changes_are_pillows(kind: str) -> None:
+    """PaddleSeg calls ImageEnhance with a factor of 1 - range to 1 + range; ours is that to a rounding."""
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)
+    image = Image.fromarray(pixels)
+    enhancer = {"brightness": "Brightness", "contrast": "Contrast", "saturation": "Color"}[kind]
+    bright, contrast, saturation = (0.4 * (name == kind) for name in ("brightness", "contrast", "saturation"))
+    ranges = (bright, contrast, saturation, 0.0)
+    factors = []
+    for key in range(40):
+        draws = Draws(key)
+        drawn = [(draws.chance(0.5), draws.uniform(-limit, limit)) for limit in ranges]
+        factors.append(
+            next(1 + chosen * amount for (chosen, amount), limit in zip(drawn, ranges, strict=True) if limit)
+        )
+        expected = np.asarray(getattr(ImageEnhance, enhancer)(image).enhance(factors[-1]))
+        found = np.asarray(change_colour(image, bright, contrast, saturation, 0, Draws(key), "paddle"))
+        assert np.abs(found.astype(int) - expected).max() <= 1
+    assert 0.6 <= min(factors) < 0.7
+    assert 1.3 < max(factors) <= 1.4
+
+
+def test_paddles_contrast_turns_about_the_mean_grey() -> None:
+    ramp = Image.fromarray(np.arange(100, 200, dtype=np.uint8).reshape(10, 10)).convert("RGB")
+    assert mean_grey(ramp) == 150  # 149.5, rounded half up
+    found = np.asarray(change_colour(ramp, 0, 0.4, 0, 0, Draws(next(k for k in range(9) if _second(k))), "paddle"))
+    assert found[5, 0, 0] == 150  # stays; about black it would not
+    assert found[0, 0, 0] != 100
+
+
+def _second(key: int) -> bool:
+    """Whether the second of two changes is on."""
+    draws = Draws(key)
+    draws.chance(0.5), draws.uniform(0, 1)
+    return draws.chance(0.5)
+
+
+def test_paddles_order_is_drawn() -> None:
+    """Brightness and contrast do not commute: both orders must be seen."""
+    ramp = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)).convert("RGB")
+    orders = set()
+    for key in range(60):
+        draws = Draws(key)
+        (bright, b), (contrast, c), _, _ = ((draws.chance(0.5), draws.uniform(-r, r)) for r in (0.4, 0.4, 0, 0))
+        if bright and contrast and min(abs(b), abs(c)) > 0.1:
+            found = np.asarray(change_colour(ramp, 0.4, 0.4, 0, 0, Draws(key), "paddle")).astype(int)
+            brighter = ImageEnhance.Brightness(ramp).enhance(1 + b)
+            first = np.asarray(ImageEnhance.Contrast(brighter).enhance(1 + c)).astype(int)
+            contrasted = ImageEnhance.Contrast(ramp).enhance(1 + c)
+            second = np.asarray(ImageEnhance.Brightness(contrasted).enhance(1 + b)).astype(int)
+            near = [np.abs(found - order).max() <= 2 for order in (first, second)]
+            assert any(near)
+            orders.add(near.index(True))
+    assert orders == {0, 1}
+
+
+def test_scales_in_steps() -> None:
+    image, labels = picture(20, 20)
+    settings = Augmentation(crop=(40, 40), scale=(0.5, 2.0), scale_step=0.25, flip=0)
+    sides = set()
+    for key in range(120):
+        _, truth = augment(image, labels, settings, Draws(key), PADDING)
+        sides.add(int((truth[:, 0] != IGNORE).sum()))
+    assert sides == {10, 15, 20, 25, 30, 35, 40}
 
 
 def test_colour_matrix_leaves_greys_and_turns_full_circle() -> None:

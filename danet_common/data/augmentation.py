@@ -6,13 +6,14 @@ Any item of any epoch can be made again alone: its draws have a stream of their 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageFilter
 
 from danet_common.classes import Colour
-from danet_common.data.colour import change_colour
+from danet_common.data.colour import Distortion, change_colour
 from danet_common.data.dataset import IGNORE
 from danet_common.data.draws import Draws
 from danet_common.data.resizing import Size, fitted, nearest, scaled
@@ -33,9 +34,11 @@ class Augmentation:
     crop: Size = (768, 768)  # height, width of every training picture; the paper's on Cityscapes
     base: Size | None = None  # long and short side that scale 1 fits pictures into; None: each its own size
     scale: tuple[float, float] = (0.5, 2.0)  # uniform between the two; 1, 1 is off
+    scale_step: float = 0.0  # between the scales that are drawn, from the lowest; 0: all between; PaddleSeg 0.25
     flip: float = 0.5  # probability of left for right
     largest_share: float = 1.0  # of one class in a crop, else another is tried; mmsegmentation 0.75
-    brightness: float = 0.0  # these four: see colour.py; mmsegmentation 32/255, 0.5, 0.5, 36 degrees
+    distortion: Distortion = "mmseg"  # what these four mean, and in which order: see colour.py
+    brightness: float = 0.0  # mmsegmentation 32/255, 0.5, 0.5, 36 degrees; PaddleSeg 0.4, 0.4, 0.4, 25.3
     contrast: float = 0.0
     saturation: float = 0.0
     hue: float = 0.0
@@ -51,6 +54,11 @@ class Augmentation:
                 f"scale must be a lowest and a highest factor, from {1 / LARGEST_SCALE:g} to {LARGEST_SCALE}; "
                 f"got {self.scale!r}"
             )
+        if not 0 <= self.scale_step <= LARGEST_SCALE:
+            raise ValueError(f"scale_step must be from 0 to {LARGEST_SCALE}; got {self.scale_step!r}")
+        if self.distortion not in get_args(Distortion):
+            known = ", ".join(get_args(Distortion))
+            raise ValueError(f"distortion must be one of {known}; got {self.distortion!r}")
         for name in ("flip", "brightness", "contrast", "saturation"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"{name} must be from 0 to 1; got {getattr(self, name)!r}")
@@ -75,13 +83,14 @@ def augment(
     """
     original = (labels.shape[0], labels.shape[1])
     based = original if settings.base is None else fitted(original, *settings.base)
-    size = scaled(based, draws.uniform(*settings.scale))
+    size = scaled(based, _scale(settings, draws))
     height, width = min(size[0], settings.crop[0]), min(size[1], settings.crop[1])
     top, left, labels = _crop_labels(labels, size, (height, width), settings.largest_share, draws)
     shown = _crop_image(image, size, top, left, height, width)
     if draws.chance(settings.flip):
         shown, labels = shown.transpose(Image.Transpose.FLIP_LEFT_RIGHT), labels[:, ::-1]
-    shown = change_colour(shown, settings.brightness, settings.contrast, settings.saturation, settings.hue, draws)
+    ranges = (settings.brightness, settings.contrast, settings.saturation, settings.hue)
+    shown = change_colour(shown, *ranges, draws, settings.distortion)
     if settings.blur and draws.chance(0.5):
         shown = shown.filter(ImageFilter.GaussianBlur(draws.uniform(0, settings.blur)))
     picture = np.empty((*settings.crop, 3), np.uint8)
@@ -90,6 +99,15 @@ def augment(
     truth = np.full(settings.crop, IGNORE, np.uint8)
     truth[:height, :width] = labels
     return picture, truth
+
+
+def _scale(settings: Augmentation, draws: Draws) -> float:
+    """One factor within the range; with a step, one of the lowest scale plus whole steps, all alike."""
+    lowest, highest = settings.scale
+    if not settings.scale_step:
+        return draws.uniform(lowest, highest)
+    steps = int((highest - lowest) / settings.scale_step + 1e-9)
+    return lowest + settings.scale_step * draws.integer(0, steps)
 
 
 def _crop_labels(
