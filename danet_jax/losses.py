@@ -29,7 +29,7 @@ def cross_entropy(
     """Mean of -log softmax(logits)[label] over the pixels that count, each weighing as much as its class.
 
     Pixels whose label is `ignore_index`, or is no class at all, do not count; where none does, the loss is 0 and
-    so are its gradients.
+    so are its gradients. With `loss_mean` all_pixels, the sum is divided by the number of pixels, void ones too.
     """
     valid = (labels != recipe.ignore_index) & (labels >= 0) & (labels < logits.shape[3])
     target = jnp.where(valid, labels, 0)  # before the gather, which must not meet 255
@@ -41,7 +41,8 @@ def cross_entropy(
     if recipe.ohem_threshold is not None:
         probability = jax.lax.stop_gradient(jnp.exp(log_probability))
         weight = weight * hard_pixels(probability, valid, recipe.ohem_threshold, recipe)
-    total = jnp.sum(weight)
+    counted = weight if recipe.loss_mean == "labelled_pixels" else jnp.ones_like(weight)
+    total = jnp.sum(counted)
     return -jnp.sum(weight * log_probability) / jnp.where(total > 0, total, 1)
 
 

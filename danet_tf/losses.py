@@ -29,7 +29,7 @@ def cross_entropy(
     """Mean of -log softmax(logits)[label] over the pixels that count, each weighing as much as its class.
 
     Pixels whose label is `ignore_index`, or is no class at all, do not count; where none does, the loss is 0 and
-    so are its gradients.
+    so are its gradients. With `loss_mean` all_pixels, the sum is divided by the number of pixels, void ones too.
     """
     valid = (labels != recipe.ignore_index) & (labels >= 0) & (labels < logits.shape[3])
     target = ops.where(valid, labels, ops.zeros_like(labels))  # before the gather, which must not meet 255
@@ -41,7 +41,8 @@ def cross_entropy(
     if recipe.ohem_threshold is not None:
         probability = ops.stop_gradient(ops.exp(log_probability))
         weight = weight * ops.cast(hard_pixels(probability, valid, recipe.ohem_threshold, recipe), weight.dtype)
-    total = all_mean(ops.sum(weight))
+    counted = weight if recipe.loss_mean == "labelled_pixels" else ops.ones_like(weight)
+    total = all_mean(ops.sum(counted))
     total = ops.where(total > 0, total, ops.ones_like(total))
     return -all_mean(ops.sum(weight * log_probability)) / total
 

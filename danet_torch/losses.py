@@ -29,7 +29,7 @@ def cross_entropy(
     """Mean of -log softmax(logits)[label] over the pixels that count, each weighing as much as its class.
 
     Pixels whose label is `ignore_index`, or is no class at all, do not count; where none does, the loss is 0 and
-    so are its gradients.
+    so are its gradients. With `loss_mean` all_pixels, the sum is divided by the number of pixels, void ones too.
     """
     valid = (labels != recipe.ignore_index) & (labels >= 0) & (labels < logits.shape[1])
     target = torch.where(valid, labels, 0).long()  # before the gather, which must not meet 255
@@ -39,7 +39,8 @@ def cross_entropy(
         weight = weight * torch.tensor(recipe.class_weights, dtype=weight.dtype, device=weight.device)[target]
     if recipe.ohem_threshold is not None:
         weight = weight * hard_pixels(torch.exp(log_probability).detach(), valid, recipe.ohem_threshold, recipe)
-    total = all_mean(torch.sum(weight))
+    counted = weight if recipe.loss_mean == "labelled_pixels" else torch.ones_like(weight)
+    total = all_mean(torch.sum(counted))
     return -all_mean(torch.sum(weight * log_probability)) / torch.where(total > 0, total, 1)
 
 

@@ -7,7 +7,10 @@ import pytest
 
 from danet_common.recipe import TrainConfig
 from shared_tests.backends import Worker
+from shared_tests.conftest import NETWORKS, Start
 from shared_tests.job import Groups
+from shared_tests.mutants_training import LOSS
+from shared_tests.mutations import Mutation
 from shared_tests.reference.losses import cross_entropy
 from shared_tests.rule import rule_array
 
@@ -61,8 +64,10 @@ def check(worker: Worker, recipe: TrainConfig, truth: np.ndarray) -> Groups:
         PLAIN.replace(ohem_threshold=0.05, ohem_minimum=4),
         PLAIN.replace(ohem_threshold=0.5, ohem_minimum=1),
         PLAIN.replace(ohem_threshold=0.1, class_weights=(0.5, 1.0, 2.0, 0.0, 1.5, 0.25, 8.0)),
+        PLAIN.replace(loss_mean="all_pixels"),
+        PLAIN.replace(loss_mean="all_pixels", class_weights=(0.5, 1.0, 2.0, 0.0, 1.5, 0.25, 8.0)),
     ],
-    ids=["plain", "class ignored", "class weights", "hardest", "threshold", "all hard"],
+    ids=["plain", "class ignored", "class weights", "hardest", "threshold", "all hard", "all pixels", "all weighted"],
 )
 def test_reference(worker: Worker, recipe: TrainConfig, kind: str) -> None:
     check(worker, recipe, labels(kind))
@@ -77,3 +82,35 @@ def test_all_void(worker: Worker, recipe: TrainConfig) -> None:
     found = check(worker, recipe, labels("void"))
     assert all(value == 0 for value in found["losses"].values())
     assert not any(gradient.any() for gradient in found["gradients"].values())
+
+
+def test_all_pixels_are_those_of_every_device_and_void_ones_too(worker: Worker) -> None:
+    """A picture of which half is void has half the loss of its labelled pixels."""
+    truth = labels("classes", batch=2)
+    truth[:, :, :3] = 255
+    mean = check(worker, PLAIN, truth)["losses"]["fused"]
+    assert check(worker, PLAIN.replace(loss_mean="all_pixels"), truth)["losses"]["fused"] == pytest.approx(mean / 2)
+
+
+@pytest.mark.parametrize(
+    ("backend", "mutation"),
+    [
+        pytest.param(backend, mutation, id=f"{backend}-{mutation.name}", marks=[pytest.mark.slow] * (n % 3 != turn))
+        for n, mutation in enumerate(LOSS)
+        for turn, backend in enumerate(NETWORKS)
+    ],
+)
+def test_mutation_is_caught(mutation: Mutation, backend: str, start: Start) -> None:
+    worker, truth = start(backend), labels("one void picture")
+    worker.mutate(mutation.sources(backend))
+    try:
+        with pytest.raises(AssertionError):
+            check_both_means(worker, truth)
+    finally:
+        worker.mutate(None)
+
+
+def check_both_means(worker: Worker, truth: np.ndarray) -> None:
+    """Hold the losses by both divisors to the reference's."""
+    for recipe in (PLAIN, PLAIN.replace(loss_mean="all_pixels")):
+        check(worker, recipe, truth)

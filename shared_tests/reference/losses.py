@@ -13,7 +13,7 @@ def cross_entropy(logits: Array, labels: NDArray[np.integer], recipe: TrainConfi
     """Loss of logits (N, C, H, W) and labels (N, H, W), and its gradient by the logits.
 
     sum over pixels of weight * -log(p[label]) / sum of weights, p = softmax(logits); its gradient is
-    weight * (p - onehot) / sum of weights.
+    weight * (p - onehot) / sum of weights. With `loss_mean` all_pixels, both are divided by N * H * W instead.
     """
     classes = logits.shape[1]
     rows = logits.transpose(0, 2, 3, 1).reshape(-1, classes)
@@ -25,7 +25,7 @@ def cross_entropy(logits: Array, labels: NDArray[np.integer], recipe: TrainConfi
         hardest = sorted(counted, key=lambda i: p[i, truth[i]])[: recipe.ohem_minimum * len(logits)]
         counted = [i for i in counted if p[i, truth[i]] < recipe.ohem_threshold or i in set(hardest)]
     weights = {i: 1.0 if recipe.class_weights is None else recipe.class_weights[truth[i]] for i in counted}
-    total = sum(weights.values())
+    total = sum(weights.values()) if recipe.loss_mean == "labelled_pixels" else labels.size
     gradient = np.zeros_like(rows)
     if total == 0:
         return 0.0, np.zeros_like(logits)
