@@ -1,4 +1,4 @@
-"""Training starts from a backbone's file: of torchvision, of timm, or of any DANet."""
+"""Training starts from a backbone's file: of torchvision, timm, mmseg, PaddleSeg, or of any DANet."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ import weights_convert
 from danet_common import VARIANTS, Checkpoint, CheckpointError, DANetConfig, write_checkpoint
 from danet_common.config import Block
 from danet_common.initialisation import initial_tensors
-from shared_tests.owners_networks import NETWORKS, checkpoint_of, named_tensors, write_owners_file
+from shared_tests.owners_networks import NETWORKS, checkpoint_of, named_tensors, schema_of, write_owners_file
 from weights_convert.backbone import fill_backbone
 from weights_convert.formats import safetensors_file, torch_file
 
 WRITERS = {".pth": torch_file, ".safetensors": safetensors_file}
-BACKBONES = [key for key in NETWORKS if key[0] in ("torchvision", "timm")]
+BACKBONES = [key for key in NETWORKS if schema_of(*key).backbone_only]
+IN_TORCH = [key for key in BACKBONES if "torch" in schema_of(*key).formats]
 OTHERS: dict[str, Any] = {"num_classes": 3, "multi_grid": (1, 2, 4), "auxiliary": "fcn", "output_stride": 16}
 
 
@@ -40,7 +41,7 @@ def assert_backbone(tensors: Mapping[str, np.ndarray], wanted: Mapping[str, np.n
 
 
 @pytest.mark.parametrize("ending", WRITERS)
-@pytest.mark.parametrize(("name", "layout"), BACKBONES)
+@pytest.mark.parametrize(("name", "layout"), IN_TORCH)
 def test_classification_networks(name: str, layout: str, ending: str, tmp_path: Path) -> None:
     """Into a network whose head and strides are others."""
     path = tmp_path / f"resnet{ending}"
@@ -48,8 +49,21 @@ def test_classification_networks(name: str, layout: str, ending: str, tmp_path: 
     tensors, lines = filled(NETWORKS[name, layout].replace(**OTHERS), path)
     assert_backbone(tensors, checkpoint_of(name, layout).tensors)
     count = sum(key.startswith("backbone.") for key in tensors)
-    classifier = [f"dropped: fc.{leaf}, of the file's classifier" for leaf in ("bias", "weight")]
+    classifier = [f"dropped: {key}, of the file's classifier" for key in sorted(schema_of(name, layout).passengers)]
     assert lines == [f"backbone: {count} tensors of resnet{ending}", *classifier]
+
+
+@pytest.mark.parametrize("layout", ["ResNet_vd", "ResNet_vd with classifier"])
+def test_paddles_own_backbone(layout: str, tmp_path: Path) -> None:
+    """Into the network that PaddleSeg trains from it, with other pixels: that is said."""
+    path = write_owners_file(tmp_path, "paddle_backbone", layout)
+    config = NETWORKS["paddleseg", ""].replace(num_classes=3)
+    tensors, lines = filled(config, path)
+    expected = checkpoint_of("paddle_backbone", layout).tensors
+    assert_backbone({name: array for name, array in tensors.items() if not name.endswith("_tracked")}, expected)
+    dropped = [f"dropped: {key}, of the file's classifier" for key in ("out.bias", "out.weight")]
+    assert lines[1:-2] == (dropped if layout.endswith("classifier") else [])
+    assert [line.partition("=")[0] for line in lines[-2:]] == ["mean", "std"]
 
 
 @pytest.mark.parametrize(("name", "layout"), [key for key in NETWORKS if key not in BACKBONES])

@@ -16,7 +16,7 @@ from weights_convert.schemas.engine import from_canonical
 from weights_convert.schemas.matching import match
 
 LAYOUTS = pytest.mark.parametrize(("name", "layout"), NETWORKS)
-BACKBONES = ("torchvision", "timm")
+BACKBONES = tuple({schema.name for schema in SCHEMAS if schema.backbone_only})
 
 
 def test_no_layout_is_forgotten() -> None:

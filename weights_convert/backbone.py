@@ -27,7 +27,7 @@ def fill_backbone(
     """A network's tensors with the backbone of a file among them, bit for bit and in the file's dtype.
 
     tensors  canonical name -> array: all of the network's, as `initial_tensors` draws them; the head is left as it is
-    path     a ResNet of torchvision or timm, or any DANet, in any format that `read` knows
+    path     a ResNet of torchvision, timm, mmseg or PaddleSeg, or any DANet, in any format that `read` knows
     report   called with each line about what was taken, dropped, or trained otherwise
 
     Raises CheckpointError, naming the file, where it cannot be read whole, and where its backbone is of another

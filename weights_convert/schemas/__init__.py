@@ -6,7 +6,9 @@ from weights_convert.schemas.dranet import DRANET
 from weights_convert.schemas.gluoncv import GLUONCV
 from weights_convert.schemas.imgclsmob import IMGCLSMOB
 from weights_convert.schemas.mmseg import MMSEG
+from weights_convert.schemas.mmseg_backbone import MMSEG_BACKBONE
 from weights_convert.schemas.official import OFFICIAL
+from weights_convert.schemas.paddle_backbone import PADDLE_BACKBONE
 from weights_convert.schemas.paddleseg import PADDLESEG
 from weights_convert.schemas.schema import Schema
 from weights_convert.schemas.timm import TIMM
@@ -25,6 +27,8 @@ SCHEMAS: tuple[Schema, ...] = (
     *GLUONCV,
     *IMGCLSMOB,
     *TIMM,
+    *MMSEG_BACKBONE,
+    *PADDLE_BACKBONE,
 )
 SCHEMA_NAMES: tuple[str, ...] = tuple(dict.fromkeys(schema.name for schema in SCHEMAS))
 

@@ -16,6 +16,7 @@ from weights_convert.schemas.schema import Schema, Untold
 
 BEFORE_NORMS = ("head.channel_conv", "head.position_conv", "head.conv1", "head.conv2")
 NAME_TABLE = "StructuredToParameterName@@"
+LAYERS = {"_batch_norm": "batch_norm2d", "pam": "pam", "cam": "cam", "out": "linear"}
 LEAVES = {"weight": "w_0", "bias": "b_0", "_mean": "w_1", "_variance": "w_2", "gamma": "w_0"}
 
 
@@ -30,7 +31,7 @@ def with_name_table(state_dict: Mapping[str, np.ndarray], config: DANetConfig) -
     for key in state_dict:
         path, _, leaf = key.rpartition(".")
         if path not in layers:
-            kind = {"_batch_norm": "batch_norm2d", "pam": "pam", "cam": "cam"}.get(path.rpartition(".")[2], "conv2d")
+            kind = LAYERS.get(path.rpartition(".")[2], "conv2d")
             layers[path] = f"{kind}_{counts.get(kind, 0)}"
             counts[kind] = counts.get(kind, 0) + 1
         names[key] = f"{layers[path]}.{LEAVES[leaf]}"

@@ -1,0 +1,67 @@
+"""MMSegmentation's trained backbones, such as `open-mmlab://resnet50_v1c`: a ResNet without a head.
+
+The names are those of the backbone within `mmseg.py`. OpenMMLab's own files of ResNetV1c and ResNetV1d have them bare
+(`stem.0.weight`); those of MMPretrain, and files cut from a detector or segmentor, with `backbone.` before them. A
+classifier, `fc` or `head.fc`, travels along. A bare plain ResNet is torchvision's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from weights_convert.schemas import mmseg
+from weights_convert.schemas.schema import Schema, Untold
+
+PREFIX = "backbone."
+
+
+def _backbone(of: Schema, bare: bool, classifier: bool) -> Schema:
+    """The layout of the backbone of one of mmseg's networks."""
+    head = "fc" if bare else "head.fc"
+    names = "bare" if bare else "prefixed"
+    return replace(
+        of,
+        name="mmseg_backbone",
+        source="https://github.com/open-mmlab/mmsegmentation, mmseg/models/backbones/resnet.py, version 1.2.2",
+        layout=f"{of.layout} {names}{' with classifier' * classifier}",
+        convolutions=_names(of.convolutions, bare),
+        norms=_names(of.norms, bare),
+        gammas={},
+        gamma_shape=(1,),
+        order=(),
+        facts={name: of.facts[name] for name in ("block", "stem", "avg_down")},
+        choices={},
+        untold=(
+            Untold("output_stride", 8, "the classification network has 32; DANet takes its strides out"),
+            Untold("multi_grid", None, "the classification network has no dilation"),
+        ),
+        stated=None,
+        wrap=None,
+        passengers={
+            f"{head}.weight": lambda config: (1000, config.stage_channels[3]),
+            f"{head}.bias": lambda config: (1000,),
+        }
+        if classifier
+        else {},
+        backbone_only=True,
+    )
+
+
+def _names(table: Mapping[str, str], bare: bool) -> dict[str, str]:
+    """The rows of the backbone, with the owner's names as they are or without `backbone.`."""
+    rows = {ours: theirs for ours, theirs in table.items() if ours.startswith(PREFIX)}
+    return {ours: theirs.removeprefix(PREFIX) if bare else theirs for ours, theirs in rows.items()}
+
+
+MMSEG_BACKBONE: tuple[Schema, ...] = tuple(
+    _backbone(of, bare, classifier)
+    for of, bare in (
+        (mmseg.V1C, True),
+        (mmseg.V1D, True),
+        (mmseg.V1C, False),
+        (mmseg.PLAIN, False),
+        (mmseg.V1D, False),
+    )
+    for classifier in (False, True)
+)

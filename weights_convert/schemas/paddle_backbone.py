@@ -1,0 +1,47 @@
+"""PaddleSeg's trained backbones, such as `resnet50_vd_ssld_v2`: ResNet_vd from a `.pdparams` file, without a head.
+
+The names are those of the backbone within `paddleseg.py`, bare. PaddleClas's files have the classifier `out` as well,
+which travels along. They were trained with ImageNet's mean and deviation, PaddleSeg's networks then with 0.5 and 0.5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from weights_convert.schemas.paddleseg import PADDLESEG
+from weights_convert.schemas.schema import Schema, Untold
+
+PREFIX = "backbone."
+
+BARE = replace(
+    PADDLESEG,
+    name="paddle_backbone",
+    source="https://github.com/PaddlePaddle/PaddleSeg, paddleseg/models/backbones/resnet_vd.py, version 2.8",
+    layout="ResNet_vd",
+    convolutions={
+        ours: theirs.removeprefix(PREFIX) for ours, theirs in PADDLESEG.convolutions.items() if ours.startswith(PREFIX)
+    },
+    norms={ours: theirs.removeprefix(PREFIX) for ours, theirs in PADDLESEG.norms.items() if ours.startswith(PREFIX)},
+    gammas={},
+    shared={},
+    folded={},
+    order=(),
+    facts={name: PADDLESEG.facts[name] for name in ("block", "stem", "avg_down", "contract_dilation")},
+    choices={},
+    untold=(
+        Untold("output_stride", 8, "the classification network has 32; PaddleSeg's DANets have 8"),
+        Untold("multi_grid", None, "the classification network has no dilation"),
+    ),
+    passengers={},
+    notes=(),
+    backbone_only=True,
+)
+WITH_CLASSIFIER = replace(
+    BARE,
+    layout="ResNet_vd with classifier",
+    passengers={
+        "out.weight": lambda config: (config.stage_channels[3], 1000),
+        "out.bias": lambda config: (1000,),
+    },
+)
+PADDLE_BACKBONE: tuple[Schema, ...] = (BARE, WITH_CLASSIFIER)
