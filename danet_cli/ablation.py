@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from danet_common.run import RunFolder, RunPlan
     from danet_common.training_checkpoint import TrainingCheckpoint
 
+# The authors train a network of one attention with one loss (issue 30 of their repository): the branch's own classifier
+# would see the same features as the fused one.
+ONE_LOSS = "branch_classifiers=false"
+
 
 @dataclass(frozen=True)
 class Row:
@@ -108,7 +112,8 @@ def make_rows(out: Path, asked: Asked, networks: list[str], contexts: list[str])
     """Every network with every context. Raises, before anything is trained, for what cannot be."""
     from danet_common.run import RunFolder
 
-    if "context" in parse_assignments(asked.settings):
+    given = parse_assignments(asked.settings)
+    if "context" in given:
         raise typer.BadParameter("--set context: --context says which rows there are")
     if asked.val == "none":
         raise typer.BadParameter("--val none: networks are compared by what they are judged with")
@@ -120,6 +125,8 @@ def make_rows(out: Path, asked: Asked, networks: list[str], contexts: list[str])
         for context in chosen_contexts(contexts):
             crop = ["crop={}x{}".format(*rows[0].plan.augmentation.crop)] if rows else []  # chosen, and said, once
             settings = [*asked.settings, *crop, f"context={','.join(context) or 'none'}"]
+            if len(context) == 1 and "branch_classifiers" not in given:
+                settings.append(ONE_LOSS)
             plan, draw = make_plan(dataclasses.replace(asked, network=network, settings=settings))
             rows.append(Row(name, plan, RunFolder(out / name / name_of(context)), draw))
     for row in rows:

@@ -55,7 +55,9 @@ def test_what_an_ablation_leaves(ablate: Ablate, tmp_path: Path, capsys: Streams
     folders = [RunFolder(tmp_path / "danet_tiny" / name) for name in names]
     plans = [folder.read_plan() for folder in folders]
     assert len({(plan.recipe, plan.augmentation, plan.data, plan.cadence) for plan in plans}) == 1
-    assert {plan.config.replace(context=()) for plan in plans} == {plans[0].config}
+    alike = {plan.config.replace(context=(), branch_classifiers=True) for plan in plans}
+    assert alike == {plans[0].config}
+    assert [plan.config.outputs for plan in plans] == [("fused",), ("fused",), ("fused", "position", "channel")]
     for row, folder in zip(answer["rows"], folders, strict=True):
         last = read_metrics(folder.metrics)[-1]
         assert (last["step"], last["mean_iou"], last["pixel_accuracy"]) == (4, row["mean_iou"], row["pixel_accuracy"])
@@ -64,6 +66,12 @@ def test_what_an_ablation_leaves(ablate: Ablate, tmp_path: Path, capsys: Streams
     text = (tmp_path / "ablation.md").read_text()
     assert all(f"| danet_tiny | {name} | " in text for name in names)
     assert (tmp_path / "ablation.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_single_branch_has_its_own_loss_where_that_is_asked(ablate: Ablate, tmp_path: Path) -> None:
+    asked = ("--set", "branch_classifiers=true", "--context", "cbam")
+    assert ablate(*SHORT, *asked, "--out", str(tmp_path)) == 0
+    assert RunFolder(tmp_path / "danet_tiny/cbam").read_plan().config.outputs == ("fused", "cbam")
 
 
 def test_an_interruption_leaves_what_is_finished(ablate: Ablate, tmp_path: Path, capsys: Streams) -> None:
