@@ -11,7 +11,6 @@ import typer
 if TYPE_CHECKING:  # NumPy comes with it, and `danet --help` needs none
     from danet_common import DANetConfig
 
-FROM_THE_DATA = ("num_classes", "class_names", "palette")
 SHOWN = ("class_names", "palette")  # long: their presence is said, not their value
 
 
@@ -44,6 +43,7 @@ def training_settings(
     from typing import get_type_hints
 
     from danet_common import DANetConfig
+    from danet_common.config import FROM_THE_DATA
     from danet_common.data import Augmentation
     from danet_common.data.label_settings import LabelMap, LabelSettings, parse_label_map
     from danet_common.data.resizing import Size

@@ -39,13 +39,21 @@ def train(
         Path | None, typer.Option(metavar="RUN", help="Go on with a run, in its framework or in --backend.")
     ] = None,
     network: Annotated[
-        str | None, typer.Option(metavar="NAME|CKPT", help="A variant, or a checkpoint to begin from; danet_r50.")
+        str | None,
+        typer.Option(
+            metavar="NAME|CKPT",
+            help="A variant, or a checkpoint to begin from; the recipe's own network, else danet_r50.",
+        ),
     ] = None,
     recipe: Annotated[
-        str | None, typer.Option(metavar="NAME", help="A published recipe, such as official-cityscapes or mmseg-40k.")
+        str | None,
+        typer.Option(metavar="NAME", help="A published recipe with its network, such as official-cityscapes."),
     ] = None,
     backbone: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A trained backbone to begin from, torchvision's or timm's.")
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="A trained backbone to begin from: torchvision's, timm's, mmseg's or PaddleSeg's."
+        ),
     ] = None,
     settings: Annotated[
         list[str] | None,

@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from danet_common import DANetConfig
     from danet_common.data import Augmentation, Dataset
     from danet_common.recipe import TrainConfig
+    from danet_common.recipes import Recipe
     from danet_common.run import RunFolder, RunPlan
     from danet_common.training_checkpoint import TrainingCheckpoint
 
 LARGEST_CROP = 768  # each side of a training picture, where neither a recipe nor --set says: the paper's
+DEFAULT_NETWORK = "danet_r50"  # where neither --network nor a recipe says
 LOG_EVERY, SAVE_EVERY, VALIDATIONS = 10, 500, 20
 
 
@@ -54,7 +56,8 @@ def make_plan(asked: Asked) -> tuple[RunPlan, Callable[[], TrainingCheckpoint]]:
     """A new run, and what makes its state before the first step. Raises as `begin` does."""
     from danet_common import __version__
     from danet_common.data import LabelSettings, open_dataset
-    from danet_common.recipe import TrainConfig, get_recipe
+    from danet_common.recipe import TrainConfig
+    from danet_common.recipes import get_recipe
     from danet_common.run import Cadence, RunPlan
     from danet_common.run.plan import placed
     from danet_common.training_checkpoint import beginning
@@ -62,11 +65,14 @@ def make_plan(asked: Asked) -> tuple[RunPlan, Callable[[], TrainingCheckpoint]]:
     assert asked.data is not None
     of_config, of_recipe, of_augmentation, of_labels = training_settings(asked.settings)
     labels = LabelSettings(**of_labels)
-    recipe = (TrainConfig() if asked.recipe is None else get_recipe(asked.recipe)).replace(**of_recipe)
+    published = None if asked.recipe is None else get_recipe(asked.recipe)
+    recipe = (TrainConfig() if published is None else published.train).replace(**of_recipe)
     dataset = open_dataset(asked.data, asked.split or "train", labels)
     check_class_weights(recipe, dataset)
-    named = asked.network or "danet_r50"
-    config, draw = network_of(named, dataset, of_config, recipe.seed)
+    named = asked.network or (DEFAULT_NETWORK if published is None else published.networks[0])
+    config, draw = network_of(named, dataset, of_config, recipe)
+    if asked.recipe is not None and published is not None:
+        say_network(asked.recipe, published, named, config)
     val = None if asked.val == "none" else asked.val or asked.data
     every = asked.validate_every or max(1, recipe.steps // VALIDATIONS)
     plan = RunPlan(
@@ -79,7 +85,7 @@ def make_plan(asked: Asked) -> tuple[RunPlan, Callable[[], TrainingCheckpoint]]:
         recipe_name=asked.recipe,
         config=config,
         recipe=recipe,
-        augmentation=augmentation_of(asked, dataset, of_augmentation),
+        augmentation=augmentation_of(published, dataset, of_augmentation),
         cadence=Cadence(log=asked.log_every or LOG_EVERY, save=asked.save_every or SAVE_EVERY, validate=every),
         version=__version__,
         labels=labels,
@@ -94,7 +100,7 @@ def check_class_weights(recipe: TrainConfig, dataset: Dataset) -> None:
 
 
 def network_of(
-    named: str, dataset: Dataset, changes: dict[str, Any], seed: int
+    named: str, dataset: Dataset, changes: dict[str, Any], recipe: TrainConfig
 ) -> tuple[DANetConfig, Callable[[], dict[str, np.ndarray]]]:
     """The network for a data set, and what makes its tensors: drawn, or a checkpoint's."""
     import weights_convert
@@ -108,12 +114,32 @@ def network_of(
     }
     if named in VARIANTS:
         config = VARIANTS[named].replace(**changes)
-        return config, partial(initial_tensors, config, seed)
+        return config, partial(initial_tensors, config, recipe.seed, recipe.initialisation)
     if not Path(named).exists():
         raise Unable(f"--network {named}: no such file, and no variant; variants are {', '.join(VARIANTS)}")
     checkpoint = weights_convert.read(named, report=lambda line: note(f"{named}: {line}"))
     config = checkpoint.config.replace(**changes)
-    return config, partial(fine_tuned, checkpoint, config, seed, lambda line: note(f"{named}: {line}"))
+    say = lambda line: note(f"{named}: {line}")  # noqa: E731
+    return config, partial(fine_tuned, checkpoint, config, recipe.seed, say, recipe.initialisation)
+
+
+def say_network(name: str, published: Recipe, named: str, config: DANetConfig) -> None:
+    """Print whether the network is one that the recipe was published with."""
+    from danet_common import VARIANTS
+    from danet_common.config import FROM_THE_DATA
+
+    of_data = {field: getattr(config, field) for field in FROM_THE_DATA}
+    theirs = {variant: VARIANTS[variant].replace(**of_data).to_dict() for variant in published.networks}
+    ours = config.to_dict()
+    if ours in theirs.values():
+        note(f"recipe {name}: for {published.data}, with its own network, {named}")
+        return
+    nearest = min(theirs, key=lambda variant: sum(theirs[variant][field] != ours[field] for field in ours))
+    differing = ", ".join(field for field in ours if theirs[nearest][field] != ours[field])
+    note(
+        f"recipe {name}: {named} is not its network; its own is {' or '.join(published.networks)}; "
+        f"differs from {nearest} in {differing}"
+    )
 
 
 def with_backbone(file: Path | None, config: DANetConfig, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -123,13 +149,12 @@ def with_backbone(file: Path | None, config: DANetConfig, tensors: dict[str, np.
     return tensors if file is None else fill_backbone(config, tensors, file, lambda line: note(f"{file}: {line}"))
 
 
-def augmentation_of(asked: Asked, dataset: Dataset, changes: dict[str, Any]) -> Augmentation:
+def augmentation_of(published: Recipe | None, dataset: Dataset, changes: dict[str, Any]) -> Augmentation:
     """The recipe's own where it is a published one; else the paper's, with a crop no larger than the pictures."""
     from danet_common.data import Augmentation
-    from danet_common.recipe import AUGMENTATIONS
 
-    if asked.recipe is not None:
-        return dataclasses.replace(AUGMENTATIONS[asked.recipe], **changes)
+    if published is not None:
+        return dataclasses.replace(published.augmentation, **changes)
     if "crop" not in changes:
         height, width = (min(side, LARGEST_CROP) for side in dataset.item(0).labels.shape)
         note(f"crop={height}x{width}: the first picture's size, at most {LARGEST_CROP}; --set crop=HxW chooses another")

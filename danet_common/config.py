@@ -40,6 +40,7 @@ UpsampleGrid = Literal["corners", "half_pixel", "asymmetric"]
 EXPANSION = {"basic": 1, "bottleneck": 4}  # output channels of a block per unit of its width
 MAXIMUM_BLOCKS = 10_000  # in a network; a damaged file must not have us list more
 LARGEST = sys.float_info.max  # of a number that a config can have: JSON has no infinity, but whole numbers beyond
+FROM_THE_DATA = ("num_classes", "class_names", "palette")  # fields that training takes from the data set
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 

@@ -13,11 +13,17 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from danet_common.config import ContextKind
-from danet_common.data.augmentation import Augmentation
+from danet_common.initialisation import Scheme
 from danet_common.typed_json import LARGEST_WHOLE, from_json
 
 TrainDType = Literal["float32", "float64", "mixed_bfloat16"]
 OptimizerName = Literal["sgd", "adamw"]
+LossMean = Literal["labelled_pixels", "all_pixels"]
+CHOICES: dict[str, tuple[str, ...]] = {
+    "optimizer": get_args(OptimizerName),
+    "initialisation": get_args(Scheme),
+    "loss_mean": get_args(LossMean),
+}
 POSITIVE = ("steps", "batch_size", "accumulation", "ohem_minimum")
 NOT_NEGATIVE = ("learning_rate", "head_rate", "minimum_rate", "power", "warmup_steps", "weight_decay")
 NOT_NEGATIVE_WEIGHTS = ("fused_weight", "position_weight", "channel_weight", "context_weight", "aux_weight")
@@ -34,13 +40,14 @@ class TrainConfig:
     batch_size: int = 8  # pictures of one step, on all devices and in all parts together
     accumulation: int = 1  # equal parts that a batch is computed in; their gradients are averaged
     seed: int = 0  # of initial weights, dropout and the order and augmentation of the data
+    initialisation: Scheme = "pytorch"  # of the head: see initialisation.py; the authors' is PyTorch's default
     dtype: TrainDType = "float32"  # mixed_bfloat16 computes in bfloat16 what float32 weights learn from
     recompute: bool | None = None  # activations of blocks and attention, for the gradient, instead of keeping them: no
     # number changes, about half the memory, a step takes up to a fifth longer; None: where a device has many pixels
 
     # Optimizer.
     optimizer: OptimizerName = "sgd"
-    learning_rate: float = 0.01
+    learning_rate: float = 0.003  # the authors', with three losses; they took 0.01 with one
     head_rate: float = 10.0  # factor on the learning rate of everything but the backbone (the authors' 10)
     momentum: float = 0.9  # sgd: velocity = momentum * velocity + gradient, as torch's
     weight_decay: float = 1e-4  # sgd: added to the gradient (coupled), as torch's; adamw: decoupled
@@ -62,14 +69,16 @@ class TrainConfig:
     context_weight: float = 1.0  # of the branch of any other context module
     aux_weight: float = 0.4
     ignore_index: int = 255
+    loss_mean: LossMean = "labelled_pixels"  # what the sum is divided by; mmseg divides by all
     class_weights: tuple[float, ...] | None = None
     ohem_threshold: float | None = None  # learn from pixels whose class is less probable than this; None: from all
     ohem_minimum: int = 100_000  # and from this many of the hardest for each picture of the batch
     frozen_batch_norm: bool = False  # normalise by the running statistics and leave them; scale and shift learn
 
     def __post_init__(self) -> None:
-        if self.optimizer not in get_args(OptimizerName):
-            raise ValueError(f"optimizer must be one of {', '.join(get_args(OptimizerName))}; got {self.optimizer!r}")
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(f"{name} must be one of {', '.join(choices)}; got {getattr(self, name)!r}")
         if self.dtype not in get_args(TrainDType):
             known = ", ".join(get_args(TrainDType))
             raise ValueError(f"dtype must be one of {known}: 16-bit weights lose small updates; got {self.dtype!r}")
@@ -136,39 +145,7 @@ def rate_factor(recipe: TrainConfig, name: str) -> float:
     return 1.0 if name.startswith("backbone.") else recipe.head_rate
 
 
-# As published, for Cityscapes; each was run on several GPUs, batch_size is that of all.
-RECIPES: dict[str, TrainConfig] = {
-    # junfu1115/DANet at 97f0c42 (September 2018): README (240 epochs of 2975 // 8 batches, rate 0.003),
-    # danet/option.py, danet/train.py (three losses of weight 1; the head's rate tenfold). Without an auxiliary head.
-    "official-cityscapes": TrainConfig(steps=240 * 371, learning_rate=0.003),
-    # mmsegmentation: configs/danet/danet_r50-d8_4xb2-80k_cityscapes-512x1024.py (4 x 2 pictures),
-    # configs/_base_/schedules/schedule_{40k,80k}.py, configs/_base_/models/danet_r50-d8.py (the losses' weights).
-    "mmseg-40k": TrainConfig(learning_rate=0.01, minimum_rate=1e-4, weight_decay=5e-4, head_rate=1.0),
-    "mmseg-80k": TrainConfig(steps=80_000, learning_rate=0.01, minimum_rate=1e-4, weight_decay=5e-4, head_rate=1.0),
-    # PaddleSeg: configs/danet/danet_resnet50_os8_cityscapes_1024x512_80k.yml, configs/_base_/cityscapes.yml; batch
-    # 2 a device; that it was 4 of them is assumed.
-    "paddleseg-80k": TrainConfig(steps=80_000, learning_rate=0.01, weight_decay=4e-5, head_rate=1.0),
-}
-
-# What the same sources do to the pictures. The authors' encoding/datasets/base.py scales the short side of 1024 by 0.75
-# to 2 and has its blur commented out; mmsegmentation's are of _base_/datasets/cityscapes.py (hue 18 of OpenCV's 180);
-# PaddleSeg, of _base_/cityscapes.yml, draws its scales in steps of 0.25, and turns the hue by 18 of Pillow's 255, the
-# default of its RandomDistort.
-MMSEG = Augmentation(
-    crop=(512, 1024), largest_share=0.75, brightness=32 / 255, contrast=0.5, saturation=0.5, hue=36.0, base=(2048, 1024)
-)
-AUGMENTATIONS: dict[str, Augmentation] = {
-    "official-cityscapes": Augmentation(crop=(768, 768), base=(2048, 1024), scale=(0.75, 2.0)),
-    "mmseg-40k": MMSEG,
-    "mmseg-80k": MMSEG,
-    "paddleseg-80k": Augmentation(crop=(512, 1024), brightness=0.4, contrast=0.4, saturation=0.4, hue=25.4),
-}
-
-
-def get_recipe(recipe: TrainConfig | str) -> TrainConfig:
-    """A recipe as it is, or the named one. Raises ValueError for an unknown name."""
-    if isinstance(recipe, TrainConfig):
-        return recipe
-    if recipe not in RECIPES:
-        raise ValueError(f"unknown recipe {recipe!r}; known: {', '.join(RECIPES)}")
-    return RECIPES[recipe]
+def __getattr__(name: str) -> Any:
+    """Raise AttributeError; for a name that is in recipes.py, say so."""
+    where = "; it is in danet_common.recipes" if name in ("RECIPES", "AUGMENTATIONS", "get_recipe") else ""
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{where}")

@@ -7,12 +7,16 @@ from typing import Any
 
 import pytest
 
-from danet_common.recipe import RECIPES, TrainConfig, get_recipe, learning_rate, rate_factor
+import danet_common.recipe
+from danet_common import VARIANTS
+from danet_common.parameters import count_trainable
+from danet_common.recipe import TrainConfig, learning_rate, rate_factor
+from danet_common.recipes import RECIPES, get_recipe
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_round_trip(name: str) -> None:
-    recipe = get_recipe(name).replace(class_weights=(1.0, 0.25))
+    recipe = get_recipe(name).train.replace(class_weights=(1.0, 0.25))
     assert TrainConfig.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
 
 
@@ -20,6 +24,8 @@ def test_round_trip(name: str) -> None:
     ("field", "value"),
     [
         ("optimizer", "lion"),
+        ("initialisation", "he"),
+        ("loss_mean", "sum"),
         ("dtype", "float16"),
         ("dtype", "bfloat16"),
         ("steps", 0),
@@ -50,6 +56,60 @@ def test_unknown_names_are_refused() -> None:
         get_recipe("mmseg-41k")
     with pytest.raises(ValueError, match="learning_ratio"):
         TrainConfig.from_dict({"learning_ratio": 1})
+
+
+def test_the_default_is_the_authors() -> None:
+    """Rate 0.003 with the head's tenfold and three losses; PyTorch's initial head."""
+    assert TrainConfig(steps=240 * 371) == get_recipe("official-cityscapes").train
+    default = TrainConfig()
+    assert (default.learning_rate, default.head_rate, default.initialisation) == (0.003, 10, "pytorch")
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_has_networks_that_give_its_losses(name: str) -> None:
+    recipe = get_recipe(name)
+    for network in recipe.networks:
+        config = VARIANTS[network]
+        assert config.outputs[:3] == ("fused", "position", "channel")
+        assert ("aux" in config.outputs) == name.startswith(("mmseg", "paddleseg"))
+    depths = [VARIANTS[network].layers[2] for network in recipe.networks]
+    assert depths[0] == (23 if name.startswith("official") else 6)
+
+
+@pytest.mark.parametrize(
+    ("variant", "weights"),
+    [
+        ("danet_r50", 47_462_651),
+        ("danet_r101", 66_454_779),
+        ("danet_r50_gluoncv", 47_586_427),
+        ("danet_r101_gluoncv", 66_578_555),
+        ("danet_r50_mmseg", 49_846_574),
+        ("danet_r101_mmseg", 68_838_702),
+    ],
+)
+def test_variants_are_as_large_as_their_owners(variant: str, weights: int) -> None:
+    """Trainable values with 19 classes, counted in the owners' own networks."""
+    assert count_trainable(VARIANTS[variant]) == weights
+
+
+def test_the_networks_of_others_are_dilated_as_theirs() -> None:
+    dilations = {name: VARIANTS[name].block_dilations[2:] for name in VARIANTS if name.startswith("danet_r50_")}
+    assert dilations["danet_r50_mmseg"] == ((1, 2, 2, 2, 2, 2), (2, 4, 4))
+    assert dilations["danet_r50_gluoncv"] == ((1, 2, 2, 2, 2, 2), (2, 4, 4))
+    assert dilations["danet_r50_paddle"] == ((2,) * 6, (4, 4, 4))
+    grids = {name: VARIANTS[name].upsample_grid for name in dilations}
+    assert grids == {
+        "danet_r50_mmseg": "half_pixel",
+        "danet_r50_mmseg_769": "corners",
+        "danet_r50_paddle": "asymmetric",
+        "danet_r50_gluoncv": "corners",
+    }
+
+
+def test_names_that_moved_say_where() -> None:
+    for name in ("RECIPES", "AUGMENTATIONS", "get_recipe"):
+        with pytest.raises(AttributeError, match=r"in danet_common\.recipes"):
+            getattr(danet_common.recipe, name)
 
 
 def test_learning_rate() -> None:

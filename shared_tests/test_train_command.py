@@ -22,6 +22,7 @@ from PIL import Image
 import danet_cli.training_display
 from danet_cli.main import run
 from danet_cli.settings import training_settings
+from danet_cli.training_plan import Asked, make_plan
 from danet_common import (
     VARIANTS,
     Checkpoint,
@@ -32,7 +33,8 @@ from danet_common import (
     write_checkpoint,
 )
 from danet_common.data import Augmentation, LabelSettings
-from danet_common.recipe import AUGMENTATIONS, RECIPES, TrainConfig, learning_rate
+from danet_common.recipe import TrainConfig, learning_rate
+from danet_common.recipes import RECIPES
 from danet_common.run import RunFolder, RunPlan, fine_tuned
 from danet_common.run.curves import draw_curves
 from danet_common.run.events import Events
@@ -90,8 +92,51 @@ def test_settings_find_their_owners() -> None:
     assert labels == {"label_map": ((255, 1), (7, 255)), "reduce_zero_label": True}
 
 
-def test_published_recipes_bring_their_augmentation() -> None:
-    assert AUGMENTATIONS.keys() == RECIPES.keys()
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_brings_its_network_and_pictures(name: str, capsys: Streams) -> None:
+    plan, _ = make_plan(asked_for("scenes:2", recipe=name))
+    recipe = RECIPES[name]
+    assert (plan.recipe, plan.augmentation, plan.network) == (recipe.train, recipe.augmentation, recipe.networks[0])
+    named = {"num_classes": 7, "class_names": plan.config.class_names, "palette": plan.config.palette}
+    assert plan.config == VARIANTS[recipe.networks[0]].replace(**named)
+    said = capsys.readouterr().err
+    assert f"recipe {name}: for {recipe.data}, with its own network, {recipe.networks[0]}" in " ".join(said.split())
+
+
+@pytest.mark.parametrize(
+    ("network", "settings", "differing"),
+    [
+        ("danet_r101_mmseg", [], ""),
+        ("danet_r50", [], "stem, stem_widths, multi_grid, auxiliary, upsample_grid"),
+        (None, ["output_stride=16"], "output_stride"),
+    ],
+)
+def test_another_network_than_the_recipes_is_said(
+    network: str | None, settings: list[str], differing: str, capsys: Streams
+) -> None:
+    make_plan(asked_for("scenes:2", recipe="mmseg-80k", network=network, settings=settings))
+    said = " ".join(capsys.readouterr().err.split())
+    if differing:
+        assert f"{network or 'danet_r50_mmseg'} is not its network" in said
+        assert "its own is danet_r50_mmseg or danet_r101_mmseg; differs from danet_r50_mmseg in " in said
+        assert said.endswith(differing)
+    else:
+        assert "with its own network, danet_r101_mmseg" in said
+
+
+def test_a_recipe_draws_the_head_as_its_owners() -> None:
+    plan, draw = make_plan(asked_for("scenes:2", recipe="mmseg-40k", settings=["layers=1,1,1,1"]))
+    tensors = draw().tensors
+    assert tensors["head.fused_classifier.weight"].std() == pytest.approx(0.01, rel=0.05)  # of 7 x 512 values
+    assert not tensors["head.fused_classifier.bias"].any()
+    expected = initial_tensors(plan.config, 0, "mmseg")
+    assert np.array_equal(tensors["head.position_in.conv.weight"], expected["head.position_in.conv.weight"])
+
+
+def asked_for(data: str, **options: Any) -> Asked:
+    """What `danet train` was asked, with every other option left out."""
+    fields: dict[str, Any] = dict.fromkeys(field.name for field in dataclasses.fields(Asked))
+    return Asked(**(fields | {"settings": [], "data": data} | options))
 
 
 def test_what_a_run_leaves(train: Train, tmp_path: Path, capsys: Streams) -> None:
