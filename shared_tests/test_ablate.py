@@ -69,9 +69,9 @@ def test_what_an_ablation_leaves(ablate: Ablate, tmp_path: Path, capsys: Streams
 
 
 def test_a_single_branch_has_its_own_loss_where_that_is_asked(ablate: Ablate, tmp_path: Path) -> None:
-    asked = ("--set", "branch_classifiers=true", "--context", "cbam")
+    asked = ("--set", "branch_classifiers=true", "--context", "position")
     assert ablate(*SHORT, *asked, "--out", str(tmp_path)) == 0
-    assert RunFolder(tmp_path / "danet_tiny/cbam").read_plan().config.outputs == ("fused", "cbam")
+    assert RunFolder(tmp_path / "danet_tiny/position").read_plan().config.outputs == ("fused", "position")
 
 
 def test_an_interruption_leaves_what_is_finished(ablate: Ablate, tmp_path: Path, capsys: Streams) -> None:
