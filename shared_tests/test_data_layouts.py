@@ -95,6 +95,19 @@ def test_pascal_voc_with_sbd(file: str, lines: list[str], tmp_path: Path) -> Non
     assert labels_of(f"voc:{tmp_path}", "train_aug", 1) == [6] * 4
 
 
+def test_vocs_own_labels_stay_where_sbd_has_some_too(tmp_path: Path) -> None:
+    """SBD's have no border of void; mmsegmentation and PaddleSeg take them for the pictures that VOC has not."""
+    for name, value in (("a", 6), ("b", 7)):
+        write_image(tmp_path / f"JPEGImages/{name}.jpg")
+        write_labels(tmp_path / f"SegmentationClassAug/{name}.png", value)
+    write_labels(tmp_path / "SegmentationClass/a.png", 5, 255)
+    write_list(tmp_path / "ImageSets/Segmentation/train.txt", "a")
+    for file, lines in (("aug.txt", ["b"]), ("trainaug.txt", ["b", "a"])):
+        write_list(tmp_path / "ImageSets/Segmentation" / file, *lines)
+        assert labels_of(f"voc:{tmp_path}", "train_aug", 0) == [5, 255, 255, 255]
+        assert labels_of(f"voc:{tmp_path}", "train_aug", 1) == [7] * 4
+
+
 @pytest.mark.parametrize("home", ["", "ADEChallengeData2016"])
 def test_ade20k(home: str, tmp_path: Path) -> None:
     write_image(tmp_path / home / "images/validation/ADE_val_00000001.jpg")
@@ -114,6 +127,24 @@ def test_pascal_context(classes: int, wanted: list[int], tmp_path: Path) -> None
     assert labels_of(f"pascal-context-{classes}:{tmp_path}", "train") == wanted
     dataset = open_dataset(f"pascal-context-{classes}:{tmp_path}", "train")
     assert (dataset.num_classes, len(set(dataset.names)), dataset.names[-1]) == (classes, classes, "wood")
+
+
+def test_pascal_context_as_paddleseg_converts_it(tmp_path: Path) -> None:
+    write_image(tmp_path / "JPEGImages/a.jpg")
+    write_labels(tmp_path / "Context/a.png", 0, 2)
+    write_list(tmp_path / "ImageSets/Segmentation/val_context.txt", "a")
+    assert labels_of(f"pascal-context-60:{tmp_path}", "val") == [0, 2, 2, 2]
+    assert open_dataset(f"pascal-context-60:{tmp_path}", "val").names[2] == "bag"
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_coco_stuff_10k(split: str, tmp_path: Path) -> None:
+    write_image(tmp_path / f"images/{split}2014/a.jpg")
+    write_labels(tmp_path / f"annotations/{split}2014/a_labelTrainIds.png", 0, 1, 171, 255)
+    assert labels_of(f"coco-stuff-10k:{tmp_path}", split) == [255, 0, 170, 255]
+    assert open_dataset(f"coco-stuff-10k:{tmp_path}", split).names[170] == "wood"
+    with pytest.raises(DataError, match=r"no split 'val'; there are train, test$"):
+        open_dataset(f"coco-stuff-10k:{tmp_path}", "val")
 
 
 @pytest.mark.parametrize("labels", ["annotations", "stuffthingmaps"])
