@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,20 @@ def test_a_form_that_is_none_is_refused_by_its_line(text: str, tmp_path: Path) -
     assert str(error.value).startswith(f"{path}: ")
     assert REFUSED[text] in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_the_forms_on_the_page_are_read(tmp_path: Path) -> None:
+    page = (Path(__file__).parents[1] / "docs/data.md").read_text()
+    table = page.partition("| form | example |")[2].partition("\n\n")[0]
+    examples = re.findall(r"`([^`]+)`", table)
+    assert len(examples) > 15
+    for example in examples:
+        if example == "name,r,g,b":
+            example = "name,r,g,b\nsky,128,128,128"
+        (tmp_path / "classes.txt").write_text(example)
+        found = read_class_list(tmp_path / "classes.txt")
+        assert found.classes.names in (("sky",), ("sky", "road")), example
+        assert found.colours[0] in (None, (128, 128, 128))
 
 
 def test_numbers_that_belong_to_names_stay_in_them(tmp_path: Path) -> None:

@@ -114,6 +114,21 @@ def test_two_kinds_of_label_files_are_refused(folder: Path) -> None:
     assert "has 2 label files, z.bmp, z.png; keep one" in refusal(folder)
 
 
+def test_folders_that_links_lead_to_are_read_once(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    add(elsewhere, "a")
+    for kind in ("images", "labels"):
+        (folder / kind / "more").symlink_to(elsewhere / kind)
+        (folder / kind / "again").symlink_to(folder / kind)
+    assert check(folder) == (["more/a", "z"], [])
+
+
+def test_label_files_of_other_names_are_refused_with_an_example_of_each(folder: Path) -> None:
+    (folder / "images/z.png").rename(folder / "images/z_image.png")
+    wanted = "labels: no image has a label file: the images are called as z_image.png, the label files as z.png; "
+    assert refusal(folder) == wanted + "call each label file as its image"
+
+
 def test_a_missing_label_file_is_named(folder: Path) -> None:
     write_image(folder / "images/a.png")
     assert refusal(folder) == "labels/a.png: no such label file"

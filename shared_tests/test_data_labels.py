@@ -199,6 +199,8 @@ def test_a_class_that_never_occurs_is_named(tmp_path: Path) -> None:
     census = dataset.check()
     assert census is not None
     assert absent_remark("x", dataset.names, census) == "x: 1 of 4 classes in no label: void"
+    advice = "--set reduce_zero_label=true where the labels count from 1"
+    assert str(absent_remark(dataset.title, dataset.names, census)).endswith(f"in no label: void; {advice}")
 
 
 def test_a_class_called_void_is_remarked_on(tmp_path: Path) -> None:

@@ -136,5 +136,7 @@ def absent_remark(title: str, names: Sequence[str], census: Census) -> str | Non
         return None
     shown = ", ".join(absent[:SHOWN_NAMES]) + f" and {len(absent) - SHOWN_NAMES} more" * (len(absent) > SHOWN_NAMES)
     present = len(names) - len(absent)
-    alone = "; nothing can be told apart" if present == 1 and len(names) > 1 else ""
-    return f"{title}: {len(absent)} of {_classes(len(names))} in no label: {shown}{alone}"
+    end = "; nothing can be told apart" if present == 1 and len(names) > 1 else ""
+    if not census.pixels[0] and title.startswith("folder:"):
+        end += "; --set reduce_zero_label=true where the labels count from 1"
+    return f"{title}: {len(absent)} of {_classes(len(names))} in no label: {shown}{end}"

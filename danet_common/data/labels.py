@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,8 @@ from danet_common.regular_file import IMAGE, open_regular
 LOSSLESS = ("PNG", "BMP", "TIFF", "GIF", "PPM")  # Pillow's names; PPM is PGM and PBM too
 FEWER_BITS = ("L;2", "L;4")  # how Pillow decodes grey of 2 or 4 bits a pixel: stretched to 0..255, no class numbers
 MOST_COLOURS = 65536  # of a label file; a photograph has more
+
+PACKING = np.array([1 << 16, 1 << 8, 1], np.uint32)  # of RGB into one number
 
 Reading = Literal["number", "grey", "palette", "colour"]
 
@@ -129,22 +132,28 @@ def _numbers(path: Path, reading: Reading, values: Integer[np.ndarray, "h w"], t
     return LabelFile(path, reading, values, counts, {value: table.classes.get(value) for value in counts}, table)
 
 
-def _decode_palette(path: Path, image: Image.Image, table: LabelTable) -> LabelFile:
+def _decode_palette(path: Path, image: ImageFile.ImageFile | Image.Image, table: LabelTable) -> LabelFile:
     values = np.asarray(image)
     flat = image.getpalette("RGB") or []
     palette = [(flat[start], flat[start + 1], flat[start + 2]) for start in range(0, len(flat) - 2, 3)]
-    used = [value for value, pixels in enumerate(Image.fromarray(values).histogram()) if pixels]
+    pixels = Image.fromarray(values).histogram()
+    used = [value for value in range(256) if pixels[value]]
     try:
         counting: Counting = counting_of(used, palette, table, renumbered=image.format == "GIF")
     except ValueError as error:
         raise DataError(f"{path}: {error}") from None
     if counting == "index":
         return _numbers(path, "number", values, table)
+    if max(used) >= len(palette):
+        raise DataError(f"{path}: damaged: the palette has {len(palette)} colours, and a pixel is number {max(used)}")
     rgb = np.zeros((256, 3), np.uint8)
     rgb[: len(palette)] = palette[:256]
     if counting == "grey":
         return _numbers(path, "grey", rgb[values, 0], table)
-    return _colours(path, "palette", rgb[values], table)
+    counts: Counter[Colour] = Counter()
+    for value in used:
+        counts[palette[value]] += pixels[value]
+    return _colours(path, "palette", rgb[values], counts, table)
 
 
 def _decode_colours(path: Path, image: Image.Image, table: LabelTable) -> LabelFile:
@@ -152,24 +161,30 @@ def _decode_colours(path: Path, image: Image.Image, table: LabelTable) -> LabelF
     found = image.getcolors(MOST_COLOURS)
     if found is None:
         raise DataError(f"{path}: no labels: more than {MOST_COLOURS} colours, as a photograph has")
-    colours: list[Colour] = [colour for _, colour in found]  # type: ignore[misc]
-    known = [table.colours.get(colour) is not None for colour in colours]
-    if not all(known) and all(red == green == blue for red, green, blue in colours):
+    counts: dict[Colour, int] = {colour: pixels for pixels, colour in found}  # type: ignore[misc]
+    known = [table.colours.get(colour) is not None for colour in counts]
+    if not all(known) and all(red == green == blue for red, green, blue in counts):
         return _numbers(path, "grey", np.asarray(image)[..., 0], table)
     if not table.colours:
         raise DataError(
             f"{path}: labels in colour, and no class has a colour; give classes.csv a line name,r,g,b for each class, "
             "or save one byte a pixel, a class number"
         )
-    return _colours(path, "colour", np.asarray(image), table)
+    return _colours(path, "colour", np.asarray(image), counts, table)
 
 
-def _colours(path: Path, reading: Reading, rgb: UInt8[np.ndarray, "h w 3"], table: LabelTable) -> LabelFile:
-    packed = rgb.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
-    found, pixels = np.unique(packed, return_counts=True)
-    counts = dict(zip(found.tolist(), pixels.tolist(), strict=True))
-    meaning = {value: table.colours.get(_unpacked(value)) for value in counts}
-    return LabelFile(path, reading, packed, counts, meaning, table)
+def _colours(
+    path: Path, reading: Reading, rgb: UInt8[np.ndarray, "h w 3"], counts: Mapping[Colour, int], table: LabelTable
+) -> LabelFile:
+    packed = rgb.astype(np.uint32) @ PACKING
+    meaning = {_packed(colour): table.colours.get(colour) for colour in counts}
+    return LabelFile(
+        path, reading, packed, {_packed(colour): pixels for colour, pixels in counts.items()}, meaning, table
+    )
+
+
+def _packed(colour: Colour) -> int:
+    return colour[0] << 16 | colour[1] << 8 | colour[2]
 
 
 def _unpacked(value: int) -> Colour:

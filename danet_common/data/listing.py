@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -41,12 +42,17 @@ def is_hidden(path: Path) -> bool:
 
 def files_below(folder: Path) -> list[Path]:
     """The files in a folder and in those within it, by their place; none that is hidden or lies in a hidden folder."""
-    found = [path for path in folder.rglob("*") if not any(map(is_hidden, (path, *_parents(path, folder))))]
-    return sorted(path for path in found if not path.is_dir())
-
-
-def _parents(path: Path, folder: Path) -> list[Path]:
-    return [parent for parent in path.parents if folder in parent.parents]
+    found: list[Path] = []
+    seen: set[tuple[int, int]] = set()  # folders that a link leads into again are left out
+    for place, folders, files in os.walk(folder, followlinks=True):
+        status = Path(place).stat()
+        if (status.st_dev, status.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        folders[:] = sorted(name for name in folders if not is_hidden(Path(name)))
+        found += [Path(place, name) for name in files if not is_hidden(Path(name))]
+    return sorted(found)
 
 
 def images_in(folder: Path, pattern: str = "*") -> list[Path]:

@@ -51,6 +51,12 @@ def pair_files(images: Path, labels: Path, keep: Sequence[str] | None = None) ->
     suffix = _suffix([names[path] for path in pictures], by_name, labels)
     pairs = [Pair(path, _label_file(path, names[path] + suffix, by_name, labels), names[path]) for path in pictures]
     used = {pair.labels for pair in pairs}
+    if by_name and pairs and not any(pair.labels in paths for pair in pairs for paths in by_name.values()):
+        other = next(iter(by_name.values()))[0]
+        raise DataError(
+            f"{labels}: no image has a label file: the images are called as {pairs[0].image.name}, the label files as "
+            f"{other.name}; call each label file as its image"
+        )
     unread = [path for path in others if _name(path, images) + suffix in by_name]
     if unread:
         raise DataError(
