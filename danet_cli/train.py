@@ -183,8 +183,7 @@ def drive(
             in_first(engine, lambda: held.enter_context(folder.held()))
         plan, training = read()
         loader = open_loader(plan, learned, engine, threads, workers)
-        if leads:
-            check_data(plan, learned, validated)
+        in_first(engine, lambda: check_data(plan, learned, validated))
         if new:
             training.data, training.source = place_in(loader, validated), {"backend": backend}
             in_first(engine, lambda: held.enter_context(folder.created(plan, training)))

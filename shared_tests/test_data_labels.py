@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from danet_common.data.census import absent_remark
 from danet_common.data.label_settings import parse_label_map
 from danet_common.data.label_table import LabelTable, plain_table, with_colours
 from danet_common.data.labels import read_labels
+from danet_common.typed_json import from_json
 from shared_tests.test_data_layouts import write_image, write_list
 
 PIXELS = np.arange(24, dtype=np.uint8).reshape(4, 6) % 3  # three classes
@@ -239,8 +241,8 @@ def test_a_label_map_in_words() -> None:
     assert parse_label_map("255:1, 7:void,3:255") == ((255, 1), (7, 255), (3, 255))
     settings = LabelSettings(label_map=((255, 1), (7, 255)), reduce_zero_label=True)
     assert settings.assignments == ["label_map=255:1,7:void", "reduce_zero_label=true"]
-    assert LabelSettings.from_dict(settings.to_dict()) == settings
-    assert LabelSettings.from_dict({}) == LabelSettings()
+    assert from_json(LabelSettings, json.loads(json.dumps(settings.to_dict()))) == settings
+    assert from_json(LabelSettings, {}) == LabelSettings()
 
 
 @pytest.mark.parametrize("text", ["", "255", "255:x", "255:1:2", "-1:0", "a:b", "255=1"])

@@ -16,9 +16,11 @@ import danet_cli.eval
 from danet_cli.confusion import draw_confusion
 from danet_cli.main import run
 from danet_common import VARIANTS, Checkpoint, write_checkpoint
-from danet_common.data import open_dataset
+from danet_common.data import Augmentation, LabelSettings, open_dataset
 from danet_common.evaluation import PROTOCOLS
 from danet_common.metrics import scores
+from danet_common.recipe import TrainConfig
+from danet_common.run import Cadence, RunPlan
 from shared_tests.rule import rule_array, rule_tensors
 from shared_tests.test_cli import assert_one_error
 
@@ -155,6 +157,35 @@ def test_void_alone_is_refused_before_the_network_is_asked(evaluate: Evaluate, t
     assert evaluate("--json", "-", "--set", "label_map=255:3", data=f"folder:{folder}") == 0
     report = json.loads(capsys.readouterr().out)
     assert (report["pixels"], report["data"]["labels"]) == (54, ["label_map=255:3"])
+
+
+def test_the_weights_of_a_run_are_judged_by_labels_as_the_run_read_them(
+    evaluate: Evaluate, weights: Path, tmp_path: Path, capsys: Streams
+) -> None:
+    folder = write_folder(tmp_path / "data")
+    cadence = Cadence(log=1, save=1, validate=1)
+    plan = RunPlan(
+        data="scenes", split="train", val=f"folder:{folder}", val_split="val", network="danet_tiny", backbone=None,
+        recipe_name=None, config=CONFIG, recipe=TrainConfig(), augmentation=Augmentation(), cadence=cadence,
+        version="0.1.0", labels=LabelSettings(label_map=((255, 2),)),
+    )  # fmt: skip
+    (weights.parent / "run.json").write_text(json.dumps(plan.to_dict()))
+    assert evaluate("--json", "-", data=f"folder:{folder}") == 0
+    out, error = capsys.readouterr()
+    assert json.loads(out)["data"]["labels"] == ["label_map=255:2"]
+    assert error == f"label_map=255:2, as the run {weights.parent} has it\n"
+    assert evaluate("--set", "label_map=255:void", data=f"folder:{folder}") == 2
+    other = write_folder(tmp_path / "other", label=3)
+    assert evaluate("--json", "-", data=f"folder:{other}") == 0
+    assert "labels" not in json.loads(capsys.readouterr().out)["data"]
+
+
+@pytest.mark.parametrize("setting", ["label_map=x", "steps=3", "palette_labels=none", "label_map", "label_map=255:9"])
+def test_a_setting_of_labels_that_there_is_not(
+    setting: str, evaluate: Evaluate, tmp_path: Path, capsys: Streams
+) -> None:
+    assert evaluate("--set", setting, data=f"folder:{write_folder(tmp_path / 'data')}") == 2
+    assert setting.partition("=")[0] in capsys.readouterr().err
 
 
 def test_a_split_without_labels_is_named_before_the_network_is_asked(

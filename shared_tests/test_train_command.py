@@ -627,3 +627,37 @@ def test_the_page_of_training(start: Start, tmp_path: Path) -> None:
             ["sh", "-ec", text], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )
         assert done.returncode == 0, (text, done.stdout[-2000:], done.stderr[-2000:])
+
+
+def test_masks_of_0_and_255_are_refused_before_a_folder_is_made(train: Train, tmp_path: Path, capsys: Streams) -> None:
+    write_list(tmp_path / "data/classes.txt", "background", "foreground", "other")
+    for split in ("train", "val"):
+        write_image(tmp_path / f"data/{split}/images/a.png", 12, 16)
+        write_labels(tmp_path / f"data/{split}/labels/a.png", 0, 0, 255, height=12, width=16)
+    run_folder = tmp_path / "run"
+    options = ["--data", f"folder:{tmp_path / 'data'}", "--backend", "torch", "--network", "danet_tiny"]
+    options += ["--set", "steps=2", "--set", "batch_size=1", "--set", "crop=9x9", "--out", str(run_folder)]
+    assert train(*options) == 2
+    assert_one_error(capsys, "nothing but 0 and 255")
+    assert not run_folder.exists()
+    assert train(*options, "--set", "label_map=255:1") == 0
+    out, error = capsys.readouterr()
+    assert f"folder:{tmp_path / 'data'} train: 1 of 3 classes in no label: other\n" in error
+    assert "--set label_map=255:1 --weights" in " ".join(out.split())
+    assert RunFolder(run_folder).read_plan().labels == LabelSettings(label_map=((255, 1),))
+    assert train("--resume", str(run_folder)) == 0
+    fields = json.loads((run_folder / "run.json").read_text())
+    del fields["labels"]  # as runs before it have it
+    assert RunPlan.from_dict(fields).labels == LabelSettings()
+
+
+def test_validation_on_the_pictures_that_are_learned_from_is_said(
+    train: Train, tmp_path: Path, capsys: Streams
+) -> None:
+    write_list(tmp_path / "data/classes.txt", "a", "b")
+    write_image(tmp_path / "data/images/a.png", 12, 16)
+    write_labels(tmp_path / "data/labels/a.png", 0, 1, height=12, width=16)
+    options = ["--data", f"folder:{tmp_path / 'data'}", "--backend", "torch", "--network", "danet_tiny"]
+    options += ["--set", "steps=2", "--set", "batch_size=1", "--set", "crop=9x9", "--out", str(tmp_path / "run")]
+    assert train(*options) == 0
+    assert "val: the very pictures that are learned from; the mIoU says nothing about others" in capsys.readouterr().err

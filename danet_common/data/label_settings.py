@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -61,15 +60,6 @@ class LabelSettings:
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready: every field."""
         return dataclasses.asdict(self) | {"label_map": [list(entry) for entry in self.label_map]}
-
-    @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> LabelSettings:
-        """The inverse of `to_dict`. Raises ValueError, or TypeError for a field that there is not."""
-        values = dict(fields)
-        entries = values.get("label_map")
-        if isinstance(entries, list):
-            values["label_map"] = tuple(tuple(entry) if isinstance(entry, list) else entry for entry in entries)
-        return cls(**values)
 
 
 def parse_label_map(text: str) -> LabelMap:
