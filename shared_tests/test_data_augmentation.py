@@ -143,6 +143,27 @@ def _chances(key: int) -> tuple[bool, bool]:
     return first, draws.chance(0.5)
 
 
+def test_mmsegs_contrast_comes_first_or_last() -> None:
+    """A saturated colour that contrast clips shows which came first; both orders must be seen."""
+    image, orders = Image.new("RGB", (1, 1), (200, 120, 60)), set()
+    for key in range(200):
+        draws = Draws(key)
+        (_, _), (more, c), (richer, s), (_, _), last = (
+            *((draws.chance(0.5), draws.uniform(-limit, limit)) for limit in (0, 0.5, 0.5, 0)),
+            draws.chance(0.5),
+        )
+        if more and richer and c > 0.3 and s < -0.2:
+            found = change_colour(image, 0, 0.5, 0.5, 0, Draws(key)).getpixel((0, 0))
+            matrix = colour_matrix(1 + s, 0)
+            table = [min(255, int(value * (1 + c) + 0.5)) for value in range(256)] * 3
+            first = image.point(table).convert("RGB", matrix).getpixel((0, 0))
+            after = image.convert("RGB", matrix).point(table).getpixel((0, 0))
+            assert first != after
+            assert found == (after if last else first)
+            orders.add(last)
+    assert orders == {False, True}
+
+
 @pytest.mark.parametrize("kind", ["brightness", "contrast", "saturation"])
 def test_paddles_changes_are_pillows(kind: str) -> None:
     """PaddleSeg calls ImageEnhance with a factor of 1 - range to 1 + range; ours is that to a rounding."""

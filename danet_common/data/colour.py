@@ -2,8 +2,8 @@
 
 Two projects' distortions, by their ranges and orders:
 
-mmseg   SSD's (Liu et al., ECCV 2016), as mmsegmentation has it: brightness is added, contrast multiplies every pixel
-        about black; then saturation and hue.
+mmseg   SSD's (Liu et al., ECCV 2016), as mmsegmentation has it (PhotoMetricDistortion): brightness is added, contrast
+        multiplies every pixel about black; then saturation and hue. With an even chance contrast comes last.
 paddle  PaddleSeg's (d7975e7, paddleseg/transforms/transforms.py, RandomDistort, and functional.py:90-114): brightness
         multiplies about black, contrast about the picture's mean grey; the four in random order.
 
@@ -46,13 +46,14 @@ def change_colour(
         return _change_in_random_order(image, (brightness, contrast, saturation, hue), draws)
     shift = 255 * _amount(brightness, draws)
     gain = 1 + _amount(contrast, draws)
-    if shift or gain != 1:
-        image = _mapped(image, (np.arange(256) + shift) * gain)
     factor = 1 + _amount(saturation, draws)
     turn = _amount(hue, draws)
+    last = bool(contrast and (saturation or hue)) and draws.chance(0.5)  # drawn only where the order matters
+    if shift or (gain != 1 and not last):
+        image = _mapped(image, (np.arange(256) + shift) * (1 if last else gain))
     if factor != 1 or turn:
         image = image.convert("RGB", colour_matrix(factor, turn))
-    return image
+    return _mapped(image, np.arange(256) * gain) if last and gain != 1 else image
 
 
 def _change_in_random_order(image: Image.Image, limits: tuple[float, ...], draws: Draws) -> Image.Image:
