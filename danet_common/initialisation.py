@@ -1,7 +1,7 @@
 """Initial weights, drawn once and the same in every framework.
 
 Backbone: He normal over the fan out (He et al., 2015), as in torchvision and PyTorch-Encoding
-(junfu1115/DANet 97f0c42, encoding/dilated/resnet.py:169-174).
+(junfu1115/DANet 97f0c42, encoding/dilated/resnet.py:168-174).
 Head and auxiliary head: PyTorch's default, which the authors leave alone (97f0c42, encoding/models/danet.py:58-82, and
 b0a0fa0, encoding/models/sseg/dran.py): kernels and biases uniform in +-1 / sqrt(fan_in), the fan in of the convolution.
 BatchNorm: the identity. Gammas: 0. The gain of the gating decoder: 1. The scale with which the non-local block ends in
@@ -14,7 +14,7 @@ mmseg   ConvModules by He's rule over the fan out, `conv_seg` N(0, 0.01) with bi
         (mmcv 013f784, mmcv/cnn/bricks/conv_module.py; mmsegmentation 0255eb9, decode_heads/decode_head.py)
 paddle  He normal over the fan in, biases 0: Paddle's default (Paddle, python/paddle/nn/layer/conv.py; PaddleSeg
         d7975e7, paddleseg/models/danet.py sets no other)
-mxnet   uniform in +-0.07, biases 0: `initialize()`'s default (gluon-cv 5677756, gluoncv/model_zoo/danet.py:41)
+mxnet   uniform in +-0.07, biases 0: `initialize()`'s default (gluon-cv 5677756, gluoncv/model_zoo/danet.py:42)
 
 Each tensor has its own counter-based stream keyed by seed and name, so it depends on no other tensor.
 """

@@ -32,7 +32,7 @@ PADDLE = ("danet_r50_paddle", "danet_r101_paddle")
 GLUONCV = ("danet_r50_gluoncv", "danet_r101_gluoncv")
 
 # junfu1115/DANet at 97f0c42 (September 2018): README, danet/option.py, danet/train.py (three losses of weight 1, the
-# head's rate tenfold), encoding/datasets/base.py:63-103 (the short side of `base` times 0.75 to 2; no blur).
+# head's rate tenfold), encoding/datasets/base.py:70-110 (the short side of `base` times 0.75 to 2; no blur).
 # Epochs have 2975 // 8 steps. No auxiliary head.
 OFFICIAL_CITYSCAPES = TrainConfig(steps=240 * 371, learning_rate=0.003)
 OFFICIAL_CITYSCAPES_PICTURES = Augmentation(crop=(768, 768), base=(2048, 1024), scale=(0.75, 2.0))
@@ -78,7 +78,7 @@ PADDLE_PICTURES = Augmentation(
 
 # GluonCV: scripts/segmentation/train.py at 5677756 (16 pictures, decay 1e-4, one rate, poly 0.9) with the command of
 # dmlc/web-data at 1857d4e, gluoncv/logs/segmentation/danet_resnet50_citys.sh (rate 0.01, 240 epochs, base 2048, crop
-# 768). gluoncv/data/segbase.py:50-92 scales the long side of 2048 by 0.5 to 2 and blurs every second picture by up to a
+# 768). gluoncv/data/segbase.py:46-81 scales the long side of 2048 by 0.5 to 2 and blurs every second picture by up to a
 # pixel. Epochs have ceil(2975 / 16) steps.
 GLUONCV_SGD = TrainConfig(steps=240 * 186, batch_size=16, learning_rate=0.01, head_rate=1.0, initialisation="mxnet")
 GLUONCV_PICTURES = Augmentation(crop=(768, 768), base=(2048, 2048), scale=(0.5, 2.0), blur=1.0)
