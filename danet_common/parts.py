@@ -96,7 +96,7 @@ def _remove_file(part: Part) -> None:
 
 
 def _remove_folder(part: Part) -> None:
-    _remove_tree(part.path)
+    _remove_tree(part.path, part.identity)
 
 
 def identity_of(path: Path) -> tuple[int, int]:
@@ -182,7 +182,7 @@ def _remove_abandoned(path: Path) -> None:
             status = os.fstat(descriptor)
             if lock(descriptor, wait=False) and identity_of(path) == (status.st_dev, status.st_ino):
                 if stat.S_ISDIR(status.st_mode):
-                    _remove_tree(path)
+                    _remove_tree(path, (status.st_dev, status.st_ino))
                 else:
                     path.unlink()
         finally:
@@ -198,13 +198,16 @@ def _open_to_lock(path: Path, is_file: bool) -> int:
     return os.open(path, os.O_RDONLY | flags)
 
 
-def _remove_tree(path: Path) -> None:
-    """Remove a folder and everything in it, also where folders in it are only read."""
+def _remove_tree(path: Path, identity: tuple[int, int]) -> None:
+    """Remove a folder that is open, and everything in it, also where folders in it are only read.
+
+    As it is open, no other folder has its identity, though another writer's may have its name once it is gone.
+    """
     for attempt in range(TRIES):
-        for folder, _, _ in os.walk(path):
-            with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
+            if identity_of(path) != identity:
+                return
+            for folder, _, _ in os.walk(path):
                 Path(folder).chmod(0o700)
-        shutil.rmtree(path, ignore_errors=True)
-        if not os.path.lexists(path):
-            return
-        time.sleep(PAUSE if attempt else 0)
+            shutil.rmtree(path, ignore_errors=True)
+        time.sleep(PAUSE if attempt and os.path.lexists(path) else 0)

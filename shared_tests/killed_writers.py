@@ -24,6 +24,7 @@ from danet_common import CheckpointError
 from shared_tests.writers import CHOOSING, WRITERS, Writer, listing, read_seed
 
 TOGETHER = 8  # processes
+AGAIN = 3  # times that each writes
 DONE, FAULT, EXISTS = 0, 1, 2  # exit codes
 OLD, KILLED, NEXT = 3, 4, 5  # seeds
 
@@ -73,7 +74,8 @@ def together(
 
     def write(seed: int) -> None:
         time.sleep(max(0, start - time.time()))
-        writer.write(seed, path, force)
+        for _ in range(AGAIN if force else 1):
+            writer.write(seed, path, force)
 
     processes = [fork(lambda seed=seed: write(seed)) for seed in range(1, TOGETHER + 1)]  # type: ignore[misc]
     codes = [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes]

@@ -7,8 +7,10 @@ database, and `_METADATA`, which lists them. What is read is also what Orbax wro
 
 from __future__ import annotations
 
+import errno
 import json
 import math
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ from weights_convert.pickled_arrays import is_plain
 TREE = "_METADATA"  # Orbax's description of a tree
 TEXT_LIMIT = Limit(10_000_000, "a text of Orbax's")  # 10 times the description of a ResNet-152's training state
 BATCH = 1 << 26  # bytes that are written to the database at a time
+SYSTEM_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EMFILE, errno.EIO)
 DICT_KEY = 2  # of Orbax's types of keys
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
@@ -57,7 +60,7 @@ def write_tree(state: Path, leaves: Leaves) -> None:
                     for key, value in _records(".".join(leaf), leaves[leaf]):
                         store.with_transaction(transaction)[key] = value
     except (ValueError, RuntimeError) as error:  # TensorStore's, where the disk is full, ...
-        raise OSError(first_line(error)) from None
+        raise as_os_error(error) from None
     (state / TREE).write_text(json.dumps(description))
 
 
@@ -150,6 +153,12 @@ def _files(state: Path) -> dict[str, str]:
 
 def _size(path: Path) -> int:
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def as_os_error(error: Exception) -> OSError:
+    """An error of TensorStore's as the system's: it quotes that at the end of a line of paths."""
+    code = next((code for code in SYSTEM_ERRORS if os.strerror(code) in str(error)), None)
+    return OSError(first_line(error)) if code is None else OSError(code, os.strerror(code))
 
 
 def first_line(error: Exception) -> str:

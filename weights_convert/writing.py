@@ -97,7 +97,7 @@ def write_to(
     except FileExistsError as error:
         raise CheckpointError(f"{path}: {error.strerror}" if force else _exists(path)) from None
     except (OSError, RuntimeError) as error:  # HDF5 raises RuntimeError where it cannot finish a file
-        reason = getattr(error, "strerror", None) or error
+        reason = str(getattr(error, "strerror", None) or error).removeprefix(f"{os.path.realpath(path)}: ")
         raise CheckpointError(f"{path}: cannot be written: {reason}") from None
 
 
