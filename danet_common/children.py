@@ -6,14 +6,17 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from danet_common.unfinished import abandoned_by
 
 HELD_BACK = (signal.SIGINT,)  # SIGTERM ends a starting Python without a word
+Result = TypeVar("Result")
+
 PATIENCE, PAUSE = 10.0, 0.02  # seconds: for a child to clean up, and between two looks at it
 INTERRUPTED = 130  # the exit code of a child that was asked to end, and has said so
 
@@ -24,13 +27,38 @@ def start_child(command: Sequence[str], **settings: Any) -> subprocess.Popen[Any
     A Ctrl-C comes to all processes of a terminal, and one that Python is just starting in would print a traceback.
     A child that is a `danet` command lets it in; another one never hears it, and its parent must end it.
     """
-    if not hasattr(signal, "pthread_sigmask"):
+    with held_back():
         return subprocess.Popen(command, **settings)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Hold SIGINT back on this thread, and in the threads and processes that it starts, which go on so."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
     try:
-        return subprocess.Popen(command, **settings)
+        yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def starting_children(start: Callable[[], Result]) -> Result:
+    """Call what starts processes with `multiprocessing`, perhaps on threads of its own, so that none hears SIGINT.
+
+    This thread only waits, so that its own handler is called.
+    """
+    from multiprocessing.resource_tracker import ensure_running
+
+    def call() -> Result:
+        with held_back():
+            return start()
+
+    if os.name == "posix":
+        ensure_running()  # where it is not running, each start of a process lets all signals in
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(call).result()
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import resource
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from PIL import Image
 
 from danet_common.image import ImageError, read_image
 from danet_common.image_reading import ROWS, VARIABLE, default_max_pixels
+from shared_tests.test_structure import ROOT, sources
 
 ORIENTATION = 0x0112
 RAMP = np.arange(35, dtype=np.uint16).reshape(5, 7)
@@ -160,3 +162,13 @@ def test_a_truncated_large_jpeg_takes_little(tmp_path: Path) -> None:
     assert "cut.jpg: not a readable image" in said
     assert int(peak) * 1024 < 300 * MIB  # Python and NumPy have 48
     assert done.stderr == ""
+
+
+def test_every_picture_is_opened_by_the_one_function_that_counts_pixels() -> None:
+    opened = [
+        str(path.relative_to(ROOT))
+        for path in sources("danet_common", "danet_cli", "weights_convert", "danet_torch", "danet_tf", "danet_jax")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in ("Image.open", "Image.OPEN")
+    ]
+    assert set(opened) == {"danet_common/image_reading.py"}

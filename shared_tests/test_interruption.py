@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import random
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from PIL import Image
 
 from danet_common import VARIANTS, Checkpoint, write_checkpoint
 from danet_common.children import child, end_child
+from danet_common.data import Augmentation, Loader, Order, open_dataset
 from danet_common.unfinished import abandon, abandoned_by, shielded, temporary_folder, uninterrupted
 from shared_tests.interrupting import Interrupted, interrupt
 from shared_tests.rule import rule_tensors
@@ -228,3 +230,17 @@ def test_a_child_that_is_no_command_is_killed() -> None:
     with child([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
         assert abandon() is False
     assert process.returncode == -signal.SIGKILL
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not say which signals are blocked")
+def test_processes_that_make_batches_never_hear_ctrl_c() -> None:
+    """A terminal sends it to them too, perhaps while Python starts in them, where it would print a traceback."""
+    dataset = open_dataset("scenes:2", "train")
+    config = TINY.replace(num_classes=dataset.num_classes)
+    order = Order(count=len(dataset), batch_size=2)
+    with Loader(dataset, Augmentation(crop=(16, 16)), config, order, workers=1) as loader:
+        next(loader)
+        (worker,) = multiprocessing.active_children()
+        status = Path(f"/proc/{worker.pid}/status").read_text()
+    (blocked,) = (int(line.split()[1], 16) for line in status.splitlines() if line.startswith("SigBlk"))
+    assert blocked & 1 << signal.SIGINT - 1

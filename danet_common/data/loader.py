@@ -10,10 +10,12 @@ import threading
 import weakref
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from danet_common.children import starting_children
 from danet_common.config import DANetConfig
 from danet_common.data.augmentation import Augmentation
 from danet_common.data.batches import Batch, Batches
@@ -78,9 +80,11 @@ class Loader(Iterator[Batch]):
         return self.batches.order.epochs(self.step)
 
     def __next__(self) -> Batch:
-        if not self._readers:
+        begins = not self._readers
+        if begins:
             self._readers.append(self._read_from(self.step))
-        batch: Batch = next(self._readers[0])
+        following = partial(next, self._readers[0])
+        batch: Batch = starting_children(following) if begins and self.workers else following()
         self.step += 1
         if self.workers:  # theirs lies in shared memory, which is gone when grain's object is
             return {"image": np.array(batch["image"]), "labels": np.array(batch["labels"])}
