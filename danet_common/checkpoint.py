@@ -24,6 +24,8 @@ from danet_common.strict_json import parse_json
 from danet_common.wording import counted, printable
 
 FORMAT_VERSION = 1
+LARGEST_SOURCE = 1_000_000  # letters of JSON; a training run's has 10,000
+LONGEST_NAME = 500  # letters of a tensor's name
 LISTED = 100  # faults in a message
 PASSENGER = "passenger."  # prefix of tensors that travel along without being part of the network
 
@@ -91,7 +93,9 @@ def _digest(array: np.ndarray) -> str:
 
 
 def manifest(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The JSON-ready manifest of a checkpoint."""
+    """The JSON-ready manifest of a checkpoint. Raises CheckpointError for names that no file could be read with."""
+    for name in (*checkpoint.tensors, *checkpoint.passengers):
+        require_name(name)
     return {
         "format_version": FORMAT_VERSION,
         "config": checkpoint.config.to_dict(),
@@ -107,11 +111,20 @@ def parse_manifest(text: str | bytes) -> tuple[DANetConfig, dict[str, Any], dict
         version = content["format_version"]
         if version != FORMAT_VERSION:
             raise CheckpointError(f"manifest format_version is {version!r}; this danet reads {FORMAT_VERSION}")
-        return DANetConfig.from_dict(content["config"]), dict(content["source"]), dict(content["sha256"])
+        source, hashes = dict(content["source"]), dict(content["sha256"])
+        if len(json.dumps(source)) > LARGEST_SOURCE:
+            raise CheckpointError(f"the manifest's source is longer than {LARGEST_SOURCE} letters")
+        return DANetConfig.from_dict(content["config"]), source, hashes
     except CheckpointError:
         raise
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise CheckpointError(f"the manifest is damaged: {error}") from None
+
+
+def require_name(name: str) -> None:
+    """Raise CheckpointError where a tensor's name is no name: empty, too long, or with letters that do not print."""
+    if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
+        raise CheckpointError(f"a tensor's name {name[:50]!r} is empty, too long, or no text")
 
 
 def verify_hashes(tensors: Mapping[str, np.ndarray], wanted: Mapping[str, str]) -> None:

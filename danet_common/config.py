@@ -39,6 +39,9 @@ UpsampleGrid = Literal["corners", "half_pixel", "asymmetric"]
 
 EXPANSION = {"basic": 1, "bottleneck": 4}  # output channels of a block per unit of its width
 MAXIMUM_BLOCKS = 10_000  # in a network; a damaged file must not have us list more
+MAXIMUM_CLASSES = 65_536  # labels have at most 16 bits
+LONGEST_CLASS_NAME = 200  # letters; the longest of ADE20K's has 98
+LONGEST_GRID = 1_000  # factors; longer than any stage
 LARGEST = sys.float_info.max  # of a number that a config can have: JSON has no infinity, but whole numbers beyond
 FROM_THE_DATA = ("num_classes", "class_names", "palette")  # fields that training takes from the data set
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -107,6 +110,8 @@ class DANetConfig:
             raise ValueError(f"a {self.stem} stem has {wanted_stem} stem_widths; got {self.stem_widths!r}")
         if self.multi_grid is not None and (not self.multi_grid or min(self.multi_grid) < 1):
             raise ValueError(f"multi_grid must be None or positive factors; got {self.multi_grid!r}")
+        if self.multi_grid is not None and len(self.multi_grid) > LONGEST_GRID:
+            raise ValueError(f"multi_grid must have at most {LONGEST_GRID} factors; got {len(self.multi_grid)}")
         unknown = [kind for kind in self.context if kind not in get_args(ContextKind)]
         if unknown or len(self.context) > 2 or len(set(self.context)) < len(self.context):
             wanted = ", ".join(get_args(ContextKind))
@@ -114,6 +119,11 @@ class DANetConfig:
         for name in ("num_classes", "in_channels", "auxiliary_channels", "reduction"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1; got {getattr(self, name)!r}")
+        if self.num_classes > MAXIMUM_CLASSES:
+            raise ValueError(f"num_classes must be at most {MAXIMUM_CLASSES}; got {self.num_classes}")
+        longest = max(map(len, self.class_names or ()), default=0)
+        if longest > LONGEST_CLASS_NAME:
+            raise ValueError(f"class_names must have at most {LONGEST_CLASS_NAME} letters each; one has {longest}")
         for name in ("head_channels", "query_channels"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be None or at least 1; got {getattr(self, name)!r}")

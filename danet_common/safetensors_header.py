@@ -15,17 +15,23 @@ from typing import Any, NamedTuple
 import ml_dtypes
 import numpy as np
 
+from danet_common.float8 import FLOAT8
 from danet_common.regular_file import RegularFile
 from danet_common.strict_json import parse_json
 
 HEADER_LIMIT = 10_000_000  # bytes; 10 times that of a ResNet-152's training state. The format's own is 10 times this
+MAXIMUM_DIMENSIONS = 32
+LARGEST_EMPTY = 1 << 20  # of a dimension of a tensor that has no bytes to show for it
 METADATA = "__metadata__"
 FIELDS = {"dtype", "shape", "data_offsets"}
 DTYPES: Mapping[str, np.dtype[Any]] = {
     "BOOL": np.dtype(np.bool_),
     "BF16": np.dtype(ml_dtypes.bfloat16),
-    "F8_E4M3": np.dtype(ml_dtypes.float8_e4m3fn),
-    "F8_E5M2": np.dtype(ml_dtypes.float8_e5m2),
+    "F8_E4M3": FLOAT8["float8_e4m3fn"],
+    "F8_E5M2": FLOAT8["float8_e5m2"],
+    "F8_E8M0": FLOAT8["float8_e8m0fnu"],
+    "F8_E4M3FNUZ": FLOAT8["float8_e4m3fnuz"],
+    "F8_E5M2FNUZ": FLOAT8["float8_e5m2fnuz"],
     **{f"F{8 * size}": np.dtype(f"f{size}") for size in (2, 4, 8)},
     **{f"{kind.upper()}{8 * size}": np.dtype(f"{kind}{size}") for kind in "iu" for size in (1, 2, 4, 8)},
 }
@@ -72,6 +78,8 @@ def _entry(name: str, fields: Any, base: int) -> Entry:
     if dtype is None:
         raise ValueError(f"{name} is of an unknown dtype {fields['dtype']!r}")
     shape, offsets = _sizes(name, fields["shape"]), _sizes(name, fields["data_offsets"])
+    if len(shape) > MAXIMUM_DIMENSIONS or (0 in shape and max(shape) > LARGEST_EMPTY):
+        raise ValueError(f"{name} has {len(shape)} dimensions, or is empty and large")
     if len(offsets) != 2 or offsets[1] - offsets[0] != math.prod(shape) * dtype.itemsize:
         raise ValueError(f"{name} {list(shape)} does not take the bytes {list(offsets)}")
     return Entry(dtype, shape, base + offsets[0], offsets[1] - offsets[0])

@@ -25,6 +25,8 @@ def write_safetensors(
     tensors: Mapping[str, np.ndarray], path: str | os.PathLike[str], metadata: Mapping[str, str]
 ) -> None:
     """Write a file; the same tensors always give the same bytes. Raises ValueError for a dtype that it cannot hold."""
+    if METADATA in tensors:
+        raise ValueError(f"a safetensors file has no tensor of the name {METADATA}")
     # The widest first, as the library has them: then each is aligned to its own elements.
     ordered = dict(sorted(tensors.items(), key=lambda item: (-item[1].dtype.itemsize, item[0])))
     header: dict[str, Any] = {METADATA: dict(metadata)}

@@ -79,7 +79,7 @@ def get_leaf(leaf: Tensor) -> np.ndarray:
     """One tensor as an array."""
     if hasattr(leaf, "full_tensor"):  # a DTensor; every process of its mesh must take part
         leaf = leaf.full_tensor()
-    leaf = leaf.detach().cpu().contiguous()
+    leaf = leaf.detach().cpu().resolve_neg().contiguous()
     if leaf.dtype == torch.bfloat16:  # NumPy has it through ml_dtypes only
         return leaf.view(torch.uint16).numpy().view(ml_dtypes.bfloat16)
     return leaf.numpy().copy()
@@ -88,6 +88,6 @@ def get_leaf(leaf: Tensor) -> np.ndarray:
 @torch.no_grad()
 def set_leaf(leaf: Tensor, array: np.ndarray) -> None:
     """Copy one array into its tensor."""
-    if array.dtype == ml_dtypes.bfloat16:
+    if array.dtype.isbuiltin != 1:  # bfloat16 and float8 are not NumPy's own, from which torch takes arrays
         array = array.astype(np.float32)
     leaf.copy_(torch.from_numpy(np.array(array)))

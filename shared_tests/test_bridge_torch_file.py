@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import io
 import pickle
+import re
 import struct
 import zipfile
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 
 import weights_convert
 from danet_common import VARIANTS, Checkpoint, CheckpointError, initial_tensors
+from weights_convert import pickled_tensors
 from weights_convert.archive import write_archive
 from weights_convert.formats import torch_file
 from weights_convert.opened import open_source
@@ -111,7 +113,6 @@ BESIDE = {
     "date": np.datetime64("2020-01-01"),
     "records": np.zeros(3, [("a", "f4"), ("b", "i4")]),
     "complex tensor": torch.ones(3, dtype=torch.complex64),
-    "8-bit tensor": torch.ones(3).to(torch.float8_e4m3fn),
 }
 
 
@@ -312,3 +313,68 @@ def test_a_record_that_unpacks_too_far_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bomb.pth").write_bytes(lying)
     with pytest.raises(CheckpointError, match="claims to unpack"):
         weights_convert.read(tmp_path / "bomb.pth")
+
+
+@pytest.mark.parametrize("container", CONTAINERS)
+def test_every_way_in_which_a_tensor_lies_is_read(container: str, tmp_path: Path) -> None:
+    """Negative bits, strides, offsets, repeated values, shared storages, and numbers of 8 bits."""
+    drawn = torch.view_as_complex(torch.randn(4, 6, 2))
+    base = torch.arange(24.0).reshape(4, 6)
+    tensors = {
+        "negated": drawn.conj().imag,
+        "negated and turned": drawn.conj().imag.T,
+        "negated parameter": torch.nn.Parameter(drawn.conj().imag),
+        "negated twice": drawn.conj().imag.conj(),
+        "part": base[1:3, ::2],
+        "turned": base.T,
+        "repeated": base[:, :1].expand(4, 5),
+        "one": base[2, 3],
+        "windows": base.as_strided((3, 4), (6, 1), 1),
+        "shared": base,
+    }
+    assert tensors["negated"].is_neg()
+    read = torch_file.read(open_source(save(tensors, tmp_path / "odd.pth", container))).tensors
+    for name, value in tensors.items():
+        wanted = value.detach().resolve_neg().numpy()
+        assert np.array_equal(read[name], wanted), name
+        assert np.array_equal(np.signbit(read[name]), np.signbit(wanted)), name
+
+
+@pytest.mark.parametrize(
+    "name", ["float8_e4m3fn", "float8_e4m3fnuz", "float8_e5m2", "float8_e5m2fnuz", "float8_e8m0fnu"]
+)
+def test_float8_is_read(name: str, tmp_path: Path) -> None:
+    values = torch.tensor([0.5, 1, 2, 4]).to(getattr(torch, name))
+    for container in CONTAINERS:
+        read = torch_file.read(open_source(save({"x": values}, tmp_path / "x.pth", container))).tensors["x"]
+        assert read.dtype.name == name
+        assert read.astype(np.float32).tolist() == [0.5, 1, 2, 4]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("make", "what"),
+    [
+        (lambda: torch.randn(2, dtype=torch.complex64).conj(), "torch.ComplexFloatStorage"),
+        (lambda: torch.quantize_per_tensor(torch.randn(3), 0.1, 0, torch.qint8), "torch._utils._rebuild_qtensor"),
+        (lambda: torch.eye(3).to_sparse(), "torch._utils._rebuild_sparse_tensor"),
+        (lambda: torch.eye(3).to_sparse_csr(), "torch._utils._rebuild_sparse_tensor"),
+        (lambda: torch.empty(3, device="meta"), "torch._utils._rebuild_meta_tensor_no_storage"),
+        (
+            lambda: torch.nested.nested_tensor([torch.ones(2), torch.ones(3)]),
+            "torch._utils._rebuild_nested_tensor",
+        ),
+    ],
+    ids=["complex", "quantised", "sparse", "sparse rows", "meta", "nested"],
+)
+def test_what_is_no_plain_tensor_is_refused_by_name(make: Any, what: str, tmp_path: Path) -> None:
+    path = save({"w": torch.ones(2), "odd": make()}, tmp_path / "odd.pth", "zip")
+    with pytest.raises(CheckpointError, match=f"odd: a .*{re.escape(what)}"):
+        torch_file.read(open_source(path))
+
+
+def test_an_unknown_flag_is_refused_by_name(tmp_path: Path) -> None:
+    storage = pickled_tensors.Storage("0", np.dtype(np.float32), 2)
+    made = pickled_tensors.tensor(storage, 0, (2,), (1,), False, {}, {"conj": True, "neg": False})
+    assert isinstance(made, Opaque)
+    assert made.name == "tensor with torch's flag conj"

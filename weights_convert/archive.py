@@ -159,6 +159,12 @@ class Archive:
         return np.frombuffer(data, np.uint8)
 
 
+def may_be_record(name: str) -> bool:
+    """True for a name of a record that leads nowhere and is the same after any unpacking."""
+    parts = name.split("/")
+    return "" not in parts and not {".", ".."} & {*parts} and name.isprintable() and "\\" not in name
+
+
 def raw_bytes(array: np.ndarray) -> Buffer:
     """An array's bytes in C order; a view where the array is contiguous."""
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data if array.size else b""

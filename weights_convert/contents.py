@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from danet_common import CheckpointError
-
-LONGEST_NAME = 500  # characters
-LARGEST_EMPTY = 1 << 20  # of a dimension of a tensor that has no bytes to show for it
+from danet_common.checkpoint import require_name
+from danet_common.safetensors_header import LARGEST_EMPTY
 
 
 @dataclass
@@ -36,7 +35,6 @@ class Contents:
     def __post_init__(self) -> None:
         """Refuse what no owner's file holds and what would mislead whoever reads a message about it."""
         for name, array in (*self.tensors.items(), *self.passengers.items()):
-            if len(name) > LONGEST_NAME or not name.isprintable():
-                raise CheckpointError(f"a tensor's name {name[:50]!r} is too long, or no text; the file is damaged")
+            require_name(name)
             if array.size == 0 and max(array.shape) > LARGEST_EMPTY:
                 raise CheckpointError(f"the tensor {name} of shape {list(array.shape)} is empty; the file is damaged")

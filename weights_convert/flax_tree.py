@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from danet_common import CheckpointError, DANetConfig, parameters
+from danet_common.checkpoint import LONGEST_NAME
 from danet_common.leaves import FLAX, TORCH, native_name, to_channels_last
-from weights_convert.contents import LONGEST_NAME, Contents
+from weights_convert.contents import Contents
 
 COLLECTIONS = (("params",), ("batch_stats",))  # the first word of each path, with those who keep them apart
 VALUE = ("value",)  # the last word, in a saved nnx.State

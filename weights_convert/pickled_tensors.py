@@ -15,6 +15,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from danet_common.float8 import FLOAT8
 from weights_convert import pickled_arrays
 from weights_convert.pickle_reader import Constructor, Global, Opaque, as_dict
 
@@ -30,6 +31,10 @@ STORAGE_DTYPES: Mapping[str, np.dtype[Any]] = {
     "ByteStorage": np.dtype(np.uint8),
     "BoolStorage": np.dtype(np.bool_),
     "UntypedStorage": np.dtype(np.uint8),
+}
+TYPED_DTYPES: Mapping[str, np.dtype[Any]] = {  # that have no class of storages
+    **{name: np.dtype(name) for name in ("uint16", "uint32", "uint64")},
+    **FLOAT8,
 }
 STORAGE_MODULES = ("torch", "torch.cuda", "torch.storage")
 MAXIMUM_DIMENSIONS = 16
@@ -47,13 +52,14 @@ class Storage:
 
 @dataclass(frozen=True)
 class PickledTensor:
-    """How a tensor lies in its storage; offset and strides in elements."""
+    """How a tensor lies in its storage; offset and strides in elements. `negated`: its values are those times -1."""
 
     storage: Storage
     dtype: np.dtype[Any]
     offset: int
     shape: tuple[int, ...]
     strides: tuple[int, ...]
+    negated: bool = False
 
     @property
     def nbytes(self) -> int:
@@ -76,14 +82,12 @@ class PickledTensor:
         last = self.offset + sum((n - 1) * step for n, step in zip(self.shape, self.strides, strict=True))
         if last >= available:
             raise ValueError(f"a tensor {list(self.shape)} reaches beyond its storage of {available} elements")
-        flat = raw[: available * size].view(self.dtype)[self.offset :]
-        view = np.lib.stride_tricks.as_strided(
+        flat = raw[: available * size].view(f"u{size}")[self.offset :]  # NumPy strides its own numbers only
+        words = np.lib.stride_tricks.as_strided(
             flat, self.shape, [step * size for step in self.strides], writeable=False
         )
-        if not swapped:
-            return view
-        words = np.ascontiguousarray(view).view(f"u{size}")  # NumPy has no bfloat16 of another byte order
-        return words.byteswap().view(self.dtype).reshape(self.shape)
+        view = (words.byteswap() if swapped else words).view(self.dtype)
+        return np.negative(view) if self.negated else view
 
 
 def storage_from_id(identity: Any) -> Storage | Opaque:
@@ -103,31 +107,48 @@ def storage_from_id(identity: Any) -> Storage | Opaque:
     return Storage(str(key), dtype, _whole(length))
 
 
-def tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> PickledTensor | Opaque:
-    """`torch._utils._rebuild_tensor` and `_v2`; what follows the strides has no bearing on the values."""
-    return _tensor(storage, offset, shape, strides, storage.dtype if isinstance(storage, Storage) else None)
+def tensor(
+    storage: Any, offset: Any, shape: Any, strides: Any, gradient: Any = None, hooks: Any = None, flags: Any = None
+) -> PickledTensor | Opaque:
+    """`torch._utils._rebuild_tensor` and `_v2`; `flags` are those of `_get_tensor_metadata`, as {"neg": True}."""
+    return _tensor(storage, offset, shape, strides, storage.dtype if isinstance(storage, Storage) else None, flags)
 
 
 def typed_tensor(
-    storage: Any, offset: Any, shape: Any, strides: Any, gradient: Any, hooks: Any, dtype: Any, *_: Any
+    storage: Any,
+    offset: Any,
+    shape: Any,
+    strides: Any,
+    gradient: Any,
+    hooks: Any,
+    dtype: Any,
+    flags: Any = None,
 ) -> PickledTensor | Opaque:
     """`torch._utils._rebuild_tensor_v3`: the dtype is named apart from the storage."""
     name = dtype.name.removeprefix("torch.") if isinstance(dtype, Global) else ""
-    if name not in ("uint16", "uint32", "uint64"):
-        return Opaque(f"tensor of dtype {name!r}")
-    return _tensor(storage, offset, shape, strides, np.dtype(name))
+    if name not in TYPED_DTYPES:
+        return Opaque(f"tensor of dtype {name}")
+    return _tensor(storage, offset, shape, strides, TYPED_DTYPES[name], flags)
 
 
-def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, dtype: Any) -> PickledTensor | Opaque:
+def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, dtype: Any, flags: Any) -> PickledTensor | Opaque:
     if not isinstance(storage, Storage):
-        return Opaque("tensor without a storage")
+        return Opaque(f"tensor in a {storage.name}" if isinstance(storage, Opaque) else "tensor without a storage")
+    names = {name for name, set_ in flags.items() if set_} if isinstance(flags, dict) else set()
+    if not names <= {"neg"} or (names and dtype.kind in "bu"):  # a conjugate is of complex numbers, which no DANet has
+        return Opaque(f"tensor with torch's flag {', '.join(sorted(map(str, names)))[:100]}")
     if type(shape) is not tuple or type(strides) is not tuple or len(shape) != len(strides):
         raise ValueError("a tensor whose shape and strides differ in length")
     if len(shape) > MAXIMUM_DIMENSIONS:
         raise ValueError(f"a tensor of {len(shape)} dimensions")
     numbers = [_whole(number) for number in (offset, *shape, *strides)]
     return PickledTensor(
-        storage, dtype, numbers[0], tuple(numbers[1 : len(shape) + 1]), tuple(numbers[len(shape) + 1 :])
+        storage,
+        dtype,
+        numbers[0],
+        tuple(numbers[1 : len(shape) + 1]),
+        tuple(numbers[len(shape) + 1 :]),
+        negated=bool(names),
     )
 
 

@@ -12,6 +12,7 @@ import ml_dtypes
 import numpy as np
 
 from danet_common import CheckpointError
+from danet_common.float8 import FLOAT8
 from weights_convert.contents import Contents
 from weights_convert.flax_tree import flat, from_leaves
 from weights_convert.msgpack_reader import Extension, read_msgpack
@@ -23,7 +24,7 @@ CHUNKED = "__msgpack_chunked_array__"
 ARRAY, SCALAR = 1, 3  # extension codes
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 DTYPES = {name: np.dtype(name) for name in ("bool", *INTEGERS, "float16", "float32", "float64")}
-DTYPES["bfloat16"] = np.dtype(ml_dtypes.bfloat16)
+DTYPES |= {"bfloat16": np.dtype(ml_dtypes.bfloat16), **FLOAT8}
 
 
 def recognises(source: Opened) -> bool:

@@ -20,7 +20,7 @@ from danet_common import Checkpoint, CheckpointError
 from danet_common.atomic import Judge, always, atomic_file
 from danet_common.checkpoint import PASSENGER, manifest
 from danet_common.strict_json import parse_json
-from weights_convert.archive import Archive, Stream, raw_bytes, write_archive
+from weights_convert.archive import Archive, Stream, may_be_record, raw_bytes, write_archive
 from weights_convert.contents import Contents
 from weights_convert.opened import Opened
 from weights_convert.pickled_arrays import is_plain, native
@@ -109,6 +109,9 @@ def write(checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[
             raise CheckpointError(f"an npz file has no dtype for {name}, which is {array.dtype}")
     bfloat16 = [name for name, array in arrays.items() if array.dtype == BFLOAT16]
     text = json.dumps({**manifest(checkpoint), "bfloat16": bfloat16})
+    for name in arrays:
+        if not may_be_record(name + ENDING):
+            raise CheckpointError(f"an npz file has no place for {name!r}, a name that leads out of it; write .pth")
     arrays[MANIFEST] = np.frombuffer(text.encode(), np.uint8)
     with atomic_file(path, replace) as temporary:
         write_archive(temporary, _records(arrays), alignment=np.lib.format.ARRAY_ALIGN)

@@ -95,7 +95,7 @@ def _tensors(source: Opened, state_dict: Any, resolve: Resolve) -> dict[str, np.
         elif isinstance(value, PickledArray) and value.array is not None and isinstance(name, str):
             tensors[name] = value.array
         else:
-            others.append(str(name))
+            others.append(f"{name}: a {value.name}" if isinstance(value, Opaque) else str(name))
     if not tensors:
         raise CheckpointError(
             f"{path}: no tensors in its state dict; looked at the top and in {', '.join(STATE_DICT_ENTRIES)}"

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from danet_common import Checkpoint, CheckpointError, parameters
+from danet_common.float8 import FLOAT8
 from danet_common.folding import require_unfolded
 from danet_common.leaves import from_channels_last
 from danet_common.pretrained import open_folder, pretrained_checkpoint
@@ -102,13 +103,14 @@ def read_part(checkpoint: Checkpoint, name: str, index: Slices) -> np.ndarray:
 
 
 def kernel_dtype(checkpoint: Checkpoint) -> str:
-    """The dtype of the convolution kernels. Raises CheckpointError where they have several."""
+    """The dtype of the convolution kernels, float32 for float8. Raises CheckpointError where they have several."""
     tensors = checkpoint.tensors
     kernels = [name for name, parameter in parameters(checkpoint.config).items() if parameter.kind == "kernel"]
     if isinstance(tensors, StoredTensors | LiveTensors):
         found = {str(tensors.dtype(name)) for name in kernels}
     else:
         found = {str(tensors[name].dtype) for name in kernels}
+    found = {"float32" if name in FLOAT8 else name for name in found}
     if len(found) > 1:
         raise CheckpointError(f"the kernels are of several dtypes, {', '.join(sorted(found))}: say which with dtype=")
     return found.pop()
