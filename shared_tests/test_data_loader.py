@@ -9,7 +9,10 @@ import multiprocessing
 import os
 import re
 import signal
-from collections.abc import Iterator
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +25,10 @@ from danet_common.data.batches import Batches
 from danet_common.data.order import Turn
 from danet_common.data.specs import ON_DISK
 from danet_common.image import normalise
+from shared_tests.conftest import Start
 from shared_tests.test_data_layouts import write_image, write_labels, write_list
 
+ROOT = Path(__file__).parents[1]
 CONFIG = DANetConfig(num_classes=7)
 SMALL = Augmentation(crop=(32, 40))
 EVERYTHING = Augmentation(
@@ -133,6 +138,76 @@ def test_worker_processes_go_on_when_all_are_asked_to_end() -> None:
                 assert worker.pid is not None
                 os.kill(worker.pid, number)
         assert [*first, *taken(helped, 5)] == taken(alone, 6)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="no list of processes there")
+def test_worker_processes_end_with_the_one_that_trains() -> None:
+    """Although it is killed, and cannot ask them to."""
+    program = (
+        "import multiprocessing, os, signal, sys, time\n"
+        "from danet_common.data.loader import _begin_worker\n"
+        "def work():\n"
+        "    _begin_worker(0, 1)\n"
+        "    print(os.getpid(), flush=True)\n"
+        "    time.sleep(60)\n"
+        "if __name__ == '__main__':\n"
+        "    worker = multiprocessing.get_context('fork').Process(target=work)\n"
+        "    worker.start()\n"
+        "    worker.join()\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, env=environment) as trainer:
+        assert trainer.stdout is not None
+        try:
+            worker = int(trainer.stdout.readline())
+        finally:
+            trainer.kill()
+        await_end(lambda: not alive(worker))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="shared memory has no names there")
+def test_a_killed_run_leaves_no_workers_and_no_shared_memory(start: Start, tmp_path: Path) -> None:
+    start("torch")
+    words = [sys.executable, "-m", "danet_cli.main", "train", "--data", "scenes:8", "--val", "none", "--workers", "2"]
+    words += ["--network", "danet_tiny", "--backend", "torch", "--out", str(tmp_path / "run"), "--log-every", "1"]
+    metrics, environment = tmp_path / "run" / "metrics.jsonl", {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(words, stderr=subprocess.DEVNULL, env=environment) as trainer:
+        try:
+            await_end(lambda: metrics.exists() and metrics.stat().st_size > 0, 120)
+            children = children_of(trainer.pid)
+            shared = {Path(place) for pid in (trainer.pid, *children) for place in shared_by(pid)}
+        finally:
+            trainer.kill()
+    assert len(children) >= 3  # two workers, and Python's tracker of shared memory
+    assert shared
+    await_end(lambda: not any(map(alive, children)), 30)
+    await_end(lambda: not any(place.exists() for place in shared), 30)
+
+
+def children_of(pid: int) -> list[int]:
+    """Processes that this one started, from any of its threads."""
+    return [int(word) for place in Path(f"/proc/{pid}/task").glob("*/children") for word in place.read_text().split()]
+
+
+def shared_by(pid: int) -> set[str]:
+    """Shared memory that a process has mapped."""
+    return set(re.findall(r"/dev/shm/\S+", Path(f"/proc/{pid}/maps").read_text()))
+
+
+def alive(pid: int) -> bool:
+    """True unless the process has ended; a parent may not have asked for its exit code yet."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def await_end(done: Callable[[], bool], seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("stop", [0, 1, 4])  # 10 items in fours: in the middle of the first and second epoch
