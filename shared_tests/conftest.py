@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from danet_cli.main import run
 from danet_common import Checkpoint, DANetConfig, write_checkpoint
 from shared_tests.backends import BACKENDS, Worker
+from shared_tests.pretending import PretendEngine, pretend
 from shared_tests.rule import rule_tensors
 
 NETWORKS = ("torch", "tf", "jax")  # the three packages; keras_jax runs danet_tf a second time
 
 Start = Callable[[str], Worker]
+Train = Callable[..., int]
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +39,19 @@ def start() -> Iterator[Start]:
     yield get
     for worker in workers.values():
         worker.close()
+
+
+@pytest.fixture
+def train(monkeypatch: pytest.MonkeyPatch) -> Train:
+    """`danet train` with a pretended framework; its keywords are those of `pretend`."""
+
+    def go(*arguments: str, **pretence: Any) -> int:
+        joined = lambda backend: (pretend(name=backend, **pretence), PretendEngine())  # noqa: E731
+        monkeypatch.setattr("danet_cli.train.join", joined)
+        return run(["train", *arguments])
+
+    monkeypatch.setattr("danet_common.run.loop.draw_curves", lambda records, path: path.touch())
+    return go
 
 
 @pytest.fixture(params=NETWORKS)

@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,8 +40,7 @@ from danet_common.run.curves import draw_curves
 from danet_common.run.events import Events
 from danet_common.run.metrics_file import read_metrics
 from danet_common.training_checkpoint import read_training, write_training
-from shared_tests.conftest import NETWORKS, Start
-from shared_tests.pretending import PretendEngine, pretend
+from shared_tests.conftest import NETWORKS, Start, Train
 from shared_tests.rule import rule_tensors
 from shared_tests.test_cli import assert_one_error
 from shared_tests.test_data_layouts import write_image, write_labels, write_list
@@ -49,23 +48,9 @@ from shared_tests.test_eval_command import SHORTAGES
 from shared_tests.test_readme import ROOT, blocks
 
 Streams = pytest.CaptureFixture[str]
-Train = Callable[..., int]
 
 SCENES = ("--data", "scenes:4", "--val", "scenes:2", "--network", "danet_tiny", "--set", "batch_size=2")
 SHORT = (*SCENES, "--set", "steps=6", "--log-every", "2", "--validate-every", "4", "--set", "crop=33x41")
-
-
-@pytest.fixture
-def train(monkeypatch: pytest.MonkeyPatch) -> Train:
-    """`danet train` with a pretended framework; its keywords are those of `pretend`."""
-
-    def go(*arguments: str, **pretence: Any) -> int:
-        joined = lambda backend: (pretend(name=backend, **pretence), PretendEngine())  # noqa: E731
-        monkeypatch.setattr("danet_cli.train.join", joined)
-        return run(["train", *arguments])
-
-    monkeypatch.setattr("danet_common.run.loop.draw_curves", lambda records, path: path.touch())
-    return go
 
 
 def test_no_field_has_two_owners() -> None:

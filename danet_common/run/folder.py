@@ -46,11 +46,12 @@ class RunFolder:
         finish(self.root)
         if self.plan.exists():
             raise RunError(f"{self.root} holds a run; go on with it: danet train --resume {self.root}")
-        place = next(place for place in (self.root, *self.root.absolute().parents) if os.path.lexists(place))
+        target = Path(os.path.realpath(self.root))  # a link to an absent folder is to be one
+        place = next(place for place in (target, *target.parents) if os.path.lexists(place))
         if not place.is_dir():
             kind = "a file" if place.is_file() else "something else"
             raise RunError(f"{place} is {kind}, not a folder; give the run a folder of its own with --out")
-        if place == self.root and any(self.root.iterdir()):
+        if place == target and any(self.root.iterdir()):
             raise RunError(f"{self.root} is not empty; give the run a folder of its own with --out")
         if not os.access(place, os.W_OK | os.X_OK):
             raise RunError(f"{place} may not be written in; give the run another folder with --out")
