@@ -106,7 +106,10 @@ RECIPES: dict[str, Recipe] = {
     "mmseg-ade20k-160k": _mmseg(160_000, MMSEG_512_PICTURES, "ade20k train"),
     "mmseg-voc12aug-20k": _mmseg(20_000, MMSEG_512_PICTURES, "voc train_aug"),
     "mmseg-voc12aug-40k": _mmseg(40_000, MMSEG_512_PICTURES, "voc train_aug"),
-    "paddleseg-80k": Recipe(PADDLE_SGD.replace(steps=80_000), PADDLE_PICTURES, PADDLE, "cityscapes train"),
+    "paddleseg-80k": Recipe(PADDLE_SGD.replace(steps=80_000), PADDLE_PICTURES, PADDLE[:1], "cityscapes train"),
+    "paddleseg-r101-80k": Recipe(
+        PADDLE_SGD.replace(steps=80_000, batch_size=4), PADDLE_PICTURES, PADDLE[1:], "cityscapes train"
+    ),
     "paddleseg-voc12aug-40k": Recipe(
         PADDLE_SGD.replace(steps=40_000, batch_size=16),
         replace(PADDLE_PICTURES, crop=(512, 512)),
