@@ -96,7 +96,7 @@ RECIPES: dict[str, Recipe] = {
         OFFICIAL_SMALL.replace(steps=80 * 312), OFFICIAL_SMALL_PICTURES, AUTHORS, "pascal-context-59 train"
     ),
     "official-coco-stuff-10k": Recipe(
-        OFFICIAL_SMALL.replace(steps=80 * 562), OFFICIAL_SMALL_PICTURES, AUTHORS, "coco-stuff 10k train"
+        OFFICIAL_SMALL.replace(steps=80 * 562), OFFICIAL_SMALL_PICTURES, AUTHORS, "coco-stuff-10k train"
     ),
     "mmseg-40k": _mmseg(40_000, MMSEG_PICTURES, "cityscapes train", 8),
     "mmseg-80k": _mmseg(80_000, MMSEG_PICTURES, "cityscapes train", 8),
