@@ -196,6 +196,14 @@ def test_labels_that_count_from_1(tmp_path: Path) -> None:
         open_dataset(f"camvid:{tmp_path}", "train", LabelSettings(reduce_zero_label=True))
 
 
+def test_a_list_that_counts_from_1_for_labels_that_count_from_0(tmp_path: Path) -> None:
+    spec = folder_of(tmp_path, PIXELS % 2, classes=("1 a", "2 b"))
+    with pytest.raises(DataError, match="numbers them from 1, and the labels hold 0 to 1: leave the numbers out"):
+        open_dataset(spec, "train").check()
+    write_list(tmp_path / "classes.txt", "0 a", "255 b")
+    open_dataset(folder_of(tmp_path, PIXELS % 2 * 255, classes=("0 a", "255 b")), "train").check()
+
+
 def test_a_class_that_never_occurs_is_named(tmp_path: Path) -> None:
     dataset = open_dataset(folder_of(tmp_path, PIXELS + 1, classes=("void", "a", "b", "c")), "train")
     census = dataset.check()

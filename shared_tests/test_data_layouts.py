@@ -95,6 +95,26 @@ def test_pascal_voc_with_sbd(file: str, lines: list[str], tmp_path: Path) -> Non
     assert labels_of(f"voc:{tmp_path}", "train_aug", 1) == [6] * 4
 
 
+@pytest.mark.parametrize(
+    ("name", "image", "label", "colours", "labels"),
+    [
+        ("voc", "JPEGImages/a.jpg", "SegmentationClass/a.png", ((0, 0, 0), (0, 64, 128), (224, 224, 192)),
+         [0, 20, 255]),
+        ("camvid", "val/a.png", "valannot/a.png", ((128, 128, 128), (0, 128, 192), (0, 0, 0)), [0, 10, 255]),
+        ("ade20k", "images/validation/a.jpg", "annotations/validation/a.png",
+         ((120, 120, 120), (92, 0, 255), (0, 0, 0)), [0, 149, 255]),
+    ],
+)  # fmt: skip
+def test_masks_in_the_data_sets_own_colours(
+    name: str, image: str, label: str, colours: tuple[tuple[int, int, int], ...], labels: list[int], tmp_path: Path
+) -> None:
+    write_image(tmp_path / image)
+    write_list(tmp_path / "ImageSets/Segmentation/val.txt", "a")
+    (tmp_path / label).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.array(colours, np.uint8)[np.arange(24).reshape(4, 6) % 3]).save(tmp_path / label)
+    assert labels_of(f"{name}:{tmp_path}", "val")[:3] == labels
+
+
 def test_vocs_own_labels_stay_where_sbd_has_some_too(tmp_path: Path) -> None:
     """SBD's have no border of void; mmsegmentation and PaddleSeg take them for the pictures that VOC has not."""
     for name, value in (("a", 6), ("b", 7)):

@@ -39,7 +39,7 @@ def conclude(
     """
     faults = [look.fault for look in looks if look.fault is not None]
     if faults:
-        raise DataError(*_hints(title, classes, looks, own), *faults)
+        raise DataError(*(_hints(title, table, looks) if own else ()), *faults)
     values: Counter[int] = Counter()
     meant: Counter[int] = Counter()
     for look in looks:
@@ -56,14 +56,20 @@ def conclude(
     return census
 
 
-def _hints(title: str, classes: ClassSet, looks: Sequence[Look], own: bool) -> Iterator[str]:
-    """What would mend values that no class has, in all files at once."""
+def _hints(title: str, table: LabelTable, looks: Sequence[Look]) -> Iterator[str]:
+    """What would mend values that no class has, in all files of a user's own data set at once."""
     values = {value for look in looks if look.reading in ("number", "grey") for value in look.counts}
-    count = len(classes.names)
-    if own and count in values and values <= {*range(count + 1), IGNORE}:
+    known = {value for value, label in table.classes.items() if label != IGNORE}
+    count = len(known)
+    if known == {*range(count)} and count in values and values <= {*range(count + 1), IGNORE}:
         yield (
             f"{title}: the labels hold numbers up to {count}, for {_classes(count)}: "
             "--set reduce_zero_label=true where they count from 1 and 0 is void"
+        )
+    if known == {*range(1, count + 1)} and 0 in values and values <= {*range(count), IGNORE}:
+        yield (
+            f"{title}: the list of classes numbers them from 1, and the labels hold 0 to {max(values - {IGNORE})}: "
+            "leave the numbers out of the list where the labels count from 0"
         )
 
 
