@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from danet_common.atomic import Judge
 
 
+def real_path(path: Path) -> Path:
+    """The path without links; one that leads to itself stays as it is, where `Path.resolve` raises RuntimeError."""
+    return Path(os.path.realpath(path))
+
+
 def require_folder(out: Path) -> None:
     """Raise Unable where `out` is no folder that can be written in, nor one that can be made."""
     place = out.absolute()

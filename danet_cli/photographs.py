@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from danet_cli.console import Unable, note
+from danet_cli.destination import real_path
 from danet_cli.predicted import is_predicted
 
 NAMED = 5  # files of each reason that a note names
@@ -39,8 +40,10 @@ def find_photographs(paths: list[Path], out: Path) -> list[Photograph]:
             continue
         images = images_below(path)
         say_left_out(path)
-        within = path.resolve() in out.resolve().parents and any(out.resolve() in i.resolve().parents for i in images)
-        if within or path.resolve() == out.resolve():
+        within = real_path(path) in real_path(out).parents and any(
+            real_path(out) in real_path(i).parents for i in images
+        )
+        if within or real_path(path) == real_path(out):
             raise Unable(f"--out {out} is a folder of photographs too, and would hold masks among them; choose another")
         found += [Photograph(image, image.relative_to(path).parent) for image in images]
     if not found:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from danet_cli.console import Unable
+from danet_cli.destination import real_path
 from danet_cli.own_files import software
 
 if TYPE_CHECKING:
@@ -30,11 +31,11 @@ def is_predicted(path: Path) -> bool:
 
 def refuse_replacing(photographs: list[Photograph], out: Path, beside: bool, force: bool) -> None:
     """Raise Unable where a photograph would be replaced and, without `force`, any file that is not of this command."""
-    inputs = {photograph.path.resolve(): photograph.path for photograph in photographs}
+    inputs = {real_path(photograph.path): photograph.path for photograph in photographs}
     for photograph in photographs:
         for kind, path in predicted_paths(out / photograph.target, beside).items():
-            if path.resolve() in inputs:
-                replaced = inputs[path.resolve()]
+            if real_path(path) in inputs:
+                replaced = inputs[real_path(path)]
                 raise Unable(f"{replaced} would be replaced by the {kind} of {photograph.path}; choose another --out")
             if not force and path.exists() and not is_predicted(path):
                 raise Unable(
