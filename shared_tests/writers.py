@@ -40,10 +40,11 @@ class Writer:
 
 
 def checkpoint(seed: int) -> Checkpoint:
-    """A network whose every value is `seed`."""
+    """A network whose every value is `seed`; its config, which does not change a shape, is of the seed too."""
     tensors = {name: np.full(shape, seed, np.float32) for name, shape in SHAPES.items()}
     counters = {name: np.asarray(seed, np.int64) for name in tensors if name.endswith("num_batches_tracked")}
-    return Checkpoint(CONFIG, {**tensors, **counters}, source={"seed": seed})
+    config = CONFIG.replace(multi_grid=(1, 1 + seed % 3))
+    return Checkpoint(config, {**tensors, **counters}, source={"seed": seed})
 
 
 def _converted(seed: int, path: Path, force: bool) -> None:
