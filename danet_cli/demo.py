@@ -21,7 +21,6 @@ from danet_cli.own_files import own_picture, require_own, software
 
 if TYPE_CHECKING:
     from danet_common.run import RunFolder, RunPlan
-from danet_common.children import child
 
 BACKENDS = ("torch", "tf", "jax")
 DATA, NETWORK = "scenes", "danet_tiny"
@@ -172,6 +171,8 @@ def story(out: Path) -> list[Act]:
 
 def perform(act: Act, quiet: bool) -> dict[str, Any]:
     """Run one command as it would be typed; its line, exit code and seconds. Raises Unable where it could not."""
+    from danet_common.children import child
+
     if not quiet:
         print_line()
         print_line(act.title, style="bold")
