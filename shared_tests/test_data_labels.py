@@ -220,6 +220,27 @@ def test_a_class_called_void_is_remarked_on(tmp_path: Path) -> None:
     assert "Void is learned as a class; --set label_map=2:void leaves its pixels out" in remarks[0]
 
 
+def test_a_void_class_is_named_by_its_number_in_the_files(tmp_path: Path) -> None:
+    remarks: list[str] = []
+    spec = folder_of(tmp_path, PIXELS + 5, classes=("5 a", "6 b", "7 unlabelled"))
+    open_dataset(spec, "train").check(say=remarks.append)
+    assert [remark.partition("; ")[2] for remark in remarks] == ["--set label_map=7:void leaves its pixels out"]
+
+
+def test_masks_of_0_and_255_among_those_of_0_and_1_are_counted(tmp_path: Path) -> None:
+    remarks: list[str] = []
+    mask = (PIXELS > 0).astype(np.uint8)
+    spec = folder_of(tmp_path, mask, mask * 255, mask)
+    open_dataset(spec, "train").check(say=remarks.append)
+    assert len(remarks) == 1
+    assert "1 label file of 3 hold nothing but 0 and 255, such as " in remarks[0]
+    assert "labels/1.png, and no other holds 255: it is taken for void there" in remarks[0]
+    folder_of(tmp_path, mask, mask * 255, PIXELS % 2 * 254 + mask)  # void beside a class
+    remarks.clear()
+    open_dataset(spec, "train").check(say=remarks.append)
+    assert remarks == []
+
+
 def test_masks_in_colour_by_classes_csv(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     write_list(tmp_path / "class_dict.csv", "name,r,g,b", "sky,128,128,128", "road,128,64,128", "car,64,0,128")
     write_image(tmp_path / "train/0001.png")

@@ -51,7 +51,7 @@ def conclude(
     faults = list(_meaningless(title, classes, table, looks, values, census, own))
     if faults:
         raise DataError(*faults)
-    for remark in _remarks(title, classes, table, looks, census):
+    for remark in _remarks(title, classes, table, looks, census, own):
         say(remark)
     return census
 
@@ -105,7 +105,9 @@ def _meaningless(
         yield f"{title}: all pixels of {counted(len(looks), 'label file')} are void: nothing to learn or judge{hint}"
 
 
-def _remarks(title: str, classes: ClassSet, table: LabelTable, looks: Sequence[Look], census: Census) -> Iterator[str]:
+def _remarks(
+    title: str, classes: ClassSet, table: LabelTable, looks: Sequence[Look], census: Census, own: bool
+) -> Iterator[str]:
     """What a user should know although nothing is wrong."""
     ways = Counter(look.reading for look in looks)
     texts = {
@@ -127,8 +129,18 @@ def _remarks(title: str, classes: ClassSet, table: LabelTable, looks: Sequence[L
         for label, name in enumerate(classes.names)
         if name.lower() in NAMES_OF_VOID and census.pixels[label]
     ]
+    numbers = {label: value for value, label in table.classes.items()} if ways["number"] + ways["grey"] else {}
     for label, name in void:
-        yield f"{title}: {name} is learned as a class; --set label_map={label}:void leaves its pixels out"
+        value = numbers.get(label, label)
+        yield f"{title}: {name} is learned as a class; --set label_map={value}:void leaves its pixels out"
+    binary = [look for look in looks if look.reading in ("number", "grey") and look.counts.keys() <= {0, IGNORE}]
+    binary = [look for look in binary if IGNORE in look.counts and look.meaning[IGNORE] == IGNORE]
+    voided = sum(IGNORE in look.counts for look in looks)
+    if own and binary and len(binary) == voided < len(looks) and not table.void_by_user:
+        yield (
+            f"{title}: {counted(len(binary), 'label file')} of {len(looks)} hold nothing but 0 and {IGNORE}, such as "
+            f"{binary[0].labels}, and no other holds {IGNORE}: it is taken for void there"
+        )
 
 
 def _classes(count: int) -> str:
