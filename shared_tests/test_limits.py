@@ -17,7 +17,8 @@ from danet_common import Checkpoint, CheckpointError, open_checkpoint, open_pret
 from danet_common.checkpoint import LARGEST_SOURCE, LONGEST_NAME
 from danet_common.config import LONGEST_CLASS_NAME, LONGEST_GRID, MAXIMUM_CLASSES, DANetConfig
 from danet_common.pretrained import CONFIG, WEIGHTS
-from danet_common.regular_file import SETTINGS
+from danet_common.regular_file import SETTINGS, RegularFile
+from danet_common.regular_file import WEIGHTS as WEIGHTS_LIMIT
 from danet_common.safetensors_header import HEADER_LIMIT
 from danet_common.shards import MAXIMUM_SHARDS
 from shared_tests.hostile.seeds import checkpoint
@@ -107,6 +108,30 @@ def test_headers_and_indexes_are_bounded(tmp_path: Path) -> None:
     index.write_text(json.dumps({"weight_map": files}))
     with pytest.raises(CheckpointError, match="a set of 257 files; 256 are the most"):
         open_checkpoint(index)
+
+
+def test_a_language_models_file_is_refused_before_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sparse files of 2 GB: their tensors are never in memory."""
+    size = 2_000_000_000
+    header = {"model.embed.weight": {"dtype": "F32", "shape": [size // 4], "data_offsets": [0, size]}}
+    text = json.dumps(header).encode()
+    path = tmp_path / "model.safetensors"
+    with path.open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        file.truncate(8 + len(text) + size)
+    read_at = RegularFile.read_at
+
+    def read_little(file: RegularFile, start: int, size: int) -> np.ndarray:
+        assert size < 1 << 20
+        return read_at(file, start, size)
+
+    monkeypatch.setattr(RegularFile, "read_at", read_little)
+    with pytest.raises(CheckpointError, match="of no known schema"):
+        weights_convert.read(path)
+    os.truncate(path, WEIGHTS_LIMIT.size + 1)
+    for read in (weights_convert.read, open_checkpoint):
+        with pytest.raises(CheckpointError, match="is larger than 8,000 MB, the limit for a file of weights"):
+            read(path)
 
 
 def test_many_dimensions_and_empty_tensors_of_large_shapes(tmp_path: Path) -> None:

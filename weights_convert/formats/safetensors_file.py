@@ -10,14 +10,17 @@ import numpy as np
 from danet_common import Checkpoint, CheckpointError, write_checkpoint
 from danet_common.atomic import Judge, always, atomic_file
 from danet_common.checkpoint import PASSENGER
-from danet_common.safetensors_header import HEADER_LIMIT
+from danet_common.regular_file import WEIGHTS
+from danet_common.safetensors_header import HEADER_LIMIT, Entry
 from danet_common.safetensors_writer import write_safetensors
 from danet_common.stored import Stored, stored_in
 from weights_convert.contents import Contents
 from weights_convert.opened import Opened
+from weights_convert.recognition import find_match
 from weights_convert.schemas.schema import Wrap
 
 NAME = "safetensors"
+LARGE = 1_000_000_000  # bytes; more than any network here has in float64
 DIRECTORY = False
 WRAPS = False
 
@@ -34,7 +37,17 @@ def read(source: Opened) -> Contents:
 
 
 def contents_of(stored: Stored) -> Contents:
-    """Every tensor of open files, in memory."""
+    """Every tensor of open files, in memory.
+
+    Where they are large and without our manifest their names are looked at first: they may be a language model's.
+    Raises CheckpointError where they are of no known schema, or larger than any network here.
+    """
+    entries = {name: file.entries[name] for name, file in stored.files.items()}
+    size = sum(entry.size for entry in entries.values())
+    if size > WEIGHTS.size:
+        raise CheckpointError(f"holds {size / 1e9:.0f} GB of tensors, more than any network here")
+    if size > LARGE and stored.manifest is None:
+        find_match({name.removeprefix("module."): _outline(entry) for name, entry in entries.items()})
     arrays = {name: file.read(name) for name, file in stored.files.items()}
     if stored.manifest is None:
         return Contents(tensors=arrays)
@@ -45,6 +58,11 @@ def contents_of(stored: Stored) -> Contents:
         },
         manifest=stored.manifest,
     )
+
+
+def _outline(entry: Entry) -> np.ndarray:
+    """An array of a tensor's shape and dtype that takes no memory."""
+    return np.broadcast_to(np.zeros((), entry.dtype), entry.shape)
 
 
 def write(checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[str, ...]:
