@@ -120,6 +120,12 @@ def test_numbers_that_belong_to_names_stay_in_them(tmp_path: Path) -> None:
     assert read_class_list(tmp_path / "classes.txt").classes.names == ("lane 1", "lane 2")
 
 
+@pytest.mark.parametrize("text", ["red\ngreen\nblue\n", "red, green, blue", "b\ng\nr", "index\nvalue\n"])
+def test_a_name_may_be_that_of_a_column(text: str, tmp_path: Path) -> None:
+    (tmp_path / "classes.txt").write_text(text)
+    assert read_class_list(tmp_path / "classes.txt").classes.names == tuple(re.findall(r"\w+", text))
+
+
 def test_utf_16_as_windows_writes_it(tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_bytes(codecs.BOM_UTF16_LE + "café\r\nroad\r\n".encode("utf-16-le"))
     assert read_class_list(tmp_path / "classes.txt").classes.names == ("café", "road")

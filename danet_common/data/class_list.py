@@ -116,11 +116,16 @@ def _rows(text: str) -> list[Row]:
     for separator in ("\t", ";", ","):
         if all(separator in line for _, line in lines):
             return _separated(lines, separator)
-    if lines[0][1].lower() in HEADERS:
+    if lines[0][1].lower() in NAME_COLUMNS:
         raise RowError(lines[0][0], f"{lines[0][1]!r} is a header or a class? Leave the header out; {FORM}")
     words = [word.lower() for word in lines[0][1].split()]
-    headed = len(words) > 1 and len(lines) > 1 and set(words) <= HEADERS
+    headed = len(words) > 1 and len(lines) > 1 and _is_header(words)
     return uniform([row_of_words(number, line) for number, line in lines[headed:]])
+
+
+def _is_header(words: list[str]) -> bool:
+    """True where all words are those of columns, and one is that of the names."""
+    return {*words} <= HEADERS and not {*words}.isdisjoint(NAME_COLUMNS)
 
 
 def _is_comment(line: str) -> bool:
@@ -151,7 +156,7 @@ def _separated(lines: list[tuple[int, str]], separator: str) -> list[Row]:
         for number, line in lines
     ]
     header = [cell.lower().replace(" ", "_") for cell in cells[0][1]]
-    if len(HEADERS & {*header}) >= 2 and not any(cell.isdecimal() for cell in header):
+    if len(HEADERS & {*header}) >= 2 and not {*header}.isdisjoint(NAME_COLUMNS):
         return uniform([row_of_cells(number, row, header) for number, row in cells[1:]])
     if len(cells) == 1 and all(cell and not cell.isdecimal() for cell in cells[0][1]):
         return [Row(cells[0][0], name) for name in cells[0][1]]
