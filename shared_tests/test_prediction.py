@@ -398,7 +398,7 @@ def test_what_a_folder_leaves_out_is_named_and_counted(predict: Predict, tmp_pat
     folder = tmp_path / "photos"
     write_photograph(folder / "a.png")
     write_photograph(folder / ".b.png")
-    for name in ("notes.txt", "deep/c.heic", "d\x1b[2J.gif"):
+    for name in ("notes.txt", "deep/c.heic", "d\x1b[2J.xyz"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(b"something")
     os.mkfifo(folder / "pipe.png")
@@ -407,7 +407,7 @@ def test_what_a_folder_leaves_out_is_named_and_counted(predict: Predict, tmp_pat
     assert sorted(line.partition(": ")[2] for line in error) == [
         "1 left out, hidden, as their names begin with a dot: .b.png",
         "1 left out, no regular files: pipe.png",
-        r"3 left out, of an ending that no image here has: d\x1b[2J.gif, deep/c.heic, notes.txt",
+        r"3 left out, of an ending that no image here has: d\x1b[2J.xyz, deep/c.heic, notes.txt",
     ]
 
 
