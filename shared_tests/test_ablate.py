@@ -139,7 +139,7 @@ def test_a_relative_is_really_trained(start: Start, tmp_path: Path, capsys: Stre
 
 def test_steps_are_whole_on_the_axis(ablate: Ablate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     figures: list[Figure] = []
-    monkeypatch.setattr(Figure, "savefig", lambda figure, path, format, dpi: figures.append(figure))
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, **options: figures.append(figure))
     assert ablate(*SHORT, "--context", "none", "--validate-every", "4", "--out", str(tmp_path)) == 0
     ticks = figures[0].axes[1].get_xticks()
     assert np.array_equal(ticks, np.rint(ticks)), ticks

@@ -103,3 +103,16 @@ def test_an_earlier_demos_run(tmp_path: Path) -> None:
     assert len(listing(folder.root)) == 7
     remove_run(folder)
     assert not folder.root.exists()
+
+
+def test_a_picture_that_appears_while_another_is_made(tmp_path: Path) -> None:
+    """What danet predict writes after a minute's work does not replace what came to be there meanwhile."""
+    mask, pixels = tmp_path / "a_mask.png", np.zeros((2, 2, 3), np.uint8)
+    for again in range(2):
+        write_image(mask, pixels + np.uint8(again), software("predict"), own_picture("predict"))
+    mask.unlink()
+    write_image(mask, pixels, "a camera")
+    before = contents(tmp_path)
+    with pytest.raises(Unable, match="danet predict did not write it"):
+        write_image(mask, pixels, software("predict"), own_picture("predict"))
+    assert contents(tmp_path) == before
