@@ -13,6 +13,7 @@ from danet_cli.network import read_network
 from danet_cli.own_files import own_report
 from danet_cli.pixel_limit import MaxPixels, limit_pixels
 from danet_cli.settings import parse_size
+from danet_cli.weights_option import WeightsKey
 
 if TYPE_CHECKING:
     from shared_tests.agreement import Input, Judgement
@@ -41,6 +42,7 @@ def check(
         str | None, typer.Option(metavar="HxW", help="Input size; 65x97, or the photograph's up to 256 pixels.")
     ] = None,
     max_pixels: MaxPixels = None,
+    weights_key: WeightsKey = None,
     report: Annotated[
         str | None, typer.Option("--json", metavar="FILE", help="Write a JSON report; - is standard output.")
     ] = None,
@@ -65,7 +67,7 @@ def check(
     try:
         found = find_backends([name.strip() for name in backends.split(",")])
         described, make_input = choose_input(image, height_width)
-        read = {str(path): read_network(path) for path in checkpoints}
+        read = {str(path): read_network(path, weights_key) for path in checkpoints}
         with progress(len(read) + len(read) * len(found)) as step:
             judgements = examine(read, make_input, found, profile, step)
     except BackendError as error:

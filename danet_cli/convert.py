@@ -9,6 +9,7 @@ import typer
 
 from danet_cli.console import ExitCode, count_bytes, note, print_facts, print_json, progress
 from danet_cli.settings import parse_assignments, summary
+from danet_cli.weights_option import WeightsKey
 
 
 def convert(
@@ -34,6 +35,7 @@ def convert(
     dtype: Annotated[
         str | None, typer.Option(metavar="DTYPE", help="float32, float64, bfloat16 or float16; as it is if not given.")
     ] = None,
+    weights_key: WeightsKey = None,
     force: Annotated[bool, typer.Option("--force", help="Replace DST: a file, or an Orbax folder.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON report.")] = False,
 ) -> int:
@@ -43,6 +45,7 @@ def convert(
     Examples:
       danet convert model_best.pth.tar danet.safetensors
       danet convert model_best.pth.tar danet.keras --set multi_grid=1,2,4
+      danet convert timm.pth.tar danet.safetensors --weights-key state_dict_ema
       danet convert danet.orbax danet.pth --to official --dtype float32 --force
     """
     import weights_convert
@@ -51,7 +54,14 @@ def convert(
     with progress(1) as step:
         step(f"converting {source.name}")
         report = weights_convert.convert(
-            source, destination, from_schema, to_schema=to_schema, settings=assignments, dtype=dtype, force=force
+            source,
+            destination,
+            from_schema,
+            to_schema=to_schema,
+            settings=assignments,
+            dtype=dtype,
+            force=force,
+            weights_key=weights_key,
         )
     if as_json:
         print_json(report.to_dict())

@@ -9,6 +9,7 @@ import typer
 
 from danet_cli.console import ExitCode, console, count_bytes, note, print_facts, print_json
 from danet_cli.settings import summary
+from danet_cli.weights_option import WeightsKey
 
 if TYPE_CHECKING:
     from weights_convert import Inspection
@@ -19,6 +20,7 @@ def inspect(
     from_schema: Annotated[
         str | None, typer.Option("--from", metavar="SCHEMA", help="Its naming; recognised if not given.")
     ] = None,
+    weights_key: WeightsKey = None,
     tensors: Annotated[bool, typer.Option("--tensors", help="List every tensor with its SHA-256.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
 ) -> int:
@@ -32,7 +34,7 @@ def inspect(
     """
     import weights_convert
 
-    found = weights_convert.inspect(path, from_schema)
+    found = weights_convert.inspect(path, from_schema, weights_key)
     if as_json:
         print_json(found.to_dict())
         return ExitCode.DONE
@@ -58,6 +60,8 @@ def facts_of(found: Inspection) -> dict[str, str]:
         "tensors": f"{len(found.tensors)} of {', '.join(dtypes)}",
         "size": count_bytes(found.bytes),
     }
+    if len(found.weights) > 1:
+        facts["weights"] = ", ".join(f"{each.key}{' (taken)' * each.taken}" for each in found.weights)
     if found.defaulted:
         facts["assumed"] = " ".join(f"{field}={value}" for field, value in found.defaulted.items())
     if found.passengers:

@@ -11,12 +11,15 @@ if TYPE_CHECKING:
     from danet_common import Checkpoint
 
 
-def read_network(path: Path) -> Checkpoint:
-    """A checkpoint of any format, with notes on what was defaulted. Raises Unable for one whose head is not trained."""
+def read_network(path: Path, weights_key: str | None = None) -> Checkpoint:
+    """A checkpoint of any format, with notes on what was defaulted and left out.
+
+    Raises Unable for one whose head is not trained.
+    """
     import weights_convert
 
     lines: list[str] = []
-    checkpoint = weights_convert.read(path, report=lines.append)
+    checkpoint = weights_convert.read(path, report=lines.append, weights_key=weights_key)
     if checkpoint.source.get("backbone_only"):
         raise Unable(
             f"{path}: a backbone without a head, whose logits would be random; danet train --backbone {path} trains one"

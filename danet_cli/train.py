@@ -19,6 +19,7 @@ from danet_cli.console import ExitCode, Unable, note
 from danet_cli.pixel_limit import MaxPixels, limit_pixels
 from danet_cli.shortage import saying_shortage
 from danet_cli.training_plan import Asked, begin, go_on
+from danet_cli.weights_option import WeightsKey
 
 if TYPE_CHECKING:
     from danet_common.data import Dataset, Loader
@@ -55,6 +56,7 @@ def train(
             metavar="FILE", help="A trained backbone to begin from: torchvision's, timm's, mmseg's or PaddleSeg's."
         ),
     ] = None,
+    weights_key: WeightsKey = None,
     settings: Annotated[
         list[str] | None,
         typer.Option(
@@ -93,7 +95,18 @@ def train(
     require_packages()
     limit_pixels(max_pixels)
     asked = Asked(
-        data, split, val, val_split, network, recipe, backbone, settings or [], log_every, save_every, validate_every
+        data=data,
+        split=split,
+        val=val,
+        val_split=val_split,
+        network=network,
+        recipe=recipe,
+        backbone=backbone,
+        settings=settings or [],
+        log_every=log_every,
+        save_every=save_every,
+        validate_every=validate_every,
+        weights_key=weights_key,
     )
     if resume is None:
         if data is None or backend is None or out is None:

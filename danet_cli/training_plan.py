@@ -44,6 +44,7 @@ class Asked:
     log_every: int | None
     save_every: int | None
     validate_every: int | None
+    weights_key: str | None = None
 
 
 def begin(asked: Asked) -> tuple[RunPlan, TrainingCheckpoint]:
@@ -70,7 +71,8 @@ def make_plan(asked: Asked) -> tuple[RunPlan, Callable[[], TrainingCheckpoint]]:
     dataset = open_dataset(asked.data, asked.split or "train", labels)
     check_class_weights(recipe, dataset)
     named = asked.network or (DEFAULT_NETWORK if published is None else published.networks[0])
-    config, draw = network_of(named, dataset, of_config, recipe)
+    key_of_network, key_of_backbone = keys_of(asked)
+    config, draw = network_of(named, dataset, of_config, recipe, key_of_network)
     if asked.recipe is not None and published is not None:
         say_network(asked.recipe, published, named, config)
     val = None if asked.val == "none" else asked.val or asked.data
@@ -90,7 +92,20 @@ def make_plan(asked: Asked) -> tuple[RunPlan, Callable[[], TrainingCheckpoint]]:
         version=__version__,
         labels=labels,
     )
-    return plan, lambda: beginning(config, recipe, with_backbone(asked.backbone, config, draw()))
+    return plan, lambda: beginning(config, recipe, with_backbone(asked.backbone, config, draw(), key_of_backbone))
+
+
+def keys_of(asked: Asked) -> tuple[str | None, str | None]:
+    """`--weights-key` for --network's file, and for --backbone's. Raises BadParameter where it is clear for neither."""
+    from danet_common import VARIANTS
+
+    is_file = asked.network is not None and asked.network not in VARIANTS
+    if asked.weights_key is not None and is_file == (asked.backbone is not None):
+        raise typer.BadParameter(
+            "--weights-key is for one file, --network's or --backbone's; of two, convert one first: "
+            "danet convert FILE weights.safetensors --weights-key KEY"
+        )
+    return (asked.weights_key, None) if is_file else (None, asked.weights_key)
 
 
 def check_class_weights(recipe: TrainConfig, dataset: Dataset) -> None:
@@ -100,7 +115,7 @@ def check_class_weights(recipe: TrainConfig, dataset: Dataset) -> None:
 
 
 def network_of(
-    named: str, dataset: Dataset, changes: dict[str, Any], recipe: TrainConfig
+    named: str, dataset: Dataset, changes: dict[str, Any], recipe: TrainConfig, weights_key: str | None = None
 ) -> tuple[DANetConfig, Callable[[], dict[str, np.ndarray]]]:
     """The network for a data set, and what makes its tensors: drawn, or a checkpoint's."""
     import weights_convert
@@ -117,7 +132,7 @@ def network_of(
         return config, partial(initial_tensors, config, recipe.seed, recipe.initialisation)
     if not Path(named).exists():
         raise Unable(f"--network {named}: no such file, and no variant; variants are {', '.join(VARIANTS)}")
-    checkpoint = weights_convert.read(named, report=lambda line: note(f"{named}: {line}"))
+    checkpoint = weights_convert.read(named, report=lambda line: note(f"{named}: {line}"), weights_key=weights_key)
     config = checkpoint.config.replace(**changes)
     say = lambda line: note(f"{named}: {line}")  # noqa: E731
     return config, partial(fine_tuned, checkpoint, config, recipe.seed, say, recipe.initialisation)
@@ -142,11 +157,15 @@ def say_network(name: str, published: Recipe, named: str, config: DANetConfig) -
     )
 
 
-def with_backbone(file: Path | None, config: DANetConfig, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def with_backbone(
+    file: Path | None, config: DANetConfig, tensors: dict[str, np.ndarray], weights_key: str | None = None
+) -> dict[str, np.ndarray]:
     """The tensors with a file's backbone among them, if one was asked for."""
     from weights_convert import fill_backbone
 
-    return tensors if file is None else fill_backbone(config, tensors, file, lambda line: note(f"{file}: {line}"))
+    if file is None:
+        return tensors
+    return fill_backbone(config, tensors, file, lambda line: note(f"{file}: {line}"), weights_key)
 
 
 def augmentation_of(published: Recipe | None, dataset: Dataset, changes: dict[str, Any]) -> Augmentation:

@@ -29,6 +29,8 @@ from danet_common.typed_json import from_json, shown
 BACKENDS = ("torch", "tf", "jax")
 COUNTER = ".num_batches_tracked"
 
+AVERAGE = "average."  # prefix of the slots that are moving averages of the weights
+
 
 @dataclass
 class TrainingCheckpoint:
@@ -72,7 +74,7 @@ def slot_names(recipe: TrainConfig) -> tuple[str, ...]:
 
 def slot_shapes(config: DANetConfig, recipe: TrainConfig) -> dict[str, tuple[int, ...]]:
     """Every tensor that a run has beside its network's."""
-    slots = (*slot_names(recipe), *(() if recipe.average_decay is None else ("average",)))
+    slots = (*slot_names(recipe), *(() if recipe.average_decay is None else (AVERAGE.rstrip("."),)))
     trainable = [parameter for parameter in parameters(config).values() if parameter.trainable]
     return {f"{slot}.{parameter.name}": parameter.shape for slot in slots for parameter in trainable}
 
@@ -81,7 +83,7 @@ def beginning(config: DANetConfig, recipe: TrainConfig, tensors: Mapping[str, np
     """A run before its first step, from a network's tensors in at least float32: the same in every framework."""
     tensors = {name: _widened(array) for name, array in tensors.items()}
     slots = {
-        name: tensors[name.removeprefix("average.")] if name.startswith("average.") else np.zeros(shape, np.float32)
+        name: tensors[name.removeprefix(AVERAGE)] if name.startswith(AVERAGE) else np.zeros(shape, np.float32)
         for name, shape in slot_shapes(config, recipe).items()
     }
     return TrainingCheckpoint(config, recipe, 0, tensors, slots)
@@ -170,4 +172,4 @@ def _check_slots(training: TrainingCheckpoint, path: str | os.PathLike[str]) -> 
 
 def averaged(training: TrainingCheckpoint) -> dict[str, np.ndarray]:
     """The network's tensors with the moving averages in the weights' places; as they are where there are none."""
-    return {name: training.slots.get(f"average.{name}", array) for name, array in training.tensors.items()}
+    return {name: training.slots.get(AVERAGE + name, array) for name, array in training.tensors.items()}

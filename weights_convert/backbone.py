@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from danet_common import VARIANTS, Checkpoint, CheckpointError, DANetConfig
+from weights_convert.choosing import about_sets
 from weights_convert.infer import BACKBONE_FIELDS
 from weights_convert.reading import read
 from weights_convert.settings import format_setting
@@ -23,17 +24,20 @@ def fill_backbone(
     tensors: Mapping[str, np.ndarray],
     path: str | os.PathLike[str],
     report: Callable[[str], None] | None = None,
+    weights_key: str | None = None,
 ) -> dict[str, np.ndarray]:
     """A network's tensors with the backbone of a file among them, bit for bit and in the file's dtype.
 
-    tensors  canonical name -> array: all of the network's, as `initial_tensors` draws them; the head is left as it is
-    path     a ResNet of torchvision, timm, mmseg or PaddleSeg, or any DANet, in any format that `read` knows
-    report   called with each line about what was taken, dropped, or trained otherwise
+    tensors      canonical name -> array: all of the network's, as `initial_tensors` draws them; the head stays as it is
+    path         a ResNet of torchvision, timm, mmseg or PaddleSeg, or any DANet, in any format that `read` knows
+    report       called with each line about what was taken, dropped, left out, or trained otherwise
+    weights_key  which set of weights of the file to take, where it has several
 
     Raises CheckpointError, naming the file, where it cannot be read whole, and where its backbone is of another
     network: with the fields in which they differ, and the variant that has it.
     """
-    found = read(path)
+    chosen: list[str] = []
+    found = read(path, report=chosen.append, weights_key=weights_key)
     backbone = {name: array for name, array in found.tensors.items() if name.startswith(PREFIX)}
     differing = _differing(config, found.config)
     if not differing and backbone.keys() != {name for name in tensors if name.startswith(PREFIX)}:
@@ -44,7 +48,7 @@ def fill_backbone(
             f"{path}: its backbone has {theirs}, the network {ours}; it fits {_nearest(found.config)}"
         )
     if report is not None:
-        for line in _lines(config, found, Path(path).name, len(backbone)):
+        for line in [*filter(about_sets, chosen), *_lines(config, found, Path(path).name, len(backbone))]:
             report(line)
     return {**tensors, **backbone}
 

@@ -22,7 +22,7 @@ class Report:
 
     tensors  how many the file holds, without passengers where it is canonical
     bytes    of them
-    lines    everything that was defaulted, filled or dropped, in the order in which it was reported
+    lines    everything that was defaulted, filled, dropped or left out, in the order in which it was reported
     """
 
     source: str
@@ -49,15 +49,17 @@ def convert(
     dtype: str | None = None,
     force: bool = False,
     report: Callable[[str], None] | None = None,
+    weights_key: str | None = None,
 ) -> Report:
     """Read `src`, write `dst`; the ending of `dst` chooses the format.
 
-    schema     the layout of `src`; None: recognised from its tensors
-    to_schema  the layout of `dst`; None: canonical
-    settings   config field -> text, for what `src` cannot tell
-    dtype      float32, float64, bfloat16 or float16; None: as they are
-    force      replace an existing `dst`: a file, or a folder that is an Orbax checkpoint and nothing else
-    report     called with each line about what was defaulted, filled or dropped, as it happens
+    schema       the layout of `src`; None: recognised from its tensors
+    to_schema    the layout of `dst`; None: canonical
+    settings     config field -> text, for what `src` cannot tell
+    dtype        float32, float64, bfloat16 or float16; None: as they are
+    force        replace an existing `dst`: a file, or a folder that is an Orbax checkpoint and nothing else
+    report       called with each line about what was defaulted, filled, dropped or left out, as it happens
+    weights_key  which set of weights of `src` to take, where it has several; None: the one that was trained
 
     Raises CheckpointError for anything wrong with either end, and where `dst` is `src` or a part of it; then nothing
     is written and an existing `dst` is as it was.
@@ -72,7 +74,7 @@ def convert(
     check_destination(dst, to_schema, force)
     destination = Path(dst)
     refuse_overlap(Path(src), destination)
-    checkpoint = read(src, schema, settings, say)
+    checkpoint = read(src, schema, settings, say, weights_key)
     if dtype is not None:
         checkpoint = cast(checkpoint, dtype)
         say(f"cast to {dtype}" + ("; BatchNorm tensors and gammas are float32" if dtype.endswith("16") else ""))

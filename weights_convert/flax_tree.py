@@ -6,6 +6,7 @@ as texts.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,38 +17,47 @@ from danet_common.checkpoint import LONGEST_NAME
 from danet_common.leaves import FLAX, TORCH, native_name, to_channels_last
 from weights_convert.contents import Contents
 
-COLLECTIONS = (("params",), ("batch_stats",))  # the first word of each path, with those who keep them apart
+COLLECTIONS = ("params", "batch_stats")  # a word of each path, with those who keep them apart
+OF_COLLECTION = re.compile(rf"(.+)_({'|'.join(COLLECTIONS)})")  # ema_params, ema_batch_stats: two of one set
 VALUE = ("value",)  # the last word, in a saved nnx.State
 RANDOM_STATE = "dropout"  # the module whose state is its random stream, which is no part of the network
 CANONICAL_LEAVES = {flax: TORCH[kind] for kind, flax in FLAX.items()}
 
 
-def flat(tree: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], np.ndarray]:
-    """A tree's arrays by their paths. Raises CheckpointError for a leaf that is none."""
-    if isinstance(tree, np.ndarray):
-        return {path: tree}
+def flat(tree: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
+    """Return a tree's leaves by their paths: arrays, and whatever else is there."""
     if not isinstance(tree, Mapping | list | None):
-        raise CheckpointError(f"the leaf {'.'.join(path)[:LONGEST_NAME]} is a {type(tree).__name__}, not an array")
+        return {path: tree}
     branches = tree.items() if isinstance(tree, Mapping) else enumerate(tree or ())
     return {leaf: array for key, branch in branches for leaf, array in flat(branch, (*path, str(key))).items()}
 
 
-def from_leaves(leaves: Mapping[tuple[str, ...], np.ndarray]) -> Contents:
-    """The tensors under canonical names and in canonical layout. Raises CheckpointError where two are the same."""
+def from_leaves(leaves: Mapping[tuple[str, ...], Any]) -> Contents:
+    """The tensors under canonical names and in canonical layout. Raises CheckpointError where two are the same.
+
+    In a tree with collections, what lies outside them is beside the networks and in none.
+    """
     tensors: dict[str, np.ndarray] = {}
+    others: dict[str, str] = {}
+    holders: dict[str, str] = {}
     left_out = 0
-    for path, array in leaves.items():
+    apart = any(_in_collections(path) for path in leaves)
+    for path, leaf in leaves.items():
         if RANDOM_STATE in path:
             left_out += 1
             continue
         if sum(map(len, path)) > LONGEST_NAME:  # joined, one long key would be copied for every leaf below it
             raise CheckpointError(f"a path of {len(path)} keys that is too long; the file is damaged")
-        name, tensor = _canonical(path, array)
-        if name in tensors:
+        name, holder = _canonical(path)
+        if name in holders:
             raise CheckpointError(f"the tensor {name} is there twice")
-        tensors[name] = tensor
+        holders[name] = f"{name}." if apart and not _in_collections(path) else holder
+        if isinstance(leaf, np.ndarray):
+            tensors[name] = leaf.transpose(3, 2, 0, 1) if _is_kernel(path) and leaf.ndim == 4 else leaf
+        else:
+            others[name] = f"a {type(leaf).__name__}"
     notes = (f"left out: {left_out} tensors of dropout's random state",) if left_out else ()
-    return Contents(tensors=tensors, notes=notes)
+    return Contents(tensors=tensors, others=others, holders=holders, notes=notes)
 
 
 def to_leaves(config: DANetConfig, tensors: Mapping[str, np.ndarray]) -> dict[tuple[str, ...], np.ndarray]:
@@ -58,11 +68,25 @@ def to_leaves(config: DANetConfig, tensors: Mapping[str, np.ndarray]) -> dict[tu
     }
 
 
-def _canonical(path: tuple[str, ...], array: np.ndarray) -> tuple[str, np.ndarray]:
-    if path[:1] in COLLECTIONS:
-        path = path[1:]
-    if path[-1:] == VALUE:
-        path = path[:-1]
-    *module, leaf = path or ("",)
-    name = ".".join((*module, CANONICAL_LEAVES.get(leaf, leaf)))
-    return name, array.transpose(3, 2, 0, 1) if leaf == FLAX["kernel"] and array.ndim == 4 else array
+def _in_collections(path: tuple[str, ...]) -> bool:
+    return any(part in COLLECTIONS or OF_COLLECTION.fullmatch(part) for part in path)
+
+
+def _is_kernel(path: tuple[str, ...]) -> bool:
+    return path[-2:] == (FLAX["kernel"], *VALUE) or path[-1:] == (FLAX["kernel"],)
+
+
+def _canonical(path: tuple[str, ...]) -> tuple[str, str]:
+    """The name of a leaf without the collection, and how the names of that collection begin."""
+    parts: list[str] = []
+    holder = ""
+    for part in path[:-1] if path[-1:] == VALUE else path:
+        named = OF_COLLECTION.fullmatch(part)
+        if named:
+            parts.append(named[1])
+        elif part not in COLLECTIONS:
+            parts.append(part)
+            continue
+        holder = "".join(f"{part}." for part in parts)
+    leaf = parts[-1] if parts else ""
+    return ".".join((*parts[:-1], CANONICAL_LEAVES.get(leaf, leaf))), holder

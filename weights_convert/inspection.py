@@ -13,7 +13,8 @@ import numpy as np
 from danet_common import Checkpoint, DANetConfig
 from danet_common.checkpoint import hash_tensors
 from danet_common.run_weights import with_run
-from weights_convert.reading import read_both
+from weights_convert.places import Place
+from weights_convert.reading import read_all
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,23 @@ class TensorFacts:
 
 
 @dataclass(frozen=True)
+class WeightsFacts:
+    """One set of weights of a file.
+
+    key       what `--weights-key` calls it
+    tensors   how many it has
+    averages  True where its name says that it is moving averages
+    taken     True for the one that reading the file takes
+    """
+
+    key: str
+    schema: str
+    tensors: int
+    averages: bool
+    taken: bool
+
+
+@dataclass(frozen=True)
 class Inspection:
     """One checkpoint.
 
@@ -35,6 +53,7 @@ class Inspection:
     source     where it came from, as the file or the reader says
     tensors    those of the network, under our names; of a backbone's file without the head that reading it draws
     notes      everything that reading it defaults, fills or leaves out
+    weights    the sets of weights that a file of another program has
     bytes      size of the file, of all files of the directory, or of the weights of a run
     """
 
@@ -47,6 +66,7 @@ class Inspection:
     tensors: tuple[TensorFacts, ...]
     passengers: tuple[TensorFacts, ...]
     notes: tuple[str, ...]
+    weights: tuple[WeightsFacts, ...]
     bytes: int
 
     @property
@@ -65,10 +85,10 @@ class Inspection:
         return {**asdict(self), "config": self.config.to_dict(), "classes": self.classes}
 
 
-def inspect(path: str | os.PathLike[str], schema: str | None = None) -> Inspection:
+def inspect(path: str | os.PathLike[str], schema: str | None = None, weights_key: str | None = None) -> Inspection:
     """What the checkpoint at `path` is. Raises CheckpointError where it is none, or not whole."""
     notes: list[str] = []
-    reader, contents, checkpoint = read_both(Path(path), schema, report=notes.append)
+    reader, contents, checkpoint, places, taken = read_all(Path(path), schema, None, notes.append, weights_key)
     return Inspection(
         path=os.fspath(path),
         format=reader.NAME,
@@ -79,8 +99,13 @@ def inspect(path: str | os.PathLike[str], schema: str | None = None) -> Inspecti
         tensors=_facts(checkpoint.tensors if contents.manifest is not None else _stored(checkpoint)),
         passengers=_facts(checkpoint.passengers),
         notes=tuple(notes),
+        weights=tuple(_weights(place, place is taken) for place in places),
         bytes=_size(with_run(path)),
     )
+
+
+def _weights(place: Place, taken: bool) -> WeightsFacts:
+    return WeightsFacts(place.label, place.match.schema.name, len(place.keys), place.averages, taken)
 
 
 def _text(value: Any) -> str | None:

@@ -25,6 +25,10 @@ CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 CLASS = {"module": "danet_tf.model", "class_name": "DANet", "registered_name": "danet>DANet"}
 KERAS_VERSION = "3.15.1"  # whose layout this is
 MANIFEST = "danet"
+NAMELESS = (
+    "the optimizer's moving averages (use_ema), which have no names; before the network is saved, "
+    "model.optimizer.finalize_variable_values(model.trainable_variables) puts them in the place of the weights"
+)
 
 
 def recognises(source: Opened) -> bool:
@@ -46,7 +50,16 @@ def read(source: Opened) -> Contents:
     contents.manifest = text if isinstance(text, str) else None
     stated = model.get("config")
     contents.config = stated.get("config") if isinstance(stated, dict) else None
+    contents.nameless = NAMELESS if _has_averages(model) else ""
     return contents
+
+
+def _has_averages(model: dict[str, Any]) -> bool:
+    """True where the model was compiled with an optimizer that keeps moving averages of the weights."""
+    optimizer: Any = model
+    for key in ("compile_config", "optimizer", "config"):
+        optimizer = optimizer.get(key) if isinstance(optimizer, dict) else None
+    return isinstance(optimizer, dict) and optimizer.get("use_ema") is True
 
 
 def _json(archive: Archive, name: str) -> dict[str, Any]:

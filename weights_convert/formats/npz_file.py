@@ -19,9 +19,11 @@ import numpy as np
 from danet_common import Checkpoint, CheckpointError
 from danet_common.atomic import Judge, always, atomic_file
 from danet_common.checkpoint import PASSENGER, manifest
+from danet_common.leaves import FLAX
 from danet_common.strict_json import parse_json
 from weights_convert.archive import Archive, Stream, may_be_record, raw_bytes, write_archive
 from weights_convert.contents import Contents
+from weights_convert.flax_tree import from_leaves
 from weights_convert.opened import Opened
 from weights_convert.pickled_arrays import is_plain, native
 
@@ -29,6 +31,7 @@ NAME = "npz"
 DIRECTORY = False
 MANIFEST = "__manifest__"
 ENDING = ".npy"
+SLASH = "/"
 MAGIC = b"\x93NUMPY"
 LENGTH_SIZES = {b"\1\0": 2, b"\2\0": 4, b"\3\0": 4}  # bytes of the header's length, by version
 HEADER_LIMIT = 1 << 14  # bytes; NumPy writes 128
@@ -50,7 +53,7 @@ def read(source: Opened) -> Contents:
     archive = Archive(source.path, source.file)
     arrays = {name.removesuffix(ENDING): _array(archive, name) for name in archive.names}
     if MANIFEST not in arrays:
-        return Contents(tensors=arrays)
+        return _foreign(arrays)
     text = _text(archive, arrays.pop(MANIFEST))
     for name in _bfloat16_names(text):
         if name in arrays and arrays[name].dtype == np.uint16:
@@ -60,6 +63,17 @@ def read(source: Opened) -> Contents:
         passengers={name.removeprefix(PASSENGER): arrays[name] for name in arrays if name.startswith(PASSENGER)},
         manifest=text,
     )
+
+
+def _foreign(arrays: dict[str, np.ndarray]) -> Contents:
+    """Another program's arrays: the keys of nested dictionaries may be joined by slashes, and a Flax tree's are."""
+    paths = {tuple(name.split(SLASH)): array for name, array in arrays.items()}
+    if any(path[-1] == FLAX["kernel"] for path in paths):
+        return from_leaves(paths)
+    tensors = {".".join(path): array for path, array in paths.items()}
+    if len(tensors) < len(arrays):
+        raise CheckpointError("two arrays have one name, once with dots and once with slashes")
+    return Contents(tensors=tensors)
 
 
 def _array(archive: Archive, name: str) -> np.ndarray:

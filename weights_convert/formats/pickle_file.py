@@ -21,6 +21,7 @@ from weights_convert.contents import Contents
 from weights_convert.opened import Opened
 from weights_convert.pickle_reader import Opaque, read_pickle
 from weights_convert.pickled_arrays import PickledArray
+from weights_convert.pickled_tree import flatten
 from weights_convert.schemas.schema import Wrap
 
 NAME = "pickle"
@@ -57,12 +58,17 @@ def read(source: Opened) -> Contents:
         raise CheckpointError(f"{path}: a pickled {type(content).__name__}, not a dictionary of arrays")
     if SLICES in content:
         raise CheckpointError(f"{path}: its arrays are in slices; save it again with paddle.save(..., protocol=4)")
-    tensors = {key: value.array for key, value in content.items() if _is_array(key, value)}
-    others = [str(key) for key in content if key not in tensors and key != NAME_TABLE]
-    if others or not tensors:
-        listed = "\n  ".join(others[:20])
-        raise CheckpointError(f"{path}: a pickle with {len(others)} entries that are no arrays by name:\n  {listed}")
-    return Contents(tensors=tensors, remarks={NAME_TABLE: content.get(NAME_TABLE)})
+    held = {key: value for key, value in content.items() if key != NAME_TABLE}
+    tree = flatten(held)
+    nested = any(tree.holders[name] for name in tree.tensors)
+    stray = [] if nested else [str(key) for key, value in held.items() if not _is_array(key, value)]
+    if stray or not tree.tensors:
+        listed = "\n  ".join(stray[:20])
+        raise CheckpointError(f"{path}: a pickle with {len(stray)} entries that are no arrays by name:\n  {listed}")
+    tensors = {name: np.asarray(array) for name, array in tree.tensors.items()}
+    remarks = {NAME_TABLE: content.get(NAME_TABLE)}
+    others = {name: what for name, what in tree.others.items() if not name.endswith(NAME_TABLE)}
+    return Contents(tensors=tensors, others=others, holders=tree.holders, remarks=remarks)
 
 
 def _is_array(key: Any, value: Any) -> bool:

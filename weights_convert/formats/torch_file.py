@@ -16,12 +16,12 @@ from danet_common import Checkpoint, CheckpointError
 from danet_common.atomic import Judge, always, atomic_file
 from danet_common.checkpoint import manifest
 from weights_convert.archive import bound, raw_bytes, write_archive
-from weights_convert.contents import Contents
+from weights_convert.contents import Contents, Described, Unread
 from weights_convert.opened import Opened
 from weights_convert.pickle_reader import Opaque
 from weights_convert.pickle_writer import write_pickle
-from weights_convert.pickled_arrays import PickledArray
 from weights_convert.pickled_tensors import PickledTensor
+from weights_convert.pickled_tree import flatten
 from weights_convert.schemas.schema import Wrap
 from weights_convert.torch_container import LEGACY_STARTS, PICKLE, Resolve, read_legacy, read_zip
 
@@ -29,7 +29,7 @@ NAME = "torch"
 DIRECTORY = False
 WRAPS = True
 ALIGNMENT = 64  # bytes, of each storage in the file; torch's own
-STATE_DICT_ENTRIES = ("state_dict", "model", "model_state_dict")  # where trainers keep the state dict
+STATE_DICT, PASSENGERS = "state_dict", "passengers"  # keys of a canonical file
 
 
 def recognises(source: Opened) -> bool:
@@ -59,58 +59,59 @@ def _contents(source: Opened, content: Any, resolve: Resolve) -> Contents:
         )
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a state dict")
-    held = [item for item in map(content.get, STATE_DICT_ENTRIES) if isinstance(item, dict | Opaque)]
-    state_dict = next(filter(_has_tensors, held), held[0] if held else content)  # a "model" may be its settings
-    if isinstance(state_dict, Opaque):
-        raise CheckpointError(f"{path}: its state dict is an object of class {state_dict.name}; a plain dict is wanted")
     manifest = content.get("danet")
-    passengers = content.get("passengers", {}) if manifest is not None else {}
+    if isinstance(manifest, str):
+        tensors, passengers = (_held(source, content, key, resolve) for key in (STATE_DICT, PASSENGERS))
+        return Contents(tensors=tensors, passengers=passengers, manifest=manifest)
+    tree = flatten(content)
+    if not tree.tensors:
+        objects = [f"{name} is {what}" for name, what in tree.others.items() if what.startswith("an object")]
+        reason = f": {objects[0]}, which is never run; save its state_dict() and convert that" if objects else ""
+        raise CheckpointError(f"{path}: holds no tensors{reason}")
     return Contents(
-        tensors=_tensors(source, state_dict, resolve),
-        passengers=_tensors(source, passengers, resolve) if passengers else {},
-        manifest=manifest if isinstance(manifest, str) else None,
-        remarks={} if state_dict is content else {key: value for key, value in content.items() if type(key) is str},
+        tensors=_unread(source, tree.tensors, resolve),
+        holders=tree.holders,
+        others=tree.others,
+        remarks={key: value for key, value in content.items() if type(key) is str and key not in tree.tensors},
     )
 
 
-def _has_tensors(item: Any) -> bool:
-    return isinstance(item, dict) and any(isinstance(value, PickledTensor | PickledArray) for value in item.values())
+def _held(source: Opened, content: dict[Any, Any], key: str, resolve: Resolve) -> Mapping[str, np.ndarray]:
+    """The tensors of one dictionary of a canonical file, which holds nothing else."""
+    held = content.get(key, {})
+    tree = flatten(held) if isinstance(held, dict) else None
+    if tree is None or tree.others or set(tree.holders.values()) - {""}:
+        raise CheckpointError(f"{source.path}: its {key} is no dictionary of tensors; the file is damaged")
+    return dict(_unread(source, tree.tensors, resolve))
 
 
-def _tensors(source: Opened, state_dict: Any, resolve: Resolve) -> dict[str, np.ndarray]:
+def _unread(source: Opened, headers: Mapping[str, Described], resolve: Resolve) -> Unread:
+    """Tensors that are resolved when they are asked for. Raises CheckpointError where the file cannot have so many."""
     path = source.path
-    if not isinstance(state_dict, dict):
-        raise CheckpointError(f"{path}: its state dict is a {type(state_dict).__name__}, not a dict of tensors")
-    claimed = sum(value.nbytes for value in state_dict.values() if isinstance(value, PickledTensor))
+    claimed = sum(header.nbytes for header in headers.values() if isinstance(header, PickledTensor))
     if claimed > bound(source.file.size):  # strides and shared storages can repeat few bytes as many
         raise CheckpointError(f"{path}: its tensors claim to be {claimed} bytes, far more than the damaged file")
-    tensors: dict[str, np.ndarray] = {}
-    others = []
-    for name, value in state_dict.items():
-        if isinstance(value, PickledTensor) and isinstance(name, str):
-            try:
-                tensors[name] = resolve(value)
-            except KeyError:
-                raise CheckpointError(f"{path}: the storage of {name} is missing; the file is damaged") from None
-        elif isinstance(value, PickledArray) and value.array is not None and isinstance(name, str):
-            tensors[name] = value.array
-        else:
-            others.append(f"{name}: a {value.name}" if isinstance(value, Opaque) else str(name))
-    if not tensors:
-        raise CheckpointError(
-            f"{path}: no tensors in its state dict; looked at the top and in {', '.join(STATE_DICT_ENTRIES)}"
-        )
-    if others:
-        listed = "\n  ".join(others)
-        raise CheckpointError(f"{path}: {len(others)} entries of its state dict are no tensors:\n  {listed}")
-    return tensors
+
+    def read(name: str) -> np.ndarray:
+        header = headers[name]
+        try:
+            return resolve(header) if isinstance(header, PickledTensor) else np.asarray(header)
+        except KeyError:
+            raise CheckpointError(f"{path}: the storage of {name} is missing; the file is damaged") from None
+        except (ValueError, OverflowError) as error:
+            text = str(error)
+            raise CheckpointError(
+                text if text.startswith(str(path)) else f"{path}: damaged torch file: {text}"
+            ) from None
+
+    return Unread(headers, read)
 
 
 def write(checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[str, ...]:
     """Write the canonical file. `torch.load(path, weights_only=True, mmap=True)` reads it."""
-    content: dict[str, Any] = {"danet": json.dumps(manifest(checkpoint)), "state_dict": checkpoint.tensors}
+    content: dict[str, Any] = {"danet": json.dumps(manifest(checkpoint)), STATE_DICT: checkpoint.tensors}
     if checkpoint.passengers:
-        content["passengers"] = checkpoint.passengers
+        content[PASSENGERS] = checkpoint.passengers
     _write(content, path, replace)
     return ()
 

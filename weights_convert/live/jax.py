@@ -13,6 +13,7 @@ from danet_common.parameters import Parameter
 from danet_common.stored import Slices
 from weights_convert.casting import fit
 from weights_convert.live.source import LiveTensors, Source, as_checkpoint, kernel_dtype, read_part
+from weights_convert.schemas.engine import Say
 
 if TYPE_CHECKING:
     import jax
@@ -27,7 +28,13 @@ MODEL_AXIS = "model"
 
 
 def to_jax(
-    source: Source, *, dtype: str | None = None, sharding: Placement | None = None, share: bool = False
+    source: Source,
+    *,
+    dtype: str | None = None,
+    sharding: Placement | None = None,
+    share: bool = False,
+    weights_key: str | None = None,
+    report: Say | None = None,
 ) -> DANet:
     """A Flax network, in inference mode, from a checkpoint, a path or a live network.
 
@@ -37,6 +44,8 @@ def to_jax(
               None: JAX's default device. Each process reads from a canonical file what its own devices hold
     share     of a live PyTorch network: use its memory, through DLPack, where device and dtype are the same. JAX
               counts on its arrays never changing: while they live, that network must not be trained
+    weights_key  which set of weights of a file to take, where it has several: "ema". None: the one that was trained
+    report       called with each line about what reading a file took, filled or left out
 
     Raises CheckpointError where the source is not whole, ValueError for a mesh with explicit axes, for `share`
     with a sharding, and for `share` of anything but a PyTorch network.
@@ -44,7 +53,7 @@ def to_jax(
     from danet_jax.model import abstract_network
     from danet_jax.weights import named_leaves
 
-    checkpoint = as_checkpoint(source)
+    checkpoint = as_checkpoint(source, weights_key, report)
     tensors = checkpoint.tensors
     if share and not (isinstance(tensors, LiveTensors) and checkpoint.source["backend"] == "torch" and not sharding):
         raise ValueError("share=True needs a live network of danet_torch, and no sharding")

@@ -16,9 +16,11 @@ from danet_common.folding import require_unfolded
 from danet_common.leaves import from_channels_last
 from danet_common.pretrained import open_folder, pretrained_checkpoint
 from danet_common.stored import Slices, StoredTensors, checkpoint_in, open_checkpoint, stored_in
+from weights_convert.averages import choose_averages
 from weights_convert.formats import pretrained_folder, reader_for, run_folder, safetensors_file, safetensors_index
 from weights_convert.opened import open_source
 from weights_convert.reading import read_source
+from weights_convert.schemas.engine import Say
 
 CHANNELS_LAST = {"danet_torch": False, "danet_tf": True, "danet_jax": True}  # package of a live network -> its layout
 READ_IN_PARTS = (safetensors_file, safetensors_index)
@@ -51,16 +53,22 @@ class LiveTensors(Mapping[str, np.ndarray]):
         return str(self.leaves[name][1].dtype).removeprefix("torch.")
 
 
-def as_checkpoint(source: Source) -> Checkpoint:
+def as_checkpoint(source: Source, weights_key: str | None = None, report: Say | None = None) -> Checkpoint:
     """The source as a checkpoint; tensors of canonical files and of live networks are read when asked for.
 
-    Raises CheckpointError where it is not whole, or folded, TypeError where it is nothing that holds a network.
+    weights_key  which set of weights of a file to take, where it has several
+    report       called with each line about what reading a file took, filled or left out
+
+    Raises CheckpointError where it is not whole, or folded, TypeError where it is nothing that holds a network,
+    or where `weights_key` is given for what is no file.
     """
+    if weights_key is not None and not isinstance(source, str | os.PathLike):
+        raise TypeError(f"weights_key={weights_key!r} is for a file; got {type(source).__name__}")
     if isinstance(source, Checkpoint):
         source.check()
         return source
     if isinstance(source, str | os.PathLike):
-        return _open(Path(source))
+        return _open(Path(source), weights_key, report)
     package = package_of(source)
     if package is None:
         raise TypeError(f"wanted a Checkpoint, a path or a network of {', '.join(CHANNELS_LAST)}; got {type(source)}")
@@ -74,20 +82,24 @@ def package_of(model: Any) -> str | None:
     return next((top for top in tops if top in CHANNELS_LAST), None)
 
 
-def _open(path: Path) -> Checkpoint:
+def _open(path: Path, weights_key: str | None, report: Say | None) -> Checkpoint:
     source = open_source(path)
     reader = reader_for(source)
-    if reader is run_folder:
-        return open_checkpoint(path)
-    if reader is pretrained_folder:
+    if weights_key is None and reader is run_folder:
+        return choose_averages(open_checkpoint(path), None, report or ignore)
+    if weights_key is None and reader is pretrained_folder:
         files = open_folder(path)
         if files.stored.manifest is not None:  # else of a schema that must be recognised
-            return pretrained_checkpoint(files)
-    elif reader in READ_IN_PARTS:
+            return choose_averages(pretrained_checkpoint(files), None, report or ignore)
+    elif weights_key is None and reader in READ_IN_PARTS:
         stored = safetensors_index.open_set(source) if reader is safetensors_index else stored_in(path, source.file)
         if stored.manifest is not None:
-            return checkpoint_in(path, stored)
-    return read_source(source)[2]
+            return choose_averages(checkpoint_in(path, stored), None, report or ignore)
+    return read_source(source, report=report, weights_key=weights_key).checkpoint
+
+
+def ignore(line: str) -> None:
+    """Drop a line that no caller asked for."""
 
 
 def read_part(checkpoint: Checkpoint, name: str, index: Slices) -> np.ndarray:

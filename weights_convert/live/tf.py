@@ -8,17 +8,27 @@ from typing import TYPE_CHECKING
 from danet_common.leaves import to_channels_last
 from weights_convert.casting import fit
 from weights_convert.live.source import Source, as_checkpoint, kernel_dtype
+from weights_convert.schemas.engine import Say
 
 if TYPE_CHECKING:
     from danet_tf import DANet
 
 
-def to_keras(source: Source, *, dtype: str | None = None, device: str | None = None) -> DANet:
+def to_keras(
+    source: Source,
+    *,
+    dtype: str | None = None,
+    device: str | None = None,
+    weights_key: str | None = None,
+    report: Say | None = None,
+) -> DANet:
     """A Keras network from a checkpoint, a path or a live network.
 
     dtype   of the network; None: that of the source's kernels. With a 16-bit one BatchNorm and gammas are float32
     device  as `keras.device` names it, such as "gpu:0"; None: where the backend, or the scope of a
             `tf.distribute` strategy around the call, puts its variables. They are filled one after another
+    weights_key  which set of weights of a file to take, where it has several: "ema". None: the one that was trained
+    report       called with each line about what reading a file took, filled or left out
 
     Raises CheckpointError where the source is not whole.
     """
@@ -27,7 +37,7 @@ def to_keras(source: Source, *, dtype: str | None = None, device: str | None = N
     import danet_tf
     from danet_tf.weights import named_leaves, set_leaf
 
-    checkpoint = as_checkpoint(source)
+    checkpoint = as_checkpoint(source, weights_key, report)
     with nullcontext() if device is None else keras.device(device):
         model = danet_tf.DANet(checkpoint.config, dtype=dtype or kernel_dtype(checkpoint), seed=None)
         for parameter, leaf in named_leaves(model):

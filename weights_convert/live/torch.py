@@ -9,6 +9,7 @@ from danet_common.parameters import Parameter
 from danet_common.stored import Slices
 from weights_convert.casting import fit
 from weights_convert.live.source import LiveTensors, Source, as_checkpoint, kernel_dtype, read_part
+from weights_convert.schemas.engine import Say
 
 if TYPE_CHECKING:
     import torch
@@ -17,7 +18,13 @@ if TYPE_CHECKING:
 
 
 def to_torch(
-    source: Source, *, dtype: str | None = None, device: str | torch.device = "cpu", share: bool = False
+    source: Source,
+    *,
+    dtype: str | None = None,
+    device: str | torch.device = "cpu",
+    share: bool = False,
+    weights_key: str | None = None,
+    report: Say | None = None,
 ) -> DANet:
     """A PyTorch network, in inference mode, from a checkpoint, a path or a live network.
 
@@ -25,6 +32,8 @@ def to_torch(
     device  where its tensors go, one after another: there is never a second copy of them all
     share   of a live Flax network: use its memory, through DLPack, where device and dtype are the same. JAX counts
             on its arrays never changing, so such a network must not be trained; its parameters ask for no gradients
+    weights_key  which set of weights of a file to take, where it has several: "ema". None: the one that was trained
+    report       called with each line about what reading a file took, filled or left out
 
     Raises CheckpointError where the source is not whole, ValueError for `share` of anything but a Flax network.
     """
@@ -32,7 +41,7 @@ def to_torch(
 
     import danet_torch
 
-    checkpoint = as_checkpoint(source)
+    checkpoint = as_checkpoint(source, weights_key, report)
     with torch.device("meta"):  # shapes without memory
         model = danet_torch.DANet(checkpoint.config, dtype=dtype or kernel_dtype(checkpoint), seed=None)
     if share:

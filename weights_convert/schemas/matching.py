@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from danet_common import CheckpointError, DANetConfig, Parameter, parameters
 from danet_common.config import HINTS
 from danet_common.field_types import is_of_type
+from weights_convert.contents import Described
 from weights_convert.infer import DEEP_WIDTHS, Told, infer
 from weights_convert.schemas.schema import Schema
 from weights_convert.settings import format_setting
@@ -41,7 +40,7 @@ class Match:
     faults: list[str] = field(default_factory=list)
 
 
-def match(schema: Schema, tensors: Mapping[str, np.ndarray], remarks: Mapping[str, Any] | None = None) -> Match:
+def match(schema: Schema, tensors: Mapping[str, Described], remarks: Mapping[str, Any] | None = None) -> Match:
     """How a file's tensors, and what else it says, fit a schema."""
     result = Match(schema)
     unused = []
@@ -123,7 +122,7 @@ def _state(result: Match, stated: Mapping[str, Any]) -> None:
             result.notes.append(f"{name}: the file has {len(stated[name])} for {classes.value} classes; left out")
 
 
-def _check(result: Match, tensors: Mapping[str, np.ndarray], unused: Sequence[str]) -> None:
+def _check(result: Match, tensors: Mapping[str, Described], unused: Sequence[str]) -> None:
     schema = result.schema
     wanted = {
         name: parameter
@@ -152,7 +151,7 @@ def _check(result: Match, tensors: Mapping[str, np.ndarray], unused: Sequence[st
     ]
 
 
-def _misshapen(schema: Schema, parameter: Parameter, key: str, array: np.ndarray) -> list[str]:
+def _misshapen(schema: Schema, parameter: Parameter, key: str, array: Described) -> list[str]:
     if array.shape != schema.owner_shape(parameter):
         return [f"misshapen: {key} is {list(array.shape)}, expected {list(schema.owner_shape(parameter))}"]
     whole = parameter.kind == "count"
@@ -161,15 +160,15 @@ def _misshapen(schema: Schema, parameter: Parameter, key: str, array: np.ndarray
     return []
 
 
-def _is_whole(array: np.ndarray) -> bool:
+def _is_whole(array: Described) -> bool:
     return array.dtype.kind in "iu"
 
 
-def _is_floating(array: np.ndarray) -> bool:
+def _is_floating(array: Described) -> bool:
     return array.dtype.kind in "fV"  # bfloat16 is of the second; a text is neither
 
 
-def _misfolded(schema: Schema, tensors: Mapping[str, np.ndarray]) -> list[str]:
+def _misfolded(schema: Schema, tensors: Mapping[str, Described]) -> list[str]:
     """Biases that are missing beside their BatchNorm, or are not of its shape."""
     faults = []
     for bias, mean in schema.folded.items():
