@@ -66,12 +66,12 @@ def refuse_others(out: Path) -> None:
 def own_checkpoint(recorded: Oracle) -> Judge:
     """Return what raises Unable for all but files that hold just the recorded tensors."""
     from weights_convert import read
-    from weights_convert.contents import Contents
-    from weights_convert.reading import checkpoint_of
+    from weights_convert.recognition import find_match
+    from weights_convert.schemas.engine import to_canonical
 
     def judge(path: Path) -> None:
         tensors = dict(recorded.state_dict)
-        wanted = checkpoint_of(Contents(tensors), None, {}, lambda line: None, "torch").hashes()
+        wanted = to_canonical(find_match(tensors), tensors, {}, lambda line: None).hashes()
         try:
             own = read(path).hashes() == wanted
         except ValueError:

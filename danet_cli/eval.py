@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from danet_cli.backend import BackendName, import_backend, inferring
-from danet_cli.console import ExitCode, note, print_json, progress
+from danet_cli.console import ExitCode, Unable, note, print_json, progress
 from danet_cli.destination import refuse_unwritable, require_folder, write_report
 from danet_cli.network import read_network
 from danet_cli.own_files import own_picture, own_report, require_own
 from danet_cli.pixel_limit import MaxPixels, limit_pixels
-from danet_cli.settings import label_settings, parse_scales, parse_size
+from danet_cli.protocol_options import LongSide, ShortSide
+from danet_cli.settings import label_settings, protocol_changes
 from danet_cli.shortage import saying_shortage
+from danet_cli.weights_option import WeightsKey
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,10 +40,8 @@ def evaluate(
     split: Annotated[str, typer.Option(metavar="NAME", help="Of the data set.")] = "val",
     protocol: Annotated[
         str,
-        typer.Option(
-            metavar="NAME", help="whole, official, mmseg, mmseg-769, paddleseg, ...: docs/evaluation.md has them."
-        ),
-    ] = "whole",
+        typer.Option(metavar="NAME", help="auto, whole, official, mmseg, paddleseg, ...: docs/evaluation.md has them."),
+    ] = "auto",
     scales: Annotated[
         str | None, typer.Option(metavar="LIST", help="Sizes of the picture to average over: 0.5,0.75,1.")
     ] = None,
@@ -50,6 +50,9 @@ def evaluate(
     stride: Annotated[
         str | None, typer.Option(metavar="HxW", help="From one window to the next; two thirds if not given.")
     ] = None,
+    long_side: LongSide = None,
+    short_side: ShortSide = None,
+    weights_key: WeightsKey = None,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only the first N pictures.")] = None,
     max_pixels: MaxPixels = None,
     report: Annotated[
@@ -65,7 +68,8 @@ def evaluate(
 ) -> int:
     """Evaluate a network: IoU of each class, mean IoU, accuracies, over all pixels that are not void.
 
-    The protocol says what the network sees of a picture; --scales, --flip, --window and --stride change it.
+    The protocol says what the network sees of a picture; --scales, --flip, --window, --stride,
+    --long-side and --short-side change it.
     The weights of a run are judged by labels as the run read them; --set reads them otherwise.
 
     \b
@@ -74,11 +78,18 @@ def evaluate(
       danet eval --data scenes --split test --weights danet.keras --backend tf --flip --scales 0.75,1,1.25
       danet eval --data camvid:CamVid --weights danet.pth --backend jax --window 256x256 --json - --limit 20
     """
-    from danet_common.data import open_dataset
-    from danet_common.evaluation import require_same_classes
-    from danet_common.metrics import scores
+    import numpy as np
 
-    chosen = choose_protocol(protocol, scales, flip, window, stride)
+    from danet_common.data import open_dataset
+    from danet_common.data.dataset import IGNORE
+    from danet_common.evaluation import get_protocol, require_same_classes
+    from danet_common.metrics import scores
+    from danet_common.wording import counted
+
+    changes = protocol_changes(
+        scales=scales, flip=flip, window=window, stride=stride, long_side=long_side, short_side=short_side
+    )
+    chosen = get_protocol(protocol).replace(**changes)
     limit_pixels(max_pixels)
     if report not in (None, "-"):
         refuse_unwritable(Path(report), REPORT)
@@ -88,7 +99,7 @@ def evaluate(
         importlib.import_module("matplotlib")  # what is missing is said before the work, not after it
     labels = labels_of(settings or [], data, weights)
     dataset = open_dataset(data, split, labels)
-    checkpoint = read_network(weights)
+    checkpoint = read_network(weights, weights_key)
     require_same_classes(dataset, checkpoint.config)
     note_other_names(dataset, checkpoint.config)
     dataset.check(limit, note)
@@ -97,7 +108,13 @@ def evaluate(
     with saying_shortage("--window HxW takes less"):
         matrix, count = confusion(infer, dataset, chosen, model.config, limit)
     seconds = time.perf_counter() - begun
+    if not matrix.any():
+        raise Unable(
+            f"{dataset.title}: no pixel of {counted(count, 'picture')} has a label, so there is nothing to judge; "
+            f"all labels are {IGNORE} (void). Look at the label files, or choose another --split"
+        )
     found = scores(matrix)
+    note_absent(matrix, dataset)
     answer = {
         "checkpoint": {"path": str(weights), "sha256": fingerprint(checkpoint)},
         "backend": backend,
@@ -105,6 +122,7 @@ def evaluate(
         | ({"labels": labels.assignments} if labels.assignments else {}),
         "protocol": {"name": protocol, **chosen.to_dict()},
         "pixels": int(matrix.sum()),
+        "unlabelled_classes": [dataset.names[label] for label in np.flatnonzero(matrix.sum(axis=1) == 0)],
         **found.to_dict(dataset.names),
         "confusion": matrix.tolist(),
         "seconds": seconds,
@@ -153,22 +171,17 @@ def note_other_names(dataset: Dataset, config: DANetConfig) -> None:
             note(f"the network's class {label} is {ours}, the data's is {theirs}")
 
 
-def choose_protocol(name: str, scales: str | None, flip: bool, window: str | None, stride: str | None) -> Protocol:
-    """The named protocol with what the options change in it."""
-    from danet_common.evaluation import get_protocol
-    from danet_common.evaluation.protocols import default_stride
+def note_absent(matrix: np.ndarray, dataset: Dataset) -> None:
+    """Say which classes have no labelled pixel, and what that does to the mean."""
+    import numpy as np
 
-    changes: dict[str, Any] = {}
-    if scales is not None:
-        changes["scales"] = parse_scales(scales)
-    if flip:
-        changes["flip"] = True
-    if window is not None:
-        changes["window"] = parse_size(window, "--window")
-        changes["stride"] = default_stride(changes["window"])
-    if stride is not None:
-        changes["stride"] = parse_size(stride, "--stride")
-    return get_protocol(name).replace(**changes)
+    labelled, predicted = matrix.sum(axis=1) > 0, matrix.sum(axis=0) > 0
+    absent = [dataset.names[label] for label in np.flatnonzero(~labelled & ~predicted)]
+    if absent:
+        note(f"neither labelled nor predicted, and left out of the mean IoU: {', '.join(absent)}")
+    wrong = [dataset.names[label] for label in np.flatnonzero(~labelled & predicted)]
+    if wrong:
+        note(f"predicted, but labelled nowhere, with an IoU of 0 in the mean: {', '.join(wrong)}")
 
 
 def confusion(

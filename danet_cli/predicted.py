@@ -13,12 +13,16 @@ if TYPE_CHECKING:
     from danet_cli.photographs import Photograph
 
 SOFTWARE = software("predict")  # PNG's Software text in each of them
-KINDS = ("mask", "overlay", "side_by_side")
+KINDS = ("mask", "overlay", "side_by_side", "label_ids")
 
 
-def predicted_paths(target: Path, beside: bool) -> dict[str, Path]:
+def kinds_of(beside: bool, label_ids: str | None) -> tuple[str, ...]:
+    """What a command makes of each photograph. A benchmark's server takes nothing beside the label ids."""
+    return KINDS[3:] if label_ids is not None else KINDS[:3] if beside else KINDS[:2]
+
+
+def predicted_paths(target: Path, kinds: tuple[str, ...]) -> dict[str, Path]:
     """What is made of one photograph, by kind; `target` is its place without an ending."""
-    kinds = KINDS if beside else KINDS[:2]
     return {kind: target.with_name(f"{target.name}_{kind}.png") for kind in kinds}
 
 
@@ -29,11 +33,11 @@ def is_predicted(path: Path) -> bool:
     return any(path.name.endswith(f"_{kind}.png") for kind in KINDS) and software_of(path) == SOFTWARE
 
 
-def refuse_replacing(photographs: list[Photograph], out: Path, beside: bool, force: bool) -> None:
+def refuse_replacing(photographs: list[Photograph], out: Path, kinds: tuple[str, ...], force: bool) -> None:
     """Raise Unable where a photograph would be replaced and, without `force`, any file that is not of this command."""
     inputs = {real_path(photograph.path): photograph.path for photograph in photographs}
     for photograph in photographs:
-        for kind, path in predicted_paths(out / photograph.target, beside).items():
+        for kind, path in predicted_paths(out / photograph.target, kinds).items():
             if real_path(path) in inputs:
                 replaced = inputs[real_path(path)]
                 raise Unable(f"{replaced} would be replaced by the {kind} of {photograph.path}; choose another --out")

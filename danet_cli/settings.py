@@ -81,6 +81,33 @@ def label_settings(assignments: Sequence[str]) -> dict[str, Any]:
     return training_settings(assignments)[3]
 
 
+def protocol_changes(
+    *,
+    scales: str | None = None,
+    flip: bool = False,
+    window: str | None = None,
+    stride: str | None = None,
+    long_side: int | None = None,
+    short_side: int | None = None,
+) -> dict[str, Any]:
+    """What a command's options change in a protocol. Raises BadParameter for what is no size or no scale."""
+    from danet_common.evaluation.protocols import default_stride
+
+    changes: dict[str, Any] = {}
+    if scales is not None:
+        changes["scales"] = parse_scales(scales)
+    if flip:
+        changes["flip"] = True
+    if window is not None:
+        changes["window"] = parse_size(window, "--window")
+        changes["stride"] = default_stride(changes["window"])
+    if stride is not None:
+        changes["stride"] = parse_size(stride, "--stride")
+    if long_side is not None or short_side is not None:
+        changes |= {"long_side": long_side, "short_side": short_side}
+    return changes
+
+
 def parse_scales(text: str) -> tuple[float, ...]:
     """`"0.5,1"` as factors; what a factor may be is judged further down."""
     try:

@@ -89,6 +89,16 @@ def write_image(
     _write_png(Image.fromarray(image), path, software, replace)
 
 
+def write_grey(
+    path: str | os.PathLike[str],
+    values: UInt8[np.ndarray, "h w"],
+    software: str | None = None,
+    replace: Judge = always,
+) -> None:
+    """Write values of 8 bits as a grey PNG, atomically. Raises what `replace` raises for a file in its place."""
+    _write_png(Image.fromarray(values), path, software, replace)
+
+
 def write_mask(
     path: str | os.PathLike[str],
     labels: Integer[np.ndarray, "h w"],

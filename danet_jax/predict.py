@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import numpy as np
 from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Float, Float32, UInt, UInt8
 
-from danet_common.image import label_dtype, normalise
+from danet_common.evaluation import Protocol, predict_labels
 from danet_jax.model import DANet
 
 PROGRAMS = 8  # that are kept, each for one size of pictures
@@ -16,14 +18,17 @@ PROGRAMS = 8  # that are kept, each for one size of pictures
 _compiled_for: set[tuple[int, ...]] = set()
 
 
-def predict(model: DANet, image: UInt8[np.ndarray, "h w 3"]) -> UInt[np.ndarray, "h w"]:
-    """The class with the largest fused logit at every pixel of an RGB image, at its full size.
+def predict(
+    model: DANet, image: UInt8[np.ndarray, "h w 3"], protocol: Protocol | str = "auto"
+) -> UInt[np.ndarray, "h w"]:
+    """The class of every pixel of an RGB image, at its full size, by the procedure of `danet predict`.
 
-    The model is in inference mode, as `load` returns it. uint8 for up to 256 classes.
+    protocol  a name of `danet_common.evaluation.PROTOCOLS`, or a Protocol. "auto" cuts what is larger than 1024x1024
+              pixels (at output stride 8) into windows that overlap by a third and averages their logits
+
+    uint8 for up to 256 classes. Raises ValueError for an unknown protocol, and for what is no RGB image.
     """
-    x = jnp.asarray(normalise(image, model.config)[None])  # (1, H, W, C)
-    labels = jnp.argmax(fused_logits(model, x), axis=-1)[0]
-    return np.asarray(labels).astype(label_dtype(model.config))
+    return predict_labels(partial(infer, model), image, protocol, model.config)
 
 
 def infer(model: DANet, pictures: Float32[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n h w classes"]:

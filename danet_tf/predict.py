@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import keras
 import numpy as np
@@ -10,18 +11,21 @@ from jaxtyping import Float, Float32, UInt, UInt8
 from keras import KerasTensor as Tensor
 from keras import ops
 
-from danet_common.image import label_dtype, normalise
+from danet_common.evaluation import Protocol, predict_labels
 from danet_tf.model import DANet
 
 
-def predict(model: DANet, image: UInt8[np.ndarray, "h w 3"]) -> UInt[np.ndarray, "h w"]:
-    """The class with the largest fused logit at every pixel of an RGB image, at its full size.
+def predict(
+    model: DANet, image: UInt8[np.ndarray, "h w 3"], protocol: Protocol | str = "auto"
+) -> UInt[np.ndarray, "h w"]:
+    """The class of every pixel of an RGB image, at its full size, by the procedure of `danet predict`.
 
-    uint8 for up to 256 classes.
+    protocol  a name of `danet_common.evaluation.PROTOCOLS`, or a Protocol. "auto" cuts what is larger than 1024x1024
+              pixels (at output stride 8) into windows that overlap by a third and averages their logits
+
+    uint8 for up to 256 classes. Raises ValueError for an unknown protocol, and for what is no RGB image.
     """
-    x = ops.convert_to_tensor(normalise(image, model.config)[None])  # (1, H, W, C)
-    labels = ops.argmax(fused_logits(model, x), axis=-1)[0]
-    return ops.convert_to_numpy(labels).astype(label_dtype(model.config))
+    return predict_labels(partial(infer, model), image, protocol, model.config)
 
 
 def infer(model: DANet, pictures: Float32[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n h w classes"]:

@@ -49,11 +49,11 @@ def position(i: int, source: int, target: int, align_corners: bool) -> tuple[int
 
 
 def official(
-    network: Network, image: NDArray[np.uint8], base: int, crop: int, scales: tuple[float, ...], flip: bool
+    network: Network, image: NDArray[np.uint8], base: int, crop: int, scales: tuple[float, ...], flip: bool, rate: float
 ) -> Array:
-    """PyTorch-Encoding's MultiEvalModule in junfu1115/DANet, with `base_size` and `crop_size`."""
+    """PyTorch-Encoding's MultiEvalModule in junfu1115/DANet, with `base_size`, `crop_size` and `stride_rate`."""
     height, width = image.shape[:2]
-    stride = int(crop * (2.0 / 3.0))
+    stride = int(crop * rate)
     scores: Any = 0
     for scale in scales:
         long_size = math.ceil(base * scale)

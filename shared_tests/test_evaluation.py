@@ -21,13 +21,13 @@ from danet_common.evaluation import (
     PROTOCOLS,
     Protocol,
     evaluate,
-    fitting_protocol,
+    fitting_window,
     get_protocol,
     interpolation,
     predict_labels,
     prediction,
 )
-from danet_common.evaluation.protocols import MMSEG_SCALES, OFFICIAL_SCALES
+from danet_common.evaluation.protocols import MMSEG_SCALES, cut_to_fit
 from danet_common.evaluation.windows import batch_size, place_windows
 from danet_common.metrics import scores
 from shared_tests import slow_evaluation
@@ -80,7 +80,7 @@ def small(name: str) -> Protocol:
     if protocol.short_side is not None:
         changes["short_side"] = 12
     if name.startswith("official"):
-        changes |= {"window": (10, 10), "stride": (6, 6)}
+        changes |= {"window": (10, 10), "stride": (5, 5) if halves(protocol) else (6, 6)}
     elif protocol.window is not None:
         changes |= {"window": (9, 9), "stride": (6, 6)}
     if len(protocol.scales) > 1:
@@ -88,12 +88,20 @@ def small(name: str) -> Protocol:
     return protocol.replace(**changes)
 
 
+def halves(protocol: Protocol) -> bool:
+    """True where the windows move by half of themselves."""
+    assert protocol.window is not None
+    assert protocol.stride is not None
+    return 2 * protocol.stride[0] == protocol.window[0]
+
+
 def defined(name: str, image: np.ndarray) -> np.ndarray:
     """The scores of `small(name)` from its definition."""
     several = (0.4, 1.0, 1.3) if name.endswith("multi-scale") else (1.0,)
     flips = (False, True) if name.endswith(("multi-scale", "flip")) else (False,)
     if name.startswith("official"):
-        return slow_evaluation.official(toy, image, 24, 10, several, flip=True)
+        rate = 1.0 / 2.0 if halves(PROTOCOLS[name]) else 2.0 / 3.0
+        return slow_evaluation.official(toy, image, 24, 10, several, flip=True, rate=rate)
     if name.startswith("mmseg"):
         window, stride = ((9, 9), (6, 6)) if "769" in name else (None, None)
         return slow_evaluation.mmseg(toy, image, (24, 12), several, flips, True, window, stride)
@@ -110,7 +118,7 @@ OTHERS = {  # what no publication does under a name of its own
     ),
     "official without flip": (
         small("official").replace(flip=False),
-        lambda image: slow_evaluation.official(toy, image, 24, 10, (1.0,), flip=False),
+        lambda image: slow_evaluation.official(toy, image, 24, 10, (1.0,), flip=False, rate=2.0 / 3.0),
     ),
 }
 Definition = Callable[[np.ndarray], np.ndarray]
@@ -206,7 +214,15 @@ def test_named_protocols_have_the_published_numbers() -> None:
     official, slide = PROTOCOLS["official"], PROTOCOLS["mmseg-769"]
     assert (official.long_side, official.window, official.stride) == (2048, (768, 768), (int(768 * (2.0 / 3.0)),) * 2)
     assert (slide.long_side, slide.short_side, slide.window, slide.stride) == (2048, 1024, (769, 769), (513, 513))
-    assert OFFICIAL_SCALES == (0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25)
+    several = PROTOCOLS["official-multi-scale"]
+    assert several.scales == (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.2)
+    assert (several.long_side, several.window, several.stride) == (2048, (1024, 1024), (512, 512))
+    assert official.flip
+    assert several.flip
+    for name, base, crop in (("official-520-480", 520, 480), ("official-608-576", 608, 576)):
+        assert (PROTOCOLS[name].long_side, PROTOCOLS[name].window) == (base, (crop, crop))
+        assert PROTOCOLS[name].stride == (int(crop * (2.0 / 3.0)),) * 2
+    assert (PROTOCOLS["mmseg-2048x512"].long_side, PROTOCOLS["mmseg-2048x512"].short_side) == (2048, 512)
     assert MMSEG_SCALES == (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
     frame = place_windows((1024, 2048), official)
     assert (frame.tops, frame.lefts, frame.covered) == ([0, 512], [0, 512, 1024, 1536], (1280, 2304))
@@ -316,7 +332,6 @@ def test_large_logits_stay_in_order() -> None:
         ({"scales": (1.0, 0.0)}, "scales must be"),
         ({"scales": (float("nan"),)}, "scales must be"),
         ({"scales": (float("inf"),)}, "scales must be"),
-        ({"short_side": 512}, "short_side needs a long_side"),
         ({"long_side": 0}, "long_side must be"),
         ({"window": (4, 4)}, "window and stride go together"),
         ({"window": (4, 4), "stride": (5, 4)}, "pixels are left out"),
@@ -329,16 +344,35 @@ def test_what_is_no_protocol_is_refused(fields: dict[str, Any], reason: str) -> 
 
 
 def test_an_unknown_protocol_is_named() -> None:
-    with pytest.raises(ValueError, match="unknown protocol 'offical'; known: whole, official"):
+    with pytest.raises(ValueError, match="unknown protocol 'offical'; known: auto, whole, official"):
         get_protocol("offical")
 
 
 def test_pictures_that_fit_are_whole() -> None:
-    assert fitting_protocol(TINY, (1024, 1024)) == fitting_protocol(TINY, (8, 100_000)) == Protocol()
-    assert fitting_protocol(TINY, (1024, 1025)).window == (1024, 1024)
-    assert fitting_protocol(TINY.replace(output_stride=16), (2048, 2048)) == Protocol()
-    assert fitting_protocol(TINY, (64, 65), (64, 64)).stride == (42, 42)
-    assert fitting_protocol(TINY, (64, 64), (64, 64)) == Protocol()
+    assert fitting_window(TINY, (1024, 1024)) is fitting_window(TINY, (8, 100_000)) is None
+    assert fitting_window(TINY, (1024, 1025)) == (1024, 1024)
+    assert fitting_window(TINY.replace(output_stride=16), (2048, 2048)) is None
+    auto = PROTOCOLS["auto"]
+    assert cut_to_fit(auto, TINY, (1024, 1024)) == auto
+    assert cut_to_fit(auto, TINY, (1024, 1025)).stride == (682, 682)
+    assert cut_to_fit(auto.replace(window=(64, 64), stride=(42, 42)), TINY, (2048, 2048)).window == (64, 64)
+    assert cut_to_fit(PROTOCOLS["whole"], TINY, (4096, 4096)).window is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "scale", "wanted"),
+    [
+        ({"short_side": 12}, 1.0, (12, 20)),
+        ({"short_side": 12}, 0.5, (6, 10)),
+        ({"long_side": 40}, 1.0, (24, 40)),
+        ({"long_side": 40, "short_side": 12}, 1.0, (12, 20)),
+        ({"long_side": 10, "short_side": 12}, 1.0, (6, 10)),
+    ],
+)
+def test_sides(fields: dict[str, int], scale: float, wanted: tuple[int, int]) -> None:
+    protocol = Protocol(**fields)  # type: ignore[arg-type]
+    assert protocol.input_size((30, 50), scale) == wanted
+    assert protocol.input_size((50, 30), scale) == wanted[::-1]
 
 
 # What evaluate makes of a data set, with the toy in a network's place.

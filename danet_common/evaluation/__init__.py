@@ -7,14 +7,14 @@ three frameworks that agree about logits agree about figures.
 from danet_common.evaluation.evaluation import evaluate, require_same_classes
 from danet_common.evaluation.prediction import Infer, predict_labels
 from danet_common.evaluation.protocol import Protocol
-from danet_common.evaluation.protocols import PROTOCOLS, fitting_protocol, get_protocol
+from danet_common.evaluation.protocols import PROTOCOLS, fitting_window, get_protocol
 
 __all__ = [
     "PROTOCOLS",
     "Infer",
     "Protocol",
     "evaluate",
-    "fitting_protocol",
+    "fitting_window",
     "get_protocol",
     "predict_labels",
     "require_same_classes",

@@ -11,6 +11,7 @@ from danet_common.config import DANetConfig
 from danet_common.data.resizing import Size
 from danet_common.evaluation.interpolation import resize, resize_bytes, resized_rows
 from danet_common.evaluation.protocol import Protocol
+from danet_common.evaluation.protocols import cut_to_fit, get_protocol
 from danet_common.evaluation.windows import Windows, batch_size, place_windows
 from danet_common.image import label_dtype, normalise
 
@@ -21,9 +22,14 @@ LARGEST_EXPONENT = 700.0  # exp of it is finite in float64
 
 
 def predict_labels(
-    infer: Infer, image: UInt8[np.ndarray, "h w 3"], protocol: Protocol, config: DANetConfig
+    infer: Infer, image: UInt8[np.ndarray, "h w 3"], protocol: Protocol | str, config: DANetConfig
 ) -> UInt[np.ndarray, "h w"]:
-    """The class of every pixel of an RGB image, at its own size. uint8 for up to 256 classes."""
+    """Return the class of every pixel of an RGB image, at its own size. uint8 for up to 256 classes.
+
+    `predict` of the three networks, `danet predict`, `danet eval` and the validation of a run all are this function.
+    Raises ValueError for an unknown protocol, and for what is no RGB image.
+    """
+    protocol = get_protocol(protocol)
     size = image.shape[0], image.shape[1]
     labels = np.empty(size, label_dtype(config))
     if protocol.views == 1 and protocol.input_size(size, protocol.scales[0]) == size:
@@ -94,7 +100,7 @@ def scored_rows(
 ) -> Iterator[tuple[slice, Float[np.ndarray, "r w k"]]]:
     """The same from above, each row once, as soon as no further window has it: of a large picture never all at once."""
     height, width, _ = picture.shape
-    windows = place_windows((height, width), protocol)
+    windows = place_windows((height, width), cut_to_fit(protocol, config, (height, width)))
     padded = fill(picture, windows.covered, config)
     if len(windows.tops) == len(windows.lefts) == 1:
         yield slice(0, height), score_batch(infer, padded[None], protocol)[0, :height, :width]

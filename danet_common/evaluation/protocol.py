@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from danet_common.config import UpsampleGrid
-from danet_common.data.resizing import Size, fitted, scaled, with_long_side
+from danet_common.data.resizing import Size, fitted, scaled, with_long_side, with_short_side
 
 Merge = Literal["logits", "probabilities", "exponentials"]
 Edge = Literal["shift", "pad"]
@@ -32,7 +32,7 @@ class Protocol:
 
     # The size of the network's input at scale 1; the picture keeps its shape. None and None: its own.
     long_side: int | None = None  # of the longer side (the authors' base_size)
-    short_side: int | None = None  # with it, as large as fits within both (mmcv's `scale`)
+    short_side: int | None = None  # of the shorter side; with both, as large as fits within them (mmcv's `scale`)
 
     scales: tuple[float, ...] = (1.0,)
     flip: bool = False  # the mirrored picture, or with `exponentials` the mirrored window, is seen too
@@ -41,6 +41,7 @@ class Protocol:
     # Windows: their height and width, and the steps from one to the next. None: the whole picture at once.
     window: Size | None = None
     stride: Size | None = None
+    fit: bool = False  # cut into windows, if none are set, what is too large for position attention
     edge: Edge = "shift"  # a window that would reach over the edge: moved back (mmseg), or filled with black (authors)
 
     # How pictures and scores are resized.
@@ -57,8 +58,6 @@ class Protocol:
         for name in ("long_side", "short_side"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ValueError(f"{name} must be None or at least 1; got {getattr(self, name)!r}")
-        if self.short_side is not None and self.long_side is None:
-            raise ValueError(f"short_side needs a long_side; got {self.short_side!r} alone")
         if not self.scales or not all(0 < scale <= LARGEST_SCALE for scale in self.scales):
             raise ValueError(f"scales must be one or more numbers from 0 to {LARGEST_SCALE:g}; got {self.scales!r}")
         if (self.window is None) != (self.stride is None):
@@ -83,8 +82,10 @@ class Protocol:
 
     def input_size(self, size: Size, scale: float) -> Size:
         """Height and width of a picture as the network sees it, before it is cut into windows or padded."""
-        if self.long_side is None:
+        if self.long_side is None and self.short_side is None:
             return scaled(size, scale)
+        if self.long_side is None:
+            return with_short_side(size, max(1, int((self.short_side or 1) * scale)))
         if self.short_side is None:
             return with_long_side(size, math.ceil(self.long_side * scale))
         return fitted(size, max(1, int(self.long_side * scale)), max(1, int(self.short_side * scale)))

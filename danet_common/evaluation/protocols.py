@@ -14,13 +14,14 @@ LONGEST = (
 )
 
 PROTOCOLS: dict[str, Protocol] = {
-    # One pass over the picture as it is.
+    # One pass over the picture as it is; larger ones than position attention should see at once are cut into windows.
+    "auto": Protocol(fit=True),
+    # One pass over the picture as it is, however large.
     "whole": Protocol(),
-    # junfu1115/DANet b0a0fa0: encoding/models/sseg/base.py, MultiEvalModule, with the README's
-    # `--base-size 2048 --crop-size 768`. Normalise; resize to a long side of 2048 with align_corners; windows of 768
-    # every int(768 * 2 / 3), the last ones filled with black; each with its mirror image, exp of the summed logits;
-    # mean over windows; resize with align_corners; sum over scales. experiments/segmentation/test.py has one scale
-    # for Cityscapes, and the others in a comment.
+    # junfu1115/DANet 97f0c42 (2018): encoding/models/base.py, MultiEvalModule, with the README's single scale
+    # `--base-size 2048 --crop-size 768`; b0a0fa0 has the same in encoding/models/sseg/base.py. Normalise; resize to a
+    # long side of 2048 with align_corners; windows of 768 every int(768 * 2 / 3), the last ones filled with black;
+    # each with its mirror image, exp of the summed logits; mean over windows; resize with align_corners.
     "official": Protocol(
         long_side=2048,
         flip=True,
@@ -39,18 +40,34 @@ PROTOCOLS: dict[str, Protocol] = {
     "mmseg-769": Protocol(
         long_side=2048, short_side=1024, bytes_first=True, window=(769, 769), stride=(513, 513), edge="shift"
     ),
+    # configs/_base_/datasets/ade20k.py and pascal_voc12.py (scale 2048x512, ratio kept).
+    "mmseg-2048x512": Protocol(long_side=2048, short_side=512, bytes_first=True),
     # PaddleSeg d7975e7: paddleseg/core/infer.py. The picture as it is; with scales it is resized after normalising;
     # logits are resized on the half-pixel grid, whatever that of the network, and averaged without a softmax.
     "paddleseg": Protocol(merge="logits", score_grid="half_pixel"),
 }
 
-OFFICIAL_SCALES = (0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.25)  # for Cityscapes, the comment in the authors' test.py
+# With several scales 97f0c42 moves its windows by half of them (encoding/models/base.py), b0a0fa0 by two thirds.
+OFFICIAL_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75, 2.0, 2.2)  # 97f0c42, encoding/models/base.py
+LATER_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # b0a0fa0, experiments/segmentation/test.py, for other data sets
 MMSEG_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)  # img_ratios, in the comment of the data set's config
 
+OFFICIAL = PROTOCOLS["official"]
+# b0a0fa0, experiments/segmentation/test.py: the defaults of --base-size and --crop-size, for all other data sets.
+SMALLER = OFFICIAL.replace(long_side=520, window=(480, 480), stride=(320, 320))
+# 97f0c42, danet/option.py: the defaults of --base-size and --crop-size.
+MIDDLE = OFFICIAL.replace(long_side=608, window=(576, 576), stride=(384, 384))
+
 PROTOCOLS |= {
-    "official-multi-scale": PROTOCOLS["official"].replace(scales=OFFICIAL_SCALES),
+    # The README's `--base-size 2048 --crop-size 1024 --multi-scales`.
+    "official-multi-scale": OFFICIAL.replace(scales=OFFICIAL_SCALES, window=(1024, 1024), stride=(512, 512)),
+    "official-520-480": SMALLER,
+    "official-520-480-multi-scale": SMALLER.replace(scales=LATER_SCALES),
+    "official-608-576": MIDDLE,
+    "official-608-576-multi-scale": MIDDLE.replace(scales=OFFICIAL_SCALES, stride=(288, 288)),
     "mmseg-multi-scale": PROTOCOLS["mmseg"].replace(scales=MMSEG_SCALES, flip=True),
     "mmseg-769-multi-scale": PROTOCOLS["mmseg-769"].replace(scales=MMSEG_SCALES, flip=True),
+    "mmseg-2048x512-multi-scale": PROTOCOLS["mmseg-2048x512"].replace(scales=MMSEG_SCALES, flip=True),
     "paddleseg-flip": PROTOCOLS["paddleseg"].replace(flip=True),
 }
 
@@ -64,19 +81,20 @@ def get_protocol(protocol: Protocol | str) -> Protocol:
     return PROTOCOLS[protocol]
 
 
-def fitting_protocol(config: DANetConfig, size: Size, window: Size | None = None) -> Protocol:
-    """For a picture of any size: the whole up to LARGEST_MAP and LONGEST, else windows that overlap by a third.
+def fitting_window(config: DANetConfig, size: Size) -> Size | None:
+    """Return the window that a picture of this size is cut into; None for one that is taken whole.
 
     Position attention looks at all pairs of positions, so its time grows with the square of the pixels: LARGEST_MAP is
-    the map of 1024 x 1024 pixels at output stride 8, also if it is never held at once. With `window`, a picture that is
-    larger on either side is cut into windows of that size.
+    the map of 1024 x 1024 pixels at output stride 8, also if it is never held at once.
     """
     side = isqrt(isqrt(LARGEST_MAP // 4)) * config.output_stride
-    height, width = window or (side, side)
-    small = size[0] <= height and size[1] <= width if window else fits(size, side)
-    if small:
-        return Protocol()
-    return Protocol(window=(height, width), stride=default_stride((height, width)))
+    return None if fits(size, side) else (side, side)
+
+
+def cut_to_fit(protocol: Protocol, config: DANetConfig, size: Size) -> Protocol:
+    """Return the protocol with the windows that it has for a picture of this size, as the network sees it."""
+    window = fitting_window(config, size) if protocol.fit and protocol.window is None else None
+    return protocol if window is None else protocol.replace(window=window, stride=default_stride(window))
 
 
 def fits(size: Size, side: int) -> bool:
