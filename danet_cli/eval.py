@@ -116,7 +116,11 @@ def evaluate(
     found = scores(matrix)
     note_absent(matrix, dataset)
     answer = {
-        "checkpoint": {"path": str(weights), "sha256": fingerprint(checkpoint)},
+        "checkpoint": {
+            "path": str(weights),
+            "weights_key": checkpoint.source.get("weights_key"),
+            "sha256": fingerprint(checkpoint),
+        },
         "backend": backend,
         "data": {"spec": data, "split": split, "images": count, "fingerprint": dataset.fingerprint()}
         | ({"labels": labels.assignments} if labels.assignments else {}),

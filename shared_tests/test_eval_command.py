@@ -18,6 +18,7 @@ from danet_cli.main import run
 from danet_common import VARIANTS, Checkpoint, write_checkpoint
 from danet_common.data import Augmentation, LabelSettings, open_dataset
 from danet_common.evaluation import PROTOCOLS
+from danet_common.image import normalise
 from danet_common.metrics import scores
 from danet_common.recipe import TrainConfig
 from danet_common.run import Cadence, RunPlan
@@ -73,9 +74,12 @@ def test_a_table_for_people(evaluate: Evaluate, tmp_path: Path, capsys: Streams)
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ([], "whole"),
-        (["--flip"], "whole, flip=true"),
-        (["--scales", "0.5,1", "--window", "96x96"], "whole, scales=0.5,1 window=96x96 stride=64x64"),
+        ([], "auto"),
+        (["--flip"], "auto, flip=true"),
+        (["--scales", "0.5,1", "--window", "96x96"], "auto, scales=0.5,1 window=96x96 stride=64x64"),
+        (["--protocol", "whole", "--long-side", "64"], "whole, long_side=64"),
+        (["--short-side", "32"], "auto, short_side=32"),
+        (["--protocol", "mmseg", "--long-side", "96", "--short-side", "48"], "mmseg, long_side=96 short_side=48"),
         (["--protocol", "official", "--flip"], "official"),
     ],
 )
@@ -173,7 +177,7 @@ def test_the_weights_of_a_run_are_judged_by_labels_as_the_run_read_them(
     assert evaluate("--json", "-", data=f"folder:{folder}") == 0
     out, error = capsys.readouterr()
     assert json.loads(out)["data"]["labels"] == ["label_map=255:2"]
-    assert error == f"label_map=255:2, as the run {weights.parent} has it\n"
+    assert error.startswith(f"label_map=255:2, as the run {weights.parent} has it\n")
     assert evaluate("--set", "label_map=255:void", data=f"folder:{folder}") == 2
     other = write_folder(tmp_path / "other", label=3)
     assert evaluate("--json", "-", data=f"folder:{other}") == 0
@@ -186,6 +190,22 @@ def test_a_setting_of_labels_that_there_is_not(
 ) -> None:
     assert evaluate("--set", setting, data=f"folder:{write_folder(tmp_path / 'data')}") == 2
     assert setting.partition("=")[0] in capsys.readouterr().err
+
+
+def test_classes_without_a_labelled_pixel_are_named(evaluate: Evaluate, tmp_path: Path, capsys: Streams) -> None:
+    """One class is labelled everywhere, one is predicted everywhere; the others are in neither."""
+    folder = write_folder(tmp_path / "data", label=2)
+    prediction = int(np.argmax(normalise(np.full((1, 1, 3), (10, 200, 30), np.uint8), CONFIG) @ MIXING))
+    assert prediction != 2
+    assert evaluate("--json", "-", data=f"folder:{folder}") == 0
+    out, error = capsys.readouterr()
+    report = json.loads(out)
+    assert report["mean_iou"] == 0
+    assert report["unlabelled_classes"] == [name for name in SCENES.names if name != SCENES.names[2]]
+    wrong = SCENES.names[prediction]
+    others = [name for name in SCENES.names if name not in (SCENES.names[2], wrong)]
+    assert f"neither labelled nor predicted, and left out of the mean IoU: {', '.join(others)}\n" in error
+    assert f"predicted, but labelled nowhere, with an IoU of 0 in the mean: {wrong}\n" in error
 
 
 def test_a_split_without_labels_is_named_before_the_network_is_asked(
@@ -218,6 +238,7 @@ def test_other_names_for_as_many_classes_are_noted(evaluate: Evaluate, tmp_path:
         (["--protocol", "paper"], ["unknown protocol", "official"]),
         (["--split", "night"], ["night", "train, val, test"]),
         (["--limit", "0"], ["--limit"]),
+        (["--long-side", "0"], ["--long-side"]),
         (["--json", "absent/report.json"], ["report.json"]),
         (["--out", __file__], ["--out", "is a file, not a folder"]),
         (["--data", "kitti:data"], ["unknown data set", "cityscapes:PATH"]),

@@ -21,10 +21,12 @@ from danet_cli.main import run
 from danet_cli.photographs import find_photographs
 from danet_cli.side_by_side import LARGEST, MARGIN, SMALLEST, side_by_side
 from danet_common import VARIANTS, Checkpoint, write_checkpoint
+from danet_common.data.cityscapes import CITYSCAPES
+from danet_common.data.label_ids import LABEL_IDS
 from danet_common.image import read_image
 from danet_common.palettes import palette_of
 from shared_tests.conftest import Start
-from shared_tests.rule import rule_tensors
+from shared_tests.rule import rule_array, rule_tensors
 from shared_tests.test_cli import assert_one_error
 
 CONFIG = VARIANTS["danet_tiny"].replace(num_classes=3, class_names=("red", "green", "blue"))
@@ -303,6 +305,110 @@ def test_large_images_are_cut_into_windows(predict: Predict, tmp_path: Path, cap
     seen.clear()
     assert predict(tmp_path / "huge.png", "--protocol", "whole", infer=watching) == 0
     assert seen == [(1030, 1024)]
+
+
+def windowed(pictures: np.ndarray) -> np.ndarray:
+    """Logits that depend on all that is in a window, so that windows show in the mask."""
+    means = pictures.mean(axis=(1, 2), dtype=np.float64)[:, None, None]
+    return pictures[..., [1, 2, 0]] - 0.9 * means
+
+
+def test_the_function_and_the_command_are_one_procedure(
+    predict: Predict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a picture that is cut into windows, whose masks another procedure would not give."""
+    danet_torch = pytest.importorskip("danet_torch")
+    image = (rule_array("large photograph", (1040, 1100, 3)) * 127 + 128).astype(np.uint8)
+    image[:520] //= 2  # windows have other means
+    Image.fromarray(image).save(tmp_path / "large.png")
+    assert predict(tmp_path / "large.png", infer=windowed) == 0
+    with Image.open(tmp_path / "out" / "large_mask.png") as mask:
+        commands = np.asarray(mask)
+    monkeypatch.setattr(sys.modules["danet_torch.predict"], "infer", lambda model, pictures: windowed(pictures))
+    model: Any = SimpleNamespace(config=CONFIG)
+    assert np.array_equal(danet_torch.predict(model, image), commands)
+    assert not np.array_equal(danet_torch.predict(model, image, "whole"), commands)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["torch", "tf", "jax"])
+def test_real_networks_and_the_command_are_one_procedure(
+    backend: str, start: Start, weights: Path, tmp_path: Path
+) -> None:
+    start(backend)
+    image = (rule_array("large photograph", (1030, 1030, 3)) * 127 + 128).astype(np.uint8)
+    Image.fromarray(image).save(tmp_path / "large.png")
+    program = (
+        "import sys, numpy as np; from danet_cli.main import run; from PIL import Image; "
+        f"import danet_{backend} as package; weights, picture, out = sys.argv[1:]; "
+        f"assert run(['predict', picture, '--weights', weights, '--backend', '{backend}', '--out', out]) == 0; "
+        "labels = package.predict(package.load(weights), np.asarray(Image.open(picture))); "
+        "assert len(np.unique(labels)) > 1; "
+        "assert np.array_equal(labels, np.asarray(Image.open(out + '/large_mask.png')))"
+    )
+    arguments = [str(weights), str(tmp_path / "large.png"), str(tmp_path / "out")]
+    done = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_sides_are_options_of_predict(predict: Predict, tmp_path: Path) -> None:
+    seen: list[tuple[int, ...]] = []
+
+    def watching(pictures: np.ndarray) -> np.ndarray:
+        seen.append(pictures.shape[1:3])
+        return brightest(pictures)
+
+    photograph = write_photograph(tmp_path / "a.png", 30, 50)
+    for options in (["--short-side", "12"], ["--long-side", "100"], ["--long-side", "100", "--short-side", "30"]):
+        assert predict(photograph, *options, infer=watching) == 0
+    assert seen == [(12, 20), (60, 100), (30, 50)]
+    with Image.open(tmp_path / "out" / "a_mask.png") as mask:
+        assert mask.size == (50, 30)
+
+
+def test_label_ids_for_a_test_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Streams) -> None:
+    """Files that cityscapesScripts finds by the name of the picture, with its ids and nothing beside them."""
+    config = VARIANTS["danet_tiny"].replace(num_classes=19, class_names=CITYSCAPES.names)
+    monkeypatch.setattr(danet_cli.predict, "import_backend", lambda name: ModuleType(name))
+    labels = np.arange(19)
+
+    def one_class_a_column(pictures: np.ndarray) -> np.ndarray:
+        return np.broadcast_to(np.eye(19)[None, None, labels], (len(pictures), pictures.shape[1], 19, 19))
+
+    monkeypatch.setattr(danet_cli.predict, "inferring", lambda *_: (SimpleNamespace(config=config), one_class_a_column))
+    write_checkpoint(Checkpoint(config, rule_tensors(config)), tmp_path / "weights.safetensors")
+    name = "berlin_000000_000019_leftImg8bit"
+    write_photograph(tmp_path / "test" / "berlin" / f"{name}.png", 4, 19)
+    common = ["--weights", str(tmp_path / "weights.safetensors"), "--backend", "torch", "--label-ids"]
+    arguments = ["predict", str(tmp_path / "test"), "--out", str(tmp_path / "out"), *common]
+    assert run([*arguments, "cityscapes"]) == 0
+    assert run([*arguments, "cityscapes"]) == 0  # what it wrote is replaced
+    assert files_in(tmp_path / "out") == [f"berlin/{name}_label_ids.png"]
+    with Image.open(tmp_path / "out" / "berlin" / f"{name}_label_ids.png") as image:
+        assert image.mode == "L"
+        assert np.asarray(image)[3].tolist() == [7, 8, 11, 12, 13, 17, *range(19, 29), 31, 32, 33]
+    capsys.readouterr()
+    for options, words in (
+        (["kitti"], "--label-ids takes cityscapes; got 'kitti'"),
+        (["cityscapes", "--side-by-side"], "leave --side-by-side out"),
+    ):
+        assert run([*arguments, *options]) == 2
+        assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"num_classes": 7}, "these label ids are of 19 classes; the network has 7"),
+        (
+            {"num_classes": 19, "class_names": ("sidewalk", "road", *CITYSCAPES.names[2:])},
+            "label 0 is 'road' in these label ids, and 'sidewalk' in the network",
+        ),
+    ],
+)
+def test_other_classes_have_no_label_ids(changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        LABEL_IDS["cityscapes"].require(VARIANTS["danet_tiny"].replace(**changes))
 
 
 def test_rows_of_windows_are_joined_as_they_come(predict: Predict, tmp_path: Path) -> None:

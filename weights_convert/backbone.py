@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from danet_common import VARIANTS, Checkpoint, CheckpointError, DANetConfig
-from weights_convert.choosing import about_sets
 from weights_convert.infer import BACKBONE_FIELDS
+from weights_convert.left_out import about_sets
 from weights_convert.reading import read
 from weights_convert.settings import format_setting
 

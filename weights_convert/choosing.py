@@ -12,37 +12,15 @@ import numpy as np
 
 from danet_common import CheckpointError
 from danet_common.wording import counted
-from weights_convert.contents import Contents, headers_of
-from weights_convert.places import PARALLEL, Place, Places, find_places, speaks_of_averages, words_of
+from weights_convert.contents import Contents
+from weights_convert.exchanges import Exchange, averages_of, exchange_of, is_at
+from weights_convert.left_out import OPTION, equal, say_left, say_taken, spoken
+from weights_convert.places import PARALLEL, Place, Places, find_places, words_of
 from weights_convert.recognition import find_match
 from weights_convert.schemas import Schema
 from weights_convert.schemas.engine import Say
 
-OPTION = "--weights-key {}"
-TRAINERS = ("state_dict.", "model.", "model_state_dict.")  # where nearly all trainers keep the one set that there is
-MOST_GROUPS = 5  # of what is left out, named
 MOST_SETS = 10  # named in an error
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """A trainer that puts the averages in the place of the weights as it saves, and the weights elsewhere.
-
-    averages, trained  the two places; `witness` begins a name that only such a file has
-    """
-
-    averages: str
-    trained: str
-    witness: str
-    trainer: str
-
-
-EXCHANGES = (
-    # mmengine/hooks/ema_hook.py, before_save_checkpoint; mmengine/model/averaged_model.py, the buffer `steps`
-    Exchange("state_dict", "ema_state_dict", "ema_state_dict.steps", "MMEngine's EMAHook"),
-    # lightning/pytorch/callbacks/weight_averaging.py, on_save_checkpoint
-    Exchange("state_dict", "current_model_state", "averaging_state.", "Lightning's WeightAveraging"),
-)
 
 
 @dataclass
@@ -59,11 +37,6 @@ class Choice:
     places: Sequence[Place] = field(default_factory=tuple)
 
 
-def about_sets(line: str) -> bool:
-    """True for a line about which of several sets of weights was taken, or left out."""
-    return line.startswith("weights: ") or OPTION.partition(" ")[0] in line
-
-
 def choose(contents: Contents, wanted: Sequence[Schema] | None, key: str | None, say: Say) -> Choice:
     """Choose a set of weights, and say what was left out.
 
@@ -71,7 +44,7 @@ def choose(contents: Contents, wanted: Sequence[Schema] | None, key: str | None,
     several that differ and no word tells the averages among them.
     """
     places = find_places(contents, wanted)
-    exchange = _exchange_of(contents, places)
+    exchange = exchange_of(contents, places)
     if key is not None:
         place = _named(contents, places, key, wanted, exchange)
     else:
@@ -82,25 +55,13 @@ def choose(contents: Contents, wanted: Sequence[Schema] | None, key: str | None,
             return Choice(None, _nearest(contents))
         trained = [each for each in sets if not each.averages] or sets
         if exchange is not None:
-            trained = [each for each in sets if _is_at(each, exchange.averages)] or trained
+            trained = [each for each in sets if is_at(each, exchange.averages)] or trained
         place = _one_of(contents, trained)
     _refuse_others(contents, place)
-    _say_taken(contents, places, place, exchange, say)
-    _say_left(contents, places, place, exchange, say)
+    say_taken(contents, places, place, exchange, say)
+    say_left(contents, places, place, exchange, say)
     tensors = {name: contents.tensors[file] for name, file in place.keys.items()}
     return Choice(place, tensors, [*places.whole, *places.parts])
-
-
-def _exchange_of(contents: Contents, places: Places) -> Exchange | None:
-    for exchange in EXCHANGES:
-        both = all(any(_is_at(place, at) for place in places.whole) for at in (exchange.averages, exchange.trained))
-        if both and any(name.startswith(exchange.witness) for name in (*contents.tensors, *contents.others)):
-            return exchange
-    return None
-
-
-def _is_at(place: Place, container: str) -> bool:
-    return place.prefix.startswith(f"{container}.")
 
 
 def _named(
@@ -129,7 +90,7 @@ def _named(
         raise CheckpointError(f"at {word}: not whole, or not apart from other sets: {'; '.join(match.faults[:1])}")
     if contents.others.get(word, "").startswith("an object"):
         raise CheckpointError(f"{word} is {contents.others[word]}, which is never run; save its state_dict()")
-    exchanged = f"; {exchange.averages} is {_averages_of(exchange)}" if exchange is not None else ""
+    exchanged = f"; {exchange.averages} is {averages_of(exchange)}" if exchange is not None else ""
     raise CheckpointError(f"has no weights at {key!r}; {_listed(sets)}{exchanged}")
 
 
@@ -145,31 +106,17 @@ def _listed(sets: Sequence[Place]) -> str:
     """The sets of a file, for a message."""
     if not sets:
         return "it has no whole set of weights anywhere"
-    labels = [_spoken(place) for place in sets[:MOST_SETS]] + ["..."] * (len(sets) > MOST_SETS)
+    labels = [spoken(place) for place in sets[:MOST_SETS]] + ["..."] * (len(sets) > MOST_SETS)
     return f"it has {', '.join(labels)}"
 
 
 def _one_of(contents: Contents, sets: Sequence[Place]) -> Place:
     """The only one of these sets; the first, where all are equal. Raises CheckpointError where they differ."""
     first, *others = sets
-    if all(_equal(contents, first, other) for other in others):
+    if all(equal(contents, first, other) for other in others):
         return first
     options = " or ".join(OPTION.format(place.label) for place in sets[:MOST_SETS])
     raise CheckpointError(f"holds {len(sets)} sets of weights that differ; choose one with {options}")
-
-
-def _spoken(place: Place) -> str:
-    return "the top level (.)" if place.label == "." else place.label
-
-
-def _equal(contents: Contents, one: Place, other: Place) -> bool:
-    if one.match.schema is not other.match.schema or one.match.keys != other.match.keys:
-        return False
-    for key in one.keys:
-        left, right = contents.tensors[one.keys[key]], contents.tensors[other.keys[key]]
-        if left.shape != right.shape or left.dtype != right.dtype or left.tobytes() != right.tobytes():
-            return False
-    return True
 
 
 def _refuse_part(contents: Contents, places: Places, wanted: Sequence[Schema] | None) -> None:
@@ -222,58 +169,3 @@ def _refuse_others(contents: Contents, place: Place) -> None:
 def _holds(name: str, own: Iterable[str]) -> bool:
     """True for a dictionary that holds some of the weights."""
     return any(key.startswith(f"{name}.") for key in own)
-
-
-def _say_taken(contents: Contents, places: Places, place: Place, exchange: Exchange | None, say: Say) -> None:
-    """Say which set is taken where a file has several, or has it in no usual place."""
-    if places.wrappers:
-        say(f"{', '.join(places.wrappers)}: names of torch's wrappers, taken out of the keys")
-    holder = next((contents.holders.get(name, "") for name in place.keys.values()), "")
-    within = place.prefix.removeprefix(holder)
-    if within == f"{PARALLEL}." and place.base is None:
-        say(f"{within}: DataParallel's prefix of every key taken off")
-    several = len(places.whole) > 1
-    usual = place.prefix in ("", f"{PARALLEL}.", *TRAINERS, *(f"{each}{PARALLEL}." for each in TRAINERS))
-    if not several and usual:
-        return
-    what = _what(place, exchange)
-    say(f"weights: taken from {_spoken(place)}{f', {what}' * bool(what)}")
-    if place.base is not None:
-        say(f"BatchNorm's statistics: taken from {_spoken(place.base)}, as {place.label} has parameters only")
-
-
-def _what(place: Place, exchange: Exchange | None) -> str:
-    """What a set is, where that is known."""
-    if exchange is not None and _is_at(place, exchange.averages):
-        return _averages_of(exchange)
-    if exchange is not None and _is_at(place, exchange.trained):
-        return f"where {exchange.trainer} puts the weights that it trains as it saves"
-    return "moving averages, by its name" if place.averages else ""
-
-
-def _averages_of(exchange: Exchange) -> str:
-    return f"where {exchange.trainer} puts the moving averages as it saves"
-
-
-def _say_left(contents: Contents, places: Places, place: Place, exchange: Exchange | None, say: Say) -> None:
-    """Say what of a file is left out: the other sets, what trainers keep beside them, and what cannot be read."""
-    for other in [*places.whole, *places.parts]:
-        if other is not place and other.label != place.label:
-            what = _what(other, exchange) or "another set of weights"
-            what = "equal weights" if _equal(contents, other, place) else what
-            say(f"left out: {_spoken(other)}, {what}; {OPTION.format(other.label)} takes it")
-    used = {name for each in [*places.whole, *places.parts, place] for name in each.keys.values()}
-    groups: dict[str, list[str]] = {}
-    for name in headers_of(contents.tensors):
-        if name not in used:
-            groups.setdefault(name.partition(".")[0] or name, []).append(name)
-    for group, names in list(groups.items())[:MOST_GROUPS]:
-        unnamed = speaks_of_averages(group) and all(name.rpartition(".")[2].isdecimal() for name in names)
-        without = " without names, perhaps moving averages; they cannot be taken" if unnamed else ""
-        say(f"left out: {names[0] if len(names) == 1 else f'{len(names)} tensors of {group}'}{without}")
-    if len(groups) > MOST_GROUPS:
-        rest = sum(len(names) for names in list(groups.values())[MOST_GROUPS:])
-        say(f"left out: {counted(rest, 'tensor')} of {len(groups) - MOST_GROUPS} others")
-    for name, what in contents.others.items():
-        if what.startswith("an object") and speaks_of_averages(name):
-            say(f"left out: {name}, {what}, which is never run; save its state_dict() to take it")

@@ -10,8 +10,9 @@ A set of averages may have parameters only. Then BatchNorm's statistics are thos
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Collection, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from typing import Any
 
 from danet_common import CheckpointError, Parameter, parameters
 from weights_convert.contents import Contents, Described, headers_of
@@ -23,7 +24,7 @@ from weights_convert.schemas.matching import Match, match
 WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 PARALLEL = "module"  # DataParallel's and DistributedDataParallel's
 STEMS = ("backbone.conv1", "backbone.conv1.conv1")  # every network has one: its key leads to a place
-MOST_BEGINNINGS = 200
+MOST_BEGINNINGS = 64  # of sets of weights in a file
 SEPARATORS = ("_", "")  # in the place of dots: MMCV's EMAHook, and LitEma of latent diffusion
 AVERAGES = frozenset(("ema", "average", "averaged", "averages", "avg", "shadow", "teacher", "swa", "polyak", "target"))
 OPTIMIZERS = frozenset(("exp", "sq", "square"))  # exp_avg and exp_avg_sq are Adam's
@@ -125,8 +126,7 @@ class _Search:
                 if name == key or name.endswith(f".{key}"):
                     schemas = beginnings.setdefault((name.removesuffix(key), self.holders[name]), [])
                     schemas += [schema] * (schema not in schemas)
-        if len(beginnings) > MOST_BEGINNINGS:
-            raise CheckpointError(f"holds more than {MOST_BEGINNINGS} networks; no checkpoint does")
+        _require_few(beginnings)
         squeezed = self.squeezed([prefix for prefix, _ in beginnings])
         backbones: list[tuple[Place, str]] = []
         nearly: list[tuple[str, int]] = []  # prefix, and how many names are known, of sets that are not whole
@@ -183,6 +183,7 @@ class _Search:
                 for stem in stems
                 if name.endswith(stem) and speaks_of_averages(name.removesuffix(stem))
             }
+            _require_few(found)
             for prefix in found:
                 for beginning in beginnings:
                     keys = [name[len(beginning) :] for name in self.places.names if name.startswith(beginning)]
@@ -220,6 +221,12 @@ class _Search:
             return  # of a DANet that is damaged: another schema knows its head too
         others = [name for name, of in self.holders.items() if of == holder and self.places.names[name] not in known]
         (self.places.parts if others else self.places.whole).append(place)
+
+
+def _require_few(beginnings: Collection[Any]) -> None:
+    """Raise CheckpointError for more sets than any checkpoint has: each costs a look at all names."""
+    if len(beginnings) > MOST_BEGINNINGS:
+        raise CheckpointError(f"holds more than {MOST_BEGINNINGS} sets of weights; no checkpoint does")
 
 
 def _without(name: str, wrappers: Sequence[str]) -> tuple[str, list[str]]:
