@@ -20,8 +20,9 @@ from danet_common.leaves import FLAX, native_name, to_channels_last
 from danet_common.recipe import TrainConfig
 from danet_common.training_checkpoint import beginning, write_training
 from shared_tests.rule import rule_tensors
+from weights_convert.contents import Contents
 from weights_convert.formats import safetensors_file, torch_file
-from weights_convert.places import speaks_of_averages
+from weights_convert.places import find_places, speaks_of_averages
 
 Tensors = Mapping[str, np.ndarray]
 Streams = pytest.CaptureFixture[str]
@@ -378,7 +379,7 @@ def test_a_runs_own_averages(ending: str, tmp_path: Path) -> None:
     weights_convert.convert(tmp_path / "last.safetensors", path)
     lines: list[str] = []
     assert_raw(weights_convert.read(path, report=lines.append))
-    assert any("--weights-key average takes them" in line for line in lines)
+    assert any("--weights-key average takes" in line for line in lines)
     averages = weights_convert.read(path, weights_key="average")
     assert np.array_equal(averages.tensors[WITNESS], EMA[WITNESS])
     assert np.array_equal(averages.tensors["backbone.bn1.running_var"], RAW["backbone.bn1.running_var"])
@@ -442,3 +443,13 @@ def test_averages_of_a_keras_optimizer_are_named(tmp_path: Path) -> None:
     assert any("moving averages (use_ema)" in line and "finalize_variable_values" in line for line in lines)
     with pytest.raises(CheckpointError, match="finalize_variable_values"):
         weights_convert.read(path, weights_key="ema")
+
+
+def test_the_blocks_of_a_deep_network_are_no_beginnings_of_their_own() -> None:
+    table = parameters(VARIANTS["danet_r101"])
+    zero = {True: np.int64(0), False: np.float32(0)}
+    tensors = {name: np.broadcast_to(zero[each.kind == "count"], each.shape) for name, each in table.items()}
+    learned = {name: tensors[name] for name, each in table.items() if each.trainable}
+    squeezed = {"ema_" + name.replace(".", "_"): array for name, array in learned.items()}
+    found = find_places(Contents({**tensors, **squeezed, **under("second.ema.", tensors)})).whole
+    assert [place.label for place in found] == [".", "second.ema", "ema"]

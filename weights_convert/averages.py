@@ -19,10 +19,7 @@ def choose_averages(checkpoint: Checkpoint, key: str | None, say: Say) -> Checkp
     trained = {name for name, parameter in parameters(checkpoint.config).items() if parameter.trainable}
     if key is None:
         if averages:
-            say(
-                f"weights: those that were trained; left out: {label}, their moving averages; "
-                f"--weights-key {label} takes them"
-            )
+            say(f"weights: those that were trained; --weights-key {label} takes their moving averages instead")
         return checkpoint
     if key == "." or (key != label and not averages):
         if key == ".":

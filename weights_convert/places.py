@@ -24,6 +24,7 @@ from weights_convert.schemas.matching import Match, match
 WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
 PARALLEL = "module"  # DataParallel's and DistributedDataParallel's
 STEMS = ("backbone.conv1", "backbone.conv1.conv1")  # every network has one: its key leads to a place
+SECOND = "backbone.layer1.0.conv1"  # and this
 MOST_BEGINNINGS = 64  # of sets of weights in a file
 SEPARATORS = ("_", "")  # in the place of dots: MMCV's EMAHook, and LitEma of latent diffusion
 AVERAGES = frozenset(("ema", "average", "averaged", "averages", "avg", "shadow", "teacher", "swa", "polyak", "target"))
@@ -115,15 +116,15 @@ class _Search:
             self.places.names[plain] = name
             self.places.wrappers += [wrapper for wrapper in found if wrapper not in self.places.wrappers]
             self.holders[plain] = _without(contents.holders.get(name, ""), wrappers)[0]
-        self.stems = [(schema, key) for schema in schemas for key in _stem_keys(schema)]
+        self.stems = [(schema, *keys) for schema in schemas for keys in _stem_keys(schema)]
         self.taken: set[str] = set()  # names in places that were found
 
     def run(self) -> Places:
         """Search from the innermost beginnings outwards: what belongs to a place belongs to no other."""
         beginnings: dict[tuple[str, str], list[Schema]] = {}
         for name in self.places.names:
-            for schema, key in self.stems:
-                if name == key or name.endswith(f".{key}"):
+            for schema, key, second in self.stems:
+                if name.endswith(key) and name.removesuffix(key) + second in self.places.names:
                     schemas = beginnings.setdefault((name.removesuffix(key), self.holders[name]), [])
                     schemas += [schema] * (schema not in schemas)
         _require_few(beginnings)
@@ -176,13 +177,14 @@ class _Search:
         """Averages under names without dots, by how these begin: key -> name. They belong to no other place."""
         groups: dict[str, dict[str, str]] = {}
         for separator in SEPARATORS:
-            stems = {key.replace(".", separator) for _, key in self.stems}
+            stems = {(key.replace(".", separator), second.replace(".", separator)) for _, key, second in self.stems}
             found = {
                 name.removesuffix(stem)
                 for name in self.places.names
-                for stem in stems
-                if name.endswith(stem) and speaks_of_averages(name.removesuffix(stem))
+                for stem, second in stems
+                if name.endswith(stem) and name.removesuffix(stem) + second in self.places.names
             }
+            found = {prefix for prefix in found if speaks_of_averages(prefix)}
             _require_few(found)
             for prefix in found:
                 for beginning in beginnings:
@@ -236,10 +238,12 @@ def _without(name: str, wrappers: Sequence[str]) -> tuple[str, list[str]]:
     return (".".join(part for part in parts if part not in wrappers), found) if found else (name, found)
 
 
-def _stem_keys(schema: Schema) -> list[str]:
-    """The owner's keys of the first convolution."""
-    keys = (schema.owner_name(Parameter(f"{stem}.weight", (1, 1, 1, 1), "kernel")) for stem in STEMS)
-    return [key for key in keys if key is not None]
+def _stem_keys(schema: Schema) -> list[tuple[str, str]]:
+    """The owner's keys of the first convolution, each with that of one in the first block."""
+    *stems, second = (
+        schema.owner_name(Parameter(f"{name}.weight", (1, 1, 1, 1), "kernel")) for name in (*STEMS, SECOND)
+    )
+    return [(stem, second) for stem in stems if stem is not None and second is not None]
 
 
 def _trainable(place: Place) -> list[str]:
