@@ -51,7 +51,6 @@ MEANINGS = {
     "Flax (NNX), N,H,W,C": "PyTorch, N,C,H,W",
     "* gamma + beta": "* weight + bias",
     "* scale + bias": "* weight + bias",
-    "The model is in inference mode, as `load` returns it. ": "",  # Keras models have no mode to be in
     " Puts the model in inference mode.": "",
 }
 

@@ -116,8 +116,8 @@ def test_what_lies_beside_the_weights_is_said(path: Path) -> None:
     assert_raw(checkpoint)
     assert lines == [
         "weights: taken from state_dict.model",
-        "left out: optimizer.state.0.momentum_buffer",
         "left out: state_dict.criterion.weight",
+        "left out: optimizer.state.0.momentum_buffer",
     ]
 
 
@@ -447,8 +447,8 @@ def test_averages_of_a_keras_optimizer_are_named(tmp_path: Path) -> None:
 
 def test_the_blocks_of_a_deep_network_are_no_beginnings_of_their_own() -> None:
     table = parameters(VARIANTS["danet_r101"])
-    zero = {True: np.int64(0), False: np.float32(0)}
-    tensors = {name: np.broadcast_to(zero[each.kind == "count"], each.shape) for name, each in table.items()}
+    zeros = np.zeros((), np.float32), np.zeros((), np.int64)
+    tensors = {name: np.broadcast_to(zeros[each.kind == "count"], each.shape) for name, each in table.items()}
     learned = {name: tensors[name] for name, each in table.items() if each.trainable}
     squeezed = {"ema_" + name.replace(".", "_"): array for name, array in learned.items()}
     found = find_places(Contents({**tensors, **squeezed, **under("second.ema.", tensors)})).whole

@@ -20,16 +20,33 @@ from weights_convert.contents import Contents
 COLLECTIONS = ("params", "batch_stats")  # a word of each path, with those who keep them apart
 OF_COLLECTION = re.compile(rf"(.+)_({'|'.join(COLLECTIONS)})")  # ema_params, ema_batch_stats: two of one set
 VALUE = ("value",)  # the last word, in a saved nnx.State
+MOST_OTHERS = 10_000  # leaves of a tree that are no arrays: steps, rates, names
 RANDOM_STATE = "dropout"  # the module whose state is its random stream, which is no part of the network
 CANONICAL_LEAVES = {flax: TORCH[kind] for kind, flax in FLAX.items()}
 
 
-def flat(tree: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
-    """Return a tree's leaves by their paths: arrays, and whatever else is there."""
-    if not isinstance(tree, Mapping | list | None):
-        return {path: tree}
-    branches = tree.items() if isinstance(tree, Mapping) else enumerate(tree or ())
-    return {leaf: array for key, branch in branches for leaf, array in flat(branch, (*path, str(key))).items()}
+def flat(tree: Any) -> dict[tuple[str, ...], Any]:
+    """Return a tree's leaves by their paths: arrays, and whatever else is there.
+
+    Raises CheckpointError for a path that is too long, and for far more leaves that are no arrays than a trainer keeps.
+    """
+    leaves: dict[tuple[str, ...], Any] = {}
+    others = 0
+    waiting: list[tuple[tuple[str, ...], Any]] = [((), {"": tree} if not isinstance(tree, dict | list) else tree)]
+    while waiting:
+        path, branch = waiting.pop()
+        if sum(map(len, path)) > LONGEST_NAME:  # joined, one long key would be copied for every leaf below it
+            raise CheckpointError(f"a path of {len(path)} keys that is too long; the file is damaged")
+        for key, value in branch.items() if isinstance(branch, dict) else enumerate(branch):
+            if isinstance(value, dict | list):
+                if value:
+                    waiting.append(((*path, str(key)), value))
+            elif value is not None:
+                leaves[(*path, str(key))] = value
+                others += not isinstance(value, np.ndarray)
+                if others > MOST_OTHERS:
+                    raise CheckpointError(f"more than {MOST_OTHERS} leaves are no arrays; no checkpoint has so many")
+    return leaves
 
 
 def from_leaves(leaves: Mapping[tuple[str, ...], Any]) -> Contents:
@@ -41,13 +58,13 @@ def from_leaves(leaves: Mapping[tuple[str, ...], Any]) -> Contents:
     others: dict[str, str] = {}
     holders: dict[str, str] = {}
     left_out = 0
+    if any(sum(map(len, path)) > LONGEST_NAME for path in leaves):
+        raise CheckpointError("a path of keys that is too long; the file is damaged")
     apart = any(_in_collections(path) for path in leaves)
     for path, leaf in leaves.items():
         if RANDOM_STATE in path:
             left_out += 1
             continue
-        if sum(map(len, path)) > LONGEST_NAME:  # joined, one long key would be copied for every leaf below it
-            raise CheckpointError(f"a path of {len(path)} keys that is too long; the file is damaged")
         name, holder = _canonical(path)
         if name in holders:
             raise CheckpointError(f"the tensor {name} is there twice")
