@@ -238,8 +238,8 @@ def test_an_object_for_averages_is_named(tmp_path: Path) -> None:
     path.write_bytes(pickle.dumps({"model": dict(RAW), "ema": Network()}, 4))
     lines: list[str] = []
     assert_raw(weights_convert.read(path, report=lines.append))
-    assert any("ema, an object of class" in line and "never run" in line for line in lines)
-    with pytest.raises(CheckpointError, match=r"ema is an object of class .*Network, which is never run"):
+    assert any("ema, a pickled object of class" in line and "never run" in line for line in lines)
+    with pytest.raises(CheckpointError, match=r"ema is a pickled object of class .*Network, which is never run"):
         weights_convert.read(path, weights_key="ema")
 
 

@@ -5,14 +5,14 @@ Whatever is left out is said in a short line each, with the word that takes it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from danet_common import CheckpointError
 from danet_common.wording import counted
-from weights_convert.contents import Contents
+from weights_convert.contents import OBJECT, Contents, refuse_others
 from weights_convert.exchanges import Exchange, averages_of, exchange_of, is_at
 from weights_convert.left_out import OPTION, equal, say_left, say_taken, spoken
 from weights_convert.places import PARALLEL, Place, Places, find_places, words_of
@@ -57,7 +57,7 @@ def choose(contents: Contents, wanted: Sequence[Schema] | None, key: str | None,
         if exchange is not None:
             trained = [each for each in sets if is_at(each, exchange.averages)] or trained
         place = _one_of(contents, trained)
-    _refuse_others(contents, place)
+    refuse_others(contents.others, contents.holders, place.keys.values(), place.prefix)
     say_taken(contents, places, place, exchange, say)
     say_left(contents, places, place, exchange, say)
     tensors = {name: contents.tensors[file] for name, file in place.keys.items()}
@@ -88,7 +88,7 @@ def _named(
         except CheckpointError as error:
             raise CheckpointError(f"at {word}: {error}") from None
         raise CheckpointError(f"at {word}: not whole, or not apart from other sets: {'; '.join(match.faults[:1])}")
-    if contents.others.get(word, "").startswith("an object"):
+    if contents.others.get(word, "").startswith(OBJECT):
         raise CheckpointError(f"{word} is {contents.others[word]}, which is never run; save its state_dict()")
     exchanged = f"; {exchange.averages} is {averages_of(exchange)}" if exchange is not None else ""
     raise CheckpointError(f"has no weights at {key!r}; {_listed(sets)}{exchanged}")
@@ -150,22 +150,3 @@ def _nearest(contents: Contents) -> Mapping[str, np.ndarray]:
     if not all(name.startswith(prefix) for name in holders[holder]):
         prefix = holder
     return {name.removeprefix(prefix): contents.tensors[name] for name in holders[holder]}
-
-
-def _refuse_others(contents: Contents, place: Place) -> None:
-    """Raise CheckpointError for what lies among the weights and is no tensor."""
-    own = set(place.keys.values())
-    holders = {contents.holders.get(name, "") for name in own}
-    others = [
-        name.removeprefix(contents.holders[name])
-        for name in contents.others
-        if contents.holders[name] in holders and name.startswith(place.prefix) and not _holds(name, own)
-    ]
-    if others:
-        listed = "\n  ".join(others)
-        raise CheckpointError(f"{len(others)} entries of its state dict are no tensors:\n  {listed}")
-
-
-def _holds(name: str, own: Iterable[str]) -> bool:
-    """True for a dictionary that holds some of the weights."""
-    return any(key.startswith(f"{name}.") for key in own)

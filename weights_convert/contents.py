@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -11,6 +11,8 @@ import numpy as np
 from danet_common import CheckpointError
 from danet_common.checkpoint import require_name
 from danet_common.safetensors_header import LARGEST_EMPTY
+
+OBJECT = "a pickled object of class"  # begins what a value is that no reader makes
 
 
 class Described(Protocol):
@@ -80,3 +82,22 @@ class Contents:
             require_name(name)
             if 0 in tensor.shape and max(tensor.shape) > LARGEST_EMPTY:
                 raise CheckpointError(f"the tensor {name} of shape {list(tensor.shape)} is empty; the file is damaged")
+
+
+def refuse_others(
+    others: Mapping[str, str], holders: Mapping[str, str], weights: Iterable[str], prefix: str = ""
+) -> None:
+    """Raise CheckpointError for what lies among the weights and is no tensor.
+
+    weights  names in the file; the dictionaries that hold them must hold nothing else under `prefix`
+    """
+    own = set(weights)
+    holding = {holders.get(name, "") for name in own}
+    stray = [
+        f"{name.removeprefix(holders[name])}: {what}"
+        for name, what in others.items()
+        if holders[name] in holding and name.startswith(prefix) and not any(key.startswith(f"{name}.") for key in own)
+    ]
+    if stray:
+        listed = "\n  ".join(stray)
+        raise CheckpointError(f"{len(stray)} entries of its state dict are no tensors:\n  {listed}")

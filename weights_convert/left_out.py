@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from danet_common.wording import counted
-from weights_convert.contents import Contents, headers_of
+from weights_convert.contents import OBJECT, Contents, headers_of
 from weights_convert.exchanges import Exchange, averages_of, is_at
 from weights_convert.places import PARALLEL, Place, Places, speaks_of_averages
 from weights_convert.schemas.engine import Say
@@ -81,5 +81,5 @@ def say_left(contents: Contents, places: Places, place: Place, exchange: Exchang
         rest = sum(len(names) for names in list(groups.values())[MOST_GROUPS:])
         say(f"left out: {counted(rest, 'tensor')} of {len(groups) - MOST_GROUPS} others")
     for name, what in contents.others.items():
-        if what.startswith("an object") and speaks_of_averages(name):
+        if what.startswith(OBJECT) and speaks_of_averages(name):
             say(f"left out: {name}, {what}, which is never run; save its state_dict() to take it")

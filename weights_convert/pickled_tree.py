@@ -12,7 +12,7 @@ from typing import Any
 
 from danet_common import CheckpointError
 from danet_common.checkpoint import LONGEST_NAME
-from weights_convert.contents import Described
+from weights_convert.contents import OBJECT, Described
 from weights_convert.pickle_reader import Opaque
 from weights_convert.pickled_arrays import PickledArray
 from weights_convert.pickled_tensors import PickledTensor
@@ -59,5 +59,5 @@ def _items(holder: Any) -> Iterator[tuple[Any, Any]]:
 def _what(value: Any) -> str:
     """A value in a few words, for the user."""
     if isinstance(value, Opaque):
-        return f"an object of class {value.name}"
+        return f"a {value.name}" if value.name.startswith("tensor") else f"{OBJECT} {value.name}"
     return "an array of no plain numbers" if isinstance(value, PickledArray) else f"a {type(value).__name__}"

@@ -16,7 +16,7 @@ from danet_common import Checkpoint, CheckpointError
 from danet_common.atomic import Judge, always, atomic_file
 from danet_common.checkpoint import manifest
 from weights_convert.archive import bound, raw_bytes, write_archive
-from weights_convert.contents import Contents, Described, Unread
+from weights_convert.contents import OBJECT, Contents, Described, Unread, refuse_others
 from weights_convert.opened import Opened
 from weights_convert.pickle_reader import Opaque
 from weights_convert.pickle_writer import write_pickle
@@ -65,9 +65,11 @@ def _contents(source: Opened, content: Any, resolve: Resolve) -> Contents:
         return Contents(tensors=tensors, passengers=passengers, manifest=manifest)
     tree = flatten(content)
     if not tree.tensors:
-        objects = [f"{name} is {what}" for name, what in tree.others.items() if what.startswith("an object")]
+        objects = [f"{name} is {what}" for name, what in tree.others.items() if what.startswith(OBJECT)]
         reason = f": {objects[0]}, which is never run; save its state_dict() and convert that" if objects else ""
         raise CheckpointError(f"{path}: holds no tensors{reason}")
+    if len({tree.holders[name] for name in tree.tensors}) == 1:  # else it must first be told which are the weights
+        refuse_others(tree.others, tree.holders, tree.tensors)
     return Contents(
         tensors=_unread(source, tree.tensors, resolve),
         holders=tree.holders,
