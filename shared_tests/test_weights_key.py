@@ -263,6 +263,14 @@ def test_a_backbone_under_a_prefix(path: Path) -> None:
     assert np.array_equal(checkpoint.tensors[WITNESS], RAW[WITNESS])
 
 
+def test_a_backbone_with_the_prefix_of_its_own_schema_is_one(path: Path) -> None:
+    """mmseg's files of a backbone begin every key so; what is left without it is another's backbone."""
+    tensors = {name: array for name, array in RAW.items() if name.startswith("backbone.")}
+    checkpoint, _ = read({"state_dict": tensors}, path)
+    assert checkpoint.source["backbone_only"]
+    assert "weights_key" not in checkpoint.source
+
+
 def test_a_part_of_another_network_is_taken_by_its_key_alone(path: Path) -> None:
     tensors = {name: array for name, array in RAW.items() if name.startswith("backbone.")}
     content = {**tensors, "classifier.4.weight": np.zeros((21, 8, 1, 1), np.float32)}

@@ -145,6 +145,7 @@ class _Search:
                 continue
             self.places.whole.append(place)
             self.taken |= set(names.values())
+        backbones = _outermost(backbones)
         known = {self.places.names[name] for name in self.taken}
         known |= {name for place, _ in backbones for name in place.keys.values()}
         for place, holder in backbones:
@@ -223,6 +224,16 @@ class _Search:
             return  # of a DANet that is damaged: another schema knows its head too
         others = [name for name, of in self.holders.items() if of == holder and self.places.names[name] not in known]
         (self.places.parts if others else self.places.whole).append(place)
+
+
+def _outermost(backbones: list[tuple[Place, str]]) -> list[tuple[Place, str]]:
+    """The backbones without those that another schema has from further out, with its own prefix and more tensors."""
+    kept: list[tuple[Place, str]] = []
+    for place, holder in reversed(backbones):  # the shortest prefix first
+        own = set(place.keys.values())
+        if not any(own <= set(other.keys.values()) for other, _ in kept):
+            kept.append((place, holder))
+    return kept
 
 
 def _require_few(beginnings: Collection[Any]) -> None:
