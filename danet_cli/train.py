@@ -181,11 +181,9 @@ def drive(
     read  returns the run as it is when no other process can change it any more
     """
     from danet_cli.training_display import describe, open_display
-    from danet_common.data import open_dataset
     from danet_common.run import Run, Watcher, place_in
 
-    learned = open_dataset(plan.data, plan.split, plan.labels)
-    validated = None if plan.val is None else open_dataset(plan.val, plan.val_split, plan.labels)
+    learned, validated = open_data(plan, None if new else folder)
     require_same_classes(plan, learned, validated)
     if plan.recipe.dtype == "float64":
         os.environ["JAX_ENABLE_X64"] = "1"  # JAX reads it when it is imported
@@ -215,6 +213,22 @@ def drive(
                 run.close()
     engine.close()  # not after an error: the others may never come
     return run, ending
+
+
+def open_data(plan: RunPlan, folder: RunFolder | None) -> tuple[Dataset, Dataset | None]:
+    """What is learned from, and what is validated with. Raises DataError; of a resumed run it names the file."""
+    from danet_common.data import DataError, open_dataset
+
+    def opened(field: str, spec: str, split: str) -> Dataset:
+        try:
+            return open_dataset(spec, split, plan.labels)
+        except DataError as error:
+            if folder is None or spec != getattr(folder.read_plan(), field):
+                raise
+            raise DataError(f"{folder.plan}: {field}: {error}") from None
+
+    learned = opened("data", plan.data, plan.split)
+    return learned, None if plan.val is None else opened("val", plan.val, plan.val_split)
 
 
 def in_first(engine: Any, action: Callable[[], object]) -> None:

@@ -7,7 +7,6 @@ weights, from one global batch; steps are numbered from 0.
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
@@ -88,8 +87,9 @@ class TrainConfig:
         factors = (*NOT_NEGATIVE, *NOT_NEGATIVE_WEIGHTS)
         self._require(factors, f"0 or more, at most {LARGEST_FACTOR:g}", lambda value: 0 <= value <= LARGEST_FACTOR)
         self._require(SHARES, "in [0, 1)", lambda value: 0 <= value < 1)
-        self._require(("adam_epsilon",), "positive", lambda value: 0 < value < math.inf)
-        self._require(("clip_norm",), "None or positive", lambda value: value is None or 0 < value < math.inf)
+        largest = f"positive, at most {LARGEST_FACTOR:g}"
+        self._require(("adam_epsilon",), largest, lambda value: 0 < value <= LARGEST_FACTOR)
+        self._require(("clip_norm",), f"None or {largest}", lambda value: value is None or 0 < value <= LARGEST_FACTOR)
         self._require(("average_decay",), "None or in [0, 1)", lambda value: value is None or 0 <= value < 1)
         self._require(("ohem_threshold",), "None or in (0, 1]", lambda value: value is None or 0 < value <= 1)
         self._require(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 from collections.abc import Mapping
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -9,8 +10,10 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from danet_common import CheckpointError, DANetConfig
 
 HINTS = get_type_hints(DANetConfig)
+LONGEST = 60  # letters of a wrong value, in the error
+MOST_DIGITS = 19  # of a whole number, with its sign: 64 bits
 SEPARATORS = (",", "-")  # of a tuple's items, and of the items of a tuple within: palette=128-64-128,244-35-232
-NAMES: Mapping[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+NAMES: Mapping[Any, str] = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a text"}
 
 
 def parse_settings(settings: Mapping[str, str] | None) -> dict[str, Any]:
@@ -30,7 +33,8 @@ def parse_as(hint: Any, field: str, text: str) -> Any:
     try:
         return _parse(text.strip(), hint)
     except (ValueError, KeyError):
-        raise CheckpointError(f"the setting {field} must be {describe(hint)}; got {text!r}") from None
+        got = repr(text[:LONGEST]) + "..." * (len(text) > LONGEST)
+        raise CheckpointError(f"the setting {field} must be {describe(hint)}; got {got}") from None
 
 
 def format_setting(value: Any, depth: int = 0) -> str:
@@ -70,6 +74,10 @@ def _parse(text: str, hint: Any, depth: int = 0) -> Any:
         if arguments[-1] is not Ellipsis and len(items) != len(arguments):
             raise ValueError(f"{len(items)} items")
         return tuple(_parse(item.strip(), arguments[0], depth + 1) for item in items)
+    if hint is int and len(text) > MOST_DIGITS:
+        raise ValueError("too many digits")
+    if hint is float and not math.isfinite(float(text)):
+        raise ValueError("not finite")
     if hint is bool:
         return {"true": True, "false": False}[text.lower()]
     return hint(text)
