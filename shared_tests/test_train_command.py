@@ -270,6 +270,15 @@ NEW = (*TORCH, "--network", "danet_tiny")
         (("--data", "scenes", *NEW, "--set", "output_stride=4"), ("output_stride", "8 or 16 or 32")),
         (("--data", "scenes", *NEW, "--set", "num_classes=9"), ("num_classes", "data set")),
         (("--data", "scenes", *NEW, "--set", "class_weights=1,2"), ("class_weights", "2 items", "7")),
+        (("--data", "scenes", *NEW, "--set", "learning_rate=1e300"), ("learning_rate", "at most 1e+09")),
+        (("--data", "scenes", *NEW, "--set", "learning_rate=nan"), ("learning_rate", "a finite number")),
+        (("--data", "scenes", *NEW, "--set", "clip_norm=inf"), ("clip_norm", "a finite number")),
+        (("--data", "scenes", *NEW, "--set", "power=-1"), ("power", "0 or more")),
+        (("--data", "scenes", *NEW, "--set", f"seed={'9' * 5000}"), ("seed", "a whole number")),
+        (("--data", "scenes", *NEW, "--set", "batch_size=1000000000"), ("recipe.batch_size", "pixels")),
+        (("--data", "scenes", *NEW, "--set", "crop=99999x9"), ("crop", "65535")),
+        (("--data", "scenes", *NEW, "--set", "scale=1e-300,1e300"), ("scale", "100")),
+        (("--data", "scenes:999999999999", *NEW), ("at most 100000",)),
         (("--data", "scenes", *NEW, "--save-every", "0"), ("--save-every", "equal to 1")),
         (
             ("--data", "scenes", *NEW, "--set", "batch_size=6", "--set", "accumulation=4"),
@@ -374,6 +383,20 @@ def test_a_run_trains_longer(train: Train, tmp_path: Path, capsys: Streams) -> N
     recipe = folder.read_plan().recipe
     assert [rates[step] for step in (8, 9)] == [learning_rate(recipe, 7), learning_rate(recipe, 8)]
     assert rates[6] == learning_rate(recipe.replace(steps=6), 5)
+
+
+def test_a_run_whose_data_are_gone_names_its_file(train: Train, tmp_path: Path, capsys: Streams) -> None:
+    folder = RunFolder(tmp_path / "run")
+    assert train(*SHORT, "--backend", "torch", "--out", str(folder.root), "--stop-after", "1") == 0
+    content = json.loads(folder.plan.read_text())
+    for field, spec in (("data", "scenes:999999999999"), ("val", "folder:/nowhere")):
+        folder.plan.write_text(json.dumps({**content, field: spec}))
+        capsys.readouterr()
+        assert train("--resume", str(folder.root)) == 2
+        assert_one_error(capsys, f"danet: {folder.plan}: {field}: ")
+    folder.plan.write_text(json.dumps(content))
+    assert train("--resume", str(folder.root), "--val", "folder:/nowhere") == 2
+    assert_one_error(capsys, "danet: /nowhere: no such folder")
 
 
 def test_a_run_keeps_what_it_was_begun_with(train: Train, tmp_path: Path, capsys: Streams) -> None:
