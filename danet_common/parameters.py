@@ -16,6 +16,8 @@ from danet_common.reduction import GATED_CHANNELS, POOLS, SELECTIVE_KERNEL_LEAST
 
 Kind = Literal["kernel", "bias", "scale", "shift", "mean", "variance", "count", "gamma", "gain"]
 
+NORM_KINDS: tuple[Kind, ...] = ("scale", "shift", "mean", "variance", "count")  # those of a BatchNorm
+
 
 @dataclass(frozen=True)
 class Parameter:
@@ -36,7 +38,7 @@ class Parameter:
     @property
     def is_norm(self) -> bool:
         """Whether it belongs to a BatchNorm, which stays in float32 in a low-precision network."""
-        return self.kind in ("scale", "shift", "mean", "variance", "count")
+        return self.kind in NORM_KINDS
 
     @property
     def is_factor(self) -> bool:

@@ -17,9 +17,10 @@ from danet_common import slices
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
 from danet_jax.layers import Conv, widen
+from danet_jax.module import Module
 
 
-class PositionAttention(nnx.Module):
+class PositionAttention(Module):
     """Each position gathers features from all positions.
 
     out = gamma * attention @ value + x,   attention = softmax(query @ key)
@@ -28,7 +29,10 @@ class PositionAttention(nnx.Module):
     is made in slices: `slice_size` of its entries for each picture at once. Set it lower for less memory.
     """
 
+    kinds = ("gamma",)
+
     def __init__(self, channels: int, query_channels: int, numerics: Numerics) -> None:
+        super().__init__()
         self.query = Conv(channels, query_channels, 1, numerics, bias=True)
         self.key = Conv(channels, query_channels, 1, numerics, bias=True)
         self.value = Conv(channels, channels, 1, numerics, bias=True)
@@ -43,7 +47,7 @@ class PositionAttention(nnx.Module):
         return self.gamma[...].astype(x.dtype) * out + x
 
 
-class ChannelAttention(nnx.Module):
+class ChannelAttention(Module):
     """Each channel gathers features from all channels.
 
     out = gamma * attention @ x + x,   attention = softmax(max(energy) - energy),   energy = x @ x.T
@@ -52,7 +56,10 @@ class ChannelAttention(nnx.Module):
     released code, and every checkpoint trained with it, turns the sign, so that unlike channels weigh more.
     """
 
+    kinds = ("gamma",)
+
     def __init__(self, numerics: Numerics) -> None:
+        super().__init__()
         self.gamma = nnx.Param(jnp.zeros(1, numerics.wide))
 
     def __call__(self, x: Float[Array, "b h w c"], stages: Stages = NO_STAGES) -> Float[Array, "b h w c"]:

@@ -14,9 +14,10 @@ from danet_common.reduction import POOLS, reduced
 from danet_common.stages import NO_STAGES, Stages
 from danet_jax.attention import flatten
 from danet_jax.layers import Conv, ConvNormAct, widen
+from danet_jax.module import Module
 
 
-class CompactPositionAttention(nnx.Module):
+class CompactPositionAttention(Module):
     """Each position gathers features from 50 centres.
 
     out = gamma * attention @ value(centres) + x,   attention = softmax(query(x) @ key(centres))
@@ -26,7 +27,10 @@ class CompactPositionAttention(nnx.Module):
     1 / sqrt(d). Training needs a batch of two, as the first pool has one value for each picture.
     """
 
+    kinds = ("gamma",)
+
     def __init__(self, channels: int, query_channels: int, numerics: Numerics) -> None:
+        super().__init__()
         for size in POOLS:
             setattr(self, f"pool{size}", ConvNormAct(channels, channels, 1, numerics))
         self.query = Conv(channels, query_channels, 1, numerics, bias=True)
@@ -46,7 +50,7 @@ class CompactPositionAttention(nnx.Module):
         return self.gamma[...].astype(x.dtype) * out + x
 
 
-class CompactChannelAttention(nnx.Module):
+class CompactChannelAttention(Module):
     """Each channel gathers features from a few channels that a convolution makes of all.
 
     out = gamma * attention @ centres + x,   attention = softmax(max(energy) - energy),   energy = x @ centres.T
@@ -55,7 +59,10 @@ class CompactChannelAttention(nnx.Module):
     is turned as in DANet's channel attention, so that unlike centres weigh more.
     """
 
+    kinds = ("gamma",)
+
     def __init__(self, channels: int, reduction: int, numerics: Numerics) -> None:
+        super().__init__()
         self.centres = ConvNormAct(channels, reduced(channels, reduction), 1, numerics)
         self.gamma = nnx.Param(jnp.zeros(1, numerics.wide))
 

@@ -12,9 +12,10 @@ from danet_common.numerics import Numerics
 from danet_common.reduction import GATED_CHANNELS
 from danet_common.stages import NO_STAGES, Stages
 from danet_jax.layers import Conv, ConvNormAct, resize
+from danet_jax.module import Module
 
 
-class GatingDecoder(nnx.Module):
+class GatingDecoder(Module):
     """Deep features, enlarged, are joined with shallow ones that a gate weighs at each position.
 
     out = out(joined([gain * gate * low, high])),   gate = sigmoid(gate([low, high]))
@@ -23,7 +24,10 @@ class GatingDecoder(nnx.Module):
     convolutions; all but the gate's have BatchNorm and ReLU. `gain`, the authors' gamma, starts at 1.
     """
 
+    kinds = ("gain",)
+
     def __init__(self, low_channels: int, channels: int, grid: str, numerics: Numerics) -> None:
+        super().__init__()
         self.grid = grid
         self.low = ConvNormAct(low_channels, GATED_CHANNELS, 3, numerics)
         self.gate = Conv(GATED_CHANNELS + channels, 1, 1, numerics, bias=True)

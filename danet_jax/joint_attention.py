@@ -14,9 +14,10 @@ from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
 from danet_jax.attention import attend, flatten
 from danet_jax.layers import Conv, widen
+from danet_jax.module import Module
 
 
-class JointPositionAttention(nnx.Module):
+class JointPositionAttention(Module):
     """Each position gathers features from all positions, as `PositionAttention`, of one projection in three parts.
 
     out = gamma * attention @ value + x,   attention = softmax(query @ key),   [query, key, value] = projections(x)
@@ -24,7 +25,10 @@ class JointPositionAttention(nnx.Module):
     `gamma` starts at 0. A large map is made in slices: `slice_size` of its entries for each picture at once.
     """
 
+    kinds = ("gamma",)
+
     def __init__(self, channels: int, query_channels: int, numerics: Numerics) -> None:
+        super().__init__()
         self.parts = (query_channels, 2 * query_channels)  # where the second and the third begin
         self.projections = Conv(channels, 2 * query_channels + channels, 1, numerics, bias=True)
         self.slice_size = slices.SLICE_SIZE
@@ -38,7 +42,7 @@ class JointPositionAttention(nnx.Module):
         return self.gamma[...].astype(x.dtype) * out + x
 
 
-class JointChannelAttention(nnx.Module):
+class JointChannelAttention(Module):
     """Each channel gathers features from all channels, by projections that DANet's channel attention has none of.
 
     out = gamma * attention @ value + x,   attention = softmax(query.T @ key),   [query, key, value] = projections(x)
@@ -47,7 +51,10 @@ class JointChannelAttention(nnx.Module):
     is learned: it is not turned as DANet's is.
     """
 
+    kinds = ("gamma",)
+
     def __init__(self, channels: int, numerics: Numerics) -> None:
+        super().__init__()
         self.projections = Conv(channels, 3 * channels, 1, numerics, bias=True)
         self.gamma = nnx.Param(jnp.zeros(1, numerics.wide))
 

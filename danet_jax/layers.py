@@ -10,15 +10,19 @@ from jax import numpy as jnp
 from jaxtyping import Bool, Float
 
 from danet_common.numerics import Numerics, widened
+from danet_common.parameters import NORM_KINDS
 from danet_common.winograd import covers, suits
+from danet_jax.module import Module
 from danet_jax.winograd import convolve
 
 
-class Conv(nnx.Module):
-    """Square convolution, zero-padded by dilation * (kernel_size // 2) on every side; starts at zero.
+class Conv(Module):
+    """Square convolution, zero-padded by dilation * (kernel_size // 2) on every side.
 
     In a folded network each has a bias; one of `numerics.winograd` is computed by `winograd.convolve` where that gains.
     """
+
+    kinds = ("kernel", "bias")
 
     def __init__(
         self,
@@ -31,6 +35,7 @@ class Conv(nnx.Module):
         dilation: int = 1,
         bias: bool = False,
     ) -> None:
+        super().__init__()
         shape = (kernel_size, kernel_size, in_channels, out_channels)
         self.padding = dilation * (kernel_size // 2)
         self.stride = stride
@@ -39,6 +44,7 @@ class Conv(nnx.Module):
         self.kernel = nnx.Param(jnp.zeros(shape, numerics.kernels))
         self.bias = nnx.Param(jnp.zeros(out_channels, numerics.kernels)) if bias or numerics.folded else None
         self.winograd = numerics.winograd and suits(kernel_size, stride, min(in_channels, out_channels))
+        self.reset_parameters()
 
     def __call__(
         self, x: Float[Array, "b h w c"], plus: Float[Array, "b p q d"] | None = None, relu: bool = False
@@ -62,7 +68,7 @@ class Conv(nnx.Module):
         return jax.nn.relu(out) if relu else out
 
 
-class BatchNorm(nnx.Module):
+class BatchNorm(Module):
     """Batch normalisation over N, H and W (Ioffe and Szegedy, 2015) with torch's conventions.
 
     out = (x - mean) / sqrt(variance + epsilon) * scale + bias
@@ -71,7 +77,10 @@ class BatchNorm(nnx.Module):
     float32. Raises ValueError in training where a channel has a single value. In a folded network it does nothing.
     """
 
+    kinds = NORM_KINDS
+
     def __init__(self, channels: int, numerics: Numerics) -> None:
+        super().__init__()
         self.epsilon = numerics.epsilon
         self.momentum = numerics.momentum  # torch's sense: the weight of the new batch
         self.use_running_average = False  # set by model.train() and model.eval()
@@ -83,6 +92,7 @@ class BatchNorm(nnx.Module):
         self.mean = nnx.BatchStat(jnp.zeros(channels, numerics.wide))
         self.var = nnx.BatchStat(jnp.ones(channels, numerics.wide))
         self.num_batches_tracked = nnx.BatchStat(jnp.zeros((), jnp.int32))
+        self.reset_parameters()
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         if self.folded:

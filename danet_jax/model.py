@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from danet_common.checkpoint import Checkpoint, write_checkpoint
 from danet_common.config import DANetConfig
+from danet_common.drawing import postponed
 from danet_common.dropout import NO_MASKS
 from danet_common.folding import FoldedTensors, require_unfolded
 from danet_common.numerics import numerics
@@ -46,10 +47,11 @@ class DANet(nnx.Module):
         self.config = get_config(config)
         self.numerics = numerics(self.config, dtype, folded, winograd)
         require_dtype(self.numerics.dtype)
-        self.backbone = ResNet(self.config, self.numerics)
-        self.head = DualAttentionHead(self.config, self.numerics)
-        if self.config.auxiliary != "none":
-            self.auxiliary = AuxiliaryHead(self.config, self.numerics)
+        with postponed():
+            self.backbone = ResNet(self.config, self.numerics)
+            self.head = DualAttentionHead(self.config, self.numerics)
+            if self.config.auxiliary != "none":
+                self.auxiliary = AuxiliaryHead(self.config, self.numerics)
         if seed is not None:
             initialise(self, seed)
 

@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from danet_common import slices
 from danet_common.config import NonLocalForm, check_form
+from danet_common.drawing import within
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
 from danet_jax.attention import attend, flatten, in_slices
@@ -44,7 +45,8 @@ class NonLocal(nnx.Module):
         self.query_score = Conv(inner, 1, 1, numerics) if scored else None
         self.key_score = Conv(inner, 1, 1, numerics) if scored else None
         self.residual = Conv(inner, channels, 1, numerics)
-        self.residual_bn = BatchNorm(channels, numerics)
+        with within("residual_bn"):
+            self.residual_bn = BatchNorm(channels, numerics)
         self.slice_size = slices.SLICE_SIZE
 
     def __call__(self, x: Float[Array, "b h w c"], stages: Stages = NO_STAGES) -> Float[Array, "b h w c"]:

@@ -12,9 +12,10 @@ from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
 from danet_jax.attention import attend, flatten
 from danet_jax.layers import Conv, widen
+from danet_jax.module import Module
 
 
-class SelfAttention(nnx.Module):
+class SelfAttention(Module):
     """Each position gathers features from all positions, in fewer channels, which a last convolution makes C again.
 
     out = gamma * residual(attention @ value) + x,   attention = softmax(query @ key)
@@ -25,7 +26,10 @@ class SelfAttention(nnx.Module):
     of its entries for each picture at once.
     """
 
+    kinds = ("gamma",)
+
     def __init__(self, channels: int, query_channels: int, numerics: Numerics) -> None:
+        super().__init__()
         self.query = Conv(channels, query_channels, 1, numerics)
         self.key = Conv(channels, query_channels, 1, numerics)
         self.value = Conv(channels, query_channels, 1, numerics)

@@ -4,52 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-import jax
 import numpy as np
 from flax import nnx
 
 from danet_common.checkpoint import CheckpointError
 from danet_common.initialisation import drawn
-from danet_common.leaves import FLAX as LEAVES
-from danet_common.leaves import TORCH, contiguous, from_channels_last, to_channels_last
-from danet_common.parameters import Kind, Parameter
+from danet_common.leaves import from_channels_last, to_channels_last
+from danet_common.parameters import Parameter
 from danet_common.reading import read_ahead
-from danet_jax.attention import ChannelAttention, PositionAttention
-from danet_jax.compact_attention import CompactChannelAttention, CompactPositionAttention
-from danet_jax.gating_decoder import GatingDecoder
-from danet_jax.joint_attention import JointChannelAttention, JointPositionAttention
-from danet_jax.layers import BatchNorm, Conv
-from danet_jax.self_attention import SelfAttention
-
-# What each module holds itself; every other module only holds modules.
-KINDS: Mapping[type, tuple[Kind, ...]] = {
-    Conv: ("kernel", "bias"),
-    BatchNorm: ("scale", "shift", "mean", "variance", "count"),
-    PositionAttention: ("gamma",),
-    ChannelAttention: ("gamma",),
-    SelfAttention: ("gamma",),
-    JointPositionAttention: ("gamma",),
-    JointChannelAttention: ("gamma",),
-    CompactPositionAttention: ("gamma",),
-    CompactChannelAttention: ("gamma",),
-    GatingDecoder: ("gain",),
-}
-
-
-def kinds_of(module: nnx.Module) -> tuple[Kind, ...]:
-    """What a module holds itself; a wrapper, such as torch's `fully_shard`, may have made a subclass of its class."""
-    return next((kinds for kind_of_module, kinds in KINDS.items() if isinstance(module, kind_of_module)), ())
+from danet_jax.module import get_leaf, own_leaves, set_leaf
 
 
 def named_leaves(model: nnx.Module) -> Iterator[tuple[Parameter, nnx.Variable]]:
     """Every tensor of a module with its canonical name, shape and kind, in the module's order."""
     for path, module in nnx.iter_modules(model):
-        for kind in kinds_of(module):
-            leaf = getattr(module, LEAVES[kind], None)  # absent from a folded BatchNorm
-            if leaf is not None:
-                name = ".".join(map(str, (*path, TORCH[kind])))
-                shape = tuple(leaf.shape) if kind != "kernel" else tuple(leaf.shape[axis] for axis in (3, 2, 0, 1))
-                yield Parameter(name, shape, kind), leaf
+        yield from own_leaves(module, "".join(f"{part}." for part in path))
 
 
 def initialise(model: nnx.Module, seed: int = 0) -> None:
@@ -74,16 +43,3 @@ def set_tensors(model: nnx.Module, tensors: Mapping[str, np.ndarray]) -> None:
     for name, array in read_ahead(tensors, leaves):
         parameter, leaf = leaves[name]
         set_leaf(leaf, to_channels_last(parameter, array))
-
-
-def get_leaf(leaf: nnx.Variable) -> np.ndarray:
-    """One tensor as an array."""
-    array = np.asarray(leaf[...])
-    return array.astype(np.int64) if array.dtype == np.int32 else array  # counters: JAX holds 32 bits
-
-
-def set_leaf(leaf: nnx.Variable, array: np.ndarray) -> None:
-    """Copy one array into its tensor."""
-    if array.shape != leaf.shape:
-        raise CheckpointError(f"a tensor of shape {array.shape} does not fit one of shape {leaf.shape}")
-    leaf.set_value(jax.device_put(contiguous(array, leaf.dtype)))  # which compiles nothing

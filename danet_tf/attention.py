@@ -15,7 +15,8 @@ from keras import ops
 from danet_common import slices
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
-from danet_tf.layers import Conv, Module, widen
+from danet_tf.layers import Conv, widen
+from danet_tf.module import Module
 
 
 @keras.saving.register_keras_serializable("danet")
@@ -27,6 +28,8 @@ class PositionAttention(Module):
     `gamma` is the paper's alpha (eq. 2); it starts at 0. The energies are not scaled by 1 / sqrt(d). A large map
     is made in slices: `slice_size` of its entries for each picture at once. Set it lower for less memory.
     """
+
+    kinds = ("gamma",)
 
     def __init__(self, channels: int, query_channels: int, numerics: Numerics) -> None:
         super().__init__(numerics, channels=channels, query_channels=query_channels)
@@ -57,6 +60,8 @@ class ChannelAttention(Module):
     `gamma` is the paper's beta (eq. 4); it starts at 0. The paper's eq. 3 has softmax(energy): the
     released code, and every checkpoint trained with it, turns the sign, so that unlike channels weigh more.
     """
+
+    kinds = ("gamma",)
 
     def __init__(self, numerics: Numerics) -> None:
         super().__init__(numerics)

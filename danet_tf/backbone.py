@@ -9,9 +9,11 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from danet_common.config import DANetConfig
+from danet_common.drawing import within
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
-from danet_tf.layers import BatchNorm, Conv, Module, average_pool, max_pool, norm_act, recomputed
+from danet_tf.layers import BatchNorm, Conv, average_pool, max_pool, norm_act, recomputed
+from danet_tf.module import Module
 
 
 @keras.saving.register_keras_serializable("danet")
@@ -85,15 +87,16 @@ class ResNet(Module):
     def __init__(self, config: DANetConfig, numerics: Numerics) -> None:
         super().__init__(numerics, config=config.to_dict())
         channels = config.stem_widths[-1]
-        if config.stem == "deep":
-            self.conv1: Stem | Conv = Stem(config.in_channels, config.stem_widths, numerics)
-        else:
-            self.conv1 = Conv(config.in_channels, channels, 7, numerics, stride=2)
-        self.bn1 = BatchNorm(channels, numerics)
-        self.layer1 = stage(config, 0, channels, numerics)
-        self.layer2 = stage(config, 1, config.stage_channels[0], numerics)
-        self.layer3 = stage(config, 2, config.stage_channels[1], numerics)
-        self.layer4 = stage(config, 3, config.stage_channels[2], numerics)
+        with within("backbone"):
+            if config.stem == "deep":
+                self.conv1: Stem | Conv = Stem(config.in_channels, config.stem_widths, numerics)
+            else:
+                self.conv1 = Conv(config.in_channels, channels, 7, numerics, stride=2)
+            self.bn1 = BatchNorm(channels, numerics)
+            self.layer1 = stage(config, 0, channels, numerics)
+            self.layer2 = stage(config, 1, config.stage_channels[0], numerics)
+            self.layer3 = stage(config, 2, config.stage_channels[1], numerics)
+            self.layer4 = stage(config, 3, config.stage_channels[2], numerics)
 
     def call(
         self, x: Float[Tensor, "b h w c"], stages: Stages = NO_STAGES, recompute: bool = False, training: bool = False

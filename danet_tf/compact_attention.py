@@ -12,7 +12,8 @@ from danet_common.numerics import Numerics
 from danet_common.reduction import POOLS, reduced
 from danet_common.stages import NO_STAGES, Stages
 from danet_tf.attention import flatten
-from danet_tf.layers import Conv, ConvNormAct, Module, widen
+from danet_tf.layers import Conv, ConvNormAct, widen
+from danet_tf.module import Module
 
 
 @keras.saving.register_keras_serializable("danet")
@@ -25,6 +26,8 @@ class CompactPositionAttention(Module):
     its own. The map is N x 50 for N positions. `gamma`, the authors' scale, starts at 0; the energies are not scaled by
     1 / sqrt(d). Training needs a batch of two, as the first pool has one value for each picture.
     """
+
+    kinds = ("gamma",)
 
     def __init__(self, channels: int, query_channels: int, numerics: Numerics) -> None:
         super().__init__(numerics, channels=channels, query_channels=query_channels)
@@ -60,6 +63,8 @@ class CompactChannelAttention(Module):
     The map is C x K for K centres, C / reduction of them. `gamma`, the authors' scale, starts at 0. The energy's sign
     is turned as in DANet's channel attention, so that unlike centres weigh more.
     """
+
+    kinds = ("gamma",)
 
     def __init__(self, channels: int, reduction: int, numerics: Numerics) -> None:
         super().__init__(numerics, channels=channels, reduction=reduction)

@@ -9,7 +9,7 @@ from danet_tf.bam import BAM
 from danet_tf.cbam import CBAM
 from danet_tf.compact_attention import CompactChannelAttention, CompactPositionAttention
 from danet_tf.joint_attention import JointChannelAttention, JointPositionAttention
-from danet_tf.layers import Module
+from danet_tf.module import Module
 from danet_tf.non_local import NonLocal
 from danet_tf.selective_kernel import SelectiveKernel
 from danet_tf.self_attention import SelfAttention

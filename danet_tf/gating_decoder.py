@@ -10,7 +10,8 @@ from keras import ops
 from danet_common.numerics import Numerics
 from danet_common.reduction import GATED_CHANNELS
 from danet_common.stages import NO_STAGES, Stages
-from danet_tf.layers import Conv, ConvNormAct, Module, resize
+from danet_tf.layers import Conv, ConvNormAct, resize
+from danet_tf.module import Module
 
 
 @keras.saving.register_keras_serializable("danet")
@@ -22,6 +23,8 @@ class GatingDecoder(Module):
     `low` is a 3x3 convolution of layer1 to 32 channels, `high` is `x` at layer1's size; `joined` and `out` are 3x3
     convolutions; all but the gate's have BatchNorm and ReLU. `gain`, the authors' gamma, starts at 1.
     """
+
+    kinds = ("gain",)
 
     def __init__(self, low_channels: int, channels: int, grid: str, numerics: Numerics) -> None:
         super().__init__(numerics, low_channels=low_channels, channels=channels, grid=grid)

@@ -17,7 +17,8 @@ from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
 from danet_tf.context import context_module
 from danet_tf.gating_decoder import GatingDecoder
-from danet_tf.layers import Conv, ConvNormAct, Dropout, Module, recomputed
+from danet_tf.layers import Conv, ConvNormAct, Dropout, recomputed
+from danet_tf.module import Module
 
 
 @keras.saving.register_keras_serializable("danet")

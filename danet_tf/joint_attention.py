@@ -12,7 +12,8 @@ from danet_common import slices
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
 from danet_tf.attention import attend, flatten
-from danet_tf.layers import Conv, Module, widen
+from danet_tf.layers import Conv, widen
+from danet_tf.module import Module
 
 
 @keras.saving.register_keras_serializable("danet")
@@ -23,6 +24,8 @@ class JointPositionAttention(Module):
 
     `gamma` starts at 0. A large map is made in slices: `slice_size` of its entries for each picture at once.
     """
+
+    kinds = ("gamma",)
 
     def __init__(self, channels: int, query_channels: int, numerics: Numerics) -> None:
         super().__init__(numerics, channels=channels, query_channels=query_channels)
@@ -52,6 +55,8 @@ class JointChannelAttention(Module):
     The map is C x C, whatever the picture's size. `gamma` starts at 0. With projections of its own, the energy's sign
     is learned: it is not turned as DANet's is.
     """
+
+    kinds = ("gamma",)
 
     def __init__(self, channels: int, numerics: Numerics) -> None:
         super().__init__(numerics, channels=channels)

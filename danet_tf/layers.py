@@ -13,42 +13,22 @@ from jaxtyping import Bool, Float
 from keras import KerasTensor as Tensor
 from keras import ops
 
-from danet_common.config import DANetConfig
 from danet_common.numerics import Numerics, widened
+from danet_common.parameters import NORM_KINDS
 from danet_common.winograd import covers, suits
 from danet_tf.engine import all_mean
+from danet_tf.module import Module
 from danet_tf.winograd import convolve
-
-
-class Module(keras.layers.Layer):
-    """A Keras layer whose shapes are all known when it is constructed: it is built at once, and casts nothing."""
-
-    def __init__(self, numerics: Numerics, **arguments: Any) -> None:
-        super().__init__(dtype=numerics.policy, autocast=False)
-        self.numerics = numerics
-        self.arguments = arguments
-
-    def build(self, input_shape: tuple[int | None, ...] | None = None) -> None:
-        self.built = True
-
-    def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
-        return {"numerics": list(self.numerics), **self.arguments}
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Module:
-        arguments = {**config, "numerics": Numerics(*config["numerics"])}
-        if "config" in arguments:
-            arguments["config"] = DANetConfig.from_dict(arguments["config"])
-        return cls(**arguments)
 
 
 @keras.saving.register_keras_serializable("danet")
 class Conv(Module):
-    """Square convolution, zero-padded by dilation * (kernel_size // 2) on every side; starts at zero.
+    """Square convolution, zero-padded by dilation * (kernel_size // 2) on every side.
 
     In a folded network each has a bias; one of `numerics.winograd` is computed by `winograd.convolve` where that gains.
     """
+
+    kinds = ("kernel", "bias")
 
     def __init__(
         self,
@@ -77,6 +57,7 @@ class Conv(Module):
         if self.arguments["bias"] or self.numerics.folded:
             self.bias = self.add_weight(shape=self.shape[3:], initializer="zeros", name="bias")
         self.built = True
+        self.reset_parameters()
 
     def call(
         self, x: Float[Tensor, "b h w c"], plus: Float[Tensor, "b p q d"] | None = None, relu: bool = False
@@ -110,6 +91,8 @@ class BatchNorm(Module):
     float32. Raises ValueError in training where a channel has a single value. In a folded network it does nothing.
     """
 
+    kinds = NORM_KINDS
+
     def __init__(self, channels: int, numerics: Numerics) -> None:
         super().__init__(numerics, channels=channels)
         self.epsilon = numerics.epsilon
@@ -133,6 +116,7 @@ class BatchNorm(Module):
         self.num_batches_tracked = self.add_weight(
             shape=(), initializer="zeros", dtype="int32", trainable=False, name="num_batches_tracked"
         )
+        self.reset_parameters()
 
     def call(self, x: Float[Tensor, "b h w c"], training: bool = False) -> Float[Tensor, "b h w c"]:
         if self.folded:

@@ -13,6 +13,7 @@ from keras import ops
 
 from danet_common.checkpoint import Checkpoint, write_checkpoint
 from danet_common.config import DANetConfig
+from danet_common.drawing import postponed
 from danet_common.dropout import NO_MASKS
 from danet_common.folding import FoldedTensors, require_unfolded
 from danet_common.numerics import numerics
@@ -22,6 +23,7 @@ from danet_common.variants import get_config
 from danet_tf.backbone import ResNet
 from danet_tf.head import AuxiliaryHead, DualAttentionHead
 from danet_tf.layers import resize
+from danet_tf.module import fresh_seed
 from danet_tf.weights import get_tensors, initialise, set_tensors
 
 
@@ -48,10 +50,11 @@ class DANet(keras.Model):
         super().__init__(name="danet", dtype=numerics(get_config(config), dtype).policy, autocast=False)
         self.config = get_config(config)
         self.numerics = numerics(self.config, dtype, folded, winograd)
-        self.backbone = ResNet(self.config, self.numerics)
-        self.head = DualAttentionHead(self.config, self.numerics)
-        if self.config.auxiliary != "none":
-            self.auxiliary = AuxiliaryHead(self.config, self.numerics)
+        with postponed():
+            self.backbone = ResNet(self.config, self.numerics)
+            self.head = DualAttentionHead(self.config, self.numerics)
+            if self.config.auxiliary != "none":
+                self.auxiliary = AuxiliaryHead(self.config, self.numerics)
         self.build((None, None, None, self.config.in_channels))
         if seed is not None:
             initialise(self, seed)
@@ -97,7 +100,7 @@ class DANet(keras.Model):
     def from_config(cls, config: dict[str, Any]) -> DANet:
         folded, winograd = config.get("folded", False), config.get("winograd", False)  # older files have neither
         network, dtype = DANetConfig.from_dict(config["config"]), config["dtype"]
-        return cls(network, dtype=dtype, seed=None, folded=folded, winograd=winograd)
+        return cls(network, dtype=dtype, seed=fresh_seed(), folded=folded, winograd=winograd)
 
 
 def from_checkpoint(

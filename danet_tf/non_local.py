@@ -11,10 +11,12 @@ from keras import ops
 
 from danet_common import slices
 from danet_common.config import NonLocalForm, check_form
+from danet_common.drawing import within
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
 from danet_tf.attention import attend, flatten, in_slices
-from danet_tf.layers import BatchNorm, Conv, Module, widen
+from danet_tf.layers import BatchNorm, Conv, widen
+from danet_tf.module import Module
 
 
 @keras.saving.register_keras_serializable("danet")
@@ -45,7 +47,8 @@ class NonLocal(Module):
         self.query_score = Conv(inner, 1, 1, numerics) if scored else None
         self.key_score = Conv(inner, 1, 1, numerics) if scored else None
         self.residual = Conv(inner, channels, 1, numerics)
-        self.residual_bn = BatchNorm(channels, numerics)
+        with within("residual_bn"):
+            self.residual_bn = BatchNorm(channels, numerics)
         self.slice_size = slices.SLICE_SIZE
 
     def call(self, x: Float[Tensor, "b h w c"], stages: Stages = NO_STAGES) -> Float[Tensor, "b h w c"]:

@@ -11,7 +11,8 @@ from danet_common import slices
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
 from danet_tf.attention import attend, flatten
-from danet_tf.layers import Conv, Module, widen
+from danet_tf.layers import Conv, widen
+from danet_tf.module import Module
 
 
 @keras.saving.register_keras_serializable("danet")
@@ -25,6 +26,8 @@ class SelfAttention(Module):
     many copies have no v but C channels of values, as `PositionAttention`. A large map is made in slices: `slice_size`
     of its entries for each picture at once.
     """
+
+    kinds = ("gamma",)
 
     def __init__(self, channels: int, query_channels: int, numerics: Numerics) -> None:
         super().__init__(numerics, channels=channels, query_channels=query_channels)

@@ -9,46 +9,16 @@ import numpy as np
 
 from danet_common.checkpoint import CheckpointError
 from danet_common.initialisation import drawn
-from danet_common.leaves import KERAS as LEAVES
-from danet_common.leaves import TORCH, contiguous, from_channels_last, to_channels_last
-from danet_common.parameters import Kind, Parameter
+from danet_common.leaves import from_channels_last, to_channels_last
+from danet_common.parameters import Parameter
 from danet_common.reading import read_ahead
-from danet_tf.attention import ChannelAttention, PositionAttention
-from danet_tf.compact_attention import CompactChannelAttention, CompactPositionAttention
-from danet_tf.gating_decoder import GatingDecoder
-from danet_tf.joint_attention import JointChannelAttention, JointPositionAttention
-from danet_tf.layers import BatchNorm, Conv
-from danet_tf.self_attention import SelfAttention
-
-# What each module holds itself; every other module only holds modules.
-KINDS: Mapping[type, tuple[Kind, ...]] = {
-    Conv: ("kernel", "bias"),
-    BatchNorm: ("scale", "shift", "mean", "variance", "count"),
-    PositionAttention: ("gamma",),
-    ChannelAttention: ("gamma",),
-    SelfAttention: ("gamma",),
-    JointPositionAttention: ("gamma",),
-    JointChannelAttention: ("gamma",),
-    CompactPositionAttention: ("gamma",),
-    CompactChannelAttention: ("gamma",),
-    GatingDecoder: ("gain",),
-}
-
-
-def kinds_of(module: keras.layers.Layer | list) -> tuple[Kind, ...]:
-    """What a module holds itself; a wrapper, such as torch's `fully_shard`, may have made a subclass of its class."""
-    return next((kinds for kind_of_module, kinds in KINDS.items() if isinstance(module, kind_of_module)), ())
+from danet_tf.module import get_leaf, own_leaves, set_leaf
 
 
 def named_leaves(model: keras.layers.Layer) -> Iterator[tuple[Parameter, keras.Variable]]:
     """Every tensor of a module with its canonical name, shape and kind, in the module's order."""
     for path, module in named_modules(model):
-        for kind in kinds_of(module):
-            leaf = getattr(module, LEAVES[kind], None)  # absent from a folded BatchNorm
-            if leaf is not None:
-                name = ".".join((*path, TORCH[kind]))
-                shape = tuple(leaf.shape) if kind != "kernel" else tuple(leaf.shape[axis] for axis in (3, 2, 0, 1))
-                yield Parameter(name, shape, kind), leaf
+        yield from own_leaves(module, "".join(f"{part}." for part in path))
 
 
 def named_modules(
@@ -84,16 +54,3 @@ def set_tensors(model: keras.layers.Layer, tensors: Mapping[str, np.ndarray]) ->
     for name, array in read_ahead(tensors, leaves):
         parameter, leaf = leaves[name]
         set_leaf(leaf, to_channels_last(parameter, array))
-
-
-def get_leaf(leaf: keras.Variable) -> np.ndarray:
-    """One tensor as an array."""
-    array = keras.ops.convert_to_numpy(leaf)
-    return array.astype(np.int64) if array.dtype == np.int32 else array  # counters: JAX holds 32 bits
-
-
-def set_leaf(leaf: keras.Variable, array: np.ndarray) -> None:
-    """Copy one array into its tensor."""
-    if array.shape != tuple(leaf.shape):
-        raise CheckpointError(f"a tensor of shape {array.shape} does not fit one of shape {tuple(leaf.shape)}")
-    leaf.assign(contiguous(array, np.dtype(keras.backend.standardize_dtype(leaf.dtype))))

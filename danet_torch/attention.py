@@ -19,9 +19,10 @@ from danet_common import slices
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
 from danet_torch.layers import Conv, as_typed, plain, widen
+from danet_torch.module import Module
 
 
-class PositionAttention(nn.Module):
+class PositionAttention(Module):
     """Each position gathers features from all positions.
 
     out = gamma * attention @ value + x,   attention = softmax(query @ key)
@@ -29,6 +30,8 @@ class PositionAttention(nn.Module):
     `gamma` is the paper's alpha (eq. 2); it starts at 0. The energies are not scaled by 1 / sqrt(d). A large map
     is made in slices: `slice_size` of its entries for each picture at once. Set it lower for less memory.
     """
+
+    kinds = ("gamma",)
 
     def __init__(self, channels: int, query_channels: int, numerics: Numerics) -> None:
         super().__init__()
@@ -47,7 +50,7 @@ class PositionAttention(nn.Module):
         return self.gamma.to(x.dtype) * out + x
 
 
-class ChannelAttention(nn.Module):
+class ChannelAttention(Module):
     """Each channel gathers features from all channels.
 
     out = gamma * attention @ x + x,   attention = softmax(max(energy) - energy),   energy = x @ x.T
@@ -55,6 +58,8 @@ class ChannelAttention(nn.Module):
     `gamma` is the paper's beta (eq. 4); it starts at 0. The paper's eq. 3 has softmax(energy): the
     released code, and every checkpoint trained with it, turns the sign, so that unlike channels weigh more.
     """
+
+    kinds = ("gamma",)
 
     def __init__(self, numerics: Numerics) -> None:
         super().__init__()

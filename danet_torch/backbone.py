@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from danet_common.config import DANetConfig
+from danet_common.drawing import within
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
 from danet_torch.layers import BatchNorm, Conv, average_pool, max_pool, norm_act, recomputed
@@ -78,15 +79,16 @@ class ResNet(nn.Module):
     def __init__(self, config: DANetConfig, numerics: Numerics) -> None:
         super().__init__()
         channels = config.stem_widths[-1]
-        if config.stem == "deep":
-            self.conv1: Stem | Conv = Stem(config.in_channels, config.stem_widths, numerics)
-        else:
-            self.conv1 = Conv(config.in_channels, channels, 7, numerics, stride=2)
-        self.bn1 = BatchNorm(channels, numerics)
-        self.layer1 = stage(config, 0, channels, numerics)
-        self.layer2 = stage(config, 1, config.stage_channels[0], numerics)
-        self.layer3 = stage(config, 2, config.stage_channels[1], numerics)
-        self.layer4 = stage(config, 3, config.stage_channels[2], numerics)
+        with within("backbone"):
+            if config.stem == "deep":
+                self.conv1: Stem | Conv = Stem(config.in_channels, config.stem_widths, numerics)
+            else:
+                self.conv1 = Conv(config.in_channels, channels, 7, numerics, stride=2)
+            self.bn1 = BatchNorm(channels, numerics)
+            self.layer1 = stage(config, 0, channels, numerics)
+            self.layer2 = stage(config, 1, config.stage_channels[0], numerics)
+            self.layer3 = stage(config, 2, config.stage_channels[1], numerics)
+            self.layer4 = stage(config, 3, config.stage_channels[2], numerics)
 
     def forward(
         self, x: Float[Tensor, "b c h w"], stages: Stages = NO_STAGES, recompute: bool = False

@@ -12,9 +12,10 @@ from danet_common.reduction import POOLS, reduced
 from danet_common.stages import NO_STAGES, Stages
 from danet_torch.attention import flatten
 from danet_torch.layers import Conv, ConvNormAct, as_typed, widen
+from danet_torch.module import Module
 
 
-class CompactPositionAttention(nn.Module):
+class CompactPositionAttention(Module):
     """Each position gathers features from 50 centres.
 
     out = gamma * attention @ value(centres) + x,   attention = softmax(query(x) @ key(centres))
@@ -23,6 +24,8 @@ class CompactPositionAttention(nn.Module):
     its own. The map is N x 50 for N positions. `gamma`, the authors' scale, starts at 0; the energies are not scaled by
     1 / sqrt(d). Training needs a batch of two, as the first pool has one value for each picture.
     """
+
+    kinds = ("gamma",)
 
     def __init__(self, channels: int, query_channels: int, numerics: Numerics) -> None:
         super().__init__()
@@ -46,7 +49,7 @@ class CompactPositionAttention(nn.Module):
         return self.gamma.to(x.dtype) * out + x
 
 
-class CompactChannelAttention(nn.Module):
+class CompactChannelAttention(Module):
     """Each channel gathers features from a few channels that a convolution makes of all.
 
     out = gamma * attention @ centres + x,   attention = softmax(max(energy) - energy),   energy = x @ centres.T
@@ -54,6 +57,8 @@ class CompactChannelAttention(nn.Module):
     The map is C x K for K centres, C / reduction of them. `gamma`, the authors' scale, starts at 0. The energy's sign
     is turned as in DANet's channel attention, so that unlike centres weigh more.
     """
+
+    kinds = ("gamma",)
 
     def __init__(self, channels: int, reduction: int, numerics: Numerics) -> None:
         super().__init__()

@@ -10,9 +10,10 @@ from danet_common.numerics import Numerics
 from danet_common.reduction import GATED_CHANNELS
 from danet_common.stages import NO_STAGES, Stages
 from danet_torch.layers import Conv, ConvNormAct, resize
+from danet_torch.module import Module
 
 
-class GatingDecoder(nn.Module):
+class GatingDecoder(Module):
     """Deep features, enlarged, are joined with shallow ones that a gate weighs at each position.
 
     out = out(joined([gain * gate * low, high])),   gate = sigmoid(gate([low, high]))
@@ -20,6 +21,8 @@ class GatingDecoder(nn.Module):
     `low` is a 3x3 convolution of layer1 to 32 channels, `high` is `x` at layer1's size; `joined` and `out` are 3x3
     convolutions; all but the gate's have BatchNorm and ReLU. `gain`, the authors' gamma, starts at 1.
     """
+
+    kinds = ("gain",)
 
     def __init__(self, low_channels: int, channels: int, grid: str, numerics: Numerics) -> None:
         super().__init__()

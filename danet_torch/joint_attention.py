@@ -12,15 +12,18 @@ from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
 from danet_torch.attention import attend, flatten
 from danet_torch.layers import Conv, as_typed, widen
+from danet_torch.module import Module
 
 
-class JointPositionAttention(nn.Module):
+class JointPositionAttention(Module):
     """Each position gathers features from all positions, as `PositionAttention`, of one projection in three parts.
 
     out = gamma * attention @ value + x,   attention = softmax(query @ key),   [query, key, value] = projections(x)
 
     `gamma` starts at 0. A large map is made in slices: `slice_size` of its entries for each picture at once.
     """
+
+    kinds = ("gamma",)
 
     def __init__(self, channels: int, query_channels: int, numerics: Numerics) -> None:
         super().__init__()
@@ -38,7 +41,7 @@ class JointPositionAttention(nn.Module):
         return self.gamma.to(x.dtype) * out + x
 
 
-class JointChannelAttention(nn.Module):
+class JointChannelAttention(Module):
     """Each channel gathers features from all channels, by projections that DANet's channel attention has none of.
 
     out = gamma * attention @ value + x,   attention = softmax(query.T @ key),   [query, key, value] = projections(x)
@@ -46,6 +49,8 @@ class JointChannelAttention(nn.Module):
     The map is C x C, whatever the picture's size. `gamma` starts at 0. With projections of its own, the energy's sign
     is learned: it is not turned as DANet's is.
     """
+
+    kinds = ("gamma",)
 
     def __init__(self, channels: int, numerics: Numerics) -> None:
         super().__init__()

@@ -16,19 +16,23 @@ from torch.utils.checkpoint import checkpoint
 
 from danet_common import memory
 from danet_common.numerics import Numerics, widened
+from danet_common.parameters import NORM_KINDS
 from danet_common.winograd import covers, suits
 from danet_torch.engine import all_mean, several
+from danet_torch.module import Module
 from danet_torch.winograd import convolve, empty, lends
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
-class Conv(nn.Conv2d):
-    """Square convolution, zero-padded by dilation * (kernel_size // 2) on every side; starts at zero.
+class Conv(Module, nn.Conv2d):
+    """Square convolution, zero-padded by dilation * (kernel_size // 2) on every side.
 
     In a folded network each has a bias; one of `numerics.winograd` is computed by `winograd.convolve` where that gains.
     """
+
+    kinds = ("kernel", "bias")
 
     def __init__(
         self,
@@ -49,9 +53,10 @@ class Conv(nn.Conv2d):
         self.winograd = numerics.winograd and suits(kernel_size, stride, min(in_channels, out_channels))
 
     def reset_parameters(self) -> None:
-        """Zeros; `weights.initialise` draws the real ones."""
+        """Draw the kernel and the bias anew, as `Module` does, or leave zeros for their network to fill."""
         for parameter in self.parameters():
             nn.init.zeros_(parameter)
+        super().reset_parameters()
 
     def forward(
         self, x: Float[Tensor, "b c h w"], plus: Float[Tensor, "b d p q"] | None = None, relu: bool = False
@@ -96,7 +101,7 @@ def in_bands(
     return out
 
 
-class BatchNorm(nn.BatchNorm2d):
+class BatchNorm(Module, nn.BatchNorm2d):
     """Batch normalisation over N, H and W (Ioffe and Szegedy, 2015) with torch's conventions.
 
     out = (x - mean) / sqrt(variance + epsilon) * weight + bias
@@ -105,6 +110,7 @@ class BatchNorm(nn.BatchNorm2d):
     float32. Raises ValueError in training where a channel has a single value. In a folded network it does nothing.
     """
 
+    kinds = NORM_KINDS
     momentum: float
     running_mean: Tensor
     running_var: Tensor
@@ -114,6 +120,11 @@ class BatchNorm(nn.BatchNorm2d):
         held, dtype = not numerics.folded, getattr(torch, numerics.wide)
         super().__init__(channels, numerics.epsilon, numerics.momentum, held, held, dtype=dtype)
         self.folded = numerics.folded
+
+    def reset_parameters(self) -> None:
+        """Set the statistics and the affine transform to their first values, as `Module` does."""
+        nn.BatchNorm2d.reset_parameters(self)
+        super().reset_parameters()
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
         if self.folded:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from danet_common import memory
 from danet_common.checkpoint import Checkpoint, write_checkpoint
 from danet_common.config import DANetConfig
+from danet_common.drawing import postponed
 from danet_common.dropout import NO_MASKS
 from danet_common.folding import FoldedTensors, require_unfolded
 from danet_common.numerics import numerics
@@ -47,10 +48,11 @@ class DANet(nn.Module):
         super().__init__()
         self.config = get_config(config)
         self.numerics = numerics(self.config, dtype, folded, winograd)
-        self.backbone = ResNet(self.config, self.numerics)
-        self.head = DualAttentionHead(self.config, self.numerics)
-        if self.config.auxiliary != "none":
-            self.auxiliary = AuxiliaryHead(self.config, self.numerics)
+        with postponed():
+            self.backbone = ResNet(self.config, self.numerics)
+            self.head = DualAttentionHead(self.config, self.numerics)
+            if self.config.auxiliary != "none":
+                self.auxiliary = AuxiliaryHead(self.config, self.numerics)
         if seed is not None:
             initialise(self, seed)
 

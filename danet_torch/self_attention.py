@@ -11,9 +11,10 @@ from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
 from danet_torch.attention import attend, flatten
 from danet_torch.layers import Conv, as_typed, widen
+from danet_torch.module import Module
 
 
-class SelfAttention(nn.Module):
+class SelfAttention(Module):
     """Each position gathers features from all positions, in fewer channels, which a last convolution makes C again.
 
     out = gamma * residual(attention @ value) + x,   attention = softmax(query @ key)
@@ -23,6 +24,8 @@ class SelfAttention(nn.Module):
     many copies have no v but C channels of values, as `PositionAttention`. A large map is made in slices: `slice_size`
     of its entries for each picture at once.
     """
+
+    kinds = ("gamma",)
 
     def __init__(self, channels: int, query_channels: int, numerics: Numerics) -> None:
         super().__init__()

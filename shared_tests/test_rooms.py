@@ -22,21 +22,25 @@ FORWARD = {"call": "forward", "__call__": "forward"}
 # make one of many, who also plan which memory is used again; its products may be slower than its convolutions; torch
 # and JAX multiply blocks of queries and keys faster than slices, and TensorFlow does not; JAX would compute float64 in
 # float32, compile what makes zeros of every shape, keep a program for each size of pictures, add up a layer's residual
-# sums again in every block, and keep what was to be recomputed. Of torch's optimizers, Optax has the parts and Keras
-# none. A step of torch's or TensorFlow's is written for one device among several, and asks for what is of all; JAX's
-# is of the whole batch, and only its arrays are told where to be.
+# sums again in every block, and keep what was to be recomputed, and Flax asks layers for the mode of a view. Keras
+# rounds float64 means on other backends than TensorFlow, and finds no shapes out on JAX. Of torch's optimizers, Optax
+# has the parts and Keras none. A step of torch's or TensorFlow's is written for one device among several, and asks for
+# what is of all; JAX's is of the whole batch, and only its arrays are told where to be.
 ALONE = {
-    "torch": {"Conv.reset_parameters", "InSlices", "several", "MeanOverProcesses", "all_mean", "all_gather"}
-    | {"InBlocks", "gather_by_keys", "product", "InBands", "transform_tiles", "transform_pixels"}
-    | {"has_kernel", "gather_by_heads", "plain", "one_by_one", "autocasts", "as_typed", "replicate"}
-    | {"transform_products", "put", "in_bands", "empty", "lends"},
-    "tf": {"Module", "build", "get_config", "from_config", "named_modules", "TorchOptimizer", "compiled"}
-    | {"scope", "local", "on_replicas", "all_mean", "all_gather", "computed_again"},
-    "jax": {"require_dtype", "abstract_network", "computed_once", "after", "transformation", "replicate", "has_tpu"}
-    | {"in_blocks", "tangent_in_slices", "gather_by_keys", "keep_few_programs"},
+    "torch": {"Module.__init__", "Conv.reset_parameters", "BatchNorm.reset_parameters", "InSlices", "several"}
+    | {"MeanOverProcesses", "all_mean", "all_gather", "InBlocks", "gather_by_keys", "product", "InBands"}
+    | {"transform_tiles", "transform_pixels", "has_kernel", "gather_by_heads", "plain", "one_by_one", "autocasts"}
+    | {"as_typed", "replicate", "transform_products", "put", "in_bands", "empty", "lends"},
+    "tf": {"Module.__init__", "build", "get_config", "from_config", "named_modules", "TorchOptimizer", "compiled"}
+    | {"scope", "local", "on_replicas", "all_mean", "all_gather", "computed_again", "mean_of", "recomputed_by_jax"}
+    | {"compute_output_spec"},
+    "jax": {"Module.__init__", "set_view", "require_dtype", "abstract_network", "computed_once", "after"}
+    | {"transformation", "replicate", "has_tpu", "in_blocks", "tangent_in_slices", "gather_by_keys"}
+    | {"keep_few_programs"},
 }
-# torch has these two as layers and the others as functions, so torch does not name what is in them.
-LEAVES = {"Conv", "BatchNorm"}
+# torch has the first two as layers and the others as functions, so torch does not name what is in them. Keras asks its
+# modules for their constructor's arguments, so they keep those.
+LEAVES = {"Conv", "BatchNorm", "Module"}
 
 OUT = "out"  # torch writes into a tensor that is there, where the others hand back a new one
 FINISH = "finish"  # and does to some rows, while they are in the cache, what compilers do to all
@@ -52,6 +56,7 @@ MEANINGS = {
     "* gamma + beta": "* weight + bias",
     "* scale + bias": "* weight + bias",
     " Puts the model in inference mode.": "",
+    "; built at once, for all shapes are known, and casting nothing": "",
 }
 
 Definition = ast.FunctionDef | ast.ClassDef
