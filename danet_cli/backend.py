@@ -29,6 +29,8 @@ def import_backend(backend: BackendName) -> ModuleType:
             return importlib.import_module(f"danet_{backend}")
     except ModuleNotFoundError as error:
         raise Unable(f"backend {backend} needs {error.name}, not installed: pip install 'danet[{backend}]'") from None
+    except ImportError as error:
+        raise Unable(str(error)) from None
 
 
 @contextmanager

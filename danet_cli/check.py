@@ -26,7 +26,8 @@ LONGEST = 256  # side of a photograph if no size is asked for: the reference kee
 def check(
     checkpoints: Annotated[list[Path], typer.Argument(metavar="CKPT", help="Checkpoints of any formats.")],
     backends: Annotated[
-        str, typer.Option(metavar="NAMES", help="Of torch, tf, jax and keras_jax, or an adapter's .py file.")
+        str,
+        typer.Option(metavar="NAMES", help="Of torch, tf, jax, keras_jax, keras_torch, or an adapter's .py file."),
     ] = "torch,tf,jax",
     profile: Annotated[
         Literal["f64", "f32", "strict", "fast"],

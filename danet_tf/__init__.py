@@ -1,5 +1,9 @@
 """DANet in Keras 3 (on TensorFlow)."""
 
+from danet_common.keras_backend import require_keras_backend
+
+require_keras_backend()  # before anything imports Keras
+
 from danet_tf.attention import ChannelAttention, PositionAttention
 from danet_tf.bam import BAM
 from danet_tf.cbam import CBAM

@@ -10,7 +10,8 @@ from keras import ops
 from danet_common.numerics import Numerics
 from danet_common.reduction import reduced
 from danet_common.stages import NO_STAGES, Stages
-from danet_tf.layers import BatchNorm, Conv, Module, widen
+from danet_tf.layers import BatchNorm, Conv, mean_of, widen
+from danet_tf.module import Module
 
 DILATION = 4  # of the spatial branch, the best of those that the paper tries
 
@@ -40,7 +41,7 @@ class BAM(Module):
         self.spatial_bn = BatchNorm(1, numerics)
 
     def call(self, x: Float[Tensor, "b h w c"], stages: Stages = NO_STAGES) -> Float[Tensor, "b h w c"]:
-        mean = ops.cast(ops.mean(widen(x), (1, 2), keepdims=True), x.dtype)
+        mean = ops.cast(mean_of(widen(x), (1, 2), keepdims=True), x.dtype)
         channel = self.expand_bn(self.expand(ops.relu(self.reduce(mean))))
         hidden = ops.relu(self.spatial_reduce(x))
         hidden = ops.relu(self.spatial_conv2(ops.relu(self.spatial_conv1(hidden))))

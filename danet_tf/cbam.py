@@ -10,7 +10,8 @@ from keras import ops
 from danet_common.numerics import Numerics
 from danet_common.reduction import reduced
 from danet_common.stages import NO_STAGES, Stages
-from danet_tf.layers import Conv, Module, widen
+from danet_tf.layers import Conv, mean_of, widen
+from danet_tf.module import Module
 
 
 @keras.saving.register_keras_serializable("danet")
@@ -32,11 +33,11 @@ class CBAM(Module):
         self.spatial = Conv(2, 1, 7, numerics, bias=True)
 
     def call(self, x: Float[Tensor, "b h w c"], stages: Stages = NO_STAGES) -> Float[Tensor, "b h w c"]:
-        mean = ops.cast(ops.mean(widen(x), (1, 2), keepdims=True), x.dtype)
+        mean = ops.cast(mean_of(widen(x), (1, 2), keepdims=True), x.dtype)
         maximum = ops.max(x, (1, 2), keepdims=True)  # where several are largest, the gradient goes to all
         gate = ops.sigmoid(self.perceptron(mean) + self.perceptron(maximum))
         x = stages.keep("cbam_channel_gate", gate) * x
-        mean = ops.cast(ops.mean(widen(x), 3, keepdims=True), x.dtype)
+        mean = ops.cast(mean_of(widen(x), (3,), keepdims=True), x.dtype)
         maximum = ops.max(x, 3, keepdims=True)
         gate = ops.sigmoid(self.spatial(ops.concatenate((mean, maximum), axis=3)))
         return stages.keep("cbam_spatial_gate", gate) * x

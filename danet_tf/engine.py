@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from keras import KerasTensor as Tensor
@@ -90,6 +91,8 @@ def start_engine() -> Engine:
 
     Raises ValueError where it does not make sense.
     """
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(f"training needs KERAS_BACKEND=tensorflow; Keras is on {keras.backend.backend()}")
     if "TF_CONFIG" in os.environ:
         resolver = tf.distribute.cluster_resolver.TFConfigClusterResolver()
         chiefs, workers = (resolver.cluster_spec().as_dict().get(job, []) for job in ("chief", "worker"))

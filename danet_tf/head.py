@@ -109,7 +109,7 @@ class AuxiliaryHead(Module):
         self.classifier = Conv(channels, config.num_classes, 1, numerics, bias=True)
 
     def call(
-        self, x: Float[Tensor, "b h w c"], kept: Bool[Tensor, "b *hw c"] | None = None
+        self, x: Float[Tensor, "b h w c"], kept: Bool[Tensor, "b *hw c"] | None = None, training: bool = False
     ) -> Float[Tensor, "b h w classes"]:
         if self.hidden is not None:
             x = self.hidden(x)

@@ -135,8 +135,8 @@ class BatchNorm(Module):
         count = batch * height * width * tf.distribute.get_strategy().num_replicas_in_sync
         if isinstance(count, int) and count == 1:
             raise ValueError(f"training needs more than one value per channel; got shape {x.shape}")
-        mean = all_mean(ops.mean(x, (0, 1, 2)))
-        variance = all_mean(ops.mean(ops.square(x - mean), (0, 1, 2)))  # two passes: E[x^2] - E[x]^2 cancels
+        mean = all_mean(mean_of(x, (0, 1, 2)))
+        variance = all_mean(mean_of(ops.square(x - mean), (0, 1, 2)))  # two passes: E[x^2] - E[x]^2 cancels
         unbiased = variance * (ops.cast(count, x.dtype) / ops.cast(count - 1, x.dtype))
         self.moving_mean.assign_add(self.momentum * (ops.stop_gradient(mean) - self.moving_mean))
         self.moving_variance.assign_add(self.momentum * (ops.stop_gradient(unbiased) - self.moving_variance))
@@ -202,6 +202,8 @@ def recomputed(module: Module, x: Float[Tensor, "b h w c"], training: bool) -> F
 
     The running statistics move once.
     """
+    if keras.backend.backend() == "jax":
+        return recomputed_by_jax(module, x, training)
     passes = itertools.count()
 
     def call(x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q d"]:
@@ -209,6 +211,21 @@ def recomputed(module: Module, x: Float[Tensor, "b h w c"], training: bool) -> F
             return module(x, training=training)  # the gradient asks outside of the network's call
 
     return keras.remat(call)(x)
+
+
+def recomputed_by_jax(module: Module, x: Float[Tensor, "b h w c"], training: bool) -> Float[Tensor, "b p q d"]:
+    """The same, where what is computed again may assign to no variable: running statistics come out as values."""
+    held, moving = [(variable, variable.value) for variable in module.variables], module.non_trainable_variables
+
+    def call(x: Float[Tensor, "b h w c"]) -> tuple[Float[Tensor, "b p q d"], list[Tensor]]:
+        with keras.StatelessScope(held) as scope:
+            out = module(x, training=training)
+        return out, [scope.get_current_value(variable) for variable in moving]
+
+    out, values = keras.remat(call)(x)
+    for variable, value in zip(moving, values, strict=True):
+        variable.assign(value)
+    return out
 
 
 def max_pool(x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q c"]:
@@ -225,6 +242,14 @@ def average_pool(x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q c"]:
 def widen(x: Tensor) -> Tensor:
     """At least float32."""
     return ops.cast(x, widened(keras.backend.standardize_dtype(x.dtype)))
+
+
+def mean_of(x: Tensor, axes: tuple[int, ...], keepdims: bool = False) -> Tensor:
+    """The mean over some axes in the dtype of `x`; Keras's own rounds float64 to float32 on JAX and PyTorch."""
+    shape, count = ops.shape(x), 1
+    for axis in axes:
+        count *= shape[axis]
+    return ops.sum(x, axes, keepdims=keepdims) / ops.cast(count, x.dtype)
 
 
 def interpolation_matrix(source: int, target: int, grid: str, like: Tensor) -> Float[Tensor, "target source"]:

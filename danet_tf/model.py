@@ -83,13 +83,25 @@ class DANet(keras.Model):
         recompute = recompute and not kept.wanted
         height, width = ops.shape(x)[1:3]
         x = ops.cast(x, self.numerics.dtype)
-        layer1, layer3, layer4 = self.backbone(x, stages=kept, recompute=recompute)
-        logits = self.head(layer4, layer1, outputs=outputs, stages=kept, masks=masks, recompute=recompute)
+        layer1, layer3, layer4 = self.backbone(x, stages=kept, recompute=recompute, training=training)
+        logits = self.head(
+            layer4, layer1, outputs=outputs, stages=kept, masks=masks, recompute=recompute, training=training
+        )
         if "aux" in outputs:
             source = layer3 if self.config.auxiliary == "fcn" else layer4
-            logits["aux"] = kept.keep("aux_logits", self.auxiliary(source, masks.get("aux")))
+            logits["aux"] = kept.keep("aux_logits", self.auxiliary(source, masks.get("aux"), training=training))
         grid = self.config.upsample_grid
         return {name: resize(value, height, width, grid) for name, value in logits.items()} | kept.kept
+
+    def compute_output_spec(
+        self, x: Tensor, outputs: Collection[str] | None = None, stages: Collection[str] = (), **options: Any
+    ) -> dict[str, Tensor]:
+        """Shapes and dtypes of the logits for an `Input` of any size, which Keras cannot find out on JAX."""
+        if stages:
+            return super().compute_output_spec(x, outputs=outputs, stages=stages, **options)
+        names, _ = requested(self.config, outputs, stages)
+        shape = (*x.shape[:3], self.config.num_classes)
+        return {name: Tensor(shape, dtype=self.numerics.wide) for name in names}
 
     def get_config(self) -> dict[str, Any]:
         numerics = self.numerics

@@ -10,7 +10,8 @@ from keras import ops
 from danet_common.numerics import Numerics
 from danet_common.reduction import SELECTIVE_KERNEL_LEAST, reduced
 from danet_common.stages import NO_STAGES, Stages
-from danet_tf.layers import BatchNorm, Conv, Module, widen
+from danet_tf.layers import BatchNorm, Conv, mean_of, widen
+from danet_tf.module import Module
 
 
 @keras.saving.register_keras_serializable("danet")
@@ -40,7 +41,7 @@ class SelectiveKernel(Module):
     def call(self, x: Float[Tensor, "b h w c"], stages: Stages = NO_STAGES) -> Float[Tensor, "b h w c"]:
         near = stages.keep("selective_kernel_near", ops.relu(self.near_bn(self.near(x))))
         far = stages.keep("selective_kernel_far", ops.relu(self.far_bn(self.far(x))))
-        mean = ops.cast(ops.mean(widen(near + far), (1, 2), keepdims=True), x.dtype)
+        mean = ops.cast(mean_of(widen(near + far), (1, 2), keepdims=True), x.dtype)
         hidden = ops.relu(self.reduce_bn(self.reduce(mean)))
         scores = ops.stack((self.near_score(hidden), self.far_score(hidden)))
         gates = ops.softmax(widen(scores), axis=0)  # of the two

@@ -10,7 +10,8 @@ from keras import ops
 from danet_common.numerics import Numerics
 from danet_common.reduction import reduced
 from danet_common.stages import NO_STAGES, Stages
-from danet_tf.layers import Conv, Module, widen
+from danet_tf.layers import Conv, mean_of, widen
+from danet_tf.module import Module
 
 
 @keras.saving.register_keras_serializable("danet")
@@ -30,6 +31,6 @@ class SqueezeExcitation(Module):
         self.expand = Conv(hidden, channels, 1, numerics, bias=True)
 
     def call(self, x: Float[Tensor, "b h w c"], stages: Stages = NO_STAGES) -> Float[Tensor, "b h w c"]:
-        mean = ops.cast(ops.mean(widen(x), (1, 2), keepdims=True), x.dtype)  # the squeeze
+        mean = ops.cast(mean_of(widen(x), (1, 2), keepdims=True), x.dtype)  # the squeeze
         gate = ops.sigmoid(self.expand(ops.relu(self.reduce(mean))))
         return stages.keep("squeeze_excitation_gate", gate) * x

@@ -24,9 +24,13 @@ def named_leaves(model: keras.layers.Layer) -> Iterator[tuple[Parameter, keras.V
 def named_modules(
     module: keras.layers.Layer | list, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], keras.layers.Layer | list]]:
-    """The module and all that it holds, with their attribute paths; Keras has no such walk."""
+    """The module and all that it holds, with their attribute paths; Keras has no such walk.
+
+    Where Keras is on PyTorch, a layer is one of its modules, which keep the modules within them apart.
+    """
     yield path, module
-    children = enumerate(module) if isinstance(module, list) else vars(module).items()
+    held = {} if isinstance(module, list) else vars(module)
+    children = enumerate(module) if isinstance(module, list) else (held | held.get("_modules", {})).items()
     for name, child in children:
         if isinstance(child, keras.layers.Layer | list) and not str(name).startswith("_"):
             yield from named_modules(child, (*path, str(name)))

@@ -57,6 +57,13 @@ BACKENDS = {
             ("eager", "function"),
             {"KERAS_BACKEND": "jax", **JAX_ENVIRONMENT},
         ),
+        Backend(
+            "keras_torch",
+            "shared_tests.adapters.tf",
+            ("torch", "keras", "tensorflow"),
+            ("eager",),
+            {"KERAS_BACKEND": "torch"},
+        ),
     )
 }
 

@@ -90,7 +90,9 @@ def exit_code(outcomes: Collection[Outcome]) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Judge the adapter that the command line names, and print the table."""
     parser = argparse.ArgumentParser(prog="python -m shared_tests.judge", description="Judge a DANet.")
-    parser.add_argument("adapter", help="a Python file with `run(job) -> Answer`, or torch, tf, jax, keras_jax")
+    parser.add_argument(
+        "adapter", help="a Python file with `run(job) -> Answer`, or torch, tf, jax, keras_jax or keras_torch"
+    )
     parser.add_argument("--cases", metavar="NAMES", help=f"of {', '.join(CASES)}; all but {', '.join(DEEP)} if absent")
     parser.add_argument("--stages", metavar="NAMES", help="stages that the adapter has, or none; all if absent")
     options = parser.parse_args(arguments)

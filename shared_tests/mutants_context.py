@@ -9,7 +9,7 @@ from shared_tests.mutations import Mutation, alike, apart
 
 MEANS = {
     "torch": "mean = torch.mean(widen(x), (2, 3), keepdim=True).to(x.dtype)",
-    "tf": "mean = ops.cast(ops.mean(widen(x), (1, 2), keepdims=True), x.dtype)",
+    "tf": "mean = ops.cast(mean_of(widen(x), (1, 2), keepdims=True), x.dtype)",
     "jax": "mean = jnp.mean(widen(x), (1, 2), keepdims=True).astype(x.dtype)",
 }
 MAXIMA = {

@@ -91,8 +91,8 @@ NORMALISATION = (
                 "variance = x.square().mean((0, 2, 3), keepdim=True) - mean.square()",
             ),
             tf=(
-                "ops.mean(ops.square(x - mean), (0, 1, 2))",
-                "ops.mean(ops.square(x), (0, 1, 2)) - ops.square(mean)",
+                "mean_of(ops.square(x - mean), (0, 1, 2))",
+                "mean_of(ops.square(x), (0, 1, 2)) - ops.square(mean)",
             ),
             jax=(
                 "jnp.mean(jnp.square(x - mean), (0, 1, 2))",

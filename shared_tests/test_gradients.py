@@ -94,6 +94,12 @@ def test_frameworks_agree(name: str, gradients_of: GradientsOf) -> None:
         assert worst <= AGREEMENT, where
 
 
+@pytest.mark.parametrize("name", ["training_bottleneck", pytest.param("paddle", marks=pytest.mark.slow)])
+def test_keras_on_pytorch_agrees(name: str, gradients_of: GradientsOf) -> None:
+    worst, where = departure(gradients_of("torch", name), gradients_of("keras_torch", name))
+    assert worst <= AGREEMENT, where
+
+
 @pytest.mark.parametrize("kind", ["kernel", "bias", "scale", "shift", "gamma"])
 @pytest.mark.parametrize("name", ["tiny", "training_bottleneck", "paddle"])
 @pytest.mark.parametrize("backend", NETWORKS)
