@@ -105,6 +105,15 @@ class BatchNorm(Module):
         inverse = jax.lax.rsqrt(variance + self.epsilon) * self.scale[...]
         return ((wide - mean) * inverse + self.bias[...]).astype(x.dtype)
 
+    def set_view(self, use_running_average: bool | None = None) -> None:
+        """Set the mode of a view, which `nnx.view` makes.
+
+        Args:
+          use_running_average: if True, normalise by the running statistics; if False, by those of the batch.
+        """
+        if use_running_average is not None:
+            self.use_running_average = use_running_average
+
     def update(self, x: Float[Array, "b h w c"]) -> tuple[Float[Array, " c"], Float[Array, " c"]]:
         """Mean and biased variance of the batch, after moving the running statistics towards them."""
         count = x.size // x.shape[-1]
@@ -164,6 +173,15 @@ class Dropout(nnx.Module):
         shape = (x.shape[0], 1, 1, x.shape[3]) if self.kind == "channel" else x.shape
         kept = jax.random.bernoulli(self.rngs.dropout(), 1 - self.rate, shape)
         return jnp.where(kept, x / (1 - self.rate), 0)
+
+    def set_view(self, deterministic: bool | None = None) -> None:
+        """Set the mode of a view, which `nnx.view` makes.
+
+        Args:
+          deterministic: if True, drop nothing.
+        """
+        if deterministic is not None:
+            self.deterministic = deterministic
 
 
 Kept = tuple[nnx.State, nnx.State, Array]

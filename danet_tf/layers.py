@@ -122,8 +122,8 @@ class BatchNorm(Module):
         if self.folded:
             return x
         wide = widen(x)
-        if not training:
-            mean, variance = self.moving_mean, self.moving_variance
+        if not (training and self.trainable):  # a frozen layer keeps its statistics, as Keras's own does
+            mean, variance = ops.convert_to_tensor(self.moving_mean), ops.convert_to_tensor(self.moving_variance)
         else:
             mean, variance = self.update(wide)
         inverse = ops.rsqrt(variance + self.epsilon) * self.gamma

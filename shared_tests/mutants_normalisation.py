@@ -160,7 +160,7 @@ NORMALISATION = (
         apart(
             "layers.py",
             torch=torch_norm("return F.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)"),
-            tf=("if not training:\n", "if False:\n"),
+            tf=("if not (training and self.trainable):", "if False:"),
             jax=("if self.use_running_average:", "if False:"),
         ),
     ),
