@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from danet_common import memory
-from danet_common.checkpoint import Checkpoint, write_checkpoint
+from danet_common.checkpoint import Checkpoint
 from danet_common.config import DANetConfig
 from danet_common.drawing import postponed
 from danet_common.dropout import NO_MASKS
+from danet_common.files import open_network, write_network
 from danet_common.folding import FoldedTensors, require_unfolded
 from danet_common.numerics import numerics
 from danet_common.stages import requested
-from danet_common.stored import open_checkpoint
 from danet_common.variants import get_config
 from danet_torch.backbone import ResNet
 from danet_torch.head import AuxiliaryHead, DualAttentionHead
@@ -112,12 +112,26 @@ def from_checkpoint(
     return model.eval()
 
 
-def load(path: str | os.PathLike[str], dtype: str = "float32", folded: bool = False, winograd: bool = False) -> DANet:
-    """The network of a canonical `.safetensors` file or an index, as `from_checkpoint` makes it."""
-    return from_checkpoint(open_checkpoint(path), dtype, folded, winograd)
+def load(
+    path: str | os.PathLike[str],
+    dtype: str = "float32",
+    folded: bool = False,
+    winograd: bool = False,
+    report: Callable[[str], None] | None = None,
+) -> DANet:
+    """The network of a file or folder of any format that `danet convert` reads, as `from_checkpoint` makes it.
+
+    `report` is called with each line about what was assumed of a file that is not canonical; without it these lines
+    are a UserWarning. Raises CheckpointError where the file cannot be read whole, and for a backbone without a head.
+    """
+    return from_checkpoint(open_network(path, report), dtype, folded, winograd)
 
 
 def save(model: DANet, path: str | os.PathLike[str]) -> None:
-    """Write the network as a canonical `.safetensors` file, atomically. Raises CheckpointError for a folded one."""
+    """Write the network, atomically, in the format of the path's ending.
+
+    `.safetensors`, `.safetensors.index.json`, `.pth`, `.pt`, `.pth.tar`, `.keras`, `.weights.h5`, `.orbax` or `.npz`.
+    Raises CheckpointError for another ending, and for a folded network.
+    """
     require_unfolded(model.numerics)
-    write_checkpoint(Checkpoint(model.config, get_tensors(model), source={"backend": "torch"}), path)
+    write_network(Checkpoint(model.config, get_tensors(model), source={"backend": "torch"}), path)

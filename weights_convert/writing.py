@@ -49,7 +49,7 @@ def _check_destination(destination: str, to_schema: str | None, force: bool) -> 
         raise CheckpointError(f"{destination}: names a folder; {writer.NAME} is a file: leave out the last {os.sep}")
     if layouts is None and not isinstance(writer, CanonicalWriter):
         owners = sorted({schema.name for schema in SCHEMAS if writer.NAME in schema.formats})
-        raise CheckpointError(f"{path}: {writer.NAME} files hold their owner's layout; add --to {' or '.join(owners)}")
+        raise CheckpointError(f"{path}: {writer.NAME} files hold their owner's layout; add {_option(owners)}")
     if layouts is not None and writer.NAME not in layouts[0].formats:
         endings = " or ".join(endings_of(layouts[0].formats))
         raise CheckpointError(f"{path}: {writer.NAME} files cannot hold schema {to_schema}; write {endings}")
@@ -68,6 +68,11 @@ def _check_place(path: Path, wants_directory: bool, force: bool) -> None:
         raise CheckpointError(f"{path}: is a {'directory' if path.is_dir() else 'file'}; give another name")
     if wants_directory:
         require_only_orbax(path)
+
+
+def _option(schemas: list[str]) -> str:
+    """The option that names a schema, on the command line and in Python."""
+    return f"--to {' or '.join(schemas)}; in Python, call weights_convert.write(checkpoint, path, to_schema=...)"
 
 
 def _exists(path: Path) -> str:

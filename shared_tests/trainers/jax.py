@@ -55,7 +55,8 @@ def decided(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
     """Those of a prepared network's squared logits, summed, by the pixels (N, C, H, W) and by its tensors."""
-    model = load(fields["checkpoint"], dtype="float64", **{fields["prepared"]: True})
+    options: dict[str, Any] = {fields["prepared"]: True}
+    model = load(fields["checkpoint"], dtype="float64", **options)
     x = jnp.asarray(arrays["input"]["x"].transpose(0, 2, 3, 1))
     graph, state = nnx.split(model)
     weights, rest = nnx.split_state(state, nnx.Param, ...)
@@ -70,7 +71,8 @@ def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 def second_gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
     """That of the pixels' own gradient, squared and summed, by the pixels (N, C, H, W); of the same logits."""
-    model = load(fields["checkpoint"], dtype="float64", **{fields["prepared"]: True})
+    options: dict[str, Any] = {fields["prepared"]: True}
+    model = load(fields["checkpoint"], dtype="float64", **options)
     graph, state = nnx.split(model)
 
     def total(x: Array) -> Array:

@@ -56,7 +56,8 @@ def decided(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
     """Those of a prepared network's squared logits, summed, by the pixels (N, C, H, W) and by its tensors."""
-    model = load(fields["checkpoint"], dtype="float64", **{fields["prepared"]: True})
+    options: dict[str, Any] = {fields["prepared"]: True}
+    model = load(fields["checkpoint"], dtype="float64", **options)
     x = tf.constant(arrays["input"]["x"].transpose(0, 2, 3, 1))
     leaves = list(named_leaves(model))
 
@@ -74,7 +75,8 @@ def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 def second_gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
     """That of the pixels' own gradient, squared and summed, by the pixels (N, C, H, W); of the same logits."""
-    model = load(fields["checkpoint"], dtype="float64", **{fields["prepared"]: True})
+    options: dict[str, Any] = {fields["prepared"]: True}
+    model = load(fields["checkpoint"], dtype="float64", **options)
 
     @tf.function
     def call(x: tf.Tensor) -> tf.Tensor:

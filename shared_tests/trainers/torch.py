@@ -52,7 +52,8 @@ def decided(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
     """Those of a prepared network's squared logits, summed, by the pixels (N, C, H, W) and by its tensors."""
-    model = load(fields["checkpoint"], dtype="float64", **{fields["prepared"]: True})
+    options: dict[str, Any] = {fields["prepared"]: True}
+    model = load(fields["checkpoint"], dtype="float64", **options)
     x = torch.from_numpy(arrays["input"]["x"]).requires_grad_()
     model(x, outputs=("fused",))["fused"].square().sum().backward()
     assert x.grad is not None
@@ -62,7 +63,8 @@ def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 def second_gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
     """That of the pixels' own gradient, squared and summed, by the pixels (N, C, H, W); of the same logits."""
-    model = load(fields["checkpoint"], dtype="float64", **{fields["prepared"]: True})
+    options: dict[str, Any] = {fields["prepared"]: True}
+    model = load(fields["checkpoint"], dtype="float64", **options)
     x = torch.from_numpy(arrays["input"]["x"]).requires_grad_()
     total = model(x, outputs=("fused",))["fused"].square().sum()
     (of_x,) = torch.autograd.grad(total, x, create_graph=True)

@@ -68,7 +68,7 @@ def as_checkpoint(source: Source, weights_key: str | None = None, report: Say | 
         source.check()
         return source
     if isinstance(source, str | os.PathLike):
-        return _open(Path(source), weights_key, report)
+        return open_any(Path(source), weights_key, report)
     package = package_of(source)
     if package is None:
         raise TypeError(f"wanted a Checkpoint, a path or a network of {', '.join(CHANNELS_LAST)}; got {type(source)}")
@@ -82,7 +82,11 @@ def package_of(model: Any) -> str | None:
     return next((top for top in tops if top in CHANNELS_LAST), None)
 
 
-def _open(path: Path, weights_key: str | None, report: Say | None) -> Checkpoint:
+def open_any(path: Path, weights_key: str | None = None, report: Say | None = None) -> Checkpoint:
+    """Open a file or folder of any format and layout; tensors of a canonical one are read when asked for.
+
+    `report` is called with each line about what was assumed. Raises CheckpointError where it cannot be read whole.
+    """
     source = open_source(path)
     reader = reader_for(source)
     if weights_key is None and reader is run_folder:
