@@ -92,18 +92,20 @@ def prepare(out: Path) -> None:
     from danet_common.run import RunFolder
 
     folder, pictures, own = RunFolder(out / "run"), out / "pictures", own_picture("demo")
+    scenes = [pictures / f"scene_{index}.png" for index in range(PICTURES)]
+    for file in (out / "parity.png", *scenes):
+        require_own(file, own)
+    require_own(out / PAGE, OWN_PAGE)
     plan = demos_plan(folder)
-    refuse_others(out)
     for file in (out / name for name in SCENES if os.path.lexists(out / name)):
         require_demos_checkpoint(file, plan)
-    require_own(out / "parity.png", own)
-    require_own(out / PAGE, OWN_PAGE)
+    refuse_others(out)
     if plan is not None:
         remove_run(folder)
     pictures.mkdir(parents=True, exist_ok=True)
-    scenes = open_dataset(DATA, "test")
-    for index in range(PICTURES):
-        write_image(pictures / f"scene_{index}.png", scenes.item(index).image, software("demo"), own)
+    dataset = open_dataset(DATA, "test")
+    for index, file in enumerate(scenes):
+        write_image(file, dataset.item(index).image, software("demo"), own)
 
 
 def demos_plan(folder: RunFolder) -> RunPlan | None:

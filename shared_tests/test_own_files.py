@@ -71,7 +71,12 @@ def test_a_commands_own_files_are_replaced(tmp_path: Path) -> None:
         require_own(picture, own_picture("demo"))
 
 
-DEMOS = ("scenes.safetensors", "model_best.pth.tar", "index.html", "pictures/scene_0.png")
+DEMOS = (
+    "scenes.safetensors",
+    pytest.param("model_best.pth.tar", marks=pytest.mark.slow),  # its tensors are looked at
+    "index.html",
+    "pictures/scene_0.png",
+)
 
 
 @pytest.mark.parametrize("name", DEMOS)
