@@ -349,7 +349,8 @@ def test_an_unknown_protocol_is_named() -> None:
 
 
 def test_pictures_that_fit_are_whole() -> None:
-    assert fitting_window(TINY, (1024, 1024)) is fitting_window(TINY, (8, 100_000)) is None
+    assert fitting_window(TINY, (1024, 1024)) is fitting_window(TINY, (8, 4096)) is None
+    assert fitting_window(TINY, (8, 4097)) == (1024, 1024)
     assert fitting_window(TINY, (1024, 1025)) == (1024, 1024)
     assert fitting_window(TINY.replace(output_stride=16), (2048, 2048)) is None
     auto = PROTOCOLS["auto"]
