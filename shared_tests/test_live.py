@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 import pytest
 
 from danet_common import Checkpoint, CheckpointError, parameters, write_checkpoint
+from danet_common.float8 import FLOAT8
+from shared_tests.backends import BACKENDS
 from shared_tests.devices.running import CONFIG, float64_checkpoint, run_program
 from shared_tests.rule import rule_tensors
 from weights_convert.casting import fit
@@ -80,3 +83,23 @@ def test_what_holds_no_network(tmp_path: Path) -> None:
     incomplete = Checkpoint(CONFIG, {"backbone.conv1.weight": np.zeros((8, 3, 7, 7), np.float32)})
     with pytest.raises(CheckpointError, match="do not fit the network"):
         as_checkpoint(incomplete)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras, of TensorFlow's arrays
+@pytest.mark.parametrize("backend", ["torch", "tf", "jax"])
+@pytest.mark.parametrize("name", ["float8_e4m3fn", "float8_e5m2"])
+def test_weights_of_8_bits_fill_a_network_of_float32(name: str, backend: str, tmp_path: Path) -> None:
+    if BACKENDS[backend].missing:
+        pytest.skip(f"{backend} is not installed")
+    tensors: dict[str, Any] = rule_tensors(CONFIG)
+    kernels = [kernel for kernel, parameter in parameters(CONFIG).items() if parameter.kind == "kernel"]
+    for kernel in kernels:
+        tensors[kernel] = tensors[kernel].astype(FLOAT8[name])
+    path = tmp_path / "low.safetensors"
+    write_checkpoint(Checkpoint(CONFIG, tensors), path)
+    assert kernel_dtype(as_checkpoint(path)) == "float32"
+    package = importlib.import_module(f"danet_{backend}")
+    weights = importlib.import_module(f"danet_{backend}.weights")
+    filled = weights.get_tensors(package.load(path))
+    for kernel in kernels:
+        assert np.array_equal(filled[kernel], tensors[kernel].astype(np.float32)), kernel
