@@ -67,7 +67,7 @@ class PickledTensor:
         return math.prod(self.shape) * self.dtype.itemsize
 
     def resolve(self, bytes_of: Callable[[str], np.ndarray], swapped: bool) -> np.ndarray:
-        """The values, as a view of the file. Raises ValueError where the tensor leaves its storage.
+        """The values. Raises ValueError where the tensor leaves its storage.
 
         bytes_of   a storage's bytes by key, uint8 (n,)
         swapped    whether the file's byte order is not this machine's

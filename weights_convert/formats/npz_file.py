@@ -77,7 +77,7 @@ def _foreign(arrays: dict[str, np.ndarray]) -> Contents:
 
 
 def _array(archive: Archive, name: str) -> np.ndarray:
-    """One entry as a view of the file. The header's shape is believed only if it is that of the bytes there."""
+    """One entry. The header's shape is believed only if it is that of the bytes there."""
     record = archive.read(name)
     try:
         dtype, fortran, shape, start = _header(record[:HEADER_LIMIT].tobytes())
