@@ -160,7 +160,7 @@ def test_whatever_a_source_says_a_file_can_be_inspected(tmp_path: Path) -> None:
 def test_whole_numbers_beyond_all_floats_in_a_config(folder: Path) -> None:
     fields = weights_convert.read(folder / "good.npz").config.to_dict()
     for name, value in {"mean": [10**400, 0, 0], "batch_norm_epsilon": 10**400}.items():
-        with pytest.raises(ValueError, match="must be finite"):
+        with pytest.raises(ValueError, match=r"must be (a )?finite"):
             DANetConfig.from_dict({**fields, name: value})
 
 
