@@ -63,5 +63,9 @@ def _open(path: Path) -> int:
 
 
 def _same(path: Path, descriptor: int) -> bool:
+    """True while the path names the open file; another process may remove it at any moment."""
     status = os.fstat(descriptor)
-    return os.path.lexists(path) and identity_of(path) == (status.st_dev, status.st_ino)
+    try:
+        return identity_of(path) == (status.st_dev, status.st_ino)
+    except FileNotFoundError:
+        return False

@@ -27,7 +27,7 @@ from danet_common.parts import folder_part
 from danet_common.regular_file import WEIGHTS, open_regular
 from danet_common.safetensors_header import read_header
 from danet_common.safetensors_writer import write_safetensors
-from danet_common.shards import INDEX_ENDING, INDEX_LIMIT, SHARD
+from danet_common.shards import INDEX_ENDING, INDEX_LIMIT, SHARD, is_index
 from danet_common.strict_json import parse_json
 from danet_common.unfinished import uninterrupted
 
@@ -211,21 +211,22 @@ def _is_ours(file: Path, old: OldSet) -> bool:
 
 
 def _texts(folder: Path) -> list[bytes] | None:
-    """What all JSON files of a folder say, indexes of any kind among them; None where one cannot be read."""
+    """What all JSON files of a folder say, indexes of any name among them; None where one cannot be read."""
     texts = []
     for file in folder.iterdir():
-        if ".json" in file.name and file.is_file():
+        if file.is_file():
             try:
                 texts.append(_read_small(file))
             except OSError:
-                return None
+                if ".json" in file.name.lower():
+                    return None
     return texts
 
 
 def _read_small(path: Path) -> bytes:
-    """A file's bytes; none of one that is too large for an index."""
+    """A file's bytes; none of one that is too large for an index, or not JSON."""
     with open_regular(path, WEIGHTS) as file:
-        return file.read() if file.size <= INDEX_LIMIT.size else b""
+        return file.read() if file.size <= INDEX_LIMIT.size and is_index(file) else b""
 
 
 def _remove(files: Iterable[Path]) -> None:

@@ -13,6 +13,7 @@ import pytest
 import weights_convert
 from danet_common import (
     CheckpointError,
+    folder_lock,
     open_pretrained,
     read_checkpoint,
     write_checkpoint,
@@ -21,7 +22,8 @@ from danet_common import (
 )
 from danet_common.atomic import Judge, atomic_directory, atomic_file, if_empty, never, remove_leftovers
 from danet_common.checkpoint import on_disk
-from danet_common.parts import part_path
+from danet_common.folder_lock import locked_folder
+from danet_common.parts import identity_of, part_path
 from danet_common.safetensors_writer import write_safetensors
 from danet_common.shard_writer import split
 from shared_tests.writers import CHOOSING, INDEX, SHARD_BYTES, SHARDS, WRITERS, checkpoint, listing, read_seed
@@ -52,6 +54,20 @@ def test_parts_of_killed_writers_and_nothing_else_are_removed(tmp_path: Path) ->
     part_path(target, 5).unlink()
     assert listing(tmp_path) == sorted([*kept, "out.npz"])
     assert target.read_text() == "new"
+
+
+def test_a_folder_whose_lock_is_removed_while_it_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its last holder removes the file of the lock, at any moment."""
+
+    def removed_before(path: Path) -> tuple[int, int]:
+        monkeypatch.undo()
+        path.unlink()
+        return identity_of(path)
+
+    monkeypatch.setattr(folder_lock, "identity_of", removed_before)
+    with locked_folder(tmp_path):
+        assert len(listing(tmp_path)) == 1
+    assert not listing(tmp_path)
 
 
 @pytest.mark.parametrize("without", [(), ("rename",), ("rename", "link")])
@@ -218,7 +234,7 @@ class TestSets:
 
     def test_what_another_index_names_stays(self, tmp_path: Path) -> None:
         write_shards(checkpoint(1), tmp_path / INDEX, SHARD_BYTES)
-        for copy in ("backup.safetensors.index.json", "old.json.bak"):
+        for copy in ("backup.safetensors.index.json", "old-index"):
             shutil.copy(tmp_path / INDEX, tmp_path / copy)
         write_shards(checkpoint(2), tmp_path / INDEX, SHARD_BYTES)
         assert read_checkpoint(tmp_path / INDEX).source == {"seed": 2}
@@ -226,7 +242,7 @@ class TestSets:
         (tmp_path / "backup.safetensors.index.json").unlink()
         write_shards(checkpoint(3), tmp_path / INDEX, SHARD_BYTES)
         assert len(listing(tmp_path)) == 1 + 1 + SHARDS + SHARDS  # the renamed index still names its five
-        (tmp_path / "old.json.bak").unlink()
+        (tmp_path / "old-index").unlink()
         write_shards(checkpoint(3), tmp_path / INDEX, SHARD_BYTES)
         assert len(listing(tmp_path)) == 1 + SHARDS
 
