@@ -97,12 +97,12 @@ def _start_watch() -> None:
 def _watch(reading: int) -> None:
     """End the process from this thread where the main thread does not come to it."""
     while True:
-        for number in os.read(reading, 64):
-            if number in SIGNALS:
-                time.sleep(PATIENCE)
-                unfinished = _unfinished()
-                if signal.getsignal(number) is handle and not (unfinished and unfinished.shielded()):
-                    _end()
+        ours = [number for number in os.read(reading, 64) if number in SIGNALS and signal.getsignal(number) is handle]
+        for number in ours:  # a signal that came while another handler was installed is that one's, also afterwards
+            time.sleep(PATIENCE)
+            unfinished = _unfinished()
+            if signal.getsignal(number) is handle and not (unfinished and unfinished.shielded()):
+                _end()
 
 
 def leave(code: int) -> NoReturn:

@@ -162,6 +162,22 @@ def test_what_must_not_be_parted_is_done_first(tmp_path: Path) -> None:
     assert (tmp_path / "done").exists()
 
 
+def test_a_signal_that_a_run_has_heeded_does_not_end_the_process_later() -> None:
+    """The run draws its curves and says how to go on with it, which takes longer than the second thread waits."""
+    body = f"""
+        import sys, time
+        from danet_common.run.signals import Interruption
+        with Interruption(lambda: None) as interruption:
+            {READY}
+            while not interruption.asked:
+                time.sleep(0.01)
+        time.sleep(2 * interruption_of_commands.PATIENCE)
+        print("go on with it", file=sys.stderr)
+    """
+    setup = "from danet_cli import interruption as interruption_of_commands\n"
+    assert outcome(setup + textwrap.dedent(body)) == (0, "go on with it\n")
+
+
 def test_an_ignored_signal_stays_ignored() -> None:
     program = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN)\n"
     program += f"from danet_cli import interruption; interruption.install()\nimport time\n{READY}\ntime.sleep(0.5)"
