@@ -193,6 +193,13 @@ def test_camvid(images: str, labels: str, tmp_path: Path) -> None:
     assert labels_of(f"camvid:{tmp_path}", "val") == [0, 10, 255, 255]
 
 
+def test_camvid_in_colours_of_32_classes_is_a_folder(tmp_path: Path) -> None:
+    write_image(tmp_path / "train/a.png")
+    write_labels(tmp_path / "train_labels/a_L.png", 0)
+    with pytest.raises(DataError, match=f"train_labels are colours; folder:{tmp_path} reads them"):
+        open_dataset(f"camvid:{tmp_path}", "train")
+
+
 @pytest.mark.parametrize("layout", ["train/{}", "{}/train", "{}"])
 def test_folder(layout: str, tmp_path: Path) -> None:
     write_list(tmp_path / "classes.txt", "open water", "", "land 10 20 30", "7 1 2 3")

@@ -11,6 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from danet_common.classes import class_set
+from danet_common.data.dataset import DataError
 from danet_common.data.files import FileDataset
 from danet_common.data.label_table import plain_table, with_colours
 from danet_common.data.listing import first_path, require_split
@@ -40,6 +41,8 @@ def open_camvid(root: Path, split: str) -> FileDataset:
     title = "camvid"
     require_split(title, split, SPLITS)
     images = first_path(title, root, [f"{split}/images", split])
+    if (root / f"{split}_labels").is_dir():
+        raise DataError(f"{root}: no camvid data set of 11 classes: {split}_labels are colours; folder:{root} reads them")
     labels = first_path(title, root, [f"{split}/labels", f"{split}annot"])
     pairing = pair_files(images, labels)
     return FileDataset(f"{title}:{root} {split}", CAMVID, pairing.pairs, TABLE, pairing.remarks)
