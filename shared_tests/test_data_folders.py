@@ -129,6 +129,13 @@ def test_label_files_of_other_names_are_refused_with_an_example_of_each(folder: 
     assert refusal(folder) == wanted + "call each label file as its image"
 
 
+@pytest.mark.parametrize("before", ["", "/", "./", "{folder}/"])
+def test_a_list_of_pairs_from_the_folder_or_the_root(before: str, folder: Path) -> None:
+    start = before.format(folder=folder)
+    (folder / "train.txt").write_text(f"{start}images/z.png {start}labels/z.png\n")
+    assert check(folder) == (["images/z"], [])
+
+
 def test_a_missing_label_file_is_named(folder: Path) -> None:
     write_image(folder / "images/a.png")
     assert refusal(folder) == "labels/a.png: no such label file"

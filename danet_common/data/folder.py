@@ -118,7 +118,15 @@ def _listed(root: Path, list_file: Path, image: str, label: str | None) -> Pair:
     """A pair of paths, from the data set's folder."""
     if label is None:
         raise DataError(f"{list_file}: {image!r} has no label file, and other lines have; write both paths in each")
-    return Pair(root / image.lstrip("/"), root / label.lstrip("/"), Path(image).with_suffix("").as_posix().lstrip("/"))
+    places = [_within(root, path) for path in (image, label)]
+    return Pair(root / places[0], root / places[1], Path(places[0]).with_suffix("").as_posix())
+
+
+def _within(root: Path, path: str) -> str:
+    """A list's path from the data set's folder; it may begin with a slash, or with that folder."""
+    for folder in (root, root.resolve()):
+        path = path.removeprefix(f"{folder.as_posix()}/")
+    return path.removeprefix("./").lstrip("/")
 
 
 def _class_list(root: Path) -> ClassList:
