@@ -75,6 +75,7 @@ def make_plan(asked: Asked) -> tuple[RunPlan, Callable[[], TrainingCheckpoint]]:
     config, draw = network_of(named, dataset, of_config, recipe, key_of_network)
     if asked.recipe is not None and published is not None:
         say_network(asked.recipe, published, named, config)
+        say_data(asked.recipe, published, asked.data.partition(":")[0], asked.split or "train")
     val = None if asked.val == "none" else asked.val or asked.data
     every = asked.validate_every or max(1, recipe.steps // VALIDATIONS)
     plan = RunPlan(
@@ -155,6 +156,13 @@ def say_network(name: str, published: Recipe, named: str, config: DANetConfig) -
         f"recipe {name}: {named} is not its network; its own is {' or '.join(published.networks)}; "
         f"differs from {nearest} in {differing}"
     )
+
+
+def say_data(name: str, published: Recipe, data: str, split: str) -> None:
+    """Print where a recipe's data set is learned from by another split than the recipe's, such as voc's train_aug."""
+    theirs, _, their_split = published.data.partition(" ")
+    if data == theirs and split != their_split:
+        note(f"recipe {name}: the split is {split}; --split {their_split} takes the recipe's")
 
 
 def with_backbone(

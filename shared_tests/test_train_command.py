@@ -109,6 +109,24 @@ def test_another_network_than_the_recipes_is_said(
         assert "with its own network, danet_r101_mmseg" in said
 
 
+def test_data_without_a_val_split_say_how_to_validate(train: Train, tmp_path: Path, capsys: Streams) -> None:
+    write_list(tmp_path / "classes.txt", "a", "b")
+    write_image(tmp_path / "train/images/a.png")
+    write_labels(tmp_path / "train/labels/a.png", 0, 1)
+    asked = ("--data", f"folder:{tmp_path}", "--network", "danet_tiny", "--backend", "torch", "--set", "crop=4x6")
+    assert train(*asked, "--out", str(tmp_path / "run")) == 2
+    assert_one_error(capsys, "no split 'val'; there are train; --val-split NAME validates with another, --val none")
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_split_than_the_recipes_is_said(tmp_path: Path, capsys: Streams) -> None:
+    for name in ("JPEGImages/a.jpg", "SegmentationClass/a.png"):
+        write_image(tmp_path / name)
+    write_list(tmp_path / "ImageSets/Segmentation/train.txt", "a")
+    make_plan(asked_for(f"voc:{tmp_path}", recipe="mmseg-voc12aug-20k"))
+    assert "the split is train; --split train_aug takes the recipe's" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_recipe_draws_the_head_as_its_owners() -> None:
     plan, draw = make_plan(asked_for("scenes:2", recipe="mmseg-40k", settings=["layers=1,1,1,1"]))
     tensors = draw().tensors
