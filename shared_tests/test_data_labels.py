@@ -256,6 +256,48 @@ def test_masks_in_colour_by_classes_csv(tmp_path: Path, caplog: pytest.LogCaptur
     assert np.array_equal(pickle.loads(pickle.dumps(dataset)).item(0).labels, dataset.item(0).labels)
 
 
+WHITE_ON_BLACK = ("name,r,g,b", "background,0,0,0", "foreground,255,255,255")
+BLACK_ON_WHITE = (WHITE_ON_BLACK[0], *reversed(WHITE_ON_BLACK[1:]))
+MASK = (PIXELS > 0).astype(np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("classes", "settings", "expected"),
+    [
+        (WHITE_ON_BLACK, LabelSettings(), [0, 1]),
+        (BLACK_ON_WHITE, LabelSettings(), [1, 0]),
+        (WHITE_ON_BLACK, LabelSettings(label_map=((1, 255),)), [0, 255]),
+        (WHITE_ON_BLACK, LabelSettings(label_map=((255, 1),)), [0, 1]),
+        (WHITE_ON_BLACK, LabelSettings(label_map=((255, 255),)), [0, 255]),
+    ],
+)
+def test_grey_masks_by_the_greys_that_classes_have(
+    classes: tuple[str, ...], settings: LabelSettings, expected: list[int], tmp_path: Path
+) -> None:
+    spec = folder_of(tmp_path, MASK * 255, MASK * 0, classes=classes)
+    dataset = open_dataset(spec, "train", settings)
+    dataset.check(say=lambda remark: None)
+    assert np.array_equal(dataset.item(0).labels, np.array(expected)[MASK])
+    assert np.array_equal(dataset.item(1).labels, np.array(expected)[MASK * 0])
+
+
+def test_numbers_where_classes_have_greys(tmp_path: Path) -> None:
+    dataset = open_dataset(folder_of(tmp_path, MASK, MASK * 0, classes=WHITE_ON_BLACK), "train")
+    remarks: list[str] = []
+    dataset.check(say=remarks.append)
+    assert (remarks, dataset.item(0).labels.tolist()) == ([], MASK.tolist())
+    spec = folder_of(tmp_path, MASK, MASK * 255, classes=WHITE_ON_BLACK)
+    with pytest.raises(DataError, match=r"grey levels that are colours of classes, such as .*1.png, and some numbers"):
+        open_dataset(spec, "train").check()
+
+
+def test_a_label_map_of_a_value_that_is_nowhere_is_said(tmp_path: Path) -> None:
+    remarks: list[str] = []
+    settings = LabelSettings(label_map=((1, 0), (254, 1)))
+    open_dataset(folder_of(tmp_path, MASK), "train", settings).check(say=remarks.append)
+    assert remarks == [f"folder:{tmp_path} train: label_map has no effect on 254: no label file holds it"]
+
+
 def test_numbers_and_colours_in_one_folder_are_refused(tmp_path: Path) -> None:
     classes = ("a 128 128 128", "b 128 64 128", "c 64 0 128")
     spec = folder_of(tmp_path, COLOURS[PIXELS], np.stack([PIXELS] * 3, axis=2), classes=classes)

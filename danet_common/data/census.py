@@ -89,6 +89,13 @@ def _meaningless(
             f"{title}: some label files hold colours of classes, such as {readings['colour']}, and some numbers as "
             f"grey, such as {readings['grey']}; save all of them alike"
         )
+    if "level" in readings:
+        numbers = [look.labels for look in looks if look.reading == "number" and not _are_levels(look, table)]
+        if numbers:
+            yield (
+                f"{title}: some label files hold grey levels that are colours of classes, such as {readings['level']}, "
+                f"and some numbers, such as {numbers[0]}; save all of them alike"
+            )
     if own and values.keys() == {0, IGNORE} and table.classes.get(IGNORE) == IGNORE and not table.void_by_user:
         if len(classes.names) == 1:
             text = f"name the background first in classes.txt, and --set label_map={IGNORE}:1"
@@ -105,6 +112,11 @@ def _meaningless(
         yield f"{title}: all pixels of {counted(len(looks), 'label file')} are void: nothing to learn or judge{hint}"
 
 
+def _are_levels(look: Look, table: LabelTable) -> bool:
+    """True if the values of a file mean the same as numbers and as the grey levels of classes."""
+    return all(table.levels.get(value) == label for value, label in look.meaning.items())
+
+
 def _remarks(
     title: str, classes: ClassSet, table: LabelTable, looks: Sequence[Look], census: Census, own: bool
 ) -> Iterator[str]:
@@ -114,6 +126,7 @@ def _remarks(
         "colour": "by their colours",
         "palette": "by the colours of their palettes, not by the palettes' indices",
         "grey": "as grey: each pixel's grey level is its class number",
+        "level": "by their grey levels, which the list of classes gives as colours",
     }
     for way, text in texts.items():
         if ways[way]:
@@ -133,6 +146,9 @@ def _remarks(
     for label, name in void:
         value = numbers.get(label, label)
         yield f"{title}: {name} is learned as a class; --set label_map={value}:void leaves its pixels out"
+    absent = [value for value in table.mapped if not any(value in look.counts for look in looks)]
+    if absent and ways.keys() <= {"number", "grey"}:
+        yield f"{title}: label_map has no effect on {', '.join(map(str, absent))}: no label file holds it"
     binary = [look for look in looks if look.reading in ("number", "grey") and look.counts.keys() <= {0, IGNORE}]
     binary = [look for look in binary if IGNORE in look.counts and look.meaning[IGNORE] == IGNORE]
     voided = sum(IGNORE in look.counts for look in looks)

@@ -18,12 +18,16 @@ class LabelTable:
     colours  RGB -> class, or IGNORE, or None for a colour that two classes share; empty: there are no label colours
     palette  what counts in a palette file, as `LabelSettings.palette_labels`
     void_by_user  a user has said that 255 is void
+    levels  grey level -> class, or IGNORE, where every class has a grey colour of its own; else empty
+    mapped  the file values that a user has mapped
     """
 
     classes: Mapping[int, int]
     colours: Mapping[Colour, int | None] = field(default_factory=dict)
     palette: str = "auto"
     void_by_user: bool = False
+    levels: Mapping[int, int] = field(default_factory=dict)
+    mapped: tuple[int, ...] = ()
 
     def with_settings(self, title: str, num_classes: int, settings: LabelSettings) -> LabelTable:
         """Return the table as a user's settings change it. Raises DataError for a class that there is not."""
@@ -39,9 +43,12 @@ class LabelTable:
         colours = {
             colour: label if label is None else changes.get(label, label) for colour, label in self.colours.items()
         }
+        by_value = settings.reduce_zero_label or any(self.levels.get(value, value) != value for value in changes)
         return replace(
             self,
             classes=classes | changes,
+            levels={} if by_value else {level: changes.get(label, label) for level, label in self.levels.items()},
+            mapped=tuple(changes),
             colours=colours,
             palette=settings.palette_labels,
             void_by_user=changes.get(IGNORE) == IGNORE,
@@ -64,4 +71,5 @@ def with_colours(table: LabelTable, colours: Sequence[Colour | None], void: Iter
     for label, colour in enumerate(colours):
         if colour is not None:
             meaning[colour] = None if colour in meaning else label
-    return replace(table, colours=meaning)
+    levels = {red: label for (red, green, blue), label in meaning.items() if red == green == blue and label is not None}
+    return replace(table, colours=meaning, levels=levels if len(levels) == len(colours) == len(meaning) else {})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -25,15 +25,15 @@ MOST_COLOURS = 65536  # of a label file; a photograph has more
 
 PACKING = np.array([1 << 16, 1 << 8, 1], np.uint32)  # of RGB into one number
 
-Reading = Literal["number", "grey", "palette", "colour"]
+Reading = Literal["number", "grey", "level", "palette", "colour"]
 
 
 @dataclass(frozen=True)
 class LabelFile:
     """A decoded label file.
 
-    reading  number: a pixel's value or palette index; grey: RGB, or a palette, of greys; palette: the palette's
-             colours; colour: RGB
+    reading  number: a pixel's value or palette index; grey: RGB, or a palette, of greys; level: grey levels that are
+             the colours of classes; palette: the palette's colours; colour: RGB
     counts   file value -> pixels; RGB as one number, 65536 r + 256 g + b
     meaning  file value -> class, or IGNORE, or None where it is a fault
     """
@@ -120,7 +120,11 @@ def _decode(path: Path, image: Image.Image, table: LabelTable) -> LabelFile:
         return _numbers(path, "number", values.astype(np.uint16), table)
     if image.mode not in ("L", "1"):
         raise DataError(f"{path}: labels must be one byte a pixel, a class number; this file is {image.mode}")
-    return _numbers(path, "number", np.asarray(image).astype(np.uint8, copy=False), table)
+    file = _numbers(path, "number", np.asarray(image).astype(np.uint8, copy=False), table)
+    levels = {value: table.levels.get(value) for value in file.counts}
+    if image.mode == "1" or None in levels.values() or (levels == file.meaning and IGNORE not in levels):
+        return file
+    return replace(file, reading="level", meaning=levels)
 
 
 def _numbers(path: Path, reading: Reading, values: Integer[np.ndarray, "h w"], table: LabelTable) -> LabelFile:
