@@ -225,7 +225,8 @@ def open_data(plan: RunPlan, folder: RunFolder | None) -> tuple[Dataset, Dataset
         except DataError as error:
             if folder is None and field == "val":
                 first, *others = error.faults
-                raise DataError(f"{first}; --val-split NAME validates with another, --val none with none", *others) from None
+                hint = "--val-split NAME validates with another, --val none with none"
+                raise DataError(f"{first}; {hint}", *others) from None
             if folder is None or spec != getattr(folder.read_plan(), field):
                 raise
             raise DataError(f"{folder.plan}: {field}: {error}") from None

@@ -35,8 +35,8 @@ EVERYTHING = Augmentation(
     crop=(48, 64), largest_share=0.75, brightness=0.1, contrast=0.5, saturation=0.5, hue=36, blur=1
 )
 
-# SHA-256 of the second batch below: the bytes that every framework is trained on. Contrast beside saturation or hue takes
-# a draw for its place, first or last; batches without that pair have the same bytes with and without this draw.
+# SHA-256 of the second batch below: the bytes that every framework is trained on. Contrast beside saturation or hue
+# takes a draw for its place, first or last; batches without that pair have the same bytes with and without this draw.
 GOLDEN = "79a1159f26623636"
 GOLDEN_ORDER = [6, 4, 2, 0, 5, 1, 7, 9, 8, 3, 8, 4, 2, 5, 6, 1, 7, 9, 3, 0]
 

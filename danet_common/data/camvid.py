@@ -42,7 +42,7 @@ def open_camvid(root: Path, split: str) -> FileDataset:
     require_split(title, split, SPLITS)
     images = first_path(title, root, [f"{split}/images", split])
     if (root / f"{split}_labels").is_dir():
-        raise DataError(f"{root}: no camvid data set of 11 classes: {split}_labels are colours; folder:{root} reads them")
+        raise DataError(f"{root}: not the 11 classes of camvid: {split}_labels are colours; folder:{root} reads them")
     labels = first_path(title, root, [f"{split}/labels", f"{split}annot"])
     pairing = pair_files(images, labels)
     return FileDataset(f"{title}:{root} {split}", CAMVID, pairing.pairs, TABLE, pairing.remarks)
