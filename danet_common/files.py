@@ -19,16 +19,20 @@ from danet_common.stored import checkpoint_in, open_stored
 ENDING = ".safetensors"
 
 
-def open_network(path: str | os.PathLike[str], report: Callable[[str], None] | None = None) -> Checkpoint:
+def open_network(
+    path: str | os.PathLike[str], report: Callable[[str], None] | None = None, weights_key: str | None = None
+) -> Checkpoint:
     """Open the checkpoint of a network: a file or a folder of any format and layout that `weights_convert` reads.
 
-    Of a training run's folder it is the file of the best validation, or else the last one.
+    Of a training run's folder it is the file of the best validation, or else the last one. Of a file with several
+    sets of weights `weights_key` says which to take; without it they are those that were trained.
 
     `report` is called with each line about what was assumed, filled or left out. Without it these lines are one
-    UserWarning. Raises CheckpointError where the file cannot be read whole, and for a backbone without a head.
+    UserWarning. Raises CheckpointError where the file cannot be read whole, where it has several sets of weights and
+    nothing tells which to take, and for a backbone without a head.
     """
     path = with_run(path)
-    if path.name.endswith((ENDING, INDEX_ENDING)) and path.is_file():
+    if weights_key is None and path.name.endswith((ENDING, INDEX_ENDING)) and path.is_file():
         try:
             stored = open_stored(path)
         except CheckpointError:  # perhaps of another format, which its first bytes tell
@@ -38,7 +42,7 @@ def open_network(path: str | os.PathLike[str], report: Callable[[str], None] | N
     from weights_convert.live.source import open_any
 
     lines: list[str] = []
-    checkpoint = open_any(path, report=report or lines.append)
+    checkpoint = open_any(path, weights_key, report or lines.append)
     if checkpoint.source.get("backbone_only"):
         raise CheckpointError(
             f"{path}: a backbone without a head, whose logits would be random. "

@@ -118,13 +118,15 @@ def load(
     folded: bool = False,
     winograd: bool = False,
     report: Callable[[str], None] | None = None,
+    weights_key: str | None = None,
 ) -> DANet:
     """The network of a file or folder of any format that `danet convert` reads, as `from_checkpoint` makes it.
 
+    `weights_key` says which weights to take of a file with several, such as "ema"; None: those that were trained.
     `report` is called with each line about what was assumed of a file that is not canonical; without it these lines
     are a UserWarning. Raises CheckpointError where the file cannot be read whole, and for a backbone without a head.
     """
-    return from_checkpoint(open_network(path, report), dtype, folded, winograd)
+    return from_checkpoint(open_network(path, report, weights_key), dtype, folded, winograd)
 
 
 def save(model: DANet, path: str | os.PathLike[str]) -> None:

@@ -15,6 +15,7 @@ import pytest
 import weights_convert
 from danet_common import VARIANTS, Checkpoint, CheckpointError, initial_tensors, write_checkpoint, write_pretrained
 from danet_common.files import open_network
+from danet_common.safetensors_writer import write_safetensors
 from shared_tests.conftest import NETWORKS
 from shared_tests.devices.running import KERAS_WARNING
 from shared_tests.owners_networks import write_owners_file
@@ -120,6 +121,22 @@ def test_assumptions_are_one_warning(tmp_path: Path) -> None:
         open_network(path)
     assert len(caught) == 1
     assert caught[0].filename != open_network.__code__.co_filename
+
+
+def test_takes_the_set_that_is_named(package: ModuleType, tmp_path: Path) -> None:
+    raw, path, lines = rule_tensors(CONFIG), tmp_path / "a.safetensors", list[str]()
+    doubled = {name: array if array.dtype.kind == "i" else array * np.float32(2) for name, array in raw.items()}
+    sets = {"model": raw, "ema": doubled}
+    write_safetensors({f"{key}.{name}": array for key, each in sets.items() for name, array in each.items()}, path, {})
+    for key, expected in {None: raw, "ema": doubled, "model": raw}.items():
+        model = package.load(path, report=lines.append, weights_key=key)
+        assert_same(tensors_of(package, model), expected)
+    assert "left out: ema, moving averages, by its name; --weights-key ema takes it" in lines
+    with pytest.raises(CheckpointError, match="has no weights at 'average'; it has model, ema"):
+        package.load(path, weights_key="average")
+    write_checkpoint(Checkpoint(CONFIG, raw), path)
+    with pytest.raises(CheckpointError, match="has no weights at 'ema'; it has one set"):
+        package.load(path, weights_key="ema")
 
 
 def test_a_backbone_alone_is_refused(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -415,6 +416,23 @@ def test_every_command_takes_the_key(path: Path, tmp_path: Path, capsys: Streams
         backend = [] if command[0] == "check" else ["--backend", "torch"]
         assert run([*command, *backend, "--weights-key", "nothing"]) == 2
         assert "has no weights at 'nothing'; it has model, ema" in capsys.readouterr().err
+
+
+def test_inspect_shows_sets_of_which_none_is_taken(path: Path, capsys: Streams) -> None:
+    save({"best": RAW, "last": EMA}, path)
+    with pytest.raises(CheckpointError, match="choose one with --weights-key best or --weights-key last"):
+        weights_convert.read(path)
+    assert run(["inspect", str(path)]) == 0
+    out, error = capsys.readouterr()
+    assert re.search("weights +best, last", out)
+    choose = "holds 2 sets of weights that differ; choose one with --weights-key best or --weights-key last"
+    assert error.splitlines()[0] == f"{choose}; what follows is of best"
+    assert run(["inspect", str(path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(each["key"], each["taken"]) for each in found["weights"]] == [("best", False), ("last", False)]
+    save({"a": {"net": RAW}, "b": {"net": EMA}}, path)
+    assert run(["inspect", str(path), "--weights-key", "net"]) == 2
+    assert "choose one with --weights-key a.net or --weights-key b.net" in capsys.readouterr().err
 
 
 def test_training_begins_from_the_set_that_is_named(path: Path, tmp_path: Path, capsys: Streams) -> None:

@@ -23,6 +23,14 @@ from weights_convert.schemas.engine import Say
 MOST_SETS = 10  # named in an error
 
 
+class SeveralSetsError(CheckpointError):
+    """A file has sets of weights that differ, and nothing tells which to take. `labels` are what chooses each."""
+
+    def __init__(self, text: str, labels: Sequence[str]) -> None:
+        super().__init__(text)
+        self.labels = labels
+
+
 @dataclass
 class Choice:
     """What is read of a file.
@@ -111,12 +119,13 @@ def _listed(sets: Sequence[Place]) -> str:
 
 
 def _one_of(contents: Contents, sets: Sequence[Place]) -> Place:
-    """The only one of these sets; the first, where all are equal. Raises CheckpointError where they differ."""
+    """The only one of these sets; the first, where all are equal. Raises SeveralSetsError where they differ."""
     first, *others = sets
     if all(equal(contents, first, other) for other in others):
         return first
     options = " or ".join(OPTION.format(place.label) for place in sets[:MOST_SETS])
-    raise CheckpointError(f"holds {len(sets)} sets of weights that differ; choose one with {options}")
+    text = f"holds {len(sets)} sets of weights that differ; choose one with {options}"
+    raise SeveralSetsError(text, [place.label for place in sets])
 
 
 def _refuse_part(contents: Contents, places: Places, wanted: Sequence[Schema] | None) -> None:

@@ -13,6 +13,8 @@ import numpy as np
 from danet_common import Checkpoint, DANetConfig
 from danet_common.checkpoint import hash_tensors
 from danet_common.run_weights import with_run
+from weights_convert.choosing import SeveralSetsError
+from weights_convert.left_out import about_sets
 from weights_convert.places import Place
 from weights_convert.reading import read_all
 
@@ -86,9 +88,21 @@ class Inspection:
 
 
 def inspect(path: str | os.PathLike[str], schema: str | None = None, weights_key: str | None = None) -> Inspection:
-    """What the checkpoint at `path` is. Raises CheckpointError where it is none, or not whole."""
+    """What the checkpoint at `path` is. Raises CheckpointError where it is none, or not whole.
+
+    Of a file whose sets of weights differ, where nothing tells which to take, the first is described and none is taken.
+    """
     notes: list[str] = []
-    reader, contents, checkpoint, places, taken = read_all(Path(path), schema, None, notes.append, weights_key)
+    try:
+        reader, contents, checkpoint, places, taken = read_all(Path(path), schema, None, notes.append, weights_key)
+    except SeveralSetsError as error:
+        if weights_key is not None:
+            raise
+        first, lines = error.labels[0], list[str]()
+        reader, contents, checkpoint, places, _ = read_all(Path(path), schema, None, lines.append, first)
+        taken = None
+        notes = [f"{str(error).removeprefix(f'{path}: ')}; what follows is of {first}"]
+        notes += [line for line in lines if not about_sets(line)]
     return Inspection(
         path=os.fspath(path),
         format=reader.NAME,

@@ -13,7 +13,7 @@ import numpy as np
 from danet_common import Checkpoint, CheckpointError, DANetConfig, parameters
 from danet_common.checkpoint import PASSENGER, check_total, parse_manifest, verify_hashes
 from weights_convert.averages import choose_averages
-from weights_convert.choosing import choose
+from weights_convert.choosing import SeveralSetsError, choose
 from weights_convert.contents import Contents
 from weights_convert.formats import Reader, reader_for
 from weights_convert.infer import infer
@@ -87,6 +87,8 @@ def read_source(
     try:
         reader = reader_for(source)
         return _reading_of(reader, reader.read(source), wanted, values, say, weights_key)
+    except SeveralSetsError as error:
+        raise SeveralSetsError(f"{path}: {error}", error.labels) from None
     except CheckpointError as error:
         text = str(error)
         raise CheckpointError(text if text.startswith(str(path)) else f"{path}: {text}") from None
