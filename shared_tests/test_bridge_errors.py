@@ -211,9 +211,9 @@ def test_unknown_choices(options: dict[str, str], message: str, folder: Path) ->
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("mean", "nan,0,0", "must be finite"),
-        ("std", "1,inf,1", "must be finite"),
-        ("batch_norm_epsilon", "inf", "must be finite"),
+        ("mean", "nan,0,0", "each a finite number"),
+        ("std", "1,inf,1", "each a finite number"),
+        ("batch_norm_epsilon", "inf", "must be a finite number"),
         ("palette", ",".join(["0-128-256"] * 19), "palette must have colours of 0"),
     ],
 )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import subprocess
+import sys
+from pathlib import Path
 from typing import Any, get_args
 
 import pytest
@@ -120,9 +121,11 @@ def test_without_torch_all_else_is_there(capsys: Streams, monkeypatch: pytest.Mo
     assert error.count("pip install 'danet[torch]'") == 1
 
 
-def test_a_process_that_ends_early_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    done = subprocess.CompletedProcess([], -9, "", "")
-    monkeypatch.setattr(subprocess, "run", lambda *arguments, **options: done)
+def test_a_process_that_ends_early_is_an_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nkill -9 $$\n")
+    python.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(python))
     with pytest.raises(Unable, match="signal 9"):
         measure_memory(TINY, "torch", 9, 9)
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from danet_common import VARIANTS, Checkpoint, write_checkpoint
+from danet_common import VARIANTS, Checkpoint, unfinished, write_checkpoint
 from danet_common.children import child, end_child
 from danet_common.data import Augmentation, Loader, Order, open_dataset
 from danet_common.unfinished import abandon, abandoned_by, shielded, temporary_folder, uninterrupted
@@ -200,6 +200,13 @@ def test_the_process_ends_without_pythons_finalisation() -> None:
     assert (done.returncode, done.stdout) == (3, "registered\n")
 
 
+@pytest.fixture
+def clean_ups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list of its own: `abandon` would end the session's workers, which stand in the process's list."""
+    monkeypatch.setattr(unfinished, "_clean_ups", {})
+
+
+@pytest.mark.usefixtures("clean_ups")
 def test_clean_ups_run_in_reverse_and_outlive_errors() -> None:
     order: list[str] = []
 
@@ -217,6 +224,7 @@ def test_clean_ups_run_in_reverse_and_outlive_errors() -> None:
     assert not shielded()
 
 
+@pytest.mark.usefixtures("clean_ups")
 def test_a_temporary_folder_is_listed_while_it_is_there() -> None:
     with temporary_folder() as folder:
         (folder / "file").touch()
@@ -227,6 +235,7 @@ def test_a_temporary_folder_is_listed_while_it_is_there() -> None:
     assert not folder.exists()
 
 
+@pytest.mark.usefixtures("clean_ups")
 def test_a_child_is_ended_and_says_so() -> None:
     program = (
         "from danet_cli import interruption; import time; interruption.install(); print(flush=True); time.sleep(60)"
@@ -242,6 +251,7 @@ def test_a_child_is_ended_and_says_so() -> None:
     assert end_child(process) is False
 
 
+@pytest.mark.usefixtures("clean_ups")
 def test_a_child_that_is_no_command_is_killed() -> None:
     with child([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
         assert abandon() is False

@@ -24,6 +24,8 @@ OUTLETS = ("console.py", "safe_console.py", "streams.py")  # of danet_cli, the o
 WRITERS = {"print", "Console"}  # called by name
 METHODS = {"stdout.write", "stderr.write", "typer.echo", "typer.secho", "warnings.warn", "sys.displayhook"}
 
+LIBRARY_WARNINGS = ["warnings.warn"]  # what `load` assumed, in Python; the commands give it a `report`
+
 # A window's title, a cleared screen, C1's CSI, a return, DEL, a bidi override, a line, a lone surrogate, and markup.
 EVIL = "a\x1b]0;title\x07\x1b[2J\x9b2J\r\x7f\u202edanet: done\n\udc80[/x][red]"
 SHOWN = r"a\x1b]0;title\x07\x1b[2J\x9b2J\r\x7f\u202edanet: done\n\udc80[/x][red]"
@@ -51,7 +53,7 @@ def calls(path: Path) -> list[str]:
 
 def test_only_the_console_prints() -> None:
     places = [path for path in sources(*PACKAGES) if path.parent.name != "danet_cli" or path.name not in OUTLETS]
-    assert not [call for path in places for call in calls(path)]
+    assert [call.split(" ")[1] for path in places for call in calls(path)] == LIBRARY_WARNINGS
     assert [call for name in OUTLETS for call in calls(ROOT / "danet_cli" / name)]  # the test finds such calls
 
 
