@@ -24,7 +24,7 @@ from danet_tf.backbone import ResNet
 from danet_tf.head import AuxiliaryHead, DualAttentionHead
 from danet_tf.layers import resize
 from danet_tf.module import fresh_seed
-from danet_tf.weights import get_tensors, initialise, set_tensors
+from danet_tf.weights import get_tensors, initialise, named_modules, set_tensors
 
 
 @keras.saving.register_keras_serializable("danet")
@@ -106,13 +106,19 @@ class DANet(keras.Model):
     def get_config(self) -> dict[str, Any]:
         numerics = self.numerics
         modes = {"folded": numerics.folded, "winograd": numerics.winograd}
-        return {"config": self.config.to_dict(), "dtype": numerics.policy, **modes}
+        layers = [(path, layer) for path, layer in named_modules(self) if isinstance(layer, keras.layers.Layer)]
+        frozen = [".".join(path) for path, layer in layers if not layer.trainable]
+        return {"config": self.config.to_dict(), "dtype": numerics.policy, "frozen": frozen, **modes}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> DANet:
         folded, winograd = config.get("folded", False), config.get("winograd", False)  # older files have neither
         network, dtype = DANetConfig.from_dict(config["config"]), config["dtype"]
-        return cls(network, dtype=dtype, seed=fresh_seed(), folded=folded, winograd=winograd)
+        model = cls(network, dtype=dtype, seed=fresh_seed(), folded=folded, winograd=winograd)
+        for path, layer in named_modules(model):
+            if isinstance(layer, keras.layers.Layer) and ".".join(path) in config.get("frozen", ()):
+                layer.trainable = False
+        return model
 
 
 def from_checkpoint(

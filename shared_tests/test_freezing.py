@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,16 @@ def assert_kept(before: dict[str, np.ndarray], after: dict[str, np.ndarray], par
 @pytest.mark.parametrize("part", PARTS)
 class TestKeras:
     """`trainable = False`, which puts Keras's own BatchNormalization in inference mode."""
+
+    def test_copies_are_frozen_alike(self, part: str, tmp_path: Path) -> None:
+        danet_tf, keras = pytest.importorskip("danet_tf"), pytest.importorskip("keras")
+        model = danet_tf.DANet(CONFIG)
+        PARTS[part](model).trainable = False
+        model.save(tmp_path / "frozen.keras")
+        for copy in (keras.models.clone_model(model), keras.models.load_model(tmp_path / "frozen.keras")):
+            shapes = [[tuple(v.shape) for v in network.trainable_variables] for network in (copy, model)]
+            assert shapes[0] == shapes[1]
+            assert not PARTS[part](copy).trainable
 
     def test_in_a_call(self, part: str) -> None:
         danet_tf = pytest.importorskip("danet_tf")
