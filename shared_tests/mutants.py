@@ -14,9 +14,12 @@ from shared_tests import (
     mutants_attention,
     mutants_compact,
     mutants_context,
+    mutants_folding,
     mutants_layers,
     mutants_network,
     mutants_normalisation,
+    mutants_training,
+    mutants_winograd,
 )
 
 MUTATIONS = (
@@ -31,4 +34,17 @@ MUTATIONS = (
     *mutants_network.BACKBONE,
     *mutants_network.HEAD,
     *mutants_network.UPSAMPLING,
+)
+
+# Those of code that only certain networks or inputs reach: the suite of that code runs them.
+SPECIAL = (
+    *mutants_attention.SLICES,
+    *mutants_attention.KERNEL,
+    *mutants_attention.SECOND,
+    *mutants_context.SLICES,
+    *mutants_folding.FOLDING,
+    *mutants_network.OUTPUTS,
+    *mutants_training.INITIALISATION,
+    *mutants_training.LOSS,
+    *mutants_winograd.WINOGRAD,
 )

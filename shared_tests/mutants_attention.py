@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 from shared_tests.golden_cases import TINY, Case
-from shared_tests.mutations import Mutation, alike, apart
+from shared_tests.mutations import Edit, Mutation, edits_by_backend, same_edit
 
 PLAIN = Case(TINY, height=17, width=23)
 SLICED = Case(TINY.replace(context=("position",)), height=33, width=49)
-
-# Where the return of each attention ends, so that one can be told from the other.
-POSITION_END = {"torch": "\n\n\nclass Ch", "tf": '\n\n\n@keras.saving.register_keras_serializable("danet")\nclass Ch'}
-POSITION_END["jax"] = POSITION_END["torch"]
-CHANNEL_END = dict.fromkeys(("torch", "tf", "jax"), "\n\n\ndef flatten")
 
 POSITION = (
     Mutation(
         "scaled_energy",
         "the position energies are divided by sqrt(d), as in Transformers; DANet's are not",
         PLAIN,
-        alike("attention.py", ('"bnc,bmc->bnm", query, key)', '"bnc,bmc->bnm", query, key) / query.shape[2] ** 0.5')),
+        same_edit("gather", ('"bnc,bmc->bnm", query, key)', '"bnc,bmc->bnm", query, key) / query.shape[2] ** 0.5')),
     ),
     Mutation(
         "position_softmax_axis",
         "the softmax runs over the queries instead of the keys",
         PLAIN,
-        apart(
-            "attention.py",
+        edits_by_backend(
+            "gather",
             torch=('"position_map", torch.softmax(energy, dim=2)', '"position_map", torch.softmax(energy, dim=1)'),
             tf=('"position_map", ops.softmax(energy, axis=2)', '"position_map", ops.softmax(energy, axis=1)'),
             jax=('"position_map", jax.nn.softmax(energy, axis=2)', '"position_map", jax.nn.softmax(energy, axis=1)'),
@@ -35,14 +30,14 @@ POSITION = (
         "energy_transposed",
         "query and key are swapped in the energy: 99.44% of the predicted classes stay",
         PLAIN,
-        alike("attention.py", ('->bnm", query, key)', '->bnm", key, query)')),
+        same_edit("gather", ('->bnm", query, key)', '->bnm", key, query)')),
     ),
     Mutation(
         "query_and_key_exchanged",
         "two layers of one shape hold each other's weights",
         PLAIN,
-        alike(
-            "attention.py",
+        same_edit(
+            "PositionAttention.forward",
             ('"position_query", self.query(x)', '"position_query", self.key(x)'),
             ('"position_key", self.key(x)', '"position_key", self.query(x)'),
         ),
@@ -51,8 +46,8 @@ POSITION = (
         "query_bias_dropped",
         "the query has no bias: 99.86% of the predicted classes stay",
         PLAIN,
-        apart(
-            "attention.py",
+        edits_by_backend(
+            "PositionAttention.forward",
             torch=(
                 '"position_query", self.query(x)',
                 '"position_query", self.query(x) - self.query.bias[:, None, None]',
@@ -65,8 +60,8 @@ POSITION = (
         "key_bias_dropped",
         "the key has no bias: the softmax cannot see it, so only the named stage tells",
         PLAIN,
-        apart(
-            "attention.py",
+        edits_by_backend(
+            "PositionAttention.forward",
             torch=('"position_key", self.key(x)', '"position_key", self.key(x) - self.key.bias[:, None, None]'),
             tf=('"position_key", self.key(x)', '"position_key", self.key(x) - self.key.bias'),
             jax=('"position_key", self.key(x)', '"position_key", self.key(x) - self.key.bias[...]'),
@@ -76,8 +71,8 @@ POSITION = (
         "position_map_transposed",
         "the position map is applied transposed",
         PLAIN,
-        apart(
-            "attention.py",
+        edits_by_backend(
+            "gather",
             **dict.fromkeys(("torch", "jax"), ('"bnm,bmc->bnc", attention', '"bmn,bmc->bnc", attention')),
             tf=('"bnm,bmc->bnc"', '"bmn,bmc->bnc"'),
         ),
@@ -86,27 +81,18 @@ POSITION = (
         "position_gamma_ignored",
         "gamma starts at 0 and hides attention: here it is ignored",
         PLAIN,
-        apart(
-            "attention.py",
-            torch=(
-                f"return self.gamma.to(x.dtype) * out + x{POSITION_END['torch']}",
-                f"return out + x{POSITION_END['torch']}",
-            ),
-            tf=(
-                f"return ops.cast(self.gamma, x.dtype) * out + x{POSITION_END['tf']}",
-                f"return out + x{POSITION_END['tf']}",
-            ),
-            jax=(
-                f"return self.gamma[...].astype(x.dtype) * out + x{POSITION_END['jax']}",
-                f"return out + x{POSITION_END['jax']}",
-            ),
+        edits_by_backend(
+            "PositionAttention.forward",
+            torch=("self.gamma.to(x.dtype) * out", "out"),
+            tf=("ops.cast(self.gamma, x.dtype) * out", "out"),
+            jax=("self.gamma[...].astype(x.dtype) * out", "out"),
         ),
     ),
     Mutation(
         "position_residual_dropped",
         "x is not added to what position attention gathers",
         PLAIN,
-        apart("attention.py", **{name: (f" * out + x{end}", f" * out{end}") for name, end in POSITION_END.items()}),
+        same_edit("PositionAttention.forward", (" * out + x", " * out")),
     ),
 )
 
@@ -119,9 +105,13 @@ SLICES = (
         "last_slice_lost",
         "the queries of the last slice are lost: they gather the mean",
         SLICED,
-        apart(
-            "attention.py",
-            torch=(QUERY_BLOCKS, "zip((*some_queries.split(queries)[:-1], 0 * some_queries.split(queries)[-1]), "),
+        edits_by_backend(
+            "in_slices",
+            torch=Edit(
+                "InBlocks.forward",
+                QUERY_BLOCKS,
+                "zip((*some_queries.split(queries)[:-1], 0 * some_queries.split(queries)[-1]), ",
+            ),
             tf=(SLICE_AT_A_TIME["tf"], "(piece, key, value), ops.concatenate([pieces[:-1], 0 * pieces[-1:]]))"),
             jax=(SLICE_AT_A_TIME["jax"], "(piece, key, value), pieces.at[-1].set(0))"),
         ),
@@ -130,9 +120,9 @@ SLICES = (
         "slices_backwards",
         "the last slice comes first",
         SLICED,
-        apart(
-            "attention.py",
-            torch=(QUERY_BLOCKS, "zip(some_queries.roll(queries, 0).split(queries), "),
+        edits_by_backend(
+            "in_slices",
+            torch=Edit("InBlocks.forward", QUERY_BLOCKS, "zip(some_queries.roll(queries, 0).split(queries), "),
             **{name: (text, text.replace("pieces", "pieces[::-1]")) for name, text in SLICE_AT_A_TIME.items()},
         ),
     ),
@@ -140,9 +130,9 @@ SLICES = (
         "key_captured",
         "the key gets no gradient: so where TensorFlow's recomputation captures it instead of taking it",
         SLICED,
-        apart(
-            "attention.py",
-            torch=("totals[1] += of_key", "totals[1] += 0 * of_key"),
+        edits_by_backend(
+            "in_slices",
+            torch=Edit("InSlices.backward", "totals[1] += of_key", "totals[1] += 0 * of_key"),
             tf=(
                 "computed_again(one)(piece, key, value)",
                 "computed_again(lambda query, value: one(query, key, value))(piece, value)",
@@ -154,7 +144,11 @@ SLICES = (
         "scale_forgotten",
         "what was gathered is not scaled when a larger energy comes; TensorFlow has no blocks of keys",
         SLICED,
-        apart("attention.py", torch=("gathered * scale, ", "gathered, "), jax=("gathered * scale + ", "gathered + ")),
+        edits_by_backend(
+            "gather_by_keys",
+            torch=("gathered * scale, ", "gathered, "),
+            jax=("gathered * scale + ", "gathered + "),
+        ),
     ),
 )
 
@@ -164,13 +158,15 @@ KERNEL = (
         "kernel_scales",
         "the kernel divides energies by sqrt(d), as it does unless told otherwise",
         SLICED,
-        apart("attention.py", torch=(", scale=1.0)", ")")),
+        edits_by_backend("gather_by_heads", torch=(", scale=1.0)", ")")),
     ),
     Mutation(
         "heads_interleaved",
         "what heads gathered is put together channel by channel, where they are neighbours head by head",
         SLICED,
-        apart("attention.py", torch=("out.transpose(1, 2).flatten(2)", "out.permute(0, 2, 3, 1).flatten(2)")),
+        edits_by_backend(
+            "gather_by_heads", torch=("out.transpose(1, 2).flatten(2)", "out.permute(0, 2, 3, 1).flatten(2)")
+        ),
     ),
 )
 
@@ -180,13 +176,15 @@ SECOND = (
         "cotangent_detached",
         "the gradient of a gradient in slices does not see what the first one was handed",
         SLICED,
-        apart("attention.py", torch=("*pullback(cotangent), None", "*pullback(cotangent.detach()), None")),
+        edits_by_backend(
+            "InSlices.backward", torch=("*pullback(cotangent), None", "*pullback(cotangent.detach()), None")
+        ),
     ),
     Mutation(
         "leaves_not_copied",
         "a slice is computed again from the loop's own tensors, whose second gradients TensorFlow loses in graphs",
         SLICED,
-        apart("attention.py", tf=("[tf.identity(leaf) for leaf in leaves]", "list(leaves)")),
+        edits_by_backend("computed_again.call.gradient", tf=("[tf.identity(leaf) for leaf in leaves]", "list(leaves)")),
     ),
 )
 
@@ -195,8 +193,8 @@ CHANNEL = (
         "channel_sign",
         "softmax(energy), the paper's formula, where the released code has softmax(max - energy)",
         PLAIN,
-        apart(
-            "attention.py",
+        edits_by_backend(
+            "ChannelAttention.forward",
             torch=("energy.amax(dim=2, keepdim=True) - energy", "energy - energy.amax(dim=2, keepdim=True)"),
             tf=("ops.max(energy, axis=2, keepdims=True) - energy", "energy - ops.max(energy, axis=2, keepdims=True)"),
             jax=("jnp.max(energy, axis=2, keepdims=True) - energy", "energy - jnp.max(energy, axis=2, keepdims=True)"),
@@ -206,8 +204,8 @@ CHANNEL = (
         "channel_softmax_axis",
         "the softmax runs over the columns of the channel energies",
         PLAIN,
-        apart(
-            "attention.py",
+        edits_by_backend(
+            "ChannelAttention.forward",
             torch=('"channel_map", torch.softmax(energy, dim=2)', '"channel_map", torch.softmax(energy, dim=1)'),
             tf=('"channel_map", ops.softmax(energy, axis=2)', '"channel_map", ops.softmax(energy, axis=1)'),
             jax=('"channel_map", jax.nn.softmax(energy, axis=2)', '"channel_map", jax.nn.softmax(energy, axis=1)'),
@@ -217,14 +215,14 @@ CHANNEL = (
         "channel_map_transposed",
         "the channel map is applied transposed",
         PLAIN,
-        alike("attention.py", ('"bcd,bnd->bnc"', '"bdc,bnd->bnc"')),
+        same_edit("ChannelAttention.forward", ('"bcd,bnd->bnc"', '"bdc,bnd->bnc"')),
     ),
     Mutation(
         "channel_energy_averaged",
         "the channel energies are means over the positions; DANet's are sums",
         PLAIN,
-        alike(
-            "attention.py",
+        same_edit(
+            "ChannelAttention.forward",
             ("widen(features), widen(features))", "widen(features), widen(features)) / features.shape[1]"),
         ),
     ),
@@ -232,13 +230,13 @@ CHANNEL = (
         "channel_residual_dropped",
         "x is not added to what channel attention gathers",
         PLAIN,
-        apart("attention.py", **{name: (f" * out + x{end}", f" * out{end}") for name, end in CHANNEL_END.items()}),
+        same_edit("ChannelAttention.forward", (" * out + x", " * out")),
     ),
     Mutation(
         "float16_energies",
         "channel energies in float16, which ends at 65504: sums over large features overflow",
         PLAIN,
-        alike("attention.py", ("widen(features), widen(features))", "features, features)")),
+        same_edit("ChannelAttention.forward", ("widen(features), widen(features))", "features, features)")),
         dtype="float16",
         offset=2000.0,  # features reach 4000, which float16 holds, and the energies 600,000
     ),

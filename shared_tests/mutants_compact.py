@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared_tests.golden_cases import CASES
-from shared_tests.mutations import Mutation, alike, apart
+from shared_tests.mutations import Mutation, edits_by_backend, same_edit
 
 DRANET = CASES["dranet"]
 
@@ -12,34 +12,35 @@ COMPACT = (
         "windows_do_not_overlap",
         "a window ends where the next begins; torch's adaptive pools end at the ceiling, and overlap on odd sizes",
         DRANET,
-        alike("compact_attention.py", ("((i + 1) * source + target - 1) // target", "(i + 1) * source // target")),
+        same_edit("pooling_matrix", ("((i + 1) * source + target - 1) // target", "(i + 1) * source // target")),
     ),
     Mutation(
         "pools_share_one_convolution",
         "all pools go through the first one's convolution; theirs have the same shape and are never used",
         DRANET,
-        alike("compact_attention.py", ('f"pool{size}")(adaptive_average', '"pool1")(adaptive_average')),
+        same_edit("CompactPositionAttention.forward", ('f"pool{size}")(adaptive_average', '"pool1")(adaptive_average')),
     ),
     Mutation(
         "compact_energy_scaled",
         "the energies are divided by the root of the channels; the authors' are not",
         DRANET,
-        alike(
-            "compact_attention.py", ('"bnc,bmc->bnm", query, key)', '"bnc,bmc->bnm", query, key) / key.shape[2] ** 0.5')
+        same_edit(
+            "CompactPositionAttention.forward",
+            ('"bnc,bmc->bnm", query, key)', '"bnc,bmc->bnm", query, key) / key.shape[2] ** 0.5'),
         ),
     ),
     Mutation(
         "compact_values_are_centres",
         "the centres are gathered instead of the values that a convolution makes of them",
         DRANET,
-        alike("compact_attention.py", ("self.value(centres)))", "centres))")),
+        same_edit("CompactPositionAttention.forward", ("self.value(centres)))", "centres))")),
     ),
     Mutation(
         "compact_channel_sign",
         "the energy's sign is not turned, so that like centres weigh more",
         DRANET,
-        apart(
-            "compact_attention.py",
+        edits_by_backend(
+            "CompactChannelAttention.forward",
             torch=("energy.amax(dim=2, keepdim=True) - energy", "energy"),
             tf=("ops.max(energy, axis=2, keepdims=True) - energy", "energy"),
             jax=("jnp.max(energy, axis=2, keepdims=True) - energy", "energy"),
@@ -49,8 +50,8 @@ COMPACT = (
         "compact_softmax_over_channels",
         "the softmax runs over the channels, not over the centres",
         CASES["compact_channel"],
-        apart(
-            "compact_attention.py",
+        edits_by_backend(
+            "CompactChannelAttention.forward",
             torch=(
                 '"compact_channel_map", torch.softmax(energy, dim=2)',
                 '"compact_channel_map", torch.softmax(energy, dim=1)',
@@ -72,8 +73,8 @@ DECODER = (
         "gain_ignored",
         "the gain starts at 1 and hides that it is ignored",
         DRANET,
-        apart(
-            "gating_decoder.py",
+        edits_by_backend(
+            "GatingDecoder.forward",
             torch=("self.gain.to(x.dtype) * gate", "gate"),
             tf=("ops.cast(self.gain, x.dtype) * gate", "gate"),
             jax=("self.gain[...].astype(x.dtype) * gate", "gate"),
@@ -83,24 +84,27 @@ DECODER = (
         "gate_not_applied",
         "the shallow features are joined as they are",
         DRANET,
-        alike("gating_decoder.py", (" * gate * low\n", " * low\n")),
+        same_edit("GatingDecoder.forward", (" * gate * low", " * low")),
     ),
     Mutation(
         "decoder_parts_exchanged",
         "the deep features come before the shallow ones: the joined width is the same",
         DRANET,
-        alike("gating_decoder.py", ("([gated, high], ", "([high, gated], ")),
+        same_edit("GatingDecoder.forward", ("([gated, high], ", "([high, gated], ")),
     ),
     Mutation(
         "decoder_grid_fixed",
         "the decoder enlarges on the corners' grid whatever the network's is",
         CASES["gating_of_one_branch"],
-        alike("gating_decoder.py", (", self.grid)", ', "corners")')),
+        same_edit("GatingDecoder.forward", (", self.grid)", ', "corners")')),
     ),
     Mutation(
         "branches_exchanged_before_the_decoder",
         "the branches are laid side by side in the other order",
         DRANET,
-        alike("head.py", ("self.fuse(tuple(branches.values())", "self.fuse(tuple(branches.values())[::-1]")),
+        same_edit(
+            "DualAttentionHead.forward",
+            ("self.fuse(tuple(branches.values())", "self.fuse(tuple(branches.values())[::-1]"),
+        ),
     ),
 )

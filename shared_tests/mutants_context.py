@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from shared_tests.golden_cases import CASES
-from shared_tests.mutations import Mutation, alike, apart
+from shared_tests.mutations import Mutation, edits_by_backend, same_edit
 
 MEANS = {
     "torch": "mean = torch.mean(widen(x), (2, 3), keepdim=True).to(x.dtype)",
@@ -23,14 +23,14 @@ GATHERED = (
         "non_local_scaled",
         "the energies are divided by the root of the channels, as many copies do; the paper's are not",
         CASES["non_local_embedded_gaussian"],
-        alike("non_local.py", ("flatten(widen(query)), ", "flatten(widen(query)) / query.shape[1] ** 0.5, ")),
+        same_edit("NonLocal.forward", ("flatten(widen(query)), ", "flatten(widen(query)) / query.shape[1] ** 0.5, ")),
     ),
     Mutation(
         "non_local_query_and_key_exchanged",
         "two layers of one shape hold each other's weights",
         CASES["non_local_concatenation"],
-        alike(
-            "non_local.py",
+        same_edit(
+            "NonLocal.forward",
             ("self.query_score(query), self.key_score(key)", "self.key_score(query), self.query_score(key)"),
         ),
     ),
@@ -38,20 +38,22 @@ GATHERED = (
         "non_local_residual_dropped",
         "x is not added to what the block gathers",
         CASES["non_local_gaussian"],
-        alike("non_local.py", ("self.residual_bn(self.residual(out)) + x", "self.residual_bn(self.residual(out))")),
+        same_edit(
+            "NonLocal.forward", ("self.residual_bn(self.residual(out)) + x", "self.residual_bn(self.residual(out))")
+        ),
     ),
     Mutation(
         "non_local_norm_dropped",
         "the BatchNorm that ends the block is never applied",
         CASES["non_local_dot_product"],
-        alike("non_local.py", ("self.residual_bn(self.residual(out)) + x", "self.residual(out) + x")),
+        same_edit("NonLocal.forward", ("self.residual_bn(self.residual(out)) + x", "self.residual(out) + x")),
     ),
     Mutation(
         "keys_not_counted",
         "the products are summed; the paper divides them by the number of keys",
         CASES["non_local_dot_product"],
-        apart(
-            "non_local.py",
+        edits_by_backend(
+            "accumulate",
             torch=("relation / key.shape[1])", "relation)"),
             tf=("relation / ops.cast(ops.shape(key)[1], relation.dtype))", "relation)"),
             jax=("relation / key.shape[1])", "relation)"),
@@ -61,8 +63,8 @@ GATHERED = (
         "concatenation_without_activation",
         "the scores are added, without the ReLU after",
         CASES["non_local_concatenation"],
-        apart(
-            "non_local.py",
+        edits_by_backend(
+            "accumulate",
             torch=("F.relu_(query + ", "(query + "),
             tf=("ops.relu(query + ", "(query + "),
             jax=("jax.nn.relu(query + ", "(query + "),
@@ -72,8 +74,8 @@ GATHERED = (
         "last_row_not_pooled",
         "an odd last row and column of keys and values is dropped",
         CASES["non_local_gaussian_pooled"],
-        apart(
-            "non_local.py",
+        edits_by_backend(
+            "largest",
             torch=("2, 2, ceil_mode=True", "2, 2"),
             tf=('2, 2, "same"', '2, 2, "valid"'),
             jax=('windows, "SAME"', 'windows, "VALID"'),
@@ -83,26 +85,28 @@ GATHERED = (
         "keys_not_pooled",
         "values are pooled and keys are not, so that there are more keys than values",
         CASES["non_local_concatenation_pooled"],
-        alike("non_local.py", ("key, value = largest(key), largest(value)", "key, value = key, largest(value)")),
+        same_edit(
+            "NonLocal.forward", ("key, value = largest(key), largest(value)", "key, value = key, largest(value)")
+        ),
     ),
     Mutation(
         "self_attention_query_and_key_exchanged",
         "the paper's f and g, two layers of one shape, change places: the softmax is over the positions that attend",
         CASES["self_attention"],
-        alike("self_attention.py", ("attend(query, key, value", "attend(key, query, value")),
+        same_edit("SelfAttention.forward", ("attend(query, key, value", "attend(key, query, value")),
     ),
     Mutation(
         "self_attention_scaled",
         "the energies are divided by the root of the channels; the paper's are not",
         CASES["self_attention"],
-        alike("self_attention.py", ("attend(query, key", "attend(query / query.shape[2] ** 0.5, key")),
+        same_edit("SelfAttention.forward", ("attend(query, key", "attend(query / query.shape[2] ** 0.5, key")),
     ),
     Mutation(
         "self_attention_residual_scaled",
         "gamma weighs x too: the sum is scaled, not what is gathered",
         CASES["self_attention"],
-        apart(
-            "self_attention.py",
+        edits_by_backend(
+            "SelfAttention.forward",
             torch=("self.gamma.to(x.dtype) * out + x", "self.gamma.to(x.dtype) * (out + x)"),
             tf=("ops.cast(self.gamma, x.dtype) * out + x", "ops.cast(self.gamma, x.dtype) * (out + x)"),
             jax=("self.gamma[...].astype(x.dtype) * out + x", "self.gamma[...].astype(x.dtype) * (out + x)"),
@@ -112,8 +116,8 @@ GATHERED = (
         "joint_parts_exchanged",
         "query and key change places in the joint projections",
         CASES["joint_position"],
-        apart(
-            "joint_attention.py",
+        edits_by_backend(
+            "JointPositionAttention.forward",
             torch=(
                 "query, key, value = torch.tensor_split(projections, self",
                 "key, query, value = torch.tensor_split(projections, self",
@@ -126,14 +130,16 @@ GATHERED = (
         "joint_query_narrow",
         "the key begins one channel early",
         CASES["joint_position"],
-        alike("joint_attention.py", ("self.parts = (query_channels, ", "self.parts = (query_channels - 1, ")),
+        same_edit(
+            "JointPositionAttention.__init__", ("self.parts = (query_channels, ", "self.parts = (query_channels - 1, ")
+        ),
     ),
     Mutation(
         "joint_channel_sign",
         "the energies' sign is turned as in DANet's channel attention; with projections it is not",
         CASES["joint_channel"],
-        apart(
-            "joint_attention.py",
+        edits_by_backend(
+            "JointChannelAttention.forward",
             torch=("torch.softmax(energy", "torch.softmax(-energy"),
             tf=("ops.softmax(energy", "ops.softmax(-energy"),
             jax=("jax.nn.softmax(energy", "jax.nn.softmax(-energy"),
@@ -143,7 +149,7 @@ GATHERED = (
         "joint_channel_map_transposed",
         "the channel map is applied transposed",
         CASES["joint_channel"],
-        alike("joint_attention.py", ('"bcd,bnd->bnc"', '"bdc,bnd->bnc"')),
+        same_edit("JointChannelAttention.forward", ('"bcd,bnd->bnc"', '"bdc,bnd->bnc"')),
     ),
 )
 
@@ -152,14 +158,14 @@ WEIGHED = (
         "squeeze_thrown_away",
         "the gate is made of every position itself, not of their mean",
         CASES["squeeze_excitation"],
-        alike("squeeze_excitation.py", ("self.reduce(mean)", "self.reduce(x)")),
+        same_edit("SqueezeExcitation.forward", ("self.reduce(mean)", "self.reduce(x)")),
     ),
     Mutation(
         "squeeze_excitation_without_sigmoid",
         "channels are weighed by the scores themselves",
         CASES["squeeze_excitation"],
-        apart(
-            "squeeze_excitation.py",
+        edits_by_backend(
+            "SqueezeExcitation.forward",
             torch=("torch.sigmoid(self.expand", "(self.expand"),
             tf=("ops.sigmoid(self.expand", "(self.expand"),
             jax=("jax.nn.sigmoid(self.expand", "(self.expand"),
@@ -169,26 +175,26 @@ WEIGHED = (
         "squeeze_excitation_without_activation",
         "no ReLU between the squeeze's two convolutions",
         CASES["squeeze_excitation"],
-        alike("squeeze_excitation.py", ("{relu}(self.reduce(mean))", "(self.reduce(mean))")),
+        same_edit("SqueezeExcitation.forward", ("{relu}(self.reduce(mean))", "(self.reduce(mean))")),
     ),
     Mutation(
         "maximum_pooled_twice",
         "channels are weighed by their maximum twice; the mean is lost",
         CASES["cbam"],
-        apart("cbam.py", **{name: (MEANS[name], f"mean = {MAXIMA[name]}") for name in MEANS}),
+        edits_by_backend("CBAM.forward", **{name: (MEANS[name], f"mean = {MAXIMA[name]}") for name in MEANS}),
     ),
     Mutation(
         "planes_swapped",
         "the maximum comes before the mean, as in the released code and unlike the paper",
         CASES["cbam"],
-        alike("cbam.py", ("((mean, maximum)", "((maximum, mean)")),
+        same_edit("CBAM.forward", ("((mean, maximum)", "((maximum, mean)")),
     ),
     Mutation(
         "spatial_gate_of_input",
         "the positions are weighed by the input, before its channels were",
         CASES["cbam"],
-        alike(
-            "cbam.py",
+        same_edit(
+            "CBAM.forward",
             ('x = stages.keep("cbam_channel_gate", gate) * x', 'y = stages.keep("cbam_channel_gate", gate) * x'),
             ('stages.keep("cbam_spatial_gate", gate) * x', 'stages.keep("cbam_spatial_gate", gate) * y'),
         ),
@@ -197,26 +203,26 @@ WEIGHED = (
         "bam_branches_multiplied",
         "the two branches are multiplied, as in the released code; the paper adds them",
         CASES["bam"],
-        alike("bam.py", ("channel) + stages", "channel) * stages")),
+        same_edit("BAM.forward", ("channel) + stages", "channel) * stages")),
     ),
     Mutation(
         "bam_undilated",
         "the spatial branch sees 3x3 positions only",
         CASES["bam"],
-        alike("bam.py", ("DILATION = 4", "DILATION = 1")),
+        same_edit("DILATION", ("DILATION = 4", "DILATION = 1")),
     ),
     Mutation(
         "bam_residual_dropped",
         "features are multiplied by the gate, and not by one more",
         CASES["bam"],
-        alike("bam.py", ("x * (1 + stages", "x * (0 + stages")),
+        same_edit("BAM.forward", ("x * (1 + stages", "x * (0 + stages")),
     ),
     Mutation(
         "kernels_not_selected",
         "each field of view has a sigmoid of its own: there is no choice between them",
         CASES["selective_kernel"],
-        apart(
-            "selective_kernel.py",
+        edits_by_backend(
+            "SelectiveKernel.forward",
             torch=("torch.softmax(widen(scores), dim=0)", "torch.sigmoid(widen(scores))"),
             tf=("ops.softmax(widen(scores), axis=0)", "ops.sigmoid(widen(scores))"),
             jax=("jax.nn.softmax(widen(scores), axis=0)", "jax.nn.sigmoid(widen(scores))"),
@@ -226,14 +232,14 @@ WEIGHED = (
         "far_is_near",
         "both convolutions see 3x3 positions",
         CASES["selective_kernel"],
-        alike("selective_kernel.py", ("dilation=2", "dilation=1")),
+        same_edit("SelectiveKernel.__init__", ("dilation=2", "dilation=1")),
     ),
     Mutation(
         "gates_exchanged",
         "the near field's gate weighs the far one: both are of one shape",
         CASES["selective_kernel"],
-        alike(
-            "selective_kernel.py",
+        same_edit(
+            "SelectiveKernel.forward",
             ("(self.near_score(hidden), self.far_score(hidden))", "(self.far_score(hidden), self.near_score(hidden))"),
         ),
     ),
@@ -246,8 +252,8 @@ SLICES = (
         "slices_counted",
         "the scores are divided by the queries of a slice, not by the number of keys",
         SLICED,
-        apart(
-            "non_local.py",
+        edits_by_backend(
+            "accumulate",
             torch=("relation / key.shape[1])", "relation / query.shape[1])"),
             tf=("ops.shape(key)[1]", "ops.shape(query)[1]"),
             jax=("relation / key.shape[1])", "relation / query.shape[1])"),

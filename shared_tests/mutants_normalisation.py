@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from shared_tests.golden_cases import TINY, Case
-from shared_tests.mutations import Change, Mutation, apart
+from shared_tests.mutations import Edit, Mutation, edits_by_backend
 
 TRAINING = Case(TINY.replace(dropout_rate=0.0), height=17, width=23, training=True)
 # One pixel per image has no zero-padded neighbours: with an offset, every channel's mean dwarfs its deviation.
 SINGLE_PIXELS = Case(TINY.replace(dropout_rate=0.0), batch=8, height=1, width=1, training=True)
 PLAIN = Case(TINY, height=17, width=23)
 
-_TORCH_NORM = "            return super().forward(x)\n"  # what one process does
+
+def torch_norm(*lines: str) -> Edit:
+    """Return an edit that gives BatchNorm a forward pass of its own; torch's class has the text of the right one."""
+    return Edit("BatchNorm.forward", "return super().forward(x)", "\n".join(lines))  # the path of one process
 
 
-def torch_norm(*lines: str) -> Change:
-    """torch's BatchNorm with a forward pass of its own: the class itself says nothing that could be changed."""
-    return _TORCH_NORM, "".join(f"            {line}\n" for line in lines)
-
-
-def torch_formula(*lines: str) -> Change:
-    """The same, written out from `mean` and `variance` (C, 1, 1); inference and the statistics stay torch's."""
+def torch_formula(*lines: str) -> Edit:
+    """Return the same, by a formula of `mean` and `variance` (C, 1, 1); inference and statistics stay torch's."""
     return torch_norm(
         "out = super().forward(x)",
         "if not self.training:",
@@ -35,8 +33,8 @@ NORMALISATION = (
         "epsilon",
         "BatchNorm epsilon 1e-3, Keras's default, where torch has 1e-5",
         PLAIN,
-        apart(
-            "layers.py",
+        edits_by_backend(
+            "BatchNorm.__init__",
             torch=("channels, numerics.epsilon,", "channels, 1e-3,"),
             tf=("self.epsilon = numerics.epsilon", "self.epsilon = 1e-3"),
             jax=("self.epsilon = numerics.epsilon", "self.epsilon = 1e-3"),
@@ -46,8 +44,8 @@ NORMALISATION = (
         "momentum",
         "momentum in the other sense: torch's 0.1 is 0.9 elsewhere",
         TRAINING,
-        apart(
-            "layers.py",
+        edits_by_backend(
+            "BatchNorm.__init__",
             torch=("numerics.momentum,", "1 - numerics.momentum,"),
             tf=("= numerics.momentum ", "= 1 - numerics.momentum "),
             jax=("= numerics.momentum ", "= 1 - numerics.momentum "),
@@ -57,8 +55,8 @@ NORMALISATION = (
         "biased_running_variance",
         "the running variance keeps the biased estimate, as Keras and Flax do",
         TRAINING,
-        apart(
-            "layers.py",
+        edits_by_backend(
+            "BatchNorm.update",
             torch=torch_norm(
                 "out = super().forward(x)",
                 "if self.training:",
@@ -73,8 +71,8 @@ NORMALISATION = (
         "normalised_by_unbiased_variance",
         "the batch is normalised by the unbiased variance, which is only for keeping",
         TRAINING,
-        apart(
-            "layers.py",
+        edits_by_backend(
+            "BatchNorm.update",
             torch=torch_formula("variance, mean = torch.var_mean(x, (0, 2, 3), keepdim=True)"),
             tf=("return mean, variance", "return mean, unbiased"),
             jax=("return mean, variance", "return mean, unbiased"),
@@ -84,8 +82,8 @@ NORMALISATION = (
         "one_pass_variance",
         "variance as E[x^2] - E[x]^2, Flax's default: it cancels where the mean dwarfs the deviation",
         SINGLE_PIXELS,
-        apart(
-            "layers.py",
+        edits_by_backend(
+            "BatchNorm.update",
             torch=torch_formula(
                 "mean = x.mean((0, 2, 3), keepdim=True)",
                 "variance = x.square().mean((0, 2, 3), keepdim=True) - mean.square()",
@@ -105,14 +103,15 @@ NORMALISATION = (
         "float32_statistics",
         "the running variance of a float64 network kept in float32, as Flax keeps it",
         TRAINING,
-        apart(
-            "layers.py",
+        edits_by_backend(
+            "BatchNorm.__init__",
             torch=torch_norm(
                 "out = super().forward(x)",
                 "self.running_var.copy_(self.running_var.float())",
                 "return out",
             ),
-            tf=(
+            tf=Edit(
+                "BatchNorm.build",
                 'dtype=wide, trainable=False, name="moving_variance"',
                 'dtype="float32", trainable=False, name="moving_variance"',
             ),
@@ -126,8 +125,8 @@ NORMALISATION = (
         "lost_update",
         "the running mean is not updated, as when jax.jit discards what a model changes",
         TRAINING,
-        apart(
-            "layers.py",
+        edits_by_backend(
+            "BatchNorm.update",
             torch=torch_norm(
                 "before = self.running_mean.clone()",
                 "out = super().forward(x)",
@@ -142,8 +141,8 @@ NORMALISATION = (
         "uncounted_batches",
         "num_batches_tracked is not counted",
         TRAINING,
-        apart(
-            "layers.py",
+        edits_by_backend(
+            "BatchNorm.update",
             torch=torch_norm(
                 "out = super().forward(x)",
                 "self.num_batches_tracked -= int(self.training)",
@@ -157,8 +156,8 @@ NORMALISATION = (
         "batch_statistics_at_inference",
         "inference normalises by the batch's statistics",
         PLAIN,
-        apart(
-            "layers.py",
+        edits_by_backend(
+            "BatchNorm.forward",
             torch=torch_norm("return F.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)"),
             tf=("if not (training and self.trainable):", "if False:"),
             jax=("if self.use_running_average:", "if False:"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from shared_tests.golden_cases import CASES
-from shared_tests.mutations import Mutation, apart, common
+from shared_tests.mutations import Mutation, edits_by_backend, same_edit
 
 CASE = CASES["tiny"]
 
@@ -12,19 +12,19 @@ INITIALISATION = (
         "bound_by_fan_out",
         "the head's bound is that of the outputs of a convolution instead of its inputs",
         CASE,
-        common("initialisation.py", ("1 / math.sqrt(_fan_in(kernel))", "1 / math.sqrt(_fan_out(kernel))")),
+        same_edit("initial_distribution", ("1 / math.sqrt(_fan_in(kernel))", "1 / math.sqrt(_fan_out(kernel))")),
     ),
     Mutation(
         "bias_by_its_own_shape",
         "the bias's bound is that of its own length instead of its kernel's inputs",
         CASE,
-        common("initialisation.py", ("1 / math.sqrt(_fan_in(kernel))", "1 / math.sqrt(_fan_in(parameter))")),
+        same_edit("initial_distribution", ("1 / math.sqrt(_fan_in(kernel))", "1 / math.sqrt(_fan_in(parameter))")),
     ),
     Mutation(
         "head_like_the_backbone",
         "the head is drawn by He's rule as the backbone is",
         CASE,
-        common("initialisation.py", ('name.startswith("backbone.")', 'name.startswith(("backbone.", "head."))')),
+        same_edit("initial_distribution", ('name.startswith("backbone.")', 'name.startswith(("backbone.", "head."))')),
     ),
 )
 
@@ -33,8 +33,8 @@ LOSS = (
         "labelled_pixels_alone",
         "the loss is divided by the labelled pixels where all were asked",
         CASE,
-        apart(
-            "losses.py",
+        edits_by_backend(
+            "cross_entropy",
             torch=("else torch.ones_like(weight)", "else torch.sign(weight)"),
             tf=("else ops.ones_like(weight)", "else ops.sign(weight)"),
             jax=("else jnp.ones_like(weight)", "else jnp.sign(weight)"),
@@ -44,8 +44,8 @@ LOSS = (
         "all_pixels_always",
         "the loss is divided by all pixels where the labelled ones were asked",
         CASE,
-        apart(
-            "losses.py",
+        edits_by_backend(
+            "cross_entropy",
             torch=("weight if recipe.loss_mean", "weight if not recipe.loss_mean"),
             tf=("weight if recipe.loss_mean", "weight if not recipe.loss_mean"),
             jax=("weight if recipe.loss_mean", "weight if not recipe.loss_mean"),

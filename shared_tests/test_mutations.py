@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable
 
 import pytest
@@ -11,8 +12,17 @@ from shared_tests.backends import BackendError, Worker
 from shared_tests.compare import Verdict
 from shared_tests.conftest import NETWORKS, Start
 from shared_tests.judge import CheckpointOf, judge
-from shared_tests.mutants import MUTATIONS
-from shared_tests.mutations import PACKAGES, Mutation, alike
+from shared_tests.mutants import MUTATIONS, SPECIAL
+from shared_tests.mutations import (
+    PACKAGES,
+    Edit,
+    EditError,
+    Mutation,
+    apply_edit,
+    edits_by_backend,
+    find_definition,
+    same_edit,
+)
 from shared_tests.test_parity import FASTEST
 
 # A mutant that cannot even be written down proves nothing about the judge.
@@ -87,17 +97,59 @@ def test_mutations_are_taken_out_again(worker: Worker, checkpoint_of: Checkpoint
     assert run(mutation, worker, checkpoint_of).agrees
 
 
-def test_every_mutation_is_for_all_networks_and_is_python() -> None:
-    assert len({mutation.name for mutation in MUTATIONS}) == len(MUTATIONS)
+def test_every_mutation_applies_and_is_python() -> None:
+    """By the syntax tree alone. Lists every mutation that does not apply, so that one run names all to mend."""
+    misses = []
+    for mutation in (*MUTATIONS, *SPECIAL):
+        for backend in mutation.edits:
+            try:
+                for module, source in mutation.sources(backend).items():
+                    ast.parse(source, module)
+            except (EditError, SyntaxError) as error:
+                misses.append(f"{mutation.name}, {backend}: {error!r}")
+    assert not misses, "\n".join(misses)
+
+
+def test_every_judged_mutation_is_for_all_networks() -> None:
+    names = [mutation.name for mutation in (*MUTATIONS, *SPECIAL)]
+    assert len(set(names)) == len(names)
     for mutation in MUTATIONS:
         assert set(mutation.edits) == set(PACKAGES), mutation.name
-        for backend in PACKAGES:
-            for source in mutation.sources(backend).values():
-                ast.parse(source)
 
 
-@pytest.mark.parametrize("old", ["no such text", "self"])
-def test_text_that_is_not_there_once_is_refused(old: str) -> None:
-    mutation = Mutation("wrong", "", MUTATIONS[0].case, alike("layers.py", (old, "")))
-    with pytest.raises(ValueError, match="times, not once"):
+@pytest.mark.parametrize(
+    ("within", "old", "message"),
+    [
+        ("max_pool", "no such text", "max_pool has 0 times, not once: 'no such text'"),
+        ("max_pool", "x", "times, not once: 'x'"),
+        ("max_pool.forward", "x", "neither danet_torch nor danet_common defines max_pool.forward"),
+    ],
+)
+def test_edit_that_misses_is_refused_by_name(within: str, old: str, message: str) -> None:
+    mutation = Mutation("wrong", "", MUTATIONS[0].case, {"torch": (Edit(within, old, ""),)})
+    with pytest.raises(EditError, match=re.escape(message)) as refused:
         mutation.sources("torch")
+    assert str(refused.value).startswith("wrong, torch: ")
+
+
+def test_edit_stays_inside_its_definition() -> None:
+    source = (
+        "def one(x):\n    return x + 1\n\n\n"
+        "class Two:\n    @staticmethod\n    def one(x):\n        return x + 1\n\n    two = 1\n"
+    )
+    edit = Edit("Two.one", "return x + 1", "x = x + 2\nreturn x")
+    assert apply_edit(edit, source) == source.replace("        return x + 1\n", "        x = x + 2\n        return x\n")
+    assert apply_edit(Edit("Two.two", "1", "2"), source) == source.replace("two = 1", "two = 2")
+    with pytest.raises(EditError, match="defined 2 times"):
+        apply_edit(Edit("one", "1", "2"), source + "\n\ndef one(x):\n    return x\n")
+
+
+def test_definition_of_the_common_package_is_found_for_every_backend() -> None:
+    assert {find_definition(package, "FoldedTensors.factor").name for package in PACKAGES.values()} == {"folding.py"}
+
+
+def test_edits_name_each_packages_forward_pass() -> None:
+    names = {"torch": "A.forward", "tf": "A.call", "jax": "A.__call__"}
+    assert {name: edit.within for name, (edit,) in same_edit("A.forward", ("a", "b")).items()} == names
+    edits = edits_by_backend("A.forward", torch=("a", "b"), tf=Edit("A.build", "a", "b"))
+    assert {name: edit.within for name, (edit,) in edits.items()} == {"torch": "A.forward", "tf": "A.build"}
