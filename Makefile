@@ -26,7 +26,7 @@ test-slow: $(READY)  ## Run the slow tests
 	$(BIN)/python -m pytest -m slow
 
 fuzz: $(READY)  ## Read 120,000 mutated files of every format (ten minutes on two cores; FUZZ="--count N --first N")
-	$(BIN)/python -m shared_tests.fuzz $(FUZZ)
+	$(BIN)/python -m shared_tests.fuzzing.fuzz $(FUZZ)
 
 lint: $(READY)  ## Hold the code to ruff
 	$(BIN)/ruff check .

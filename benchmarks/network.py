@@ -33,7 +33,7 @@ from sizes import sizes
 from danet_cli.machine import processor, versions
 from danet_cli.operations import count_operations
 from danet_common import VARIANTS, Checkpoint, write_checkpoint
-from shared_tests.rule import rule_tensors
+from shared_tests.fixtures.synthetic import rule_tensors
 
 HERE = Path(__file__).parent
 PEERS = ("pytorchcv", "mmseg")

@@ -14,13 +14,13 @@ import numpy as np
 from sizes import size
 
 from danet_common import VARIANTS, Checkpoint, stage_names, write_checkpoint
-from shared_tests.backends import BACKENDS, Worker
-from shared_tests.compare import compare
-from shared_tests.golden_cases import Case
-from shared_tests.job import Job
-from shared_tests.judge import case_input, named, truth
-from shared_tests.rule import rule_tensors
-from shared_tests.test_gradients import cotangents, departure
+from shared_tests.fixtures.cases import Case
+from shared_tests.fixtures.synthetic import rule_tensors
+from shared_tests.parity.check_case import case_input, named, truth
+from shared_tests.parity.compare import compare
+from shared_tests.parity.gradients import cotangents, departure
+from shared_tests.workers.backends import BACKENDS, Worker
+from shared_tests.workers.protocol import Job
 
 NETWORKS = ("torch", "tf", "jax")
 

@@ -14,7 +14,7 @@ from sizes import size
 
 import danet_torch
 from danet_common import VARIANTS, Checkpoint
-from shared_tests.rule import rule_input, rule_tensors
+from shared_tests.fixtures.synthetic import rule_input, rule_tensors
 
 WAYS: dict[str, tuple[str, dict[str, bool]]] = {
     "float32": ("float32", {}),

@@ -22,7 +22,7 @@ from PIL import Image
 from danet_cli.machine import processor, versions
 from danet_common import VARIANTS, Checkpoint, write_checkpoint
 from danet_common.data import Augmentation, Loader, Order, open_dataset
-from shared_tests.rule import rule_tensors
+from shared_tests.fixtures.synthetic import rule_tensors
 
 PACKAGES = ("danet_torch", "danet_tf", "danet_jax")
 READERS = ({"threads": 0}, {"threads": 2}, {"workers": 2})

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     from danet_common import Checkpoint
     from danet_common.atomic import Judge
-    from shared_tests.agreement import Judgement
-    from shared_tests.oracle import Oracle
+    from shared_tests.fixtures.recorded import Recording
+    from shared_tests.parity.check import Judgement
 
 BACKENDS = ("torch", "tf", "jax")
 HEIGHT = 256  # of the photograph
@@ -32,18 +32,18 @@ RECORDED_FACTOR = 5  # of the authors' own float32 noise: ours is another order 
 def bring_authors_checkpoint(out: Path, quiet: bool) -> tuple[bool, dict[str, Any]]:
     """Convert it, run it on a photograph in three frameworks, draw; whether all agree, and the report."""
     from danet_cli.picture import draw_parity
-    from shared_tests import oracle
-    from shared_tests.agreement import BackendError, examine, find_backends
+    from shared_tests.fixtures import recorded
+    from shared_tests.parity.check import BackendError, examine, find_backends
 
     photograph, picture = read_photograph(), out / "parity.png"
     try:
         found = find_backends(BACKENDS)
-        recorded = oracle.load(oracle.ORACLES / RECORDED)
-        source = write_source(recorded, out)
+        recording = recorded.load(recorded.FOLDER / RECORDED)
+        source = write_source(recording, out)
         files, checkpoint = convert_all(source, out, quiet)
         with progress(1 + 2 * len(found)) as step:
             (judgement,) = examine({str(files[0]): checkpoint}, input_of(photograph), found, "f32", step)
-            ratios = reproduce(recorded, files[0], step)
+            ratios = reproduce(recording, files[0], step)
     except BackendError as error:
         raise Unable(str(error)) from None
     draw_parity(judgement, photograph, picture)
@@ -56,21 +56,21 @@ def bring_authors_checkpoint(out: Path, quiet: bool) -> tuple[bool, dict[str, An
 
 def refuse_others(out: Path) -> None:
     """Raise Unable where files are in the way that do not hold the recorded checkpoint: they are somebody's own."""
-    from shared_tests import oracle
+    from shared_tests.fixtures import recorded
 
-    recorded = oracle.load(oracle.ORACLES / RECORDED)
-    for name in (recorded.meta["file_name"], *CONVERTED):
-        require_own(out / name, own_checkpoint(recorded))
+    recording = recorded.load(recorded.FOLDER / RECORDED)
+    for name in (recording.meta["file_name"], *CONVERTED):
+        require_own(out / name, own_checkpoint(recording))
 
 
-def own_checkpoint(recorded: Oracle) -> Judge:
+def own_checkpoint(recording: Recording) -> Judge:
     """Return what raises Unable for all but files that hold just the recorded tensors."""
     from weights_convert import read
     from weights_convert.recognition import find_match
     from weights_convert.schemas.engine import to_canonical
 
     def judge(path: Path) -> None:
-        tensors = dict(recorded.state_dict)
+        tensors = dict(recording.state_dict)
         wanted = to_canonical(find_match(tensors), tensors, {}, lambda line: None).hashes()
         try:
             own = read(path).hashes() == wanted
@@ -82,14 +82,14 @@ def own_checkpoint(recorded: Oracle) -> Judge:
     return judge
 
 
-def write_source(recorded: Oracle, out: Path) -> Path:
+def write_source(recording: Recording, out: Path) -> Path:
     """Write the checkpoint under the name that the authors' trainer gives, atomically."""
     from danet_common.atomic import atomic_file
-    from shared_tests import owners_files
+    from shared_tests.fixtures import upstream_checkpoints
 
     with tempfile.TemporaryDirectory() as folder:
-        file = owners_files.write_checkpoint(recorded, folder)
-        with atomic_file(out / file.name, own_checkpoint(recorded)) as temporary:
+        file = upstream_checkpoints.write_checkpoint(recording, folder)
+        with atomic_file(out / file.name, own_checkpoint(recording)) as temporary:
             shutil.copyfile(file, temporary)
     return out / file.name
 
@@ -138,21 +138,21 @@ def convert_all(source: Path, out: Path, quiet: bool) -> tuple[list[Path], Check
     return files, checkpoint
 
 
-def reproduce(recorded: Oracle, canonical: Path, step: Any) -> dict[str, float]:
+def reproduce(recording: Recording, canonical: Path, step: Any) -> dict[str, float]:
     """Backend -> its greatest difference from what the authors' network gave, in units of their own float32 noise."""
-    from shared_tests.backends import BACKENDS as KNOWN
-    from shared_tests.backends import Worker
-    from shared_tests.job import Job
-    from shared_tests.oracle import departures
+    from shared_tests.fixtures.recorded import departures
+    from shared_tests.workers.backends import BACKENDS as KNOWN
+    from shared_tests.workers.backends import Worker
+    from shared_tests.workers.protocol import Job
 
     ratios = {}
     for name in BACKENDS:
         step(f"{name}: the recorded input")
-        stages = tuple(stage for stage in recorded.records if stage not in ("fused", "position", "channel"))
+        stages = tuple(stage for stage in recording.records if stage not in ("fused", "position", "channel"))
         with Worker(KNOWN[name]) as worker:
-            answer = worker.run(Job(checkpoint=str(canonical), x=recorded.x, stages=stages))
-        found = departures(recorded, {**answer.stages, **answer.outputs})
-        ratios[name] = max(found[stage] / recorded.records[stage].noise for stage in found)
+            answer = worker.run(Job(checkpoint=str(canonical), x=recording.x, stages=stages))
+        found = departures(recording, {**answer.stages, **answer.outputs})
+        ratios[name] = max(found[stage] / recording.records[stage].noise for stage in found)
     return ratios
 
 

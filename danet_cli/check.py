@@ -16,7 +16,7 @@ from danet_cli.settings import parse_size
 from danet_cli.weights_option import WeightsKey
 
 if TYPE_CHECKING:
-    from shared_tests.agreement import Input, Judgement
+    from shared_tests.parity.check import Input, Judgement
 
 BUILT_IN_SIZE = (65, 97)  # odd and not square
 REPORT = own_report("check", ("agrees", "profile", "checkpoints"))
@@ -59,7 +59,7 @@ def check(
       danet check model_best.pth.tar --backends torch --image street.jpg --size 256x512
       danet check danet.safetensors --backends torch,jax --profile strict
     """
-    from shared_tests.agreement import BackendError, examine, find_backends
+    from shared_tests.parity.check import BackendError, examine, find_backends
 
     limit_pixels(max_pixels)
     height_width = None if size is None else parse_size(size)
@@ -88,7 +88,7 @@ def check(
 def choose_input(image: Path | None, size: tuple[int, int] | None) -> tuple[dict[str, Any], Input]:
     """What the networks will see, described for the report, and made for a config."""
     from danet_common.image import normalise, read_image, resize_image
-    from shared_tests.agreement import built_in_input
+    from shared_tests.parity.check import built_in_input
 
     if image is None:
         height, width = size or BUILT_IN_SIZE

@@ -14,7 +14,7 @@ from danet_common.image import overlay
 from danet_common.palettes import palette_of
 
 if TYPE_CHECKING:
-    from shared_tests.agreement import Judgement
+    from shared_tests.parity.check import Judgement
 
 LEAST = 1e-8  # relative; an exact pixel is drawn as this far
 

@@ -10,8 +10,8 @@ from rich.text import Text
 from danet_cli.console import console, print_line, shown
 
 if TYPE_CHECKING:
-    from shared_tests.agreement import Judgement
-    from shared_tests.compare import Difference, Verdict
+    from shared_tests.parity.check import Judgement
+    from shared_tests.parity.compare import Difference, Verdict
 
 STAGE_WIDTH = 29  # of the stage's name and what is allowed
 COLUMN_WIDTH = 26  # of one backend's three numbers, with a mark where they are too large

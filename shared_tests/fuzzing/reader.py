@@ -21,8 +21,8 @@ from typing import Any
 import weights_convert
 from danet_common import Checkpoint, CheckpointError
 from shared_tests.fuzzing.inputs import Seed, load_seeds, make_input, place
-from shared_tests.hostile.seeds import SEEDS
-from shared_tests.hostile.warden import memory
+from shared_tests.malicious.sandbox import memory
+from shared_tests.malicious.seeds import SEEDS
 
 SECONDS = 5  # of the processor, for one input
 PATIENCE = 30  # seconds after which an input hangs

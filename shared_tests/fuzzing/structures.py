@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 
 from shared_tests.fuzzing.mutations import NUMBERS, TOKENS, mutate
-from shared_tests.hostile.orbax_directories import crc32c
+from shared_tests.malicious.orbax_directories import crc32c
 
 VALUES: tuple[Any, ...] = (None, True, "", "F32", "../x", "\ud800", -1, 1.5, [], {}, [[]], {"a": 1}, *NUMBERS, 1 << 70)
 NUMPY_HEADER = re.compile(rb"\{'descr'[^\n]*\n")

@@ -1,0 +1,1 @@
+"""Seeded bugs, and how they are put into a package's source."""

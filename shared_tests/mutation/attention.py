@@ -1,0 +1,243 @@
+"""Seeded bugs in position and channel attention; most leave nearly every predicted class as it was."""
+
+from __future__ import annotations
+
+from shared_tests.fixtures.cases import TINY, Case
+from shared_tests.mutation.mutations import Edit, Mutation, edits_by_backend, same_edit
+
+PLAIN = Case(TINY, height=17, width=23)
+SLICED = Case(TINY.replace(context=("position",)), height=33, width=49)
+
+POSITION = (
+    Mutation(
+        "scaled_energy",
+        "the position energies are divided by sqrt(d), as in Transformers; DANet's are not",
+        PLAIN,
+        same_edit("gather", ('"bnc,bmc->bnm", query, key)', '"bnc,bmc->bnm", query, key) / query.shape[2] ** 0.5')),
+    ),
+    Mutation(
+        "position_softmax_axis",
+        "the softmax runs over the queries instead of the keys",
+        PLAIN,
+        edits_by_backend(
+            "gather",
+            torch=('"position_map", torch.softmax(energy, dim=2)', '"position_map", torch.softmax(energy, dim=1)'),
+            tf=('"position_map", ops.softmax(energy, axis=2)', '"position_map", ops.softmax(energy, axis=1)'),
+            jax=('"position_map", jax.nn.softmax(energy, axis=2)', '"position_map", jax.nn.softmax(energy, axis=1)'),
+        ),
+    ),
+    Mutation(
+        "energy_transposed",
+        "query and key are swapped in the energy: 99.44% of the predicted classes stay",
+        PLAIN,
+        same_edit("gather", ('->bnm", query, key)', '->bnm", key, query)')),
+    ),
+    Mutation(
+        "query_and_key_exchanged",
+        "two layers of one shape hold each other's weights",
+        PLAIN,
+        same_edit(
+            "PositionAttention.forward",
+            ('"position_query", self.query(x)', '"position_query", self.key(x)'),
+            ('"position_key", self.key(x)', '"position_key", self.query(x)'),
+        ),
+    ),
+    Mutation(
+        "query_bias_dropped",
+        "the query has no bias: 99.86% of the predicted classes stay",
+        PLAIN,
+        edits_by_backend(
+            "PositionAttention.forward",
+            torch=(
+                '"position_query", self.query(x)',
+                '"position_query", self.query(x) - self.query.bias[:, None, None]',
+            ),
+            tf=('"position_query", self.query(x)', '"position_query", self.query(x) - self.query.bias'),
+            jax=('"position_query", self.query(x)', '"position_query", self.query(x) - self.query.bias[...]'),
+        ),
+    ),
+    Mutation(
+        "key_bias_dropped",
+        "the key has no bias: the softmax cannot see it, so only the named stage tells",
+        PLAIN,
+        edits_by_backend(
+            "PositionAttention.forward",
+            torch=('"position_key", self.key(x)', '"position_key", self.key(x) - self.key.bias[:, None, None]'),
+            tf=('"position_key", self.key(x)', '"position_key", self.key(x) - self.key.bias'),
+            jax=('"position_key", self.key(x)', '"position_key", self.key(x) - self.key.bias[...]'),
+        ),
+    ),
+    Mutation(
+        "position_map_transposed",
+        "the position map is applied transposed",
+        PLAIN,
+        edits_by_backend(
+            "gather",
+            **dict.fromkeys(("torch", "jax"), ('"bnm,bmc->bnc", attention', '"bmn,bmc->bnc", attention')),
+            tf=('"bnm,bmc->bnc"', '"bmn,bmc->bnc"'),
+        ),
+    ),
+    Mutation(
+        "position_gamma_ignored",
+        "gamma starts at 0 and hides attention: here it is ignored",
+        PLAIN,
+        edits_by_backend(
+            "PositionAttention.forward",
+            torch=("self.gamma.to(x.dtype) * out", "out"),
+            tf=("ops.cast(self.gamma, x.dtype) * out", "out"),
+            jax=("self.gamma[...].astype(x.dtype) * out", "out"),
+        ),
+    ),
+    Mutation(
+        "position_residual_dropped",
+        "x is not added to what position attention gathers",
+        PLAIN,
+        same_edit("PositionAttention.forward", (" * out + x", " * out")),
+    ),
+)
+
+SLICE_AT_A_TIME = dict.fromkeys(("tf", "jax"), "(piece, key, value), pieces)")
+QUERY_BLOCKS = "zip(some_queries.split(queries), "
+
+# Only where the map is made in slices, which the judge, asking for the map, never sees.
+SLICES = (
+    Mutation(
+        "last_slice_lost",
+        "the queries of the last slice are lost: they gather the mean",
+        SLICED,
+        edits_by_backend(
+            "in_slices",
+            torch=Edit(
+                "InBlocks.forward",
+                QUERY_BLOCKS,
+                "zip((*some_queries.split(queries)[:-1], 0 * some_queries.split(queries)[-1]), ",
+            ),
+            tf=(SLICE_AT_A_TIME["tf"], "(piece, key, value), ops.concatenate([pieces[:-1], 0 * pieces[-1:]]))"),
+            jax=(SLICE_AT_A_TIME["jax"], "(piece, key, value), pieces.at[-1].set(0))"),
+        ),
+    ),
+    Mutation(
+        "slices_backwards",
+        "the last slice comes first",
+        SLICED,
+        edits_by_backend(
+            "in_slices",
+            torch=Edit("InBlocks.forward", QUERY_BLOCKS, "zip(some_queries.roll(queries, 0).split(queries), "),
+            **{name: (text, text.replace("pieces", "pieces[::-1]")) for name, text in SLICE_AT_A_TIME.items()},
+        ),
+    ),
+    Mutation(
+        "key_captured",
+        "the key gets no gradient: so where TensorFlow's recomputation captures it instead of taking it",
+        SLICED,
+        edits_by_backend(
+            "in_slices",
+            torch=Edit("InSlices.backward", "totals[1] += of_key", "totals[1] += 0 * of_key"),
+            tf=(
+                "computed_again(one)(piece, key, value)",
+                "computed_again(lambda query, value: one(query, key, value))(piece, value)",
+            ),
+            jax=("(one)(piece, key, value)", "(one)(piece, jax.lax.stop_gradient(key), value)"),
+        ),
+    ),
+    Mutation(
+        "scale_forgotten",
+        "what was gathered is not scaled when a larger energy comes; TensorFlow has no blocks of keys",
+        SLICED,
+        edits_by_backend(
+            "gather_by_keys",
+            torch=("gathered * scale, ", "gathered, "),
+            jax=("gathered * scale + ", "gathered + "),
+        ),
+    ),
+)
+
+# Only where PyTorch's kernel computes: on a GPU, or where a test has it so.
+KERNEL = (
+    Mutation(
+        "kernel_scales",
+        "the kernel divides energies by sqrt(d), as it does unless told otherwise",
+        SLICED,
+        edits_by_backend("gather_by_heads", torch=(", scale=1.0)", ")")),
+    ),
+    Mutation(
+        "heads_interleaved",
+        "what heads gathered is put together channel by channel, where they are neighbours head by head",
+        SLICED,
+        edits_by_backend(
+            "gather_by_heads", torch=("out.transpose(1, 2).flatten(2)", "out.permute(0, 2, 3, 1).flatten(2)")
+        ),
+    ),
+)
+
+# Which numbers and gradients do not show.
+SECOND = (
+    Mutation(
+        "cotangent_detached",
+        "the gradient of a gradient in slices does not see what the first one was handed",
+        SLICED,
+        edits_by_backend(
+            "InSlices.backward", torch=("*pullback(cotangent), None", "*pullback(cotangent.detach()), None")
+        ),
+    ),
+    Mutation(
+        "leaves_not_copied",
+        "a slice is computed again from the loop's own tensors, whose second gradients TensorFlow loses in graphs",
+        SLICED,
+        edits_by_backend("computed_again.call.gradient", tf=("[tf.identity(leaf) for leaf in leaves]", "list(leaves)")),
+    ),
+)
+
+CHANNEL = (
+    Mutation(
+        "channel_sign",
+        "softmax(energy), the paper's formula, where the released code has softmax(max - energy)",
+        PLAIN,
+        edits_by_backend(
+            "ChannelAttention.forward",
+            torch=("energy.amax(dim=2, keepdim=True) - energy", "energy - energy.amax(dim=2, keepdim=True)"),
+            tf=("ops.max(energy, axis=2, keepdims=True) - energy", "energy - ops.max(energy, axis=2, keepdims=True)"),
+            jax=("jnp.max(energy, axis=2, keepdims=True) - energy", "energy - jnp.max(energy, axis=2, keepdims=True)"),
+        ),
+    ),
+    Mutation(
+        "channel_softmax_axis",
+        "the softmax runs over the columns of the channel energies",
+        PLAIN,
+        edits_by_backend(
+            "ChannelAttention.forward",
+            torch=('"channel_map", torch.softmax(energy, dim=2)', '"channel_map", torch.softmax(energy, dim=1)'),
+            tf=('"channel_map", ops.softmax(energy, axis=2)', '"channel_map", ops.softmax(energy, axis=1)'),
+            jax=('"channel_map", jax.nn.softmax(energy, axis=2)', '"channel_map", jax.nn.softmax(energy, axis=1)'),
+        ),
+    ),
+    Mutation(
+        "channel_map_transposed",
+        "the channel map is applied transposed",
+        PLAIN,
+        same_edit("ChannelAttention.forward", ('"bcd,bnd->bnc"', '"bdc,bnd->bnc"')),
+    ),
+    Mutation(
+        "channel_energy_averaged",
+        "the channel energies are means over the positions; DANet's are sums",
+        PLAIN,
+        same_edit(
+            "ChannelAttention.forward",
+            ("widen(features), widen(features))", "widen(features), widen(features)) / features.shape[1]"),
+        ),
+    ),
+    Mutation(
+        "channel_residual_dropped",
+        "x is not added to what channel attention gathers",
+        PLAIN,
+        same_edit("ChannelAttention.forward", (" * out + x", " * out")),
+    ),
+    Mutation(
+        "float16_energies",
+        "channel energies in float16, which ends at 65504: sums over large features overflow",
+        PLAIN,
+        same_edit("ChannelAttention.forward", ("widen(features), widen(features))", "features, features)")),
+        dtype="float16",
+        offset=2000.0,  # features reach 4000, which float16 holds, and the energies 600,000
+    ),
+)

@@ -1,0 +1,212 @@
+"""The comparison engine: a candidate's named stages against the truth's, a verdict, and the likely cause.
+
+    verdict = compare({**truth.stages, **truth.outputs}, {**stages, **outputs}, tolerance=1e-10)
+    assert verdict.agrees, verdict.cause
+
+Arrays are N,C,H,W (maps as the reference has them), the truth's in the order of the forward pass.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from danet_common.config import ContextKind
+from shared_tests.parity.diagnosis.likely_cause import Evidence, likely_cause
+from shared_tests.parity.distance import distance
+
+KINDS = get_args(ContextKind)
+
+# What each stage is computed from: a departure begins where all of these still agree.
+BEFORE: dict[str, tuple[str, ...]] = {
+    "stem": (),
+    "layer1": ("stem",),
+    "layer2": ("layer1",),
+    "layer3": ("layer2",),
+    "layer4": ("layer3",),
+    **{f"{kind}_in": ("layer4",) for kind in KINDS},
+    **{f"{kind}_out": (f"{kind}_attention",) for kind in KINDS},
+    **{f"{kind}_logits": (f"{kind}_out",) for kind in KINDS},
+    "position_query": ("position_in",),
+    "position_key": ("position_in",),
+    "position_value": ("position_in",),
+    "position_map": ("position_query", "position_key"),
+    "position_attention": ("position_in", "position_value", "position_map"),
+    "channel_map": ("channel_in",),
+    "channel_attention": ("channel_in", "channel_map"),
+    "squeeze_excitation_gate": ("squeeze_excitation_in",),
+    "squeeze_excitation_attention": ("squeeze_excitation_in", "squeeze_excitation_gate"),
+    "cbam_channel_gate": ("cbam_in",),
+    "cbam_spatial_gate": ("cbam_in", "cbam_channel_gate"),
+    "cbam_attention": ("cbam_in", "cbam_channel_gate", "cbam_spatial_gate"),
+    "bam_channel": ("bam_in",),
+    "bam_spatial": ("bam_in",),
+    "bam_gate": ("bam_channel", "bam_spatial"),
+    "bam_attention": ("bam_in", "bam_gate"),
+    "selective_kernel_near": ("selective_kernel_in",),
+    "selective_kernel_far": ("selective_kernel_in",),
+    "selective_kernel_near_gate": ("selective_kernel_near", "selective_kernel_far"),
+    "selective_kernel_far_gate": ("selective_kernel_near", "selective_kernel_far"),
+    "selective_kernel_attention": (
+        "selective_kernel_near",
+        "selective_kernel_far",
+        "selective_kernel_near_gate",
+        "selective_kernel_far_gate",
+    ),
+    "non_local_query": ("non_local_in",),
+    "non_local_key": ("non_local_in",),
+    "non_local_value": ("non_local_in",),
+    "non_local_map": ("non_local_in", "non_local_query", "non_local_key"),
+    "non_local_attention": ("non_local_in", "non_local_value", "non_local_map"),
+    "self_attention_query": ("self_attention_in",),
+    "self_attention_key": ("self_attention_in",),
+    "self_attention_value": ("self_attention_in",),
+    "self_attention_map": ("self_attention_query", "self_attention_key"),
+    "self_attention_attention": ("self_attention_in", "self_attention_value", "self_attention_map"),
+    "joint_position_projections": ("joint_position_in",),
+    "joint_position_map": ("joint_position_projections",),
+    "joint_position_attention": ("joint_position_in", "joint_position_projections", "joint_position_map"),
+    "joint_channel_projections": ("joint_channel_in",),
+    "joint_channel_map": ("joint_channel_projections",),
+    "joint_channel_attention": ("joint_channel_in", "joint_channel_projections", "joint_channel_map"),
+    "compact_position_centres": ("compact_position_in",),
+    "compact_position_query": ("compact_position_in",),
+    "compact_position_key": ("compact_position_centres",),
+    "compact_position_value": ("compact_position_centres",),
+    "compact_position_map": ("compact_position_query", "compact_position_key"),
+    "compact_position_attention": ("compact_position_in", "compact_position_value", "compact_position_map"),
+    "compact_channel_centres": ("compact_channel_in",),
+    "compact_channel_map": ("compact_channel_in", "compact_channel_centres"),
+    "compact_channel_attention": ("compact_channel_in", "compact_channel_centres", "compact_channel_map"),
+    "plain_out": ("layer4",),
+    "merged": (*(f"{kind}_out" for kind in KINDS), "plain_out"),
+    "decoder_low": ("layer1",),
+    "decoder_gate": ("decoder_low", "merged"),
+    "decoder_joined": ("decoder_low", "decoder_gate", "merged"),
+    "decoder_out": ("decoder_joined",),
+    "fused_logits": (*(f"{kind}_out" for kind in KINDS), "plain_out", "decoder_out"),
+    "aux_logits": ("layer3", "layer4"),
+    **{output: (f"{output}_logits",) for output in ("fused", *KINDS, "aux")},
+}
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One named array. The numbers are None where they do not exist: a shape or a whole array is amiss.
+
+    fault  "" | "missing" (in the candidate) | "unexpected" (not in the truth) | "shape" | "not finite"
+    """
+
+    name: str
+    shape: tuple[int, ...] | None
+    candidate_shape: tuple[int, ...] | None
+    dtype: str | None
+    max_abs: float | None
+    relative: float | None
+    max_ulp: int | None
+    tolerance: float
+    fault: str
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the array is there, of the right shape, as finite as the truth, and within the tolerance."""
+        return not self.fault and self.relative is not None and self.relative <= self.tolerance
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Where a departure begins, and what most likely lies behind it."""
+
+    stage: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The differences in network order, and the likely cause of each departure that has no earlier one."""
+
+    differences: tuple[Difference, ...]
+    causes: tuple[Cause, ...]
+
+    @property
+    def agrees(self) -> bool:
+        """Whether every array agrees."""
+        return all(difference.agrees for difference in self.differences)
+
+    @property
+    def first_departure(self) -> str | None:
+        """The first array in network order that does not agree."""
+        return next((difference.name for difference in self.differences if not difference.agrees), None)
+
+    @property
+    def cause(self) -> str | None:
+        """The likely cause of the first departure, in words."""
+        return self.causes[0].text if self.causes else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-ready; a number that is infinite is None."""
+        return {
+            "agrees": self.agrees,
+            "first_departure": self.first_departure,
+            "cause": self.cause,
+            "causes": [asdict(cause) for cause in self.causes],
+            "differences": [
+                {"agrees": difference.agrees, **{key: _jsonable(value) for key, value in asdict(difference).items()}}
+                for difference in self.differences
+            ],
+        }
+
+
+def compare(
+    truth: Mapping[str, NDArray[Any]],
+    candidate: Mapping[str, NDArray[Any]],
+    tolerance: float | Mapping[str, float] = 1e-10,
+) -> Verdict:
+    """Judge every named array of both. `tolerance` bounds the relative difference, for all or by name.
+
+    Raises ValueError if there is nothing to compare, or where `tolerance` lacks a name.
+    """
+    names = [*truth, *(name for name in candidate if name not in truth)]
+    if not names:
+        raise ValueError("nothing to compare: both sides are empty")
+    if isinstance(tolerance, Mapping):
+        untold = [name for name in names if name not in tolerance]
+        if untold:
+            raise ValueError(f"no tolerance for {', '.join(untold)}")
+    bounds = {name: tolerance[name] if isinstance(tolerance, Mapping) else tolerance for name in names}
+    differences = tuple(_difference(name, truth.get(name), candidate.get(name), bounds[name]) for name in names)
+    causes = tuple(
+        Cause(name, likely_cause(Evidence(name, truth, candidate, bounds[name]))) for name in _origins(differences)
+    )
+    return Verdict(differences, causes)
+
+
+def _difference(name: str, truth: NDArray[Any] | None, candidate: NDArray[Any] | None, tolerance: float) -> Difference:
+    shape = None if truth is None else truth.shape
+    candidate_shape = None if candidate is None else candidate.shape
+    dtype = None if candidate is None else candidate.dtype.name
+    if truth is None or candidate is None or shape != candidate_shape:
+        fault = "unexpected" if truth is None else "missing" if candidate is None else "shape"
+        return Difference(name, shape, candidate_shape, dtype, None, None, None, tolerance, fault)
+    found = distance(truth, candidate)
+    fault = "not finite" if found.stray else ""
+    return Difference(
+        name, shape, candidate_shape, dtype, found.max_abs, found.relative, found.max_ulp, tolerance, fault
+    )
+
+
+def _origins(differences: tuple[Difference, ...]) -> list[str]:
+    """The departures that no earlier departure explains; two branches may each have one."""
+    departed = [difference.name for difference in differences if not difference.agrees]
+    origins = [name for name in departed if name in BEFORE and not set(BEFORE[name]) & set(departed)]
+    return origins if departed[:1] == origins[:1] else departed[:1] + origins
+
+
+def _jsonable(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    return None if isinstance(value, float) and not np.isfinite(value) else value

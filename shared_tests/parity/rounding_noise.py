@@ -1,0 +1,52 @@
+"""What a precision must cost a network: the float64 reference once more, with the precision's roundings put into it.
+
+A float32 run is the exact run of a network whose weights and pixels are off by about a ULP, so every one of
+them is shaken by up to that; a TF32 run, which rounds every factor of a product to 10 bits, by 2^-10. What
+goes into the softmaxes of attention is rounded besides: a channel's max - energy, made of unscaled sums over all
+pixels, may be in the ten thousands, where a float32 ULP is 1e-3, and the softmax feels that whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from danet_common import DANetConfig
+from shared_tests.parity.distance import distance
+from shared_tests.reference.network import Network
+
+Arrays = Mapping[str, NDArray[Any]]
+
+FLOAT32 = 2.0**-23  # a unit in the last place, relative
+TF32 = 2.0**-10
+
+
+def rounding_noise(
+    config: DANetConfig, tensors: Arrays, x: NDArray[Any], truth: Arrays, unit: float = FLOAT32
+) -> dict[str, float]:
+    """Name -> relative difference from `truth`, every stage and output of the reference; one `unit` at least."""
+    moved = {name: shaken(name, array, unit) for name, array in tensors.items()}
+    network = RoundedNetwork(config, moved, training=False)
+    network.run(shaken("input", x, unit))
+    run = {**network.result.stages, **network.result.outputs}
+    return {name: max(distance(truth[name], run[name]).relative, unit) for name in truth}
+
+
+class RoundedNetwork(Network):
+    """The reference, with what goes into the softmaxes of attention rounded to float32."""
+
+    def energy(self, value: NDArray[np.float64]) -> NDArray[np.float64]:
+        return value.astype(np.float32).astype(np.float64)
+
+
+def shaken(name: str, array: NDArray[Any], unit: float) -> NDArray[Any]:
+    """Each value times 1 + unit * u, u uniform in [-1, 1), the same at every call; counts stay."""
+    if array.dtype.kind in "iu":
+        return array
+    seed = int.from_bytes(hashlib.sha256(f"danet-shaken:{name}".encode()).digest()[:16], "little")
+    uniform = np.random.Generator(np.random.Philox(key=seed)).uniform(-1, 1, array.shape)
+    return array.astype(np.float64) * (1 + unit * uniform)

@@ -1,0 +1,76 @@
+"""One fixture for every backend: a process each, started when first asked for and kept for the session."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from danet_cli.main import run
+from danet_common import Checkpoint, DANetConfig, write_checkpoint
+from shared_tests.fixtures.synthetic import rule_tensors
+from shared_tests.suites.training.fake_framework import PretendEngine, pretend
+from shared_tests.workers.backends import BACKENDS, Worker
+
+NETWORKS = ("torch", "tf", "jax")  # the three packages; keras_jax runs danet_tf a second time
+
+Start = Callable[[str], Worker]
+Train = Callable[..., int]
+
+
+@pytest.fixture(scope="session")
+def start() -> Iterator[Start]:
+    """Backend name -> its running process. A missing framework skips on a laptop and fails in CI."""
+    workers: dict[str, Worker] = {}
+
+    def get(name: str) -> Worker:
+        missing = BACKENDS[name].missing
+        if missing and os.environ.get("CI"):
+            pytest.fail(f"{name} needs {', '.join(missing)}, and CI must test every framework")
+        if missing:
+            pytest.skip(f"{name} needs {', '.join(missing)}")
+        if name not in workers:
+            workers[name] = Worker(BACKENDS[name])
+        return workers[name]
+
+    yield get
+    for worker in workers.values():
+        worker.close()
+
+
+@pytest.fixture
+def train(monkeypatch: pytest.MonkeyPatch) -> Train:
+    """`danet train` with a pretended framework; its keywords are those of `pretend`."""
+
+    def go(*arguments: str, **pretence: Any) -> int:
+        joined = lambda backend: (pretend(name=backend, **pretence), PretendEngine())  # noqa: E731
+        monkeypatch.setattr("danet_cli.train.join", joined)
+        return run(["train", *arguments])
+
+    monkeypatch.setattr("danet_common.run.loop.draw_curves", lambda records, path: path.touch())
+    return go
+
+
+@pytest.fixture(params=NETWORKS)
+def worker(request: pytest.FixtureRequest, start: Start) -> Worker:
+    """Each of the three networks in turn."""
+    return start(request.param)
+
+
+@pytest.fixture(scope="session")
+def checkpoint_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[DANetConfig], str]:
+    """Config -> the path of its canonical checkpoint with the rule's weights, written once."""
+    folder: Path = tmp_path_factory.mktemp("checkpoints")
+    written: dict[DANetConfig, str] = {}
+
+    def get(config: DANetConfig) -> str:
+        if config not in written:
+            path = folder / f"{len(written)}.safetensors"
+            write_checkpoint(Checkpoint(config, rule_tensors(config)), path)
+            written[config] = str(path)
+        return written[config]
+
+    return get

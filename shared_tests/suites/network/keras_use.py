@@ -1,0 +1,39 @@
+"""What users of Keras do with a network, on whichever backend Keras runs: jobs for a worker that holds `danet_tf`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from danet_common import DANetConfig
+from danet_tf.model import DANet
+from danet_tf.weights import get_tensors
+from shared_tests.workers.protocol import Groups
+
+
+def fitted(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """The tensors after one step of `fit`, and after Keras has written the network and read it again."""
+    model = DANet(DANetConfig.from_dict(fields["config"]))
+    loss = {"fused": keras.losses.SparseCategoricalCrossentropy(from_logits=True)}
+    model.compile(keras.optimizers.SGD(0.1), loss=loss)
+    model.fit(arrays["input"]["x"], {"fused": arrays["input"]["labels"]}, batch_size=2, verbose=0)
+    folder = Path(fields["folder"])
+    model.save(folder / "network.keras")
+    model.save_weights(folder / "network.weights.h5")
+    other = DANet(model.config, seed=1)
+    other.load_weights(folder / "network.weights.h5")
+    again = keras.models.load_model(folder / "network.keras")
+    return {"fitted": get_tensors(model), "archive": get_tensors(again), "weights": get_tensors(other)}
+
+
+def symbolic(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """The outputs of a functional model of any size, and their sizes before it has seen a picture; -1 for any."""
+    inputs = keras.Input((None, None, 3))
+    outputs = DANet(DANetConfig.from_dict(fields["config"]))(inputs)
+    shapes = {name: [-1 if size is None else size for size in output.shape] for name, output in outputs.items()}
+    model = keras.Model(inputs, outputs)
+    values = {name: keras.ops.convert_to_numpy(value) for name, value in model(arrays["input"]["x"]).items()}
+    return {"shapes": {name: np.array(shape) for name, shape in shapes.items()}, "values": values}

@@ -1,0 +1,321 @@
+"""Position attention in slices: the numbers of the whole map, without its memory."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import itertools
+import json
+import math
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from danet_common import slices, stage_names
+from shared_tests.fixtures.synthetic import rule_array
+from shared_tests.mutation.attention import KERNEL, SECOND, SLICED, SLICES
+from shared_tests.mutation.mutations import Mutation, mutate
+from shared_tests.parity.check_case import CheckpointOf, case_input, judge
+from shared_tests.parity.gradients import cotangents, departure
+from shared_tests.suites.conftest import NETWORKS, Start
+from shared_tests.suites.network.test_gradients import AGREEMENT
+from shared_tests.suites.network.test_parity import FASTEST
+from shared_tests.suites.training.test_training import RECIPE, at, beginning, go_on
+from shared_tests.suites.training.test_training import departure as moved
+from shared_tests.workers.backends import BACKENDS, Worker
+from shared_tests.workers.protocol import Answer, Job
+
+BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "attention.py"
+
+POSITIONS = 5 * 7  # of SLICED, in a batch of two
+ENTRIES = {  # slices of so many rows
+    1: 1,
+    7: 8 * POSITIONS,  # 8 would fit, and make five slices too
+    9: 9 * POSITIONS,  # 9, 9, 9, 8
+    18: 34 * POSITIONS,  # 18, 17
+    35: POSITIONS**2,  # the whole map, and no more
+    "whole": 1 << 40,
+}
+WITHOUT_MAP = tuple(name for name in stage_names(SLICED.config) if name != "position_map")
+RECOMPUTED = {"torch": 1e-13, "tf": 1e-12, "jax": 1e-12}  # a sum over slices adds in another order
+
+
+@contextlib.contextmanager
+def sliced(worker: Worker, entries: int) -> Iterator[Worker]:
+    """The worker; networks that it makes meanwhile hold so many entries of the map at once."""
+    worker.practise("set_slice_size", {"entries": entries}, {}, "shared_tests.suites.network.slicing")
+    try:
+        yield worker
+    finally:
+        worker.practise("set_slice_size", {"entries": None}, {}, "shared_tests.suites.network.slicing")
+
+
+@contextlib.contextmanager
+def by_kernel(worker: Worker) -> Iterator[Worker]:
+    """The worker, whose networks meanwhile attend by PyTorch's kernel, on a CPU too."""
+    worker.practise("set_kernel", {"used": True}, {}, "shared_tests.suites.network.slicing")
+    try:
+        yield worker
+    finally:
+        worker.practise("set_kernel", {"used": False}, {}, "shared_tests.suites.network.slicing")
+
+
+def with_gradients(worker: Worker, checkpoint_of: CheckpointOf) -> Answer:
+    """Logits, and the gradients of all parameters."""
+    checkpoint, x = checkpoint_of(SLICED.config), case_input(SLICED).astype(np.float64)
+    return worker.run(Job(checkpoint=checkpoint, x=x, dtype="float64", cotangents=cotangents(SLICED)))
+
+
+@pytest.fixture(scope="module")
+def truth(start: Start, checkpoint_of: CheckpointOf) -> dict[str, np.ndarray]:
+    """The gradients of the whole map, which the reference judges elsewhere."""
+    return with_gradients(start("torch"), checkpoint_of).gradients
+
+
+@pytest.mark.parametrize("positions", [1, 2, 35, 4096, 4097, 50176])
+@pytest.mark.parametrize("entries", [1, 34, 35, 36, 1225, slices.SLICE_SIZE, slices.LARGEST_SIZE])
+def test_rows(positions: int, entries: int) -> None:
+    """As few slices as the size allows, and those as equal as they can be."""
+    rows = slices.rows(positions, entries)
+    count = math.ceil(positions / rows)
+    assert 1 <= rows <= positions
+    assert (rows - 1) * positions < entries
+    assert count == 1 or positions**2 > (count - 1) * entries
+    assert rows == math.ceil(positions / count)
+
+
+@pytest.mark.parametrize("entries", [1, 2, 35, 1225, slices.SLICE_SIZE, slices.LARGEST_SIZE])
+def test_blocks(entries: int) -> None:
+    queries, keys = slices.block(entries)
+    assert queries >= 1
+    assert keys == 2 * queries
+    assert queries == 1 or 4 * queries**2 <= entries < 4 * (queries + 1) ** 2
+
+
+@pytest.mark.parametrize(
+    ("backend", "mode"),
+    [
+        ("torch", "eager"),
+        pytest.param("torch", "compile", marks=pytest.mark.slow),
+        ("tf", "eager"),
+        ("tf", "function"),
+        pytest.param("tf", "xla", marks=pytest.mark.slow),
+        ("jax", "jit"),
+        ("keras_jax", "function"),
+    ],
+)
+def test_agrees(backend: str, mode: str, start: Start, checkpoint_of: CheckpointOf) -> None:
+    """With the reference, in every way of running a network."""
+    with sliced(start(backend), ENTRIES[9]) as worker:
+        verdict = judge(SLICED, worker, checkpoint_of, mode=mode, stages=WITHOUT_MAP)
+    assert verdict.agrees, (verdict.first_departure, verdict.cause)
+
+
+@pytest.mark.parametrize("backend", NETWORKS)
+@pytest.mark.parametrize("entries", [4 * 9**2, 70 * 9, 70**2], ids=["blocks", "slices", "whole"])
+def test_float32(backend: str, entries: int) -> None:
+    """In float32 PyTorch takes products of blocks from another library than in float64."""
+    attention = pytest.importorskip(f"danet_{backend}.attention")
+    generator = np.random.default_rng(0)
+    query, key, value = (generator.standard_normal((2, 70, size)).astype(np.float32) for size in (5, 5, 6))
+    energy = query.astype(np.float64) @ key.astype(np.float64).swapaxes(1, 2)
+    powers = np.exp(energy - energy.max(axis=2, keepdims=True))
+    wanted = powers / powers.sum(axis=2, keepdims=True) @ value
+    tensor = importlib.import_module("torch").from_numpy if backend == "torch" else lambda array: array
+    found = np.asarray(attention.attend(*map(tensor, (query, key, value)), entries))
+    assert found.dtype == np.float32
+    assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()  # energies of up to 15 are rounded to 1e-6
+
+
+@pytest.mark.parametrize(
+    ("backend", "rows"),
+    [*itertools.product(("torch", "tf"), ENTRIES), ("jax", 9)],  # which is compiled, and differs by a size only
+)
+def test_gradients(
+    backend: str, rows: int, start: Start, checkpoint_of: CheckpointOf, truth: dict[str, np.ndarray]
+) -> None:
+    with sliced(start(backend), ENTRIES[rows]) as worker:
+        found = with_gradients(worker, checkpoint_of)
+    worst, name = departure(truth, found.gradients)
+    assert worst <= AGREEMENT, name
+
+
+@pytest.fixture(scope="module")
+def second_truth(start: Start, checkpoint_of: CheckpointOf) -> np.ndarray:
+    """The gradient of a gradient, through the whole map."""
+    return second_gradient(start("torch"), checkpoint_of)
+
+
+def second_gradient(worker: Worker, checkpoint_of: CheckpointOf) -> np.ndarray:
+    fields = {"checkpoint": str(checkpoint_of(SLICED.config)), "prepared": "folded"}
+    pixels = {"input": {"x": case_input(SLICED).astype(np.float64)}}
+    return worker.practise("second_gradients", fields, pixels)["gradients"]["x"]
+
+
+@pytest.mark.parametrize("backend", ["torch", "tf", pytest.param("jax", marks=pytest.mark.slow)])
+def test_second_gradients(backend: str, start: Start, checkpoint_of: CheckpointOf, second_truth: np.ndarray) -> None:
+    with sliced(start(backend), ENTRIES[9]) as worker:
+        found = second_gradient(worker, checkpoint_of)
+    assert np.abs(found - second_truth).max() <= AGREEMENT * np.abs(second_truth).max()
+
+
+@pytest.mark.parametrize("mutation", SECOND, ids=lambda mutation: mutation.name)
+def test_mutation_of_second_gradients_is_caught(
+    mutation: Mutation, start: Start, checkpoint_of: CheckpointOf, second_truth: np.ndarray
+) -> None:
+    """Which the first ones do not feel."""
+    (backend,) = mutation.edits
+    worker = start(backend)
+    mutate(worker, mutation.sources(backend))
+    try:
+        with sliced(worker, ENTRIES[9]):
+            found = second_gradient(worker, checkpoint_of)
+    finally:
+        mutate(worker, None)
+    assert np.abs(found - second_truth).max() > AGREEMENT * np.abs(second_truth).max(), mutation.trap
+
+
+def test_a_map_that_is_asked_for_is_whole(worker: Worker, checkpoint_of: CheckpointOf) -> None:
+    with sliced(worker, ENTRIES[1]):
+        verdict = judge(SLICED, worker, checkpoint_of, mode=FASTEST[worker.backend.name])
+    assert verdict.agrees, (verdict.first_departure, verdict.cause)
+
+
+@pytest.mark.parametrize("backend", ["torch", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tf", "jax"))])
+def test_within_recomputation(backend: str, start: Start, tmp_path: Path) -> None:
+    """Two training steps whose gradient computes the attention again, and therein each slice."""
+    recipe, found = RECIPE.replace(recompute=True, clip_norm=None), []
+    for entries in (slices.SLICE_SIZE, ENTRIES[9]):
+        first, folder = tmp_path / f"{entries}.safetensors", tmp_path / str(entries)
+        beginning(first, SLICED.config.replace(dropout_rate=0.0), recipe)
+        with sliced(start(backend), entries):
+            go_on(start, backend, first, 2, folder)
+        found.append(at(folder, 2))
+    worst, name = moved(*found)
+    assert worst <= RECOMPUTED[backend], name
+
+
+@pytest.mark.parametrize("backend", ["torch", pytest.param("jax", marks=pytest.mark.slow)])
+def test_no_map_is_kept(backend: str, start: Start) -> None:
+    """A gradient keeps less, by the map at least, where that is made in three slices."""
+    x, positions = rule_array("attention:x", (2, 3, 129, 161)).astype(np.float32), 17 * 21
+    kept = []
+    for entries in (slices.SLICE_SIZE, positions**2 // 3):
+        with sliced(start(backend), entries) as worker:
+            fields = {"config": SLICED.config.to_dict(), "recompute": [False]}
+            found = worker.practise("kept", fields, {"input": {"x": x}})
+        kept.append(int(found["bytes"]["False"]))
+    assert kept[0] - kept[1] >= 2 * positions**2 * 4  # of float32, for two pictures
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", NETWORKS)
+def test_memory_is_linear(backend: str) -> None:
+    """Of a pass and its gradients, where one map would be 1 GiB, and the gradient needs two and more."""
+    if BACKENDS[backend].missing:
+        pytest.skip(f"{backend} needs {', '.join(BACKENDS[backend].missing)}")
+    command = [sys.executable, str(BENCHMARK), "--positions", "16384", "--backend", backend, "--passes", "0"]
+    done = subprocess.run([*command, "--backward", "--json"], stdout=subprocess.PIPE, text=True, check=True)
+    (row,) = json.loads(done.stdout)
+    assert row["bytes"] < 16384**2 * 4
+
+
+@pytest.mark.parametrize(
+    ("mutation", "backend"),
+    [
+        pytest.param(mutation, backend, id=f"{mutation.name}-{backend}", marks=[pytest.mark.slow] * (backend == "jax"))
+        for mutation in SLICES
+        for backend in mutation.edits
+    ],
+)
+def test_mutation_is_caught(
+    mutation: Mutation, backend: str, start: Start, checkpoint_of: CheckpointOf, truth: dict[str, np.ndarray]
+) -> None:
+    """By the logits, or else by the gradients."""
+    worker = start(backend)
+    mutate(worker, mutation.sources(backend))
+    try:
+        with sliced(worker, ENTRIES[9]):
+            verdict = judge(mutation.case, worker, checkpoint_of, mode=FASTEST[backend], stages=WITHOUT_MAP)
+            if verdict.agrees:
+                found = with_gradients(worker, checkpoint_of)
+                assert departure(truth, found.gradients)[0] > AGREEMENT, f"survives: {mutation.trap}"
+    finally:
+        mutate(worker, None)
+
+
+@pytest.mark.parametrize("mode", ["eager", pytest.param("compile", marks=pytest.mark.slow)])
+def test_kernel_agrees(mode: str, start: Start, checkpoint_of: CheckpointOf) -> None:
+    """PyTorch's own, whose CPU code computes in float64 what its GPU code does in 32 and 16 bits."""
+    with by_kernel(start("torch")) as worker:
+        verdict = judge(SLICED, worker, checkpoint_of, mode=mode, stages=WITHOUT_MAP)
+    assert verdict.agrees, (verdict.first_departure, verdict.cause)
+
+
+def test_kernel_gradients(start: Start, checkpoint_of: CheckpointOf, truth: dict[str, np.ndarray]) -> None:
+    with by_kernel(start("torch")) as worker:
+        found = with_gradients(worker, checkpoint_of)
+    worst, name = departure(truth, found.gradients)
+    assert worst <= AGREEMENT, name
+
+
+def test_a_map_that_is_asked_for_is_whole_with_a_kernel(start: Start, checkpoint_of: CheckpointOf) -> None:
+    with by_kernel(start("torch")) as worker:
+        verdict = judge(SLICED, worker, checkpoint_of)
+    assert verdict.agrees, (verdict.first_departure, verdict.cause)
+
+
+@pytest.mark.parametrize("mutation", KERNEL, ids=lambda mutation: mutation.name)
+def test_mutation_of_the_kernel_is_caught(mutation: Mutation, start: Start, checkpoint_of: CheckpointOf) -> None:
+    worker = start("torch")
+    mutate(worker, mutation.sources("torch"))
+    try:
+        with by_kernel(worker):
+            verdict = judge(mutation.case, worker, checkpoint_of, stages=WITHOUT_MAP)
+    finally:
+        mutate(worker, None)
+    assert not verdict.agrees, f"survives: {mutation.trap}"
+
+
+def test_no_map_where_there_is_no_kernel() -> None:
+    """A kernel that does not take what it is given is an error: never PyTorch's own way out, which is the map."""
+    torch = pytest.importorskip("torch")
+    from danet_torch.attention import gather_by_heads, has_kernel
+
+    query, value = torch.ones(1, 4, 2), torch.ones(1, 4, 8)
+    assert not has_kernel(value.device, value.dtype, 2)  # on a CPU the slices are faster
+    assert torch.equal(gather_by_heads(query, query, value, 2), value)
+    with pytest.raises(RuntimeError, match="No available kernel"):
+        gather_by_heads(query, query, value, 4)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize(
+    ("dtype", "allowed"),  # of the largest value: rounding of energies up to 60, and of what is gathered
+    [("float32", 1e-4), ("bfloat16", 2**-6), ("float16", 2**-8)],
+)
+def test_kernel_on_a_gpu(dtype: str, allowed: float) -> None:
+    """PyTorch has one for the published networks' channels; forward and backward, in memory linear in N."""
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("torch sees no GPU")
+    attention = importlib.import_module("danet_torch.attention")
+    generator, positions = torch.Generator().manual_seed(0), 4096
+    exact = [torch.randn(2, positions, size, generator=generator).to(getattr(torch, dtype)) for size in (64, 64, 512)]
+    truth = [tensor.double().requires_grad_() for tensor in exact]
+    tensors = [tensor.cuda().requires_grad_() for tensor in exact]
+    cotangent = torch.randn(2, positions, 512, generator=generator)
+    gathered = attention.gather(*truth)
+    wanted = [gathered, *torch.autograd.grad(gathered, truth, cotangent.double())]
+    assert attention.has_kernel(tensors[2].device, tensors[2].dtype, 64)
+    held = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    out = attention.attend(*tensors, slices.SLICE_SIZE)
+    found = [out, *torch.autograd.grad(out, tensors, cotangent.to(out))]
+    assert torch.cuda.max_memory_allocated() - held < 2 * positions**2 * out.element_size()  # of two maps
+    for one, other in zip(found, wanted, strict=True):
+        assert (one.cpu().double() - other).abs().max() <= allowed * other.abs().max()

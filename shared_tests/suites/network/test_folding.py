@@ -1,0 +1,107 @@
+"""BatchNorm folded into the convolutions: the reference's numbers, without its tensors, and never written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from danet_common import Checkpoint, parameters
+from danet_common.folding import FoldedTensors
+from danet_common.numerics import numerics
+from shared_tests.fixtures.cases import CASES, TINY
+from shared_tests.fixtures.synthetic import rule_tensors
+from shared_tests.mutation.folding import FOLDING
+from shared_tests.mutation.mutations import Mutation, mutate
+from shared_tests.parity.check_case import CheckpointOf, judge
+from shared_tests.suites.conftest import NETWORKS, Start
+from shared_tests.suites.network.test_parity import FASTEST
+from shared_tests.suites.network.test_winograd import transformed
+from shared_tests.workers.backends import BACKENDS
+from weights_convert.live.source import as_checkpoint
+
+MODES = [
+    pytest.param(name, mode, marks=[pytest.mark.slow] * (FASTEST.get(name) != mode))
+    for name, backend in BACKENDS.items()
+    for mode in backend.modes
+]
+
+
+@pytest.mark.parametrize(("backend", "mode"), MODES)
+@pytest.mark.parametrize("name", ["tiny", "paddle"])
+def test_folded(backend: str, mode: str, name: str, start: Start, checkpoint_of: CheckpointOf) -> None:
+    verdict = judge(CASES[name], start(backend), checkpoint_of, mode=mode, folded=True)
+    assert verdict.agrees, (verdict.first_departure, verdict.cause)
+
+
+@pytest.mark.parametrize(
+    ("backend", "name"),
+    [
+        ("torch", "bam"),
+        ("tf", "selective_kernel"),
+        ("jax", "non_local_embedded_gaussian"),
+        ("torch", "dranet"),
+        ("tf", "dranet"),
+        ("jax", "dranet"),
+    ],
+)
+def test_folded_modules(backend: str, name: str, start: Start, checkpoint_of: CheckpointOf) -> None:
+    """Those of the context modules that have BatchNorm, each in one network."""
+    verdict = judge(CASES[name], start(backend), checkpoint_of, mode=FASTEST[backend], folded=True)
+    assert verdict.agrees, (verdict.first_departure, verdict.cause)
+
+
+@pytest.mark.parametrize("name", ["tiny", "bottleneck"])
+def test_folded_in_bands(name: str, start: Start, checkpoint_of: CheckpointOf) -> None:
+    """PyTorch computes large 1x1 convolutions in bands of rows, into memory that it uses again: here all of them."""
+    with transformed(start("torch"), 1) as worker:
+        verdict = judge(CASES[name], worker, checkpoint_of, mode=FASTEST["torch"], folded=True)
+    assert verdict.agrees, (verdict.first_departure, verdict.cause)
+
+
+@pytest.mark.parametrize(
+    ("backend", "mutation"),
+    [
+        pytest.param(backend, mutation, id=f"{backend}-{mutation.name}", marks=[pytest.mark.slow] * (n % 3 != turn))
+        for n, mutation in enumerate(FOLDING)
+        for turn, backend in enumerate(NETWORKS)
+    ],
+)
+def test_mutation_is_caught(mutation: Mutation, backend: str, start: Start, checkpoint_of: CheckpointOf) -> None:
+    worker = start(backend)
+    mutate(worker, mutation.sources(backend))
+    try:
+        verdict = judge(mutation.case, worker, checkpoint_of, mode=FASTEST[backend], folded=True)
+        assert not verdict.agrees, f"survives: {mutation.trap}"
+    finally:
+        mutate(worker, None)
+    assert judge(mutation.case, worker, checkpoint_of, mode=FASTEST[backend], folded=True).agrees
+
+
+@pytest.mark.parametrize("backend", NETWORKS)
+def test_a_folded_network_is_not_written(backend: str, tmp_path: Path, checkpoint_of: CheckpointOf) -> None:
+    package = pytest.importorskip(f"danet_{backend}")
+    model = package.load(checkpoint_of(TINY), folded=True)
+    for write in (
+        lambda: package.save(model, tmp_path / "folded.safetensors"),
+        lambda: package.save_pretrained(model, tmp_path / "folded"),
+        lambda: as_checkpoint(model),  # what the other frameworks' networks are filled from
+    ):
+        with pytest.raises(ValueError, match=r"BatchNorm is folded and cannot be written: load it with folded=False$"):
+            write()
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_folded() -> None:
+    """Every tensor but BatchNorm's, as it was but for the kernels before it, which have a bias each."""
+    tensors = rule_tensors(TINY)
+    folded = FoldedTensors(Checkpoint(TINY, tensors), numerics(TINY, "float32"))
+    table = parameters(TINY).values()
+    plain = {p.name for p in table if not p.is_norm}
+    norms = [p for p in table if p.kind == "scale"]
+    assert plain <= folded.keys()
+    assert len(folded) == len(plain) + len(norms)
+    assert np.array_equal(folded["head.fused_classifier.weight"], tensors["head.fused_classifier.weight"])
+    assert {folded[name].dtype for name in folded.keys() - plain} == {np.dtype(np.float32)}
+    assert all(np.array_equal(tensors[name], array) for name, array in rule_tensors(TINY).items())

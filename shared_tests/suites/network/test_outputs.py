@@ -1,0 +1,74 @@
+"""Only the outputs that are asked for, and what leads to them: the numbers of a whole pass."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from danet_common.stages import requested, stage_names
+from shared_tests.fixtures.cases import TINY, Case
+from shared_tests.mutation.mutations import Mutation, mutate
+from shared_tests.mutation.network import OUTPUTS
+from shared_tests.parity.check_case import CheckpointOf, case_input, truth
+from shared_tests.suites.network.test_parity import FASTEST
+from shared_tests.workers.backends import BackendError, Worker
+from shared_tests.workers.protocol import Answer, Job
+
+CASE = Case(TINY.replace(auxiliary="fcn"), height=17, width=23)
+BACKBONE = ("stem", "layer1", "layer2", "layer3", "layer4")
+ASKED: dict[tuple[str, ...], tuple[str, ...]] = {
+    (): BACKBONE,
+    ("fused",): ("position_out", "channel_map", "fused_logits"),
+    ("channel",): ("channel_map", "channel_logits"),
+    ("aux", "position"): ("position_map", "aux_logits"),  # in any order
+}
+
+
+def answer(asked: tuple[str, ...], stages: tuple[str, ...], worker: Worker, checkpoint_of: CheckpointOf) -> Answer:
+    """A pass that computes some outputs."""
+    mode = FASTEST[worker.backend.name]
+    x, checkpoint = case_input(CASE), checkpoint_of(CASE.config)
+    return worker.run(Job(checkpoint=checkpoint, x=x, dtype="float64", mode=mode, asked=asked, stages=stages))
+
+
+@pytest.mark.parametrize("asked", ASKED, ids=lambda asked: "+".join(asked) or "none")
+def test_only_what_is_asked_for(asked: tuple[str, ...], worker: Worker, checkpoint_of: CheckpointOf) -> None:
+    found = answer(asked, ASKED[asked], worker, checkpoint_of)
+    wanted = truth(CASE)
+    assert found.outputs.keys() == set(asked)
+    assert found.stages.keys() == set(ASKED[asked])
+    for name, array in {**found.outputs, **found.stages}.items():
+        assert np.abs(array - wanted[name]).max() <= 1e-10 * np.abs(wanted[name]).max(), name
+
+
+def test_stages_lead_to_outputs() -> None:
+    """A stage is one of the network's where one of its outputs needs it."""
+    config = CASE.config
+    assert stage_names(config, config.outputs) == stage_names(config)
+    assert stage_names(config, ("fused",)) == tuple(
+        name for name in stage_names(config) if name not in ("position_logits", "channel_logits", "aux_logits")
+    )
+    assert stage_names(config, ()) == BACKBONE
+    plain = config.replace(context=())
+    assert "plain_out" in stage_names(plain, ("fused",))
+    assert "plain_out" not in stage_names(plain, ("aux",))
+    assert requested(config, ("aux", "fused"), ())[0] == ("fused", "aux")
+    with pytest.raises(ValueError, match=r"^unknown outputs mask; this network has fused, position, channel, aux$"):
+        requested(config, ("fused", "mask"), ())
+    with pytest.raises(ValueError, match=r"^unknown stages for the outputs channel: position_map; this network "):
+        requested(config, ("channel",), ("position_map",))
+
+
+def test_unknown_output(worker: Worker, checkpoint_of: CheckpointOf) -> None:
+    with pytest.raises(BackendError, match="unknown outputs mask; this network has fused, position, channel, aux"):
+        answer(("mask",), (), worker, checkpoint_of)
+
+
+@pytest.mark.parametrize("mutation", OUTPUTS, ids=lambda mutation: mutation.name)
+def test_mutation_is_caught(mutation: Mutation, worker: Worker, checkpoint_of: CheckpointOf) -> None:
+    mutate(worker, mutation.sources(worker.backend.name))
+    try:
+        found = answer(("channel",), (), worker, checkpoint_of)
+        assert found.outputs.keys() != {"channel"}, f"survives: {mutation.trap}"
+    finally:
+        mutate(worker, None)

@@ -1,0 +1,80 @@
+"""float64: every stage, output and updated statistic within 1e-10 of the reference, for every knob, in every mode."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared_tests.fixtures.cases import CASES, TINY, Case
+from shared_tests.fixtures.synthetic import rule_input
+from shared_tests.parity.check_case import CheckpointOf, judge
+from shared_tests.suites.conftest import NETWORKS, Start
+from shared_tests.workers.backends import BACKENDS, BackendError, Worker
+from shared_tests.workers.protocol import Job
+
+FASTEST = {"torch": "eager", "tf": "eager", "jax": "jit"}
+DEEP = ("r34", "r152")  # deeper and shallower sisters of r18, r50 and r101
+
+
+def assert_agrees(case: Case, worker: Worker, checkpoint_of: CheckpointOf, mode: str) -> None:
+    verdict = judge(case, worker, checkpoint_of, mode=mode)
+    assert verdict.agrees, (verdict.first_departure, verdict.cause)
+
+
+# These are always judged in all networks; every other case in one network in turn, and in the other two, whose sources
+# are parallel, among the slow tests: JAX compiles each for seconds.
+EVERYWHERE = (
+    "tiny",
+    "r18",
+    "r101",
+    "deep_stem",
+    "position_only",
+    "channel_only",
+    "dranet",
+    "mmseg",
+    "paddle",
+    "training",
+)
+JUDGED = [
+    pytest.param(
+        backend, name, marks=[pytest.mark.slow] * (name not in EVERYWHERE and (name in DEEP or (n + turn) % 3 > 0))
+    )
+    for n, name in enumerate(CASES)
+    for turn, backend in enumerate(NETWORKS)  # varies fastest, so that each case's truth is computed once
+]
+
+
+@pytest.mark.parametrize(("backend", "name"), JUDGED)
+def test_case(backend: str, name: str, start: Start, checkpoint_of: CheckpointOf) -> None:
+    assert_agrees(CASES[name], start(backend), checkpoint_of, FASTEST[backend])
+
+
+MODES = [
+    # Inductor compiles for half a minute, Keras through JAX for ten seconds, and JAX each operation by itself.
+    pytest.param(name, mode, marks=[pytest.mark.slow] * (mode == "compile" or name in ("keras_jax", "jax")))
+    for name, backend in BACKENDS.items()
+    for mode in backend.modes
+    if FASTEST.get(name) != mode
+]
+
+
+@pytest.mark.parametrize("name", ["paddle", "training"])
+@pytest.mark.parametrize(("backend", "mode"), MODES)
+def test_mode(backend: str, mode: str, name: str, start: Start, checkpoint_of: CheckpointOf) -> None:
+    """Every way of running a network: compiled, traced for any size, under XLA, Keras on JAX."""
+    if name == "training" and (mode == "compile" or backend == "keras_jax"):
+        pytest.skip("compiled once, in inference: the training graph takes a minute; Keras on JAX is for inference")
+    assert_agrees(CASES[name], start(backend), checkpoint_of, mode)
+
+
+def test_one_value_per_channel(worker: Worker, checkpoint_of: CheckpointOf) -> None:
+    """BatchNorm has no variance of a single value: an error, not a NaN."""
+    config = TINY.replace(output_stride=32, dropout_rate=0.0)
+    job = Job(checkpoint=checkpoint_of(config), x=rule_input(config, 1, 5, 7), training=True)
+    with pytest.raises(BackendError, match=r"more than (1|one) value per channel"):
+        worker.run(job)
+
+
+def test_unknown_stage(worker: Worker, checkpoint_of: CheckpointOf) -> None:
+    job = Job(checkpoint=checkpoint_of(TINY), x=rule_input(TINY, 1, 9, 9), stages=("layer5",))
+    with pytest.raises(BackendError, match="unknown stages layer5; this network has stem, layer1"):
+        worker.run(job)

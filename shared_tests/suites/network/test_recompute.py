@@ -1,0 +1,93 @@
+"""Recomputation saves memory and changes no number."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from danet_common import parameters
+from danet_common.config import ContextKind
+from danet_common.recipe import TrainConfig
+from danet_common.sharing import RECOMPUTED_PIXELS, settled
+from shared_tests.fixtures.synthetic import rule_array
+from shared_tests.suites.conftest import NETWORKS, Start
+from shared_tests.suites.training.test_training import (
+    BATCH,
+    CONFIG,
+    HEIGHT,
+    RECIPE,
+    WIDTH,
+    at,
+    beginning,
+    departure,
+    go_on,
+    pictures,
+)
+
+# The compiler may add in another order where it has another graph: a few units in the last place of float64, times
+# what a step's normalisations make of them. Eager PyTorch adds in the same order.
+AGREEMENT = {"torch": 0.0, "tf": 1e-12, "jax": 1e-12}
+RECOMPUTED = ("backbone.layer", "head.position_attention.", "head.channel_attention.")
+
+
+@pytest.mark.parametrize("backend", ["torch", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tf", "jax"))])
+@pytest.mark.parametrize("frozen", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("context", [CONFIG.context, pytest.param(("bam", "non_local"), marks=pytest.mark.slow)])
+def test_no_number_changes(
+    backend: str, frozen: bool, context: tuple[ContextKind, ...], start: Start, tmp_path: Path
+) -> None:
+    """Losses, gradients (momenta are little else), weights, running statistics and counters after two steps."""
+    found = {}
+    for recompute in (False, True):
+        recipe = RECIPE.replace(recompute=recompute, clip_norm=None, frozen_batch_norm=frozen)
+        folder = tmp_path / str(recompute)
+        first = beginning(tmp_path / f"{recompute}.safetensors", CONFIG.replace(context=context), recipe)
+        losses = go_on(start, backend, first, 2, folder)["losses"]
+        found[recompute] = [losses, at(folder, 1), at(folder, 2)]
+    for plain, again in zip(found[False], found[True], strict=True):
+        worst, name = departure(plain, again)
+        assert worst <= AGREEMENT[backend], name
+
+
+# JAX is asked what the compiled program holds at once: logits and their gradients too, which tell in a tiny network.
+LESS = {"torch": 0.6, "jax": 0.85}
+BOTH = {"config": CONFIG.to_dict(), "recompute": [False, True]}
+
+
+@pytest.mark.parametrize("backend", ["torch", "jax"])
+def test_less_is_kept(backend: str, start: Start) -> None:
+    """A block keeps its input, of the four and more tensors of that size that its gradient needs."""
+    arrays = {"input": {"x": rule_array("recompute:x", (2, 3, 129, 161)).astype(np.float32)}}
+    kept = start(backend).practise("kept", BOTH, arrays)["bytes"]
+    assert kept["True"] < LESS[backend] * kept["False"]
+
+
+def test_all_of_it_is_recomputed(start: Start) -> None:
+    """TensorFlow's graph has each convolution of the blocks and the attention a second time, and no other."""
+    arrays = {"input": {"x": rule_array("recompute:x", (1, 3, 33, 41)).astype(np.float32)}}
+    found = start("tf").practise("kept", BOTH, arrays)["convolutions"]
+    kernels = [name for name, parameter in parameters(CONFIG).items() if parameter.kind == "kernel"]
+    assert found["False"] == len(kernels)
+    assert found["True"] == len(kernels) + sum(name.startswith(RECOMPUTED) for name in kernels)
+
+
+@pytest.mark.parametrize("backend", NETWORKS)
+@pytest.mark.parametrize("asked", [None, False, True])
+def test_many_pixels_are_recomputed(backend: str, asked: bool | None, start: Start, tmp_path: Path) -> None:
+    """Of those that a device computes at once: here half of the batch's. What the recipe says goes before that."""
+    at_once = BATCH * HEIGHT * WIDTH // 2
+    first = beginning(tmp_path / "0.safetensors", CONFIG, RECIPE.replace(accumulation=2, recompute=asked))
+    batch = {"batch": {name: array[:BATCH] for name, array in pictures()["batch"].items()}}
+    fields = {"start": str(first), "limits": [at_once, at_once - 1]}
+    found = start(backend).practise("decided", fields, batch)["recomputes"]
+    expected = [False, True] if asked is None else [asked, asked]
+    assert [bool(found[str(limit)]) for limit in fields["limits"]] == expected
+
+
+def test_pixels_are_those_of_a_device() -> None:
+    recipe, pixels = TrainConfig(batch_size=8, accumulation=2), 4 * 2 * (RECOMPUTED_PIXELS + 1)
+    assert settled(recipe, pixels, 4).recompute
+    assert not settled(recipe, pixels - 8, 4).recompute
+    assert settled(recipe, pixels, 4) is settled(recipe, pixels, 4)  # or TensorFlow would compile every step

@@ -1,0 +1,127 @@
+"""Other people's trained layouts, converted, give what their own code gave: recorded outputs, in all frameworks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import weights_convert
+from danet_common import Checkpoint, DANetConfig, read_checkpoint, stage_names, write_checkpoint
+from shared_tests.fixtures import recorded, upstream_checkpoints
+from shared_tests.fixtures.recorded import FOLDER, Recording
+from shared_tests.suites.conftest import NETWORKS, Start
+from shared_tests.workers.protocol import Job
+
+FLOAT64 = 1e-9  # relative to the map's largest value: their float64 run and ours add in other orders
+ROUNDED = 2.0**-23  # features are kept in float32
+FLOAT32 = 5  # times the owner's own float32 noise
+
+NAMES = sorted(path.stem for path in FOLDER.glob("*.npz"))
+
+
+def in_turn(first: int) -> list[Any]:
+    """Every file in one framework, from the first on in turn; in the others, which the goldens hold to it, slowly."""
+    return [
+        pytest.param(name, backend, marks=[] if (number + turn + first) % len(NETWORKS) == 0 else [pytest.mark.slow])
+        for number, name in enumerate(NAMES)
+        for turn, backend in enumerate(NETWORKS)
+    ]
+
+
+# Declared in the schema: a bias before a BatchNorm comes back as 0, and the mean without it.
+FOLDED = {
+    "paddle_r50_vd": {
+        f"head.{layer}._conv.bias": f"head.{layer}._batch_norm._mean"
+        for layer in ("channel_conv", "position_conv", "conv1", "conv2")
+    }
+}
+Converted = Callable[[str], tuple[Recording, Path]]
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory: pytest.TempPathFactory) -> Converted:
+    """Name -> the recording, and the canonical file made from it as its owner's trainer saved it."""
+    made: dict[str, tuple[Recording, Path]] = {}
+
+    def get(name: str) -> tuple[Recording, Path]:
+        if name not in made:
+            pytest.importorskip("torch")
+            folder = tmp_path_factory.mktemp(name)
+            found = recorded.load(FOLDER / f"{name}.npz")
+            weights_convert.convert(
+                upstream_checkpoints.write_checkpoint(found, folder), folder / "canonical.safetensors"
+            )
+            made[name] = found, folder / "canonical.safetensors"
+        return made[name]
+
+    return get
+
+
+def config_of(path: Path) -> DANetConfig:
+    return read_checkpoint(path, verify=False).config
+
+
+def as_a_network(path: Path) -> Path:
+    """The same tensors in a file that does not say that only the backbone is its owner's."""
+    target = path.with_name("network.safetensors")
+    checkpoint = read_checkpoint(path)
+    write_checkpoint(Checkpoint(checkpoint.config, checkpoint.tensors), target)
+    return target
+
+
+def run(backend: str, dtype: str, converted: tuple[Recording, Path], start: Start) -> dict[str, np.ndarray]:
+    found, path = converted
+    if read_checkpoint(path).source.get("backbone_only"):  # which `load` refuses: its head is drawn
+        path = as_a_network(path)
+    stages = tuple(name for name in stage_names(config_of(path)) if name in found.records)
+    answer = start(backend).run(Job(checkpoint=str(path), x=found.x, dtype=dtype, stages=stages))
+    return {**answer.stages, **answer.outputs}
+
+
+@pytest.mark.parametrize(("name", "backend"), in_turn(0))
+def test_float64(name: str, backend: str, converted: Converted, start: Start) -> None:
+    found, _ = converted(name)
+    differences = recorded.departures(found, run(backend, "float64", converted(name), start))
+    for output, difference in differences.items():
+        record = found.records[output]
+        bound = (ROUNDED if record.rounded else FLOAT64) * np.abs(record.values).max()
+        assert difference <= bound, (output, difference, bound)
+
+
+@pytest.mark.parametrize(("name", "backend"), in_turn(2))
+def test_float32(name: str, backend: str, converted: Converted, start: Start) -> None:
+    found, _ = converted(name)
+    differences = recorded.departures(found, run(backend, "float32", converted(name), start))
+    for output, difference in differences.items():
+        assert difference <= FLOAT32 * found.records[output].noise, (output, difference)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_out_again(name: str, converted: Converted, tmp_path: Path) -> None:
+    """Written in the owner's layout again: their keys in their order, their shapes, dtypes and bits."""
+    found, path = converted(name)
+    target = tmp_path / found.meta["file_name"]
+    weights_convert.convert(path, target, to_schema=read_checkpoint(path).source["schema"])
+    written, folded = upstream_checkpoints.read(target), FOLDED.get(name, {})
+    assert list(written) == list(found.state_dict)
+    for key, array in found.state_dict.items():
+        assert (written[key].dtype, written[key].shape) == (array.dtype, array.shape), key
+        if key not in {*folded, *folded.values()}:
+            assert written[key].tobytes() == array.tobytes(), key
+    for bias, mean in folded.items():
+        assert not written[bias].any()
+        assert np.array_equal(written[mean], found.state_dict[mean] - found.state_dict[bias]), mean
+
+
+def test_wrong_facts_are_seen(converted: Converted, start: Start, tmp_path: Path) -> None:
+    """The recorded outputs have teeth: the same weights without their multi-grid are another network."""
+    found, path = converted("official_r50_plain_mg")
+    original = read_checkpoint(path)
+    changed = Checkpoint(original.config.replace(multi_grid=None), original.tensors)
+    write_checkpoint(changed, tmp_path / "changed.safetensors")
+    differences = recorded.departures(found, run("torch", "float32", (found, tmp_path / "changed.safetensors"), start))
+    assert differences["fused"] > 1000 * found.records["fused"].noise

@@ -1,0 +1,297 @@
+"""Winograd's convolution: the reference's numbers by fewer multiplications, where it gains, and nowhere else."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from danet_common import winograd
+from danet_common.numerics import numerics
+from danet_common.winograd import INPUT, KERNEL, OUTPUT, SPAN, TILE
+from shared_tests.fixtures.cases import CASES, TINY
+from shared_tests.fixtures.synthetic import rule_array
+from shared_tests.mutation.mutations import Mutation, mutate
+from shared_tests.mutation.winograd import WINOGRAD
+from shared_tests.parity.check_case import CheckpointOf, job_of, judge, named, truth
+from shared_tests.parity.compare import compare
+from shared_tests.suites.conftest import NETWORKS, Start
+from shared_tests.suites.network.test_parity import FASTEST
+from shared_tests.suites.network.test_precision import FACTOR
+from shared_tests.workers.backends import BACKENDS, Worker
+
+MODES = [
+    pytest.param(name, mode, marks=[pytest.mark.slow] * (FASTEST.get(name) != mode))
+    for name, backend in BACKENDS.items()
+    for mode in backend.modes
+]
+
+
+@contextlib.contextmanager
+def transformed(worker: Worker, entries: int = 0) -> Iterator[Worker]:
+    """The worker; the networks that it makes meanwhile transform whatever they can."""
+    worker.practise("transform_always", {"entries": entries}, {}, "shared_tests.suites.network.transforming")
+    try:
+        yield worker
+    finally:
+        worker.practise("transform_always", {"entries": None}, {}, "shared_tests.suites.network.transforming")
+
+
+@pytest.mark.parametrize("entries", [pytest.param(0, marks=pytest.mark.slow), 1], ids=["whole", "bands"])
+@pytest.mark.parametrize(("backend", "mode"), MODES)
+@pytest.mark.parametrize("name", ["tiny", "paddle"])
+def test_agrees(backend: str, mode: str, name: str, entries: int, start: Start, checkpoint_of: CheckpointOf) -> None:
+    """At every dilation, where tiles reach beyond the picture, in one band and in several."""
+    with transformed(start(backend), entries) as worker:
+        verdict = judge(CASES[name], worker, checkpoint_of, mode=mode, winograd=True)
+    assert verdict.agrees, (verdict.first_departure, verdict.cause)
+
+
+@pytest.mark.parametrize("backend", ["torch", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tf", "jax"))])
+def test_float32(backend: str, start: Start, checkpoint_of: CheckpointOf) -> None:
+    """No further from the truth than frameworks that add the same numbers in another order may be from each other."""
+    case, errors = CASES["r18"], []
+    for winograd_wanted in (False, True):
+        job = job_of(case, checkpoint_of(case.config), mode=FASTEST[backend], dtype="float32", winograd=winograd_wanted)
+        with transformed(start(backend)) as worker:
+            verdict = compare(truth(case), named(worker.run(job)), np.inf)
+        errors.append(max(d.relative or 0 for d in verdict.differences if d.name in case.config.outputs))
+    direct, by_transforms = errors
+    assert by_transforms != direct  # it was computed differently
+    assert by_transforms <= FACTOR * direct
+
+
+@pytest.mark.parametrize("backend", NETWORKS)
+def test_where_it_gains(backend: str, start: Start, checkpoint_of: CheckpointOf) -> None:
+    """Small networks and small pictures are computed directly, bit for bit as folded ones."""
+    case = CASES["tiny"]
+    folded, direct = (
+        named(
+            start(backend).run(
+                job_of(
+                    case,
+                    checkpoint_of(case.config),
+                    dtype="float32",
+                    mode=FASTEST[backend],
+                    folded=True,
+                    winograd=winograd_wanted,
+                )
+            )
+        )
+        for winograd_wanted in (False, True)
+    )
+    assert all(np.array_equal(array, direct[name]) for name, array in folded.items())
+
+
+def test_one_tile() -> None:
+    """What the paper's matrices do, on whole numbers, against the definition."""
+    generator = np.random.default_rng(0)
+    pixels, kernel = generator.integers(-9, 9, (SPAN, SPAN)), generator.integers(-9, 9, (3, 3, 1, 1)).astype(np.float64)
+    found = OUTPUT @ ((INPUT @ pixels.reshape(-1)) * (KERNEL @ kernel.reshape(-1)))
+    wanted = [(pixels[i : i + 3, j : j + 3] * kernel[:, :, 0, 0]).sum() for i in range(TILE) for j in range(TILE)]
+    assert np.abs(found - wanted).max() < 1e-11  # of sums up to 700
+
+
+def test_rule() -> None:
+    """Sizes at which it was measured to gain: see docs/performance.md."""
+    assert winograd.suits(3, 1, 256)
+    assert not winograd.suits(3, 2, 256)
+    assert not winograd.suits(1, 1, 256)
+    assert not winograd.suits(3, 1, 64)
+    assert winograd.covers(96, 96, 2)
+    assert winograd.covers(97, 129, 4)
+    assert not winograd.covers(96, 96, 16)  # two tiles of 64 for 96 pixels
+    assert not winograd.covers(17, 23, 1)
+    for width, channels, dilation in ((96, 2048, 1), (257, 512, 4), (31, 7, 16)):
+        rows = winograd.band(width, channels, dilation, winograd.BAND_SIZE)
+        entries = SPAN**2 * winograd.tiles(width, dilation) * dilation**2 * channels
+        assert rows == 1 or rows * entries <= winograd.BAND_SIZE < (rows + 1) * entries
+        phases = winograd.phases(width, channels, dilation, winograd.CACHED_SIZE)
+        assert phases == dilation or phases * entries <= winograd.CACHED_SIZE * dilation < (phases + 1) * entries
+    assert winograd.phases(256, 512, 16, winograd.CACHED_SIZE) == 3
+    assert winograd.phases(256, 512, 16, 1) == 1
+
+
+@pytest.mark.parametrize("backend", NETWORKS)
+@pytest.mark.parametrize("dtype", ["bfloat16", "mixed_bfloat16", "float16"])
+def test_narrow_dtypes_are_refused(backend: str, dtype: str, checkpoint_of: CheckpointOf) -> None:
+    package = pytest.importorskip(f"danet_{backend}")
+    with pytest.raises(ValueError, match=f"^winograd needs float32 or float64, .*; got {dtype}$"):
+        package.load(checkpoint_of(TINY), dtype=dtype, winograd=True)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_casting_to_narrow_dtypes_is_refused(dtype: str, checkpoint_of: CheckpointOf) -> None:
+    torch = pytest.importorskip("torch")
+    model = pytest.importorskip("danet_torch").load(checkpoint_of(TINY), winograd=True).to(getattr(torch, dtype))
+    with pytest.raises(ValueError, match=f"^winograd needs float32 or float64, .*; got {dtype}$"):
+        model(torch.zeros(1, 3, 65, 65))
+
+
+@pytest.mark.parametrize(
+    ("backend", "entries"),
+    [
+        pytest.param(name, entries, id=f"{name}-{ident}", marks=[pytest.mark.slow] * (name == "jax" or slow))
+        for name in NETWORKS
+        for entries, ident, slow in ((0, "whole", name == "tf"), (1, "bands", False))
+    ],
+)
+def test_gradients(backend: str, entries: int, start: Start, checkpoint_of: CheckpointOf) -> None:
+    """Those of the direct convolution, by which PyTorch's are written by hand: of the pixels and of every kernel."""
+    pixels = {"input": {"x": np.random.default_rng(0).standard_normal((2, 3, 65, 97))}}
+    found = []
+    for prepared in ("folded", "winograd"):
+        fields = {"checkpoint": str(checkpoint_of(TINY)), "prepared": prepared}
+        with transformed(start(backend), entries) as worker:
+            found.append(worker.practise("gradients", fields, pixels)["gradients"])
+    direct, by_transforms = found
+    kernels = {name for name in direct if name.endswith(".weight")}  # those of some biases are zero but for rounding
+    assert "head.position_in.conv.weight" in kernels
+    assert direct.keys() == by_transforms.keys()
+    assert not np.array_equal(direct["x"], by_transforms["x"])
+    for name in ("x", *kernels):
+        assert np.abs(direct[name] - by_transforms[name]).max() <= 1e-10 * np.abs(direct[name]).max(), name
+
+
+@pytest.mark.parametrize("backend", ["torch", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tf", "jax"))])
+def test_second_gradients(backend: str, start: Start, checkpoint_of: CheckpointOf) -> None:
+    pixels = {"input": {"x": np.random.default_rng(0).standard_normal((1, 3, 65, 49))}}
+    found = []
+    for prepared in ("folded", "winograd"):
+        fields = {"checkpoint": str(checkpoint_of(TINY)), "prepared": prepared}
+        with transformed(start(backend)) as worker:
+            found.append(worker.practise("second_gradients", fields, pixels)["gradients"]["x"])
+    direct, by_transforms = found
+    assert not np.array_equal(direct, by_transforms)
+    assert np.abs(direct - by_transforms).max() <= 1e-10 * np.abs(direct).max()
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # torch's own tangents do
+def test_transforms_of_torch() -> None:
+    """Those of `torch.func`, with slices of attention: a picture at a time, its gradient, and its tangent."""
+    torch, danet_torch = pytest.importorskip("torch"), pytest.importorskip("danet_torch")
+    config = TINY.replace(context=("position", "non_local"))
+    model = danet_torch.DANet(config, dtype="float64", winograd=True).eval().requires_grad_(False)
+    for module in model.modules():
+        if hasattr(module, "slice_size"):
+            module.slice_size = 1 << 7
+        if isinstance(module, torch.nn.Conv2d) and module.kernel_size == (3, 3) and module.stride == (1, 1):
+            module.winograd = True  # though it has too few channels to gain
+    generator = torch.Generator().manual_seed(0)
+    pictures, direction, cotangent = (
+        torch.randn(2, 1, size, 97, 81, generator=generator, dtype=torch.float64) for size in (3, 3, config.num_classes)
+    )
+
+    def call(picture):
+        return model(picture)["fused"]
+
+    def total(picture):
+        return (call(picture) * cotangent[0]).sum()
+
+    def close(one, other) -> bool:
+        return (one - other).abs().max() <= 1e-10 * other.abs().max()
+
+    one_by_one = torch.stack([call(picture) for picture in pictures])
+    assert close(torch.vmap(call)(pictures), one_by_one)
+    with torch.inference_mode():
+        assert close(torch.vmap(call)(pictures), one_by_one)
+    leaf = pictures[1].clone().requires_grad_()
+    (wanted,) = torch.autograd.grad(total(leaf), leaf)
+    assert close(torch.func.grad(total)(pictures[1]), wanted)
+    assert close(torch.vmap(torch.func.grad(total))(pictures)[1], wanted)
+    _, tangent = torch.func.jvp(total, (pictures[1],), (direction[1],))
+    assert close(tangent, (wanted * direction[1]).sum())
+
+
+def test_xla_transforms_kernels_when_needed() -> None:
+    """XLA would transform those of all convolutions first, had they nothing to wait for."""
+    jax, layers = pytest.importorskip("jax"), pytest.importorskip("danet_jax.layers")
+    convolutions = [layers.Conv(128, 128, 3, numerics(TINY, "float32", winograd=True)) for _ in range(12)]
+    pixels = jax.numpy.zeros((1, 32, 32, 128))
+    program = jax.jit(lambda layers, x: functools.reduce(lambda x, layer: layer(x), layers, x))
+    held = program.lower(convolutions, pixels).compile().memory_analysis().temp_size_in_bytes
+    assert SPAN**2 * 128 * 128 * 4 < held < 4 * SPAN**2 * 128 * 128 * 4  # of one convolution, with its tiles
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the memory of a process")
+def test_tensorflow_transforms_kernels_when_needed(start: Start) -> None:
+    """It too would transform all of them first: 288 MiB of 8 convolutions here, 82 as it is."""
+    fields = {"config": TINY.to_dict(), "channels": 512, "count": 8}
+    start("tf")  # which skips, or fails, where it is missing
+    with Worker(BACKENDS["tf"]) as worker:  # of its own: what earlier tests leave is given back while this one measures
+        found = worker.practise("held_by_tensorflow", fields, {}, "shared_tests.suites.network.transforming")
+    kernels = SPAN**2 * 512 * 512 * 4  # large enough that malloc takes and gives back each by itself
+    assert kernels < int(found["held"]["bytes"]) < 4 * kernels
+
+
+@pytest.mark.parametrize("backend", NETWORKS)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_picture_that_is_not_finite(backend: str, value: float) -> None:
+    """Is no other picture's affair, though kernels wait for its first pixel."""
+    convolve = pytest.importorskip(f"danet_{backend}.winograd").convolve
+    x, kernel = rule_array("x", (2, 9, 13, 4)), rule_array("kernel", (3, 3, 4, 5))
+    x[0, 0, 0, 0] = value
+    if backend == "torch":
+        torch = importlib.import_module("torch")
+        tensors = [
+            torch.from_numpy(array.transpose(order)) for array, order in ((x, (0, 3, 1, 2)), (kernel, (3, 2, 0, 1)))
+        ]
+        out = convolve(*tensors, 1).numpy()
+    else:
+        array = importlib.import_module("jax.numpy" if backend == "jax" else "numpy").asarray
+        out = np.asarray(convolve(array(x), array(kernel), 1))
+    assert not np.isfinite(out[0]).all()
+    assert np.isfinite(out[1]).all()
+
+
+def test_exported() -> None:
+    """With slices of attention, and where gradients are recorded: a program is of operations that these can follow."""
+    torch, danet_torch = pytest.importorskip("torch"), pytest.importorskip("danet_torch")
+    model = danet_torch.DANet(TINY.replace(context=("position", "non_local")), winograd=True).eval()
+    pictures = torch.randn(1, 3, 257, 271, generator=torch.Generator().manual_seed(0))
+    for module in model.modules():
+        if hasattr(module, "slice_size"):
+            module.slice_size = 1 << 12
+        if isinstance(module, torch.nn.Conv2d) and module.kernel_size == (3, 3) and module.stride == (1, 1):
+            module.winograd = True  # though it has too few channels to gain
+    program = torch.export.export(model, (pictures,)).module()
+    with torch.inference_mode():
+        wanted = model(pictures)["fused"]
+    recorded = program(pictures)["fused"]
+    assert recorded.requires_grad
+    assert (recorded - wanted).abs().max() <= 1e-4 * wanted.abs().max()  # convolved directly there
+
+
+@pytest.mark.parametrize("backend", NETWORKS)
+def test_is_not_written(backend: str, tmp_path: Path, checkpoint_of: CheckpointOf) -> None:
+    package = pytest.importorskip(f"danet_{backend}")
+    model = package.load(checkpoint_of(TINY), winograd=True)
+    assert model.numerics == numerics(TINY, "float32", folded=True, winograd=True)
+    with pytest.raises(ValueError, match="BatchNorm is folded and cannot be written"):
+        package.save(model, tmp_path / "transformed.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("backend", "mutation"),
+    [
+        pytest.param(backend, mutation, id=f"{backend}-{mutation.name}", marks=[pytest.mark.slow] * (backend == "jax"))
+        for backend in NETWORKS
+        for mutation in WINOGRAD
+        if backend in mutation.edits
+    ],
+)
+def test_mutation_is_caught(mutation: Mutation, backend: str, start: Start, checkpoint_of: CheckpointOf) -> None:
+    worker = start(backend)
+    mutate(worker, mutation.sources(backend))
+    try:
+        with transformed(worker, 1):
+            verdict = judge(mutation.case, worker, checkpoint_of, mode=FASTEST[backend], winograd=True)
+        assert not verdict.agrees, f"survives: {mutation.trap}"
+    finally:
+        mutate(worker, None)

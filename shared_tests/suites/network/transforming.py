@@ -1,0 +1,56 @@
+"""Winograd's transforms, and memory used again, for networks too small to gain anything, in a backend's own process."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from danet_common import memory, winograd
+from danet_common.config import DANetConfig
+from danet_common.numerics import numerics
+from shared_tests.workers.protocol import Groups
+
+SIZES = "BAND_SIZE", "CACHED_SIZE"
+USUAL = {name: getattr(winograd, name) for name in ("CHANNELS", "POSITIONS", "WASTE", "CHANNELS_AT_ONCE", *SIZES)}
+USUAL_MEMORY = {"LARGE": memory.LARGE, "BAND_SIZE": memory.BAND_SIZE}
+ALWAYS = {"CHANNELS": 1, "POSITIONS": 1, "WASTE": float("inf")}
+
+
+def transform_always(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """In networks made from now on, in bands of so many entries, or as many as usual for 0; None: where it gains."""
+    entries = fields["entries"]
+    sizes = {**dict.fromkeys(SIZES, entries), "CHANNELS_AT_ONCE": 8} if entries else {}
+    chosen = USUAL if entries is None else {**USUAL, **ALWAYS, **sizes}
+    for name, value in chosen.items():
+        setattr(winograd, name, value)
+    memory.LARGE = USUAL_MEMORY["LARGE"] if entries is None else 1
+    memory.BAND_SIZE = entries or USUAL_MEMORY["BAND_SIZE"]
+    return {}
+
+
+def held_by_tensorflow(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """The most bytes that a graph of `count` convolutions of `channels` channels holds above what lies there. Linux."""
+    import tensorflow as tf
+
+    from danet_tf.layers import Conv
+
+    channels = fields["channels"]
+    numbers = numerics(DANetConfig.from_dict(fields["config"]), "float32", winograd=True)
+    layers = [Conv(channels, channels, 3, numbers) for _ in range(fields["count"])]
+    pixels = tf.zeros((1, 32, 32, channels))
+    call = tf.function(lambda x: functools.reduce(lambda x, layer: layer(x), layers, x))
+    call.get_concrete_function(pixels)
+    Path("/proc/self/clear_refs").write_text("5")  # the most so far is what there is
+    before = memory_of_process("VmRSS")
+    call(pixels)
+    return {"held": {"bytes": np.array(memory_of_process("VmHWM") - before)}}
+
+
+def memory_of_process(name: str) -> int:
+    """In bytes, as the system calls it."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    (line,) = (line for line in lines if line.startswith(f"{name}:"))
+    return int(line.split()[1]) << 10

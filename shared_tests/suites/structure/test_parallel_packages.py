@@ -1,0 +1,152 @@
+"""danet_torch, danet_tf and danet_jax are parallel: a diff of the same file of two of them shows syntax only.
+
+Read from their syntax trees, so no framework is imported.
+"""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+ROOMS = {"torch": "danet_torch", "tf": "danet_tf", "jax": "danet_jax"}
+FILES = sorted(path.name for path in (ROOT / "danet_torch").glob("*.py"))
+
+FORWARD = {"call": "forward", "__call__": "forward"}
+
+# What one framework alone needs: Keras wants a base class, explicit building and serialisation, and has no walk over
+# its layers and no compiler of functions; torch fills a layer's weights when it is made, wants a gradient of our own
+# for slices that leave its heap whole, and transforms tiles by sums in place, each a pass over memory, where compilers
+# make one of many, who also plan which memory is used again; its products may be slower than its convolutions; torch
+# and JAX multiply blocks of queries and keys faster than slices, and TensorFlow does not; JAX would compute float64 in
+# float32, compile what makes zeros of every shape, keep a program for each size of pictures, add up a layer's residual
+# sums again in every block, and keep what was to be recomputed, and Flax asks layers for the mode of a view. Keras
+# rounds float64 means on other backends than TensorFlow, and finds no shapes out on JAX. Of torch's optimizers, Optax
+# has the parts and Keras none. A step of torch's or TensorFlow's is written for one device among several, and asks for
+# what is of all; JAX's is of the whole batch, and only its arrays are told where to be.
+ALONE = {
+    "torch": {"Module.__init__", "Conv.reset_parameters", "BatchNorm.reset_parameters", "InSlices", "several"}
+    | {"MeanOverProcesses", "all_mean", "all_gather", "InBlocks", "gather_by_keys", "product", "InBands"}
+    | {"transform_tiles", "transform_pixels", "has_kernel", "gather_by_heads", "plain", "one_by_one", "autocasts"}
+    | {"as_typed", "replicate", "transform_products", "put", "in_bands", "empty", "lends"},
+    "tf": {"Module.__init__", "build", "get_config", "from_config", "named_modules", "TorchOptimizer", "compiled"}
+    | {"scope", "local", "on_replicas", "all_mean", "all_gather", "computed_again", "mean_of", "recomputed_by_jax"}
+    | {"compute_output_spec"},
+    "jax": {"Module.__init__", "set_view", "require_dtype", "abstract_network", "computed_once", "after"}
+    | {"transformation", "replicate", "has_tpu", "in_blocks", "tangent_in_slices", "gather_by_keys"}
+    | {"keep_few_programs"},
+}
+# torch has the first two as layers and the others as functions, so torch does not name what is in them. Keras asks its
+# modules for their constructor's arguments, so they keep those.
+LEAVES = {"Conv", "BatchNorm", "Module"}
+
+OUT = "out"  # torch writes into a tensor that is there, where the others hand back a new one
+FINISH = "finish"  # and does to some rows, while they are in the cache, what compilers do to all
+MODE = "training"  # Keras hands the mode down as an argument; torch and Flax keep it as an attribute
+STATE = {"built", "deterministic", "rngs", "seed_generator"}  # of Keras's building, and of dropout's generators
+
+# Two phrases for one thing.
+MEANINGS = {
+    "Keras 3 (on TensorFlow)": "PyTorch",
+    "Flax (NNX, on JAX)": "PyTorch",
+    "Keras 3, N,H,W,C": "PyTorch, N,C,H,W",
+    "Flax (NNX), N,H,W,C": "PyTorch, N,C,H,W",
+    "* gamma + beta": "* weight + bias",
+    "* scale + bias": "* weight + bias",
+    " Puts the model in inference mode.": "",
+    "; built at once, for all shapes are known, and casting nothing": "",
+}
+
+Definition = ast.FunctionDef | ast.ClassDef
+
+
+def definitions(room: str, file: str) -> dict[str, Definition]:
+    """Classes, their methods and functions by qualified name, in order, without what the framework alone needs."""
+    found: dict[str, Definition] = {}
+    for node in ast.parse((ROOT / ROOMS[room] / file).read_text()).body:
+        if isinstance(node, Definition) and node.name not in ALONE[room]:
+            found[node.name] = node
+            for method in node.body if isinstance(node, ast.ClassDef) else ():
+                if isinstance(method, ast.FunctionDef) and method.name not in ALONE[room]:
+                    found[f"{node.name}.{FORWARD.get(method.name, method.name)}"] = method
+    return {name: node for name, node in found.items() if name not in ALONE[room]}
+
+
+def parameters(node: Definition) -> list[str] | None:
+    """Names of a function's parameters, in order."""
+    if not isinstance(node, ast.FunctionDef):
+        return None
+    arguments = node.args
+    every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
+    return [argument.arg for argument in every if argument and argument.arg not in (MODE, OUT, FINISH)]
+
+
+def attributes(node: ast.ClassDef) -> list[str]:
+    """What a class assigns to itself when it is made, in order: names are the parameters' names."""
+    makers = [method for method in node.body if getattr(method, "name", "") in ("__init__", "build")]
+    targets = [
+        target
+        for maker in makers
+        for statement in ast.walk(maker)
+        if isinstance(statement, ast.Assign)
+        for target in statement.targets
+        if isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id == "self"
+    ]
+    targets.sort(key=lambda target: (target.lineno, target.col_offset))  # ast.walk goes level by level
+    return list(dict.fromkeys(target.attr for target in targets if target.attr not in STATE))
+
+
+def meaning(docstring: str | None) -> str | None:
+    """A docstring in torch's words."""
+    for phrase, same in MEANINGS.items():
+        docstring = docstring and docstring.replace(phrase, same)
+    return docstring
+
+
+def test_same_files() -> None:
+    for package in ROOMS.values():
+        assert sorted(path.name for path in (ROOT / package).glob("*.py")) == FILES
+
+
+@pytest.mark.parametrize("room", ["tf", "jax"])
+@pytest.mark.parametrize("file", FILES)
+class TestRoom:
+    """One file of Keras's or Flax's room beside torch's."""
+
+    def test_same_definitions_in_the_same_order(self, file: str, room: str) -> None:
+        assert list(definitions(room, file)) == list(definitions("torch", file))
+
+    def test_same_parameters(self, file: str, room: str) -> None:
+        here, torch = definitions(room, file), definitions("torch", file)
+        for name, node in torch.items():
+            assert parameters(here[name]) == parameters(node), name
+
+    def test_same_attributes_in_the_same_order(self, file: str, room: str) -> None:
+        here = definitions(room, file)
+        for name, node in definitions("torch", file).items():
+            other = here[name]
+            if isinstance(node, ast.ClassDef) and isinstance(other, ast.ClassDef) and name not in LEAVES:
+                assert attributes(other) == attributes(node), name
+
+    def test_same_words(self, file: str, room: str) -> None:
+        modules = [ast.parse((ROOT / ROOMS[name] / file).read_text()) for name in (room, "torch")]
+        here, torch = (meaning(ast.get_docstring(module)) for module in modules)
+        assert here == torch
+        others = definitions(room, file)
+        for name, node in definitions("torch", file).items():
+            assert meaning(ast.get_docstring(others[name])) == meaning(ast.get_docstring(node)), name
+
+
+def test_exceptions_are_all_needed() -> None:
+    """A name that no package has any more leaves the lists above."""
+    trees = {
+        room: [ast.parse((ROOT / package / file).read_text()) for file in FILES] for room, package in ROOMS.items()
+    }
+    for room, names in ALONE.items():
+        defined = {node.name for tree in trees[room] for node in ast.walk(tree) if isinstance(node, Definition)}
+        assert {name.rpartition(".")[2] for name in names} <= defined
+    texts = "".join((ROOT / package / file).read_text() for package in ROOMS.values() for file in FILES)
+    assert not [phrase for phrase in MEANINGS if phrase not in texts]
+    assert not [name for name in (*LEAVES, *STATE, MODE, OUT, FINISH) if name not in texts]

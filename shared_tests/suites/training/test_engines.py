@@ -1,0 +1,335 @@
+"""A run over two processes or two devices is the run on one: losses, weights, momenta, averages and statistics."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import secrets
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from danet_common import DANetConfig
+from danet_common.data.order import Order
+from danet_common.recipe import TrainConfig
+from danet_common.sharing import check_shares, describe, parts
+from danet_common.training_checkpoint import read_training
+from shared_tests.suites.conftest import NETWORKS, Start
+from shared_tests.suites.devices.running import KERAS_WARNING
+from shared_tests.suites.training.test_training import AGREEMENT, CONFIG, RECIPE, UNSEEN, beginning, departure, pictures
+from shared_tests.workers.backends import BACKENDS, Worker
+from shared_tests.workers.protocol import Groups, load_arrays, save_arrays
+
+SPREAD = "shared_tests.workers.trainers.spread"
+STEPS = 3
+TIMEOUT = 500  # seconds; a run takes less even where its processes share a processor
+FIRST_PORT, PORTS = 20_000, 12_000  # below 32768, from where Linux takes those of connections, and macOS too
+QUICKLY = "--xla_backend_optimization_level=0"  # XLA spends its time on compiling here
+
+# On top of test_training's: parts of the batch, and hard pixels, so few below the threshold that the minimum counts.
+EVERYTHING = RECIPE.replace(batch_size=8, accumulation=2, ohem_threshold=0.01, ohem_minimum=600)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How a run is spread: over so many processes, or so many devices of one that the processor plays."""
+
+    backend: str
+    processes: int = 1
+    devices: int = 1
+
+    def __str__(self) -> str:
+        kind = f"{self.processes} processes" if self.processes > 1 else f"{self.devices} devices"
+        return f"{self.backend}, {kind}"
+
+
+SPREADS = (
+    Spread("torch", processes=2),
+    Spread("tf", devices=2),
+    Spread("tf", processes=2),
+    Spread("jax", devices=2),
+    Spread("jax", processes=2),
+)
+
+
+def batches() -> Groups:
+    """Test_training's pictures; the first process has nothing but void in the first step."""
+    arrays = pictures(12)
+    arrays["batch"]["labels"][: EVERYTHING.batch_size // 2] = 255
+    return arrays
+
+
+@contextlib.contextmanager
+def free_ports(count: int) -> Iterator[list[int]]:
+    """Of this machine, until the end: nobody holds them for TCP, and other tests beside these leave them alone.
+
+    A port that is free a moment before it is used may be another's by then. So the same number is held for UDP, by
+    which other tests see that it is taken.
+    """
+    with contextlib.ExitStack() as held:
+        ports: list[int] = []
+        while len(ports) < count:
+            port = FIRST_PORT + secrets.randbelow(PORTS)
+            with contextlib.suppress(OSError):
+                held.enter_context(socket.socket(type=socket.SOCK_DGRAM)).bind(("127.0.0.1", port))
+                socket.create_server(("127.0.0.1", port)).close()
+                ports.append(port)
+        yield ports
+
+
+def environments(spread: Spread, ports: list[int]) -> list[dict[str, str]]:
+    """What tells each process of the others, as its framework's launcher would."""
+    places = range(spread.processes)
+    if spread.backend == "torch":
+        where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(ports[0]), "WORLD_SIZE": str(spread.processes)}
+        return [{**where, "RANK": str(place), "LOCAL_RANK": str(place), "OMP_NUM_THREADS": "1"} for place in places]
+    if spread.backend == "tf" and spread.processes > 1:
+        cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
+        tasks = [{"cluster": cluster, "task": {"type": "worker", "index": place}} for place in places]
+        return [{"TF_CONFIG": json.dumps(task)} for task in tasks]
+    if spread.backend == "jax" and spread.processes > 1:
+        where = {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{ports[0]}", "JAX_NUM_PROCESSES": str(spread.processes)}
+        return [{**where, "XLA_FLAGS": QUICKLY, "JAX_PROCESS_ID": str(place)} for place in places]
+    if spread.backend == "jax":
+        return [{"XLA_FLAGS": f"{QUICKLY} --xla_force_host_platform_device_count={spread.devices}"}]
+    return [{}]
+
+
+def launch(spread: Spread, folder: Path, job: Mapping[str, object]) -> list[tuple[int, str]]:
+    """Each process's exit code and last words. A missing framework skips on a laptop and fails in CI."""
+    backend = BACKENDS[spread.backend]
+    if backend.missing:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(f"{spread} needs {', '.join(backend.missing)}")
+    folder.mkdir()
+    settings = {"steps": STEPS, "dtype": "float64", "devices": spread.devices, "dies": None, "local": []}
+    (folder / "job.json").write_text(json.dumps({**settings, **job}))
+    save_arrays(folder / "arrays.npz", batches())
+    program = ["-W", "error", "-W", KERAS_WARNING, "-m", SPREAD, spread.backend, str(folder)]
+    started, logs = [], []
+    with free_ports(spread.processes) as ports:
+        for place, environment in enumerate(environments(spread, ports)):
+            logs.append(folder / f"{place}.log")
+            with logs[-1].open("w") as log:
+                everything = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", **backend.environment, **environment}
+                started.append(subprocess.Popen([sys.executable, *program], stdout=log, stderr=log, env=everything))
+        try:
+            codes = [process.wait(TIMEOUT) for process in started]
+        finally:
+            for process in started:
+                process.kill()
+    return list(zip(codes, (log.read_text()[-4000:] for log in logs), strict=True))
+
+
+def tensors(path: Path) -> dict[str, np.ndarray]:
+    """All of a run's, but what adamw makes of rounding noise."""
+    training = read_training(path)
+    noise = UNSEEN if training.recipe.optimizer == "adamw" else "nothing"
+    return {name: array for name, array in {**training.tensors, **training.slots}.items() if noise not in name}
+
+
+def on_one(start: Start, backend: str, folder: Path, config: DANetConfig, recipe: TrainConfig) -> np.ndarray:
+    """The losses of the run on one device, which is left in the folder."""
+    first = beginning(folder / "0.safetensors", config, recipe)
+    fields = {"start": str(first), "steps": STEPS, "folder": str(folder), "dtype": "float64"}
+    return start(backend).practise("train", fields, batches())["losses"]["loss"]
+
+
+def furthest(spread: Spread, folder: Path, start: Path, truth: np.ndarray, local: tuple[str, ...] = ()) -> float:
+    """The largest departure of any loss or tensor of any step from the run on one device.
+
+    Infinite where two processes do not hold the same, bit for bit.
+    """
+    ended = launch(spread, folder, {"start": str(start / "0.safetensors"), "local": local})
+    assert [code for code, _ in ended] == [0] * spread.processes, "\n".join(words for _, words in ended)
+    departures = [0.0]
+    for place in range(spread.processes):
+        found = load_arrays(folder / f"{place}.npz")
+        departures.append(float(np.abs(found["losses"]["loss"] - truth).max() / np.abs(truth).max()))
+        assert found["engine"]["sum"].tolist() == [[2**40 * spread.processes + sum(range(spread.processes)), 1]]
+        kind = f"{2 if spread.processes > 1 else 1} process{'es' if spread.processes > 1 else ''}, 2 cpu devices"
+        assert (folder / f"{place}.txt").read_text() == kind
+    for step in range(1, STEPS + 1):
+        first, *others = [tensors(folder / f"{place}-{step}.safetensors") for place in range(spread.processes)]
+        one = tensors(start / f"{step}.safetensors")
+        departures.append(departure(one, first)[0])
+        departures += [np.inf for other in others if any(not np.array_equal(other[n], a) for n, a in first.items())]
+    return max(departures)
+
+
+def test_ports_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of numbers that all take in the same order, each is one's alone, and none that a server listens to."""
+    numbers, base = iter([0, 1, 0, 1, 2, 3, 0, 1]), secrets.randbelow(PORTS - 3)
+    monkeypatch.setattr(secrets, "randbelow", lambda count: base + next(numbers))
+    first = FIRST_PORT + base
+    with socket.create_server(("127.0.0.1", first + 2)):
+        with free_ports(2) as ports, free_ports(1) as others:
+            assert (ports, others) == ([first, first + 1], [first + 3])
+        with free_ports(2) as ports:
+            assert ports == [first, first + 1]
+
+
+@pytest.mark.parametrize(
+    "spread",
+    [pytest.param(s, marks=() if s.backend == "torch" else pytest.mark.slow, id=str(s)) for s in SPREADS],
+)  # the others compile for seconds
+def test_two_are_one(spread: Spread, start: Start, tmp_path: Path) -> None:
+    truth = on_one(start, spread.backend, tmp_path, CONFIG, EVERYTHING)
+    assert furthest(spread, tmp_path / "spread", tmp_path, truth) <= AGREEMENT
+
+
+VARIATIONS = {
+    "adamw, element": (
+        CONFIG.replace(dropout="element", auxiliary="linear"),
+        EVERYTHING.replace(optimizer="adamw", learning_rate=1e-7, accumulation=1, average_decay=None),
+    ),
+    "frozen_batch_norm": (CONFIG, EVERYTHING.replace(frozen_batch_norm=True, ohem_threshold=None, clip_norm=None)),
+    "recompute": (
+        CONFIG.replace(dropout_rate=0.0, auxiliary="none", context=("channel",)),
+        EVERYTHING.replace(accumulation=4, class_weights=None, ohem_threshold=None, recompute=True),
+    ),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variation", VARIATIONS)
+@pytest.mark.parametrize("spread", [s for s in SPREADS if s.backend == "torch" or s.devices > 1], ids=str)
+def test_variations(spread: Spread, variation: str, start: Start, tmp_path: Path) -> None:
+    config, recipe = VARIATIONS[variation]
+    truth = on_one(start, spread.backend, tmp_path, config, recipe)
+    assert furthest(spread, tmp_path / "spread", tmp_path, truth) <= AGREEMENT
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("local", ["losses.all_mean", "losses.all_gather", "layers.all_mean"])
+@pytest.mark.parametrize("spread", SPREADS[:2], ids=str)
+def test_what_is_only_local_is_seen(spread: Spread, local: str, start: Start, tmp_path: Path) -> None:
+    """A loss, a threshold or statistics of a device's own rows alone are far from the run on one."""
+    truth = on_one(start, spread.backend, tmp_path, CONFIG, EVERYTHING)
+    assert furthest(spread, tmp_path / "spread", tmp_path, truth, (local,)) > 1e-4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spread", [s for s in SPREADS if s.processes > 1], ids=str)
+def test_a_dead_process_ends_the_others(spread: Spread, tmp_path: Path) -> None:
+    first = beginning(tmp_path / "0.safetensors", CONFIG, EVERYTHING)
+    (alive, _), (dead, _) = launch(spread, tmp_path / "spread", {"start": str(first), "dies": [1, 1]})
+    assert dead == 3
+    assert alive not in (0, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("spread", SPREADS, ids=str)
+def test_a_batch_that_cannot_be_shared(spread: Spread, tmp_path: Path) -> None:
+    recipe = EVERYTHING.replace(batch_size=6)
+    first = beginning(tmp_path / "0.safetensors", CONFIG, recipe)
+    for code, words in launch(spread, tmp_path / "spread", {"start": str(first)}):
+        assert code != 0
+        assert "ValueError: batch_size must be a multiple of 2 devices times 2 parts; got 6" in words
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("backend", "environment", "message"),
+    [
+        ("torch", {"WORLD_SIZE": "2", "RANK": "0"}, "MASTER_ADDR"),
+        ("tf", {"TF_CONFIG": '{"cluster": {"worker": ["a:1"]}, "task": {"type": "ps", "index": 0}}'}, "got 'ps'"),
+        ("jax", {"JAX_COORDINATOR_ADDRESS": "127.0.0.1:1"}, "needs JAX_NUM_PROCESSES and JAX_PROCESS_ID"),
+    ],
+)
+def test_an_environment_that_makes_no_sense(backend: str, environment: dict[str, str], message: str) -> None:
+    program = f"from danet_{backend}.engine import start_engine; start_engine()"
+    done = subprocess.run([sys.executable, "-c", program], env={**os.environ, **environment}, capture_output=True)
+    last = done.stderr.decode().strip().splitlines()[-1]
+    assert done.returncode == 1
+    assert last.startswith("ValueError: ")
+    assert message in last
+
+
+def test_no_reducer_outlives_the_group(tmp_path: Path) -> None:
+    """Gone last, it would wait for Gloo's threads while it has the interpreter, and they for the interpreter: for ever,
+    in one of twenty runs."""
+    torch, engine = pytest.importorskip("torch"), pytest.importorskip("danet_torch.engine")
+    store = torch.distributed.FileStore(str(tmp_path / "store"), 1)
+    torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
+    network = engine.replicate(torch.nn.Linear(2, 1))
+    network(torch.ones(3, 2)).sum().backward()
+    engine.Engine(process_count=2).close()
+    assert not torch.distributed.is_initialized()
+    assert not hasattr(network, "reducer")
+    assert not hasattr(network, "logger")
+    assert not engine.networks
+
+
+@pytest.mark.slow
+def test_torchrun(start: Start, tmp_path: Path) -> None:
+    """As people start it, and not only with the environment that it gives."""
+    truth = on_one(start, "torch", tmp_path, CONFIG, EVERYTHING)
+    folder = tmp_path / "spread"
+    folder.mkdir()
+    job = {"start": str(tmp_path / "0.safetensors"), "steps": 1, "dtype": "float64", "devices": 1, "dies": None}
+    (folder / "job.json").write_text(json.dumps({**job, "local": []}))
+    save_arrays(folder / "arrays.npz", batches())
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    subprocess.run([*torchrun, "-m", SPREAD, "torch", str(folder)], check=True, timeout=TIMEOUT)
+    losses = load_arrays(folder / "1.npz")["losses"]["loss"]
+    assert np.abs(losses - truth[:1]).max() <= AGREEMENT * np.abs(truth).max()
+
+
+@pytest.mark.slow
+def test_the_sharded_step_lowers_for_tpu() -> None:
+    environment = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    backend = dataclasses.replace(BACKENDS["jax"], environment=environment)
+    if backend.missing:
+        pytest.skip(f"needs {', '.join(backend.missing)}")
+    with Worker(backend) as worker:
+        found = worker.practise("lower_step", {"variant": "danet_r18", "rows": 16, "size": 65}, {})["found"]
+    assert found["platforms"].tolist() == ["tpu"]
+    assert found["devices"] == 8
+    assert not found["float64"]  # a TPU would emulate it, slowly
+
+
+def test_sync_batch_norm_keeps_the_names(start: Start) -> None:
+    """What torch makes of the network on several GPUs has the same tensors, and computes the same with them."""
+    found = start("torch").practise("synchronise", {"variant": "danet_tiny"}, {})["found"]
+    assert found["converted"] > 10
+    assert found["same_names"]
+    assert found["same_outputs"]
+
+
+@pytest.mark.parametrize("accumulation", [1, 2, 4])
+@pytest.mark.parametrize("processes", [1, 2, 4])
+def test_parts_are_the_same_pictures_for_any_number_of_processes(processes: int, accumulation: int) -> None:
+    rows = 16
+    check_shares(TrainConfig(batch_size=rows, accumulation=accumulation), processes)
+    shares = {"count": 100, "batch_size": rows // processes, "shard_count": processes, "shuffle": False}
+    turns = [Order(**shares, shard_index=index).turns(step=2) for index in range(processes)]  # type: ignore[arg-type]
+    for number, part in enumerate(parts(rows // processes, accumulation)):
+        items = {process[row].item for process in turns for row in part}
+        assert items == set(range(2 * rows + number, 3 * rows, accumulation))
+
+
+def test_unequal_shares() -> None:
+    with pytest.raises(ValueError, match="5 rows are not 2 equal parts"):
+        parts(5, 2)
+    with pytest.raises(ValueError, match="batch_size must be a multiple of 3 devices; got 8"):
+        check_shares(TrainConfig(batch_size=8), 3)
+    with pytest.raises(ValueError, match="batch_size must be a multiple of 4 devices times 4 parts; got 8"):
+        check_shares(TrainConfig(batch_size=8, accumulation=4), 4)
+
+
+def test_description() -> None:
+    assert describe(1, 1, "cpu") == "1 process, 1 cpu device"
+    assert describe(1, 8, "gpu") == "1 process, 8 gpu devices"
+    assert describe(2, 4, "cuda") == "2 processes, 4 cuda devices"
+
+
+def test_every_backend_is_spread() -> None:
+    assert {spread.backend for spread in SPREADS} == set(NETWORKS)

@@ -1,0 +1,116 @@
+"""The training loss and its gradients: right by the reference, and finite for every batch."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from danet_common.recipe import TrainConfig
+from shared_tests.fixtures.synthetic import rule_array
+from shared_tests.mutation.mutations import Mutation, mutate
+from shared_tests.mutation.training import LOSS
+from shared_tests.reference.losses import cross_entropy
+from shared_tests.suites.conftest import NETWORKS, Start
+from shared_tests.workers.backends import Worker
+from shared_tests.workers.protocol import Groups
+
+CLASSES = 7
+BOUND = 1e-10  # float64: rounding is 1e-15
+PLAIN = TrainConfig(position_weight=0.4, aux_weight=0.3)
+
+
+def labels(kind: str, batch: int = 3) -> np.ndarray:
+    """Classes (N, 5, 6) from a rule, with the pixels of this kind among them."""
+    found = (np.arange(batch * 30).reshape(batch, 5, 6) * 5 % CLASSES).astype(np.int32)
+    if kind == "void":
+        found[:] = 255
+    elif kind == "one void picture":
+        found[0] = 255
+    elif kind == "no class":
+        found[0, :2] = 254  # a label that no class has is void too, where the data let it through
+        found[-1, 3:] = 255
+        found[0, 4, 0] = -1
+    elif kind == "imbalance":
+        found[:] = 2
+        found[0, 0, 0] = 6
+    return found
+
+
+def check(worker: Worker, recipe: TrainConfig, truth: np.ndarray) -> Groups:
+    """Hold one framework's losses and gradients to the reference's."""
+    shape = (len(truth), CLASSES, *truth.shape[1:])
+    outputs = {
+        name: 4 * rule_array(f"logits:{name}", shape).astype(np.float64) for name in ("fused", "position", "aux")
+    }
+    found = worker.practise("loss", {"recipe": recipe.to_dict()}, {"outputs": outputs, "input": {"labels": truth}})
+    total = 0.0
+    for name, logits in outputs.items():
+        value, gradient = cross_entropy(logits, truth, recipe)
+        weight = recipe.output_weights[name]
+        total += weight * value
+        assert abs(found["losses"][name] - value) <= BOUND, name
+        assert np.abs(found["gradients"][name] - weight * gradient).max() <= BOUND * max(1.0, np.abs(gradient).max())
+    assert abs(found["losses"]["loss"] - total) <= BOUND
+    return found
+
+
+@pytest.mark.parametrize("kind", ["classes", "one void picture", "no class", "imbalance"])
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        PLAIN,
+        PLAIN.replace(ignore_index=3),
+        PLAIN.replace(class_weights=(0.5, 1.0, 2.0, 0.0, 1.5, 0.25, 8.0)),
+        PLAIN.replace(ohem_threshold=0.05, ohem_minimum=4),
+        PLAIN.replace(ohem_threshold=0.5, ohem_minimum=1),
+        PLAIN.replace(ohem_threshold=0.1, class_weights=(0.5, 1.0, 2.0, 0.0, 1.5, 0.25, 8.0)),
+        PLAIN.replace(loss_mean="all_pixels"),
+        PLAIN.replace(loss_mean="all_pixels", class_weights=(0.5, 1.0, 2.0, 0.0, 1.5, 0.25, 8.0)),
+    ],
+    ids=["plain", "class ignored", "class weights", "hardest", "threshold", "all hard", "all pixels", "all weighted"],
+)
+def test_reference(worker: Worker, recipe: TrainConfig, kind: str) -> None:
+    check(worker, recipe, labels(kind))
+
+
+def test_single_picture(worker: Worker) -> None:
+    check(worker, PLAIN, labels("classes", batch=1))
+
+
+@pytest.mark.parametrize("recipe", [PLAIN, PLAIN.replace(ohem_threshold=0.7)], ids=["plain", "ohem"])
+def test_all_void(worker: Worker, recipe: TrainConfig) -> None:
+    found = check(worker, recipe, labels("void"))
+    assert all(value == 0 for value in found["losses"].values())
+    assert not any(gradient.any() for gradient in found["gradients"].values())
+
+
+def test_all_pixels_are_those_of_every_device_and_void_ones_too(worker: Worker) -> None:
+    """A picture of which half is void has half the loss of its labelled pixels."""
+    truth = labels("classes", batch=2)
+    truth[:, :, :3] = 255
+    mean = check(worker, PLAIN, truth)["losses"]["fused"]
+    assert check(worker, PLAIN.replace(loss_mean="all_pixels"), truth)["losses"]["fused"] == pytest.approx(mean / 2)
+
+
+@pytest.mark.parametrize(
+    ("backend", "mutation"),
+    [
+        pytest.param(backend, mutation, id=f"{backend}-{mutation.name}", marks=[pytest.mark.slow] * (n % 3 != turn))
+        for n, mutation in enumerate(LOSS)
+        for turn, backend in enumerate(NETWORKS)
+    ],
+)
+def test_mutation_is_caught(mutation: Mutation, backend: str, start: Start) -> None:
+    worker, truth = start(backend), labels("one void picture")
+    mutate(worker, mutation.sources(backend))
+    try:
+        with pytest.raises(AssertionError):
+            check_both_means(worker, truth)
+    finally:
+        mutate(worker, None)
+
+
+def check_both_means(worker: Worker, truth: np.ndarray) -> None:
+    """Hold the losses by both divisors to the reference's."""
+    for recipe in (PLAIN, PLAIN.replace(loss_mean="all_pixels")):
+        check(worker, recipe, truth)

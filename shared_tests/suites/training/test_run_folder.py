@@ -1,0 +1,197 @@
+"""A run's folder: made by exactly one process, held by one at a time, and never with other files than its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from danet_common.run import RunError, RunFolder
+from danet_common.run.creation import STAGE
+from danet_common.training_checkpoint import read_training
+from shared_tests.suites.cli.test_cli import assert_one_error
+from shared_tests.suites.cli.test_train_command import SHORT, Streams
+from shared_tests.suites.conftest import Start, Train
+from shared_tests.suites.training.test_resume import Killed, begin
+
+RACERS, ROUNDS = 6, 4
+MADE = ["events", "last.safetensors", "metrics.jsonl", "run.json"]
+
+
+@pytest.mark.parametrize("there", [False, True], ids=["absent", "empty"])
+def test_of_many_that_make_it_at_once_one_does(there: bool, tmp_path: Path) -> None:
+    for number in range(ROUNDS):
+        root, barrier = tmp_path / str(number), threading.Barrier(RACERS)
+        if there:
+            root.mkdir()
+
+        def make(root: Path = root, barrier: threading.Barrier = barrier) -> str:
+            barrier.wait()
+            try:
+                begin(root)
+            except RunError as error:
+                return str(error)
+            return "made"
+
+        with ThreadPoolExecutor(RACERS) as pool:
+            racers = [pool.submit(make) for _ in range(RACERS)]
+        said = [racer.result() for racer in racers]
+        assert said.count("made") == 1
+        assert all(text == "made" or (text.startswith(f"{root}") and text.isprintable()) for text in said)
+        assert sorted(path.name for path in root.iterdir()) == MADE
+        assert RunFolder(root).read_last(RunFolder(root).read_plan()).step == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == [str(number) for number in range(ROUNDS)]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no locks there")
+def test_who_makes_a_run_keeps_others_out(tmp_path: Path) -> None:
+    folder = begin(tmp_path / "before")
+    plan = folder.read_plan()
+    beginning = folder.read_last(plan)
+    for name in ("absent", "empty"):
+        root = tmp_path / name
+        if name == "empty":
+            root.mkdir()
+        with RunFolder(root).created(plan, beginning):
+            refuse_another(root)
+        with RunFolder(root).held():
+            RunFolder(root).set_steps(20)  # replaces run.json
+            refuse_another(root)
+        assert RunFolder(root).read_plan().recipe.steps == 20
+
+
+def refuse_another(root: Path) -> None:
+    with pytest.raises(RunError, match="another process is training this run"), RunFolder(root).held():
+        pytest.fail("two are in it")
+
+
+@pytest.mark.parametrize("moves", range(5))
+def test_a_kill_while_it_is_made_in_an_empty_folder(
+    moves: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next process to look finishes what was begun."""
+    rename, done = Path.rename, list[Path]()
+
+    def dying(source: Path, target: Path) -> Path:
+        if len(done) == moves:
+            raise Killed
+        done.append(target)
+        return rename(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "rename", dying)
+        patch.setattr(Path, "rmdir", lambda path: dying(path, path))
+        with pytest.raises(Killed):
+            begin(tmp_path)
+    assert (tmp_path / STAGE).exists()
+    with pytest.raises(RunError, match="--resume"):
+        begin(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == MADE
+    assert RunFolder(tmp_path).read_last(RunFolder(tmp_path).read_plan()).step == 0
+
+
+def test_a_kill_before_anything_was_moved(tmp_path: Path) -> None:
+    stage = tmp_path / STAGE
+    stage.mkdir()
+    (stage / "last.safetensors").write_bytes(b"half")
+    begin(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == MADE
+    other = tmp_path / "other" / STAGE
+    other.mkdir(parents=True)
+    (other / "thesis.txt").write_text("mine")
+    with pytest.raises(RunError, match="not empty"):
+        begin(other.parent)
+    assert (other / "thesis.txt").read_text() == "mine"
+
+
+# What a user may type after --out in an empty folder, and what is made before: folders, or a link with its target.
+FORMS: dict[str, tuple[str, ...]] = {
+    ".": (),
+    "here": ("here",),
+    "absent": (),
+    "here/": ("here",),
+    "here/../../{name}/here": ("here",),
+    "a/b/c": (),
+    "{folder}/here": ("here",),
+    "link": ("here", "link -> here"),
+    "hanging": ("hanging -> absent",),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_form_of_out(
+    form: str, train: Train, tmp_path: Path, capsys: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for made in FORMS[form]:
+        name, _, target = made.partition(" -> ")
+        Path(name).symlink_to(target) if target else Path(name).mkdir()
+    out = form.format(name=tmp_path.name, folder=tmp_path)
+    identity = Path(out).stat().st_ino if Path(out).exists() else None
+    assert train(*SHORT, "--backend", "torch", "--out", out, "--stop-after", "1") == 0
+    assert f"danet train --resume {Path(out)}" in " ".join(capsys.readouterr().out.split())
+    assert train("--resume", out, "--stop-after", "2") == 0
+    assert read_training(out).step == 2
+    assert not [path for path in Path(out).iterdir() if path.name.startswith(".")]
+    if identity is not None:
+        assert Path(out).stat().st_ino == identity  # the folder itself: a shell may be in it
+
+
+def test_what_is_no_place_for_a_run(train: Train, tmp_path: Path, capsys: Streams) -> None:
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / ".hidden").write_text("mine")
+    (tmp_path / "loop").symlink_to("loop")
+    os.mkfifo(tmp_path / "pipe")
+    before = sorted(tmp_path.rglob("*"))
+    for name, said in (("full", "not empty"), ("loop", "not a folder"), ("pipe", "not a folder"), ("pipe/run", "pipe")):
+        assert train(*SHORT, "--backend", "torch", "--out", str(tmp_path / name)) == 2
+        assert_one_error(capsys, said)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no locks there")
+def test_a_run_is_read_when_no_other_process_trains_it(
+    train: Train, tmp_path: Path, capsys: Streams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process goes on with it while this one imports its framework: this one goes on where that ended."""
+    root = str(tmp_path / "run")
+    assert train(*SHORT, "--backend", "torch", "--out", root, "--stop-after", "1") == 0
+    import danet_cli.train
+
+    join, meanwhile = danet_cli.train.join, ["--stop-after", "4"]
+
+    def slowly(backend: str) -> object:
+        if meanwhile:
+            arguments = [*meanwhile]
+            meanwhile.clear()
+            assert danet_cli.main.run(["train", "--resume", root, *arguments]) == 0
+            capsys.readouterr()
+        return join(backend)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("danet_cli.train.join", slowly)
+    assert danet_cli.main.run(["train", "--resume", root, "--stop-after", "5"]) == 0
+    assert "a pretended process, from step 4" in capsys.readouterr().err
+    assert read_training(root).step == 5
+
+
+@pytest.mark.slow
+def test_two_new_runs_at_once(start: Start, tmp_path: Path) -> None:
+    """By the command: one trains, the other ends with one line and writes nothing."""
+    start("torch")
+    for number in range(3):
+        root = tmp_path / str(number)
+        words = [sys.executable, "-m", "danet_cli.main", "train", *SHORT, "--backend", "torch", "--out", str(root)]
+        both = [subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+        said = [process.communicate(timeout=300)[1] for process in both]
+        codes = [process.returncode for process in both]
+        assert sorted(codes) == [0, 2], said
+        lines = said[codes.index(2)].splitlines()
+        assert len(lines) == 1, lines
+        assert lines[0].startswith(f"danet: {root}"), lines
+        assert read_training(root).step == 6
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2"]

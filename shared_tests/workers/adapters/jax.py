@@ -1,0 +1,80 @@
+"""Runs jobs on `danet_jax`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from jax import numpy as jnp
+
+import danet_jax
+from danet_jax.model import DANet
+from danet_jax.weights import get_leaf, get_tensors, named_leaves
+from shared_tests.workers.protocol import Answer, Job
+
+PRECISIONS = {"highest": "highest", "fast": "tensorfloat32"}  # Job's word -> JAX's
+
+
+def run(job: Job) -> Answer:
+    """One pass of the Flax network."""
+    device = jax.devices()[0] if job.device == "accelerator" else jax.devices("cpu")[0]
+    with jax.default_device(device), jax.default_matmul_precision(PRECISIONS[job.precision]):
+        return run_here(job)
+
+
+def run_here(job: Job) -> Answer:
+    """One pass on the default device."""
+    model = danet_jax.load(job.checkpoint, dtype=job.dtype, folded=job.folded, winograd=job.winograd)
+    if job.training:
+        model.train()
+    x = jnp.asarray(job.x.transpose(0, 2, 3, 1))
+
+    def call(model: DANet, x: jax.Array) -> dict[str, jax.Array]:
+        return model(x, outputs=job.asked, stages=job.stages)
+
+    answer = Answer(outputs={}, flags=flags())
+    if job.cotangents:
+        values, answer.gradients = gradients(model, x, job)
+    else:
+        values = (nnx.jit(call) if job.mode == "jit" else call)(model, x)
+    answer.outputs = {name: array(values[name]) for name in model.config.outputs if name in values}
+    answer.stages = {name: array(values[name]) for name in job.stages}
+    if job.training:
+        answer.statistics = {p.name: get_leaf(leaf) for p, leaf in named_leaves(model) if not p.trainable}
+    return answer
+
+
+def gradients(model: DANet, x: jax.Array, job: Job) -> tuple[dict[str, jax.Array], dict[str, np.ndarray]]:
+    """The network's values, and canonical name -> gradient."""
+
+    def loss(model: DANet) -> tuple[jax.Array, dict[str, jax.Array]]:
+        values = model(x, outputs=job.asked, stages=job.stages)
+        products = [values[name] * c.transpose(0, 2, 3, 1) for name, c in job.cotangents.items()]
+        return jnp.sum(jnp.stack([jnp.sum(product) for product in products])), values
+
+    found, values = nnx.jit(nnx.grad(loss, has_aux=True))(model)
+    holder = nnx.clone(model)
+    nnx.update(holder, found)  # the gradients take the parameters' places, and so get their names
+    trainable = {p.name for p, _ in named_leaves(model) if p.trainable}
+    return values, {name: tensor for name, tensor in get_tensors(holder).items() if name in trainable}
+
+
+def array(value: jax.Array) -> np.ndarray:
+    """A float32 or float64 array in N,C,H,W; bfloat16 is widened without loss."""
+    found = np.asarray(value.astype(jnp.float32) if value.dtype == jnp.bfloat16 else value)
+    return found.transpose(0, 3, 1, 2) if found.ndim == 4 else found
+
+
+def flags() -> dict[str, Any]:
+    """What this framework ran under."""
+    (device,) = jnp.zeros(()).devices()
+    used = str(jax.config.jax_default_matmul_precision)  # type: ignore[attr-defined]
+    return {
+        "jax": jax.__version__,
+        "device": {"cuda": "gpu", "rocm": "gpu"}.get(device.platform, device.platform),
+        "device_name": device.device_kind,
+        "precision": {used: word for word, used in PRECISIONS.items()}.get(used, "mixed"),
+        "x64": bool(jax.config.jax_enable_x64),  # type: ignore[attr-defined]
+    }

@@ -1,0 +1,160 @@
+"""Runs jobs on `danet_tf`, with Keras on TensorFlow or, where KERAS_BACKEND says so, on JAX or PyTorch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+import danet_tf
+from danet_common.leaves import from_channels_last
+from danet_common.parameters import Parameter
+from danet_tf.model import DANet
+from danet_tf.weights import get_leaf, named_leaves
+from shared_tests.workers.protocol import Answer, Job
+
+
+def run(job: Job) -> Answer:
+    """One pass of the Keras network."""
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        tf.config.experimental.enable_tensor_float_32_execution(job.precision == "fast")
+        on_gpu = job.device == "accelerator" and tf.config.list_physical_devices("GPU")
+        with tf.device("/GPU:0" if on_gpu else "/CPU:0"):
+            return run_here(job)
+    if keras.backend.backend() == "torch":
+        import torch
+
+        set_precision(job.precision)
+        with keras.device("gpu" if job.device == "accelerator" and torch.cuda.is_available() else "cpu"):
+            return run_here(job)
+    import jax
+
+    device = jax.devices()[0] if job.device == "accelerator" else jax.devices("cpu")[0]
+    precision = "tensorfloat32" if job.precision == "fast" else "highest"
+    with jax.default_device(device), jax.default_matmul_precision(precision):
+        return run_here(job)
+
+
+def set_precision(precision: str) -> None:
+    """Allow PyTorch TF32, or not, in matrix products and in cuDNN's convolutions, which have a switch each."""
+    import torch
+
+    torch.backends.cuda.matmul.allow_tf32 = precision == "fast"
+    torch.backends.cudnn.allow_tf32 = precision == "fast"
+
+
+def run_here(job: Job) -> Answer:
+    """One pass on the default device."""
+    model = danet_tf.load(job.checkpoint, dtype=job.dtype, folded=job.folded, winograd=job.winograd)
+    x = ops.convert_to_tensor(job.x.transpose(0, 2, 3, 1))
+    answer = Answer(outputs={}, flags=flags(x))
+    backend = keras.backend.backend()
+    if job.cotangents:
+        values, answer.gradients = gradients(model, x, job)
+    elif job.mode == "eager":
+        values = model(x, training=job.training, outputs=job.asked, stages=job.stages)
+    else:
+        compiled = tensorflow_function if backend == "tensorflow" else jax_function
+        values = compiled(model, job)(x)
+    answer.outputs = {name: array(values[name]) for name in model.config.outputs if name in values}
+    answer.stages = {name: array(values[name]) for name in job.stages}
+    if job.training:
+        answer.statistics = {p.name: get_leaf(leaf) for p, leaf in named_leaves(model) if not p.trainable}
+    return answer
+
+
+def tensorflow_function(model: DANet, job: Job) -> Any:
+    """A tf.function of any batch and size, or one compiled by XLA."""
+    import tensorflow as tf
+
+    spec = tf.TensorSpec((None, None, None, model.config.in_channels), job.x.dtype)
+
+    @tf.function(input_signature=None if job.mode == "xla" else [spec], jit_compile=job.mode == "xla")
+    def call(x: tf.Tensor) -> dict[str, tf.Tensor]:
+        return model(x, training=job.training, outputs=job.asked, stages=job.stages)
+
+    return call
+
+
+def jax_function(model: DANet, job: Job) -> Any:
+    """The model as a pure function of its input, compiled by JAX."""
+    import jax
+
+    trainable = [variable.value for variable in model.trainable_variables]
+    fixed = [variable.value for variable in model.non_trainable_variables]
+    return jax.jit(lambda x: model.stateless_call(trainable, fixed, x, outputs=job.asked, stages=job.stages)[0])
+
+
+def gradients(model: DANet, x: Any, job: Job) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The network's values, and canonical name -> gradient; on TensorFlow and PyTorch."""
+    leaves = [(p, leaf) for p, leaf in named_leaves(model) if p.trainable]
+    if keras.backend.backend() == "torch":
+        values = model(x, training=job.training, outputs=job.asked, stages=job.stages)
+        cotangents = {n: ops.convert_to_tensor(c.transpose(0, 2, 3, 1)) for n, c in job.cotangents.items()}
+        sum(ops.sum(values[n] * c) for n, c in cotangents.items()).backward()
+        found = [ops.zeros_like(leaf) if leaf.value.grad is None else leaf.value.grad for _, leaf in leaves]
+        return values, canonical(leaves, [ops.convert_to_numpy(gradient) for gradient in found])
+    import tensorflow as tf
+
+    with tf.GradientTape() as tape:
+        values = model(x, training=job.training, outputs=job.asked, stages=job.stages)
+        loss = tf.add_n([tf.reduce_sum(values[n] * c.transpose(0, 2, 3, 1)) for n, c in job.cotangents.items()])
+    found = tape.gradient(loss, [leaf.value for _, leaf in leaves], unconnected_gradients="zero")
+    return values, canonical(leaves, [gradient.numpy() for gradient in found])
+
+
+def canonical(leaves: list[tuple[Parameter, Any]], arrays: list[np.ndarray]) -> dict[str, np.ndarray]:
+    """Canonical name -> array in canonical layout."""
+    return {p.name: from_channels_last(p, array) for (p, _), array in zip(leaves, arrays, strict=True)}
+
+
+def array(value: Any) -> np.ndarray:
+    """A float32 or float64 array in N,C,H,W; bfloat16 is widened without loss."""
+    wide = ops.cast(value, "float32") if keras.backend.standardize_dtype(value.dtype) == "bfloat16" else value
+    found = ops.convert_to_numpy(wide)
+    return found.transpose(0, 3, 1, 2) if found.ndim == 4 else found
+
+
+def precision_of_torch() -> str:
+    """What `set_precision` set, or `mixed`."""
+    import torch
+
+    allowed = {torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32}
+    return "mixed" if len(allowed) > 1 else "fast" if True in allowed else "highest"
+
+
+def flags(x: Any) -> dict[str, Any]:
+    """What this framework ran under, on the device that holds `x`."""
+    backend = keras.backend.backend()
+    found = {"keras": keras.__version__, "keras_backend": backend}
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        device = "gpu" if "GPU" in x.device else "cpu"
+        tf32 = tf.config.experimental.tensor_float_32_execution_enabled()
+        precision = "fast" if tf32 else "highest"
+        return found | {"tensorflow": tf.__version__, "device": device, "device_name": x.device, "precision": precision}
+    if backend == "torch":
+        import torch
+
+        on_gpu = x.device.type == "cuda"
+        name = torch.cuda.get_device_name(x.device) if on_gpu else "cpu"
+        return found | {
+            "torch": torch.__version__,
+            "device": "gpu" if on_gpu else "cpu",
+            "device_name": name,
+            "precision": precision_of_torch(),
+        }
+    import jax
+
+    used = str(jax.config.jax_default_matmul_precision)  # type: ignore[attr-defined]
+    return found | {
+        "jax": jax.__version__,
+        "device": {"cuda": "gpu", "rocm": "gpu"}.get(x.device.platform, x.device.platform),
+        "device_name": x.device.device_kind,
+        "precision": {"highest": "highest", "tensorfloat32": "fast"}.get(used, "mixed"),
+    }

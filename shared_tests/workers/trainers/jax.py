@@ -1,0 +1,124 @@
+"""Trains with `danet_jax`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from jax import Array, export
+from jax import numpy as jnp
+
+from danet_common.config import DANetConfig
+from danet_common.dropout import dropout_masks
+from danet_common.recipe import TrainConfig
+from danet_jax import DANet, load
+from danet_jax import train as steps
+from danet_jax.engine import start_engine
+from danet_jax.losses import segmentation_loss
+from danet_jax.resume import load_state, save_state
+from danet_jax.train import compute_gradients, to_tensors, train_step
+from danet_jax.weights import get_tensors
+from shared_tests.workers.protocol import Groups
+from shared_tests.workers.trainers.following import decide, follow
+
+
+def loss(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """The losses of outputs (N, C, H, W), and the gradient of the whole one by each."""
+    outputs = {name: jnp.asarray(array.transpose(0, 2, 3, 1)) for name, array in arrays["outputs"].items()}
+    labels, recipe = jnp.asarray(arrays["input"]["labels"]), TrainConfig.from_dict(fields["recipe"])
+
+    def call(outputs: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
+        losses = segmentation_loss(outputs, labels, recipe)
+        return losses["loss"], losses
+
+    gradients, losses = jax.jit(jax.grad(call, has_aux=True))(outputs)
+    found = {name: np.asarray(gradient).transpose(0, 3, 1, 2) for name, gradient in gradients.items()}
+    return {"losses": {name: np.asarray(value) for name, value in losses.items()}, "gradients": found}
+
+
+def initial(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """The tensors of a network before training, by canonical name."""
+    return {"tensors": get_tensors(DANet(DANetConfig.from_dict(fields["config"]), seed=fields["seed"]))}
+
+
+def train(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """Some steps of a run."""
+    return follow(load_state, train_step, save_state, fields, arrays)
+
+
+def decided(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """Whether a step recomputes, by the pixels up to which a device keeps."""
+    return decide(load_state, steps, fields, arrays)
+
+
+def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """Those of a prepared network's squared logits, summed, by the pixels (N, C, H, W) and by its tensors."""
+    options: dict[str, Any] = {fields["prepared"]: True}
+    model = load(fields["checkpoint"], dtype="float64", **options)
+    x = jnp.asarray(arrays["input"]["x"].transpose(0, 2, 3, 1))
+    graph, state = nnx.split(model)
+    weights, rest = nnx.split_state(state, nnx.Param, ...)
+
+    def call(weights: nnx.State, x: Array) -> Array:
+        return jnp.sum(jnp.square(nnx.merge(graph, weights, rest)(x, outputs=("fused",))["fused"]))
+
+    of_weights, of_x = jax.jit(jax.grad(call, (0, 1)))(weights, x)
+    nnx.update(model, of_weights)
+    return {"gradients": {"x": np.asarray(of_x).transpose(0, 3, 1, 2), **get_tensors(model)}}
+
+
+def second_gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """That of the pixels' own gradient, squared and summed, by the pixels (N, C, H, W); of the same logits."""
+    options: dict[str, Any] = {fields["prepared"]: True}
+    model = load(fields["checkpoint"], dtype="float64", **options)
+    graph, state = nnx.split(model)
+
+    def total(x: Array) -> Array:
+        return jnp.sum(jnp.square(nnx.merge(graph, state)(x, outputs=("fused",))["fused"]))
+
+    found = jax.jit(jax.grad(lambda x: jnp.sum(jnp.square(jax.grad(total)(x)))))
+    return {"gradients": {"x": np.asarray(found(arrays["input"]["x"].transpose(0, 2, 3, 1))).transpose(0, 3, 1, 2)}}
+
+
+def kept(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """Bytes that a compiled network and its gradient hold at once, by whether blocks and attention are recomputed."""
+    model, x = DANet(DANetConfig.from_dict(fields["config"])), jnp.asarray(arrays["input"]["x"].transpose(0, 2, 3, 1))
+    found = {str(recompute): np.array(bytes_kept(model, x, recompute)) for recompute in fields["recompute"]}
+    return {"bytes": found}
+
+
+def bytes_kept(model: DANet, x: jax.Array, recompute: bool) -> int:
+    """By XLA, which may undo in its program what the traced one says."""
+
+    @nnx.jit
+    def gradients(model: DANet) -> nnx.State:
+        return nnx.grad(lambda model: sum(map(jnp.sum, model(x, recompute=recompute).values())))(model)
+
+    analysis = gradients.lower(model).compile().compiled.memory_analysis()
+    assert analysis is not None
+    return int(analysis.temp_size_in_bytes)
+
+
+def lower_step(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """The gradients of a batch that all devices share, lowered for TPUs from a machine that has none."""
+    engine, recipe, rows, size = start_engine(), TrainConfig(), fields["rows"], fields["size"]
+    model = DANet(fields["variant"])
+    model.train()
+    graph, state = nnx.split(model)
+
+    def step(state: nnx.State, x: Array, labels: Array, masks: dict[str, Array]) -> Any:
+        model = nnx.merge(graph, state)
+        return compute_gradients(model, x, labels, masks, recipe), nnx.state(model)
+
+    batch = {"image": np.zeros((rows, size, size, 3), np.float32), "labels": np.zeros((rows, size, size), np.int32)}
+    masks = dropout_masks(model.config, 0, 0, range(rows), size, size)
+    shared = to_tensors(engine, batch, masks, np.arange(rows))
+    program = export.export(jax.jit(step), platforms=["tpu"])(state, *shared)
+    found = {
+        "platforms": np.array(program.platforms),
+        "devices": np.array(program.nr_devices),
+        "float64": np.array("f64" in program.mlir_module()),
+    }
+    return {"found": found}

@@ -1,0 +1,64 @@
+"""One process of a run over several devices: `python -m shared_tests.workers.trainers.spread BACKEND FOLDER`.
+
+The folder has `job.json` and `arrays.npz`; process P leaves its losses in `P.npz` and its runs in `P-STEP.safetensors`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from danet_common.training_checkpoint import read_training, write_training
+from shared_tests.workers.protocol import load_arrays, save_arrays
+
+ROOMS = ("engine", "layers", "losses", "resume", "train")
+
+
+def simulate(backend: str, devices: int) -> None:
+    """Make the processor look like so many devices to TensorFlow; JAX is told by its environment, torch never."""
+    if backend == "tf":
+        import tensorflow as tf
+
+        (processor,) = tf.config.list_physical_devices("CPU")
+        tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * devices)
+    if backend == "torch":
+        import torch
+
+        torch.set_num_threads(1)  # several spend more on waiting for each other than a tiny network costs
+
+
+def main(backend: str, folder: Path) -> None:
+    job = json.loads((folder / "job.json").read_text())
+    arrays = load_arrays(folder / "arrays.npz")["batch"]
+    simulate(backend, job["devices"])
+    rooms = {name: importlib.import_module(f"danet_{backend}.{name}") for name in ROOMS}
+    engine_room, resume, train = rooms["engine"], rooms["resume"], rooms["train"]
+    for place in job["local"]:  # a seeded bug: what should be of all devices is of one alone
+        room, function = place.split(".")
+        setattr(rooms[room], function, lambda x, *_: x)
+    with engine_room.start_engine() as engine:
+        state = resume.restore(read_training(job["start"]), engine, dtype=job["dtype"])
+        batch_size, share = state.recipe.batch_size, state.recipe.batch_size // engine.process_count
+        losses: dict[str, list[float]] = {}
+        first = engine.process_index * share
+        for _ in range(job["steps"]):
+            if [engine.process_index, state.step] == job["dies"]:
+                os._exit(3)
+            rows = (np.arange(first, first + share) + state.step * batch_size) % len(arrays["labels"])
+            batch = {name: array[rows] for name, array in arrays.items()}
+            for name, value in train.train_step(state, batch, first).items():
+                losses.setdefault(name, []).append(float(value))
+            write_training(resume.capture(state), folder / f"{engine.process_index}-{state.step}.safetensors")
+        total = engine.sum(np.array([[2**40 + engine.process_index, int(engine.process_index == 0)]]))
+        found = {"losses": {name: np.array(values) for name, values in losses.items()}, "engine": {"sum": total}}
+        save_arrays(folder / f"{engine.process_index}.npz", found)
+        (folder / f"{engine.process_index}.txt").write_text(engine.describe())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))

@@ -1,0 +1,119 @@
+"""Trains with `danet_tf`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from danet_common.config import DANetConfig
+from danet_common.leaves import from_channels_last
+from danet_common.recipe import TrainConfig
+from danet_tf import DANet, load
+from danet_tf import train as steps
+from danet_tf.losses import segmentation_loss
+from danet_tf.resume import load_state, save_state
+from danet_tf.train import train_step
+from danet_tf.weights import get_tensors, named_leaves
+from shared_tests.workers.protocol import Groups
+from shared_tests.workers.trainers.following import decide, follow
+
+
+def loss(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """The losses of outputs (N, C, H, W), and the gradient of the whole one by each."""
+    outputs = {name: tf.constant(array.transpose(0, 2, 3, 1)) for name, array in arrays["outputs"].items()}
+    labels, recipe = tf.constant(arrays["input"]["labels"]), TrainConfig.from_dict(fields["recipe"])
+
+    @tf.function
+    def call(outputs: dict[str, tf.Tensor]) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        with tf.GradientTape() as tape:
+            tape.watch(outputs)
+            losses = segmentation_loss(outputs, labels, recipe)
+        return losses, tape.gradient(losses["loss"], outputs)
+
+    losses, gradients = call(outputs)
+    found = {name: tf.convert_to_tensor(gradient).numpy().transpose(0, 3, 1, 2) for name, gradient in gradients.items()}
+    return {"losses": {name: value.numpy() for name, value in losses.items()}, "gradients": found}
+
+
+def initial(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """The tensors of a network before training, by canonical name."""
+    return {"tensors": get_tensors(DANet(DANetConfig.from_dict(fields["config"]), seed=fields["seed"]))}
+
+
+def train(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """Some steps of a run."""
+    return follow(load_state, train_step, save_state, fields, arrays)
+
+
+def decided(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """Whether a step recomputes, by the pixels up to which a device keeps."""
+    return decide(load_state, steps, fields, arrays)
+
+
+def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """Those of a prepared network's squared logits, summed, by the pixels (N, C, H, W) and by its tensors."""
+    options: dict[str, Any] = {fields["prepared"]: True}
+    model = load(fields["checkpoint"], dtype="float64", **options)
+    x = tf.constant(arrays["input"]["x"].transpose(0, 2, 3, 1))
+    leaves = list(named_leaves(model))
+
+    @tf.function
+    def call(x: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            total = tf.reduce_sum(tf.square(model(x, outputs=("fused",))["fused"]))
+        return tape.gradient(total, (x, [leaf.value for _, leaf in leaves]), unconnected_gradients="zero")
+
+    of_x, found = call(x)
+    named = {p.name: from_channels_last(p, array.numpy()) for (p, _), array in zip(leaves, found, strict=True)}
+    return {"gradients": {"x": of_x.numpy().transpose(0, 3, 1, 2), **named}}
+
+
+def second_gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """That of the pixels' own gradient, squared and summed, by the pixels (N, C, H, W); of the same logits."""
+    options: dict[str, Any] = {fields["prepared"]: True}
+    model = load(fields["checkpoint"], dtype="float64", **options)
+
+    @tf.function
+    def call(x: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as outer:
+            outer.watch(x)
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                total = tf.reduce_sum(tf.square(model(x, outputs=("fused",))["fused"]))
+            size = tf.reduce_sum(tf.square(tape.gradient(total, x)))
+        return outer.gradient(size, x)
+
+    found = call(tf.constant(arrays["input"]["x"].transpose(0, 2, 3, 1)))
+    return {"gradients": {"x": found.numpy().transpose(0, 3, 1, 2)}}
+
+
+def kept(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """Convolutions in the graph of a network and its gradient, by whether blocks and attention are recomputed."""
+    model, x = DANet(DANetConfig.from_dict(fields["config"])), tf.constant(arrays["input"]["x"].transpose(0, 2, 3, 1))
+    weights = [weight.value for weight in model.trainable_weights]
+
+    @tf.function
+    def gradients(recompute: bool) -> list[tf.Tensor]:
+        with tf.GradientTape() as tape:
+            total = sum(tf.reduce_sum(logits) for logits in model(x, training=True, recompute=recompute).values())
+        return tape.gradient(total, weights)
+
+    found = {}
+    for recompute in fields["recompute"]:
+        operations = gradients.get_concrete_function(recompute).graph.get_operations()
+        found[str(recompute)] = np.array(sum(operation.type == "Conv2D" for operation in operations))
+    return {"convolutions": found}
+
+
+def saved(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """What a network of this `dtype` is after Keras has written it to a `folder` and read it again."""
+    path = Path(fields["folder"]) / "network.keras"
+    DANet("danet_tiny", dtype=fields["dtype"]).save(path)
+    again = keras.saving.load_model(path)
+    kernel = again.head.fused_classifier.kernel
+    return {"found": {"policy": np.array(again.dtype_policy.name), "kernel": np.array(kernel.dtype)}}

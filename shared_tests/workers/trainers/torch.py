@@ -1,0 +1,114 @@
+"""Trains with `danet_torch`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from danet_common.config import DANetConfig
+from danet_common.recipe import TrainConfig
+from danet_torch import DANet, load
+from danet_torch import train as steps
+from danet_torch.losses import segmentation_loss
+from danet_torch.resume import load_state, save_state
+from danet_torch.train import train_step
+from danet_torch.weights import get_tensors, named_leaves
+from shared_tests.workers.protocol import Groups
+from shared_tests.workers.trainers.following import decide, follow
+
+
+def loss(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """The losses of outputs (N, C, H, W), and the gradient of the whole one by each."""
+    outputs = {name: torch.from_numpy(array).requires_grad_() for name, array in arrays["outputs"].items()}
+    labels = torch.from_numpy(arrays["input"]["labels"])
+    losses = segmentation_loss(outputs, labels, TrainConfig.from_dict(fields["recipe"]))
+    losses["loss"].backward()
+    gradients = {name: output.grad.numpy() for name, output in outputs.items() if output.grad is not None}
+    return {"losses": {name: value.detach().numpy() for name, value in losses.items()}, "gradients": gradients}
+
+
+def initial(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """The tensors of a network before training, by canonical name."""
+    return {"tensors": get_tensors(DANet(DANetConfig.from_dict(fields["config"]), seed=fields["seed"]))}
+
+
+def train(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """Some steps of a run, in one thread: several spend more on waiting for each other than a tiny network costs."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return follow(load_state, train_step, save_state, fields, arrays)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def decided(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """Whether a step recomputes, by the pixels up to which a device keeps."""
+    return decide(load_state, steps, fields, arrays)
+
+
+def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """Those of a prepared network's squared logits, summed, by the pixels (N, C, H, W) and by its tensors."""
+    options: dict[str, Any] = {fields["prepared"]: True}
+    model = load(fields["checkpoint"], dtype="float64", **options)
+    x = torch.from_numpy(arrays["input"]["x"]).requires_grad_()
+    model(x, outputs=("fused",))["fused"].square().sum().backward()
+    assert x.grad is not None
+    leaves = {parameter.name: leaf.grad for parameter, leaf in named_leaves(model)}
+    return {"gradients": {"x": x.grad.numpy(), **{name: g.numpy() for name, g in leaves.items() if g is not None}}}
+
+
+def second_gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """That of the pixels' own gradient, squared and summed, by the pixels (N, C, H, W); of the same logits."""
+    options: dict[str, Any] = {fields["prepared"]: True}
+    model = load(fields["checkpoint"], dtype="float64", **options)
+    x = torch.from_numpy(arrays["input"]["x"]).requires_grad_()
+    total = model(x, outputs=("fused",))["fused"].square().sum()
+    (of_x,) = torch.autograd.grad(total, x, create_graph=True)
+    (found,) = torch.autograd.grad(of_x.square().sum(), x)
+    return {"gradients": {"x": found.numpy()}}
+
+
+def kept(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """Bytes that a network keeps for its gradient, by whether blocks and attention are recomputed."""
+    model, x = DANet(DANetConfig.from_dict(fields["config"])).train(), torch.from_numpy(arrays["input"]["x"])
+    found = {str(recompute): np.array(bytes_kept(model, x, recompute)) for recompute in fields["recompute"]}
+    return {"bytes": found}
+
+
+def bytes_kept(model: DANet, x: torch.Tensor, recompute: bool) -> int:
+    """By autograd, for the gradient of one forward pass."""
+    sizes: list[int] = []
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        sizes.append(tensor.nbytes)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        model(x, recompute=recompute)
+    return sum(sizes)
+
+
+def doubled(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """The logits of a network of this `dtype` after `.double()`."""
+    model, x = DANet("danet_tiny", dtype=fields["dtype"]).eval().double(), torch.from_numpy(arrays["input"]["x"])
+    with torch.no_grad():
+        return {"outputs": {name: logits.numpy() for name, logits in model(x).items()}}
+
+
+def synchronise(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """What `convert_sync_batchnorm` makes of a network, beside the network."""
+    model, other = (DANet(fields["variant"]).eval() for _ in range(2))
+    other = nn.SyncBatchNorm.convert_sync_batchnorm(other)
+    tensors, same, x = get_tensors(model), get_tensors(other), torch.ones(1, 3, 17, 23)
+    with torch.no_grad():
+        outputs, others = model(x), other(x)
+    found = {
+        "converted": sum(isinstance(module, nn.SyncBatchNorm) for module in other.modules()),
+        "same_names": list(tensors) == list(same),
+        "same_outputs": all(torch.equal(outputs[name], others[name]) for name in outputs),
+    }
+    return {"found": {name: np.array(value) for name, value in found.items()}}

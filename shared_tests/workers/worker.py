@@ -1,0 +1,80 @@
+"""A process that holds one framework and answers jobs: `python -m shared_tests.workers.worker ADAPTER`.
+
+ADAPTER is a module's dotted name or the path of a Python file; either has a function `run(job) -> Answer`.
+Requests and replies are lines of JSON on standard input and output; arrays travel in `.npz` files.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import sys
+import traceback
+from pathlib import Path
+from typing import IO, Any
+
+from shared_tests.workers.protocol import GROUPS, Adapter, Job, load_arrays, save_arrays
+
+
+def load_adapter(name: str) -> Adapter:
+    """Import an adapter by module name, or from a file's path where the name ends in .py."""
+    if not name.endswith(".py"):
+        return importlib.import_module(name)
+    spec = importlib.util.spec_from_file_location(Path(name).stem, name)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{name} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up there
+    spec.loader.exec_module(module)
+    return module
+
+
+def answer(adapter: Adapter, request: dict[str, Any]) -> dict[str, Any]:
+    """Run one request; the arrays go into the file it names."""
+    arrays = load_arrays(request["arrays"])
+    job = Job(x=arrays["input"]["x"], cotangents=arrays.get("cotangents", {}), **request["job"])
+    result = adapter.run(job)
+    save_arrays(request["reply"], {group: getattr(result, group) for group in GROUPS})
+    return {"flags": result.flags}
+
+
+def practise(request: dict[str, Any]) -> dict[str, Any]:
+    """Call one function of a trainer, `function(fields, arrays) -> arrays`; they go into the file it names."""
+    function = getattr(importlib.import_module(request["trainer"]), request["function"])
+    save_arrays(request["reply"], function(request["fields"], load_arrays(request["arrays"])))
+    return {}
+
+
+def serve(requests: IO[str], replies: IO[str], name: str) -> None:
+    """Answer until the input ends. A failing job is reported and the process lives on."""
+    adapter: Adapter | None = None
+    for line in requests:
+        request = json.loads(line)
+        try:
+            if "installer" in request:  # a module that changes sources, and imports the adapter again
+                adapter = importlib.import_module(request["installer"]).install(name, request["sources"])
+                reply: dict[str, Any] = {}
+            elif "trainer" in request:
+                reply = practise(request)
+            else:
+                adapter = adapter or load_adapter(name)
+                reply = answer(adapter, request)
+        except Exception as error:
+            last = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{Path(last.filename).name}:{last.lineno}"
+            reply = {"error": f"{type(error).__name__}: {error}", "where": where}
+        print(json.dumps(reply), file=replies, flush=True)
+
+
+def main() -> None:
+    # Frameworks write to standard output as they please: keep it for replies, and give them standard error.
+    replies = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    serve(sys.stdin, replies, sys.argv[1])
+
+
+if __name__ == "__main__":
+    main()
