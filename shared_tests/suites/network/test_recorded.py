@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ FLOAT64 = 1e-9  # relative to the map's largest value: their float64 run and our
 ROUNDED = 2.0**-23  # features are kept in float32
 FLOAT32 = 5  # times the owner's own float32 noise
 
-NAMES = sorted(path.stem for path in FOLDER.glob("*.npz"))
+NAMES = sorted(path.stem for path in FOLDER.glob("*.npz") if not path.stem.endswith(".features"))
 
 
 def in_turn(first: int) -> list[Any]:
@@ -80,6 +81,20 @@ def run(backend: str, dtype: str, converted: tuple[Recording, Path], start: Star
     stages = tuple(name for name in stage_names(config_of(path)) if name in found.records)
     answer = start(backend).run(Job(checkpoint=str(path), x=found.x, dtype=dtype, stages=stages))
     return {**answer.stages, **answer.outputs}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_features_are_recorded(name: str) -> None:
+    """A file whose features were lost would pass with less."""
+    records = recorded.load(FOLDER / f"{name}.npz").records
+    assert {"layer4"} < set(records)
+    assert any(record.rounded for record in records.values())
+
+
+def test_install_without_features_has_the_logits(tmp_path: Path) -> None:
+    shutil.copy(FOLDER / "official_r50_plain_mg.npz", tmp_path)
+    records = recorded.load(tmp_path / "official_r50_plain_mg.npz").records
+    assert set(records) == {f"{name}{kind}" for name in ("fused", "position", "channel") for kind in ("", "_logits")}
 
 
 @pytest.mark.parametrize(("name", "backend"), in_turn(0))

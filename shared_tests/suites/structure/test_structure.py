@@ -115,7 +115,7 @@ def test_tests_are_not_shipped() -> None:
         excluded = any(fnmatch(package, pattern) for pattern in find["exclude"])
         assert (included and not excluded) == is_shipped(path), package
     data = [path for pattern in build["package-data"]["shared_tests.fixtures"] for path in FIXTURES.glob(pattern)]
-    assert 0 < sum(path.stat().st_size for path in data) < 1_500_000
+    assert 0 < sum(path.stat().st_size for path in data) < 800_000
 
 
 @pytest.mark.parametrize("path", sources(*WITHOUT_FRAMEWORKS), ids=lambda path: str(path.relative_to(ROOT)))
