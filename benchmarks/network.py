@@ -33,7 +33,7 @@ from sizes import sizes
 from danet_cli.machine import processor, versions
 from danet_cli.operations import count_operations
 from danet_common import VARIANTS, Checkpoint, write_checkpoint
-from shared_tests.fixtures.synthetic import rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_tensors
 
 HERE = Path(__file__).parent
 PEERS = ("pytorchcv", "mmseg")
@@ -177,7 +177,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rule.safetensors"
         config = VARIANTS[options.variant]
-        write_checkpoint(Checkpoint(config, rule_tensors(config)), path)
+        write_checkpoint(Checkpoint(config, synthetic_tensors(config)), path)
         result = run(options, str(path))
     print(table(result))
     if options.out:

@@ -15,12 +15,12 @@ from sizes import size
 
 from danet_common import VARIANTS, Checkpoint, stage_names, write_checkpoint
 from shared_tests.fixtures.cases import Case
-from shared_tests.fixtures.synthetic import rule_tensors
-from shared_tests.parity.check_case import case_input, named, truth
+from shared_tests.fixtures.synthetic import synthetic_tensors
+from shared_tests.parity.check_case import case_input, expected, named
 from shared_tests.parity.compare import compare
-from shared_tests.parity.gradients import cotangents, departure
+from shared_tests.parity.gradients import cotangents, mismatch
 from shared_tests.workers.backends import BACKENDS, Worker
-from shared_tests.workers.protocol import Job
+from shared_tests.workers.protocol import Request
 
 NETWORKS = ("torch", "tf", "jax")
 
@@ -32,11 +32,11 @@ def main() -> None:
     options = parser.parse_args()
     height, width = options.size
     case = Case(VARIANTS[options.variant], height=height, width=width)
-    verdicts, gradients = {}, {}
+    reports, gradients = {}, {}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "rule.safetensors"
-        write_checkpoint(Checkpoint(case.config, rule_tensors(case.config)), path)
-        job = Job(
+        write_checkpoint(Checkpoint(case.config, synthetic_tensors(case.config)), path)
+        request = Request(
             checkpoint=str(path),
             x=case_input(case).astype(np.float64),
             dtype="float64",
@@ -45,19 +45,19 @@ def main() -> None:
         )
         for name in NETWORKS:
             with Worker(BACKENDS[name]) as worker:
-                answer = worker.run(job)
-            verdicts[name], gradients[name] = compare(truth(case), named(answer)), answer.gradients
-    rows = {output: [relative(verdicts[name], output) for name in NETWORKS] for output in case.config.outputs}
-    rows["worst stage"] = [max(d.relative or 0 for d in verdicts[name].differences) for name in NETWORKS]
-    rows["worst gradient, against torch"] = [departure(gradients["torch"], gradients[name])[0] for name in NETWORKS]
+                response = worker.run(request)
+            reports[name], gradients[name] = compare(expected(case), named(response)), response.gradients
+    rows = {output: [relative(reports[name], output) for name in NETWORKS] for output in case.config.outputs}
+    rows["worst stage"] = [max(d.relative or 0 for d in reports[name].differences) for name in NETWORKS]
+    rows["worst gradient, against torch"] = [mismatch(gradients["torch"], gradients[name])[0] for name in NETWORKS]
     print(f"| {options.variant}, float64, {height}x{width}, batch 2 | {' | '.join(NETWORKS)} |\n|---|---|---|---|")
     for row, values in rows.items():
         print(f"| {row} | {' | '.join(f'{value:.1e}' for value in values)} |")
 
 
-def relative(verdict, name: str) -> float:
+def relative(report, name: str) -> float:
     """The relative difference of one array."""
-    return next(difference.relative for difference in verdict.differences if difference.name == name)
+    return next(difference.relative for difference in report.differences if difference.name == name)
 
 
 if __name__ == "__main__":

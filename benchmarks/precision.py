@@ -14,7 +14,7 @@ from sizes import size
 
 import danet_torch
 from danet_common import VARIANTS, Checkpoint
-from shared_tests.fixtures.synthetic import rule_input, rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_input, synthetic_tensors
 
 WAYS: dict[str, tuple[str, dict[str, bool]]] = {
     "float32": ("float32", {}),
@@ -39,7 +39,7 @@ def main() -> None:
     options = parser.parse_args()
     config = VARIANTS[options.variant]
     height, width = options.size
-    checkpoint, x = Checkpoint(config, rule_tensors(config)), rule_input(config, 1, height, width)
+    checkpoint, x = Checkpoint(config, synthetic_tensors(config)), synthetic_input(config, 1, height, width)
     truth = fused(checkpoint, x.astype(np.float64), "float64", {})
     print(f"| {options.variant}, {height}x{width} | largest error | median error | pixels of another class |")
     print("|---|---|---|---|")

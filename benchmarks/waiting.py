@@ -22,7 +22,7 @@ from PIL import Image
 from danet_cli.machine import processor, versions
 from danet_common import VARIANTS, Checkpoint, write_checkpoint
 from danet_common.data import Augmentation, Loader, Order, open_dataset
-from shared_tests.fixtures.synthetic import rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_tensors
 
 PACKAGES = ("danet_torch", "danet_tf", "danet_jax")
 READERS = ({"threads": 0}, {"threads": 2}, {"workers": 2})
@@ -80,7 +80,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         checkpoint, pictures = Path(folder) / "rule.safetensors", Path(folder) / "pictures"
         config = VARIANTS[options.variant]
-        write_checkpoint(Checkpoint(config, rule_tensors(config)), checkpoint)
+        write_checkpoint(Checkpoint(config, synthetic_tensors(config)), checkpoint)
         write_pictures(pictures)
         waits = {"an empty Python": process("-c", ""), "danet --help": process("-m", "danet_cli.main", "--help")}
         waits["danet inspect"] = process("-m", "danet_cli.main", "inspect", str(checkpoint))

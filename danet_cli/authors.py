@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from danet_common import Checkpoint
     from danet_common.atomic import Judge
     from shared_tests.fixtures.recorded import Recording
-    from shared_tests.parity.check import Judgement
+    from shared_tests.parity.check import CheckResult
 
 BACKENDS = ("torch", "tf", "jax")
 HEIGHT = 256  # of the photograph
@@ -33,7 +33,7 @@ def bring_authors_checkpoint(out: Path, quiet: bool) -> tuple[bool, dict[str, An
     """Convert it, run it on a photograph in three frameworks, draw; whether all agree, and the report."""
     from danet_cli.picture import draw_parity
     from shared_tests.fixtures import recorded
-    from shared_tests.parity.check import BackendError, examine, find_backends
+    from shared_tests.parity.check import BackendError, check_checkpoints, find_backends
 
     photograph, picture = read_photograph(), out / "parity.png"
     try:
@@ -42,16 +42,16 @@ def bring_authors_checkpoint(out: Path, quiet: bool) -> tuple[bool, dict[str, An
         source = write_source(recording, out)
         files, checkpoint = convert_all(source, out, quiet)
         with progress(1 + 2 * len(found)) as step:
-            (judgement,) = examine({str(files[0]): checkpoint}, input_of(photograph), found, "f32", step)
+            (result,) = check_checkpoints({str(files[0]): checkpoint}, input_of(photograph), found, "f32", step)
             ratios = reproduce(recording, files[0], step)
     except BackendError as error:
         raise Unable(str(error)) from None
-    draw_parity(judgement, photograph, picture)
-    agrees = judgement.agrees and all(ratio <= RECORDED_FACTOR for ratio in ratios.values())
+    draw_parity(result, photograph, picture)
+    agrees = result.agrees and all(ratio <= RECORDED_FACTOR for ratio in ratios.values())
     if not quiet:
-        print_results(judgement, ratios)
+        print_carried(result, ratios)
     paths = {"checkpoint": str(source), "files": [str(file) for file in files], "picture": str(picture)}
-    return agrees, {"agrees": agrees, **paths, "recorded": ratios, "parity": judgement.to_dict()}
+    return agrees, {"agrees": agrees, **paths, "recorded": ratios, "parity": result.to_dict()}
 
 
 def refuse_others(out: Path) -> None:
@@ -140,29 +140,29 @@ def convert_all(source: Path, out: Path, quiet: bool) -> tuple[list[Path], Check
 
 def reproduce(recording: Recording, canonical: Path, step: Any) -> dict[str, float]:
     """Backend -> its greatest difference from what the authors' network gave, in units of their own float32 noise."""
-    from shared_tests.fixtures.recorded import departures
+    from shared_tests.fixtures.recorded import mismatches
     from shared_tests.workers.backends import BACKENDS as KNOWN
     from shared_tests.workers.backends import Worker
-    from shared_tests.workers.protocol import Job
+    from shared_tests.workers.protocol import Request
 
     ratios = {}
     for name in BACKENDS:
         step(f"{name}: the recorded input")
         stages = tuple(stage for stage in recording.records if stage not in ("fused", "position", "channel"))
         with Worker(KNOWN[name]) as worker:
-            answer = worker.run(Job(checkpoint=str(canonical), x=recording.x, stages=stages))
-        found = departures(recording, {**answer.stages, **answer.outputs})
+            response = worker.run(Request(checkpoint=str(canonical), x=recording.x, stages=stages))
+        found = mismatches(recording, {**response.stages, **response.outputs})
         ratios[name] = max(found[stage] / recording.records[stage].noise for stage in found)
     return ratios
 
 
-def print_results(judgement: Judgement, ratios: dict[str, float]) -> None:
+def print_carried(result: CheckResult, ratios: dict[str, float]) -> None:
     """The parity table, and the recorded outputs."""
-    from danet_cli.verdicts import print_judgement
+    from danet_cli.verdicts import print_result
 
     print_line()
     print_line("The photograph in float32, against the float64 reference", style="bold")
-    print_judgement(judgement)
+    print_result(result)
     facts = {
         name: f"{'PASS' if ratio <= RECORDED_FACTOR else 'FAIL'} at most {ratio:.2f} times their own float32 noise"
         for name, ratio in ratios.items()

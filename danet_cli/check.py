@@ -16,7 +16,7 @@ from danet_cli.settings import parse_size
 from danet_cli.weights_option import WeightsKey
 
 if TYPE_CHECKING:
-    from shared_tests.parity.check import Input, Judgement
+    from shared_tests.parity.check import CheckResult, Input
 
 BUILT_IN_SIZE = (65, 97)  # odd and not square
 REPORT = own_report("check", ("agrees", "profile", "checkpoints"))
@@ -59,7 +59,7 @@ def check(
       danet check model_best.pth.tar --backends torch --image street.jpg --size 256x512
       danet check danet.safetensors --backends torch,jax --profile strict
     """
-    from shared_tests.parity.check import BackendError, examine, find_backends
+    from shared_tests.parity.check import BackendError, check_checkpoints, find_backends
 
     limit_pixels(max_pixels)
     height_width = None if size is None else parse_size(size)
@@ -70,18 +70,22 @@ def check(
         described, make_input = choose_input(image, height_width)
         read = {str(path): read_network(path, weights_key) for path in checkpoints}
         with progress(len(read) + len(read) * len(found)) as step:
-            judgements = examine(read, make_input, found, profile, step)
+            results = check_checkpoints(read, make_input, found, profile, step)
     except BackendError as error:
         raise Unable(str(error)) from None
-    agrees = all(judgement.agrees for judgement in judgements)
-    results = [judgement.to_dict() for judgement in judgements]
-    answer = {"agrees": agrees, "profile": profile, "input": described, "checkpoints": results}
+    agrees = all(result.agrees for result in results)
+    answer = {
+        "agrees": agrees,
+        "profile": profile,
+        "input": described,
+        "checkpoints": [result.to_dict() for result in results],
+    }
     if report == "-":
         print_json(answer)
     else:
         if report is not None:
             write_report(Path(report), answer, REPORT)
-        print_judgements(judgements, profile, described)
+        print_results(results, profile, described)
     return ExitCode.DONE if agrees else ExitCode.DISAGREE
 
 
@@ -106,11 +110,11 @@ def fitted(height: int, width: int, longest: int) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def print_judgements(judgements: list[Judgement], profile: str, described: dict[str, Any]) -> None:
+def print_results(results: list[CheckResult], profile: str, described: dict[str, Any]) -> None:
     """The report for people."""
-    from danet_cli.verdicts import print_judgement
+    from danet_cli.verdicts import print_result
 
     where = described.get("path", described["kind"])
     note(f"profile {profile}, input {where} at {described['height']}x{described['width']}")
-    for judgement in judgements:
-        print_judgement(judgement)
+    for result in results:
+        print_result(result)

@@ -57,8 +57,8 @@ def worst_stages(checkpoint: dict[str, Any]) -> dict[str, dict[str, float]]:
     """Backend -> the relative difference of each output, and of the worst stage, from the float64 reference."""
     outputs = ("fused", "position", "channel", "aux")
     found = {}
-    for backend, verdict in checkpoint["backends"].items():
-        relative = {entry["name"]: entry["relative"] for entry in verdict["differences"]}
+    for backend, report in checkpoint["backends"].items():
+        relative = {entry["name"]: entry["relative"] for entry in report["differences"]}
         chosen = {name: value for name, value in relative.items() if name in outputs}
         found[backend] = {**chosen, "worst stage": max(relative.values())}
     return found

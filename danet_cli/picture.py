@@ -14,28 +14,28 @@ from danet_common.image import overlay
 from danet_common.palettes import palette_of
 
 if TYPE_CHECKING:
-    from shared_tests.parity.check import Judgement
+    from shared_tests.parity.check import CheckResult
 
 LEAST = 1e-8  # relative; an exact pixel is drawn as this far
 
 
-def draw_parity(judgement: Judgement, photograph: np.ndarray, path: Path) -> None:
+def draw_parity(result: CheckResult, photograph: np.ndarray, path: Path) -> None:
     """Write a PNG: above, photograph and masks; below, the reference's mask and the differences of the logits."""
-    palette = palette_of(judgement.config)
-    largest = np.abs(judgement.fused).max()
-    columns = 1 + len(judgement.runs)
+    palette = palette_of(result.config)
+    largest = np.abs(result.fused).max()
+    columns = 1 + len(result.runs)
     height, width = photograph.shape[:2]
     figure = Figure(figsize=(3 * columns + 0.6, 6.4 * height / width + 0.8), layout="constrained")
     axes = figure.subplots(2, columns, squeeze=False)
     axes[0, 0].imshow(photograph)
     axes[0, 0].set_title("photograph")
-    axes[1, 0].imshow(overlay(photograph, judgement.fused[0].argmax(axis=0), palette, 0.7))
+    axes[1, 0].imshow(overlay(photograph, result.fused[0].argmax(axis=0), palette, 0.7))
     axes[1, 0].set_title("float64 reference")
     shown = None
-    for column, (name, run) in enumerate(judgement.runs.items(), start=1):
+    for column, (name, run) in enumerate(result.runs.items(), start=1):
         axes[0, column].imshow(overlay(photograph, run.fused[0].argmax(axis=0), palette, 0.7))
         axes[0, column].set_title(f"{name}\n{run.differing} of {run.pixels} pixels differ")
-        relative = np.abs(run.fused[0].astype(np.float64) - judgement.fused[0]).max(axis=0) / largest
+        relative = np.abs(run.fused[0].astype(np.float64) - result.fused[0]).max(axis=0) / largest
         shown = axes[1, column].imshow(np.log10(np.maximum(relative, LEAST)), vmin=-8, vmax=-4, cmap="magma")
         axes[1, column].set_title(f"{name}: at most {relative.max():.1e}")
     if shown is not None:

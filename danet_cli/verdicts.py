@@ -1,4 +1,4 @@
-"""Judgements as tables: a row for each stage, a column for each backend."""
+"""Results of checks as tables: a row for each stage, a column for each backend."""
 
 from __future__ import annotations
 
@@ -10,54 +10,54 @@ from rich.text import Text
 from danet_cli.console import console, print_line, shown
 
 if TYPE_CHECKING:
-    from shared_tests.parity.check import Judgement
-    from shared_tests.parity.compare import Difference, Verdict
+    from shared_tests.parity.check import CheckResult
+    from shared_tests.parity.compare import ComparisonReport, Difference
 
 STAGE_WIDTH = 29  # of the stage's name and what is allowed
 COLUMN_WIDTH = 26  # of one backend's three numbers, with a mark where they are too large
 
 
-def print_judgement(judgement: Judgement) -> None:
-    """One checkpoint: its table, or whose table stands for it, and every departure in words."""
+def print_result(result: CheckResult) -> None:
+    """One checkpoint: its table, or whose table stands for it, and every mismatch in words."""
     out = console()
-    if judgement.same_as is not None:
-        equal = f": the same tensors and config as {shown(judgement.same_as)}"
-        out.print(_word(judgement.agrees), Text.assemble((shown(judgement.path), "bold"), equal), soft_wrap=True)
+    if result.same_as is not None:
+        equal = f": the same tensors and config as {shown(result.same_as)}"
+        out.print(_word(result.agrees), Text.assemble((shown(result.path), "bold"), equal), soft_wrap=True)
         return
-    columns = {name: run.verdict for name, run in judgement.runs.items()}
-    if judgement.as_first is not None:
-        columns["as the first"] = judgement.as_first
+    columns = {name: run.report for name, run in result.runs.items()}
+    if result.as_first is not None:
+        columns["as the first"] = result.as_first
     for part in fitting(columns, out.width):
-        out.print(stage_table(judgement.path, part))
-    for name, run in judgement.runs.items():
+        out.print(stage_table(result.path, part))
+    for name, run in result.runs.items():
         share = f"{run.differing} of {run.pixels} pixels are classed unlike the reference's"
         where = f"{run.flags.get('device', 'unknown device')}, precision {run.flags.get('precision', 'unknown')}"
-        out.print(_word(run.verdict.agrees), f"{name} ({where}): {share}, {run.seconds:.1f} s", soft_wrap=True)
-        _print_causes(run.verdict)
-    if judgement.as_first is not None:
-        out.print(_word(judgement.as_first.agrees), "as the first checkpoint", soft_wrap=True)
-        _print_causes(judgement.as_first)
-        _print_changes(judgement)
+        out.print(_word(run.report.agrees), f"{name} ({where}): {share}, {run.seconds:.1f} s", soft_wrap=True)
+        _print_causes(run.report)
+    if result.as_first is not None:
+        out.print(_word(result.as_first.agrees), "as the first checkpoint", soft_wrap=True)
+        _print_causes(result.as_first)
+        _print_changes(result)
     out.print()
 
 
-def fitting(columns: dict[str, Verdict], width: int) -> list[dict[str, Verdict]]:
+def fitting(columns: dict[str, ComparisonReport], width: int) -> list[dict[str, ComparisonReport]]:
     """The columns of one table, or of as many as a console of this width needs."""
     count = max(1, (width - STAGE_WIDTH) // COLUMN_WIDTH)
     items = list(columns.items())
     return [dict(items[start : start + count]) for start in range(0, len(items), count)]
 
 
-def stage_table(title: str, columns: dict[str, Verdict]) -> Table:
-    """Stages down, verdicts across: absolute and relative difference, and units in the last place."""
+def stage_table(title: str, columns: dict[str, ComparisonReport]) -> Table:
+    """Stages down, reports across: absolute and relative difference, and units in the last place."""
     table = Table(title=Text(shown(title), style="bold"), title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("stage", no_wrap=True)
     for name in columns:
         table.add_column(Text(f"{shown(name)}\nabs     relative   ULP"), justify="right", no_wrap=True)
     table.add_column(Text("\nallowed"), justify="right", no_wrap=True)
     rows: dict[str, dict[str, Difference]] = {}
-    for name, verdict in columns.items():
-        for difference in verdict.differences:
+    for name, report in columns.items():
+        for difference in report.differences:
             rows.setdefault(difference.name, {})[name] = difference
     for stage, differences in rows.items():
         cells = [_cell(differences.get(name)) for name in columns]
@@ -81,15 +81,15 @@ def compact(count: int) -> str:
     return str(count) if count < 100_000 else f"{count:.0e}".replace("e+0", "e").replace("e+", "e")
 
 
-def _print_causes(verdict: Verdict) -> None:
-    for cause in verdict.causes:
-        print_line(f"  departs at {cause.stage}: {cause.text}")
+def _print_causes(report: ComparisonReport) -> None:
+    for cause in report.causes:
+        print_line(f"  mismatch at {cause.stage}: {cause.text}")
 
 
-def _print_changes(judgement: Judgement) -> None:
-    if not judgement.changed:
+def _print_changes(result: CheckResult) -> None:
+    if not result.changed:
         return
-    named, more = judgement.changed[:5], len(judgement.changed) - 5
+    named, more = result.changed[:5], len(result.changed) - 5
     rest = f" and {more} more" if more > 0 else ""
     print_line(f"  unlike the first: {', '.join(named)}{rest}")
 

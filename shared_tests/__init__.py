@@ -1,1 +1,1 @@
-"""The judges: a float64 reference, the rule for test weights, the comparison engine, goldens and the suites."""
+"""The float64 reference, the comparison with it, its fixtures and workers; and the tests, which are not shipped."""

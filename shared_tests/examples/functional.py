@@ -1,6 +1,6 @@
 """An outside DANet: PyTorch in functional style, one file, nothing of the three packages. One line of it is wrong.
 
-It shows what an adapter is, and that the judge finds what reading hardly does: see docs/judging.md.
+It shows what an adapter is, and that the checks find what reading hardly does: see docs/judging.md.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from danet_common import DANetConfig, read_checkpoint
-from shared_tests.workers.protocol import Answer, Job
+from shared_tests.workers.protocol import Request, Response
 
 SCALED_ENERGY = True  # the mistake: Transformers divide query . key by sqrt(d), DANet does not
 
@@ -142,17 +142,17 @@ def forward(net: Pass, x: Tensor) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def run(job: Job) -> Answer:
-    """The adapter: everything in the judge's own names and layout, which here are the network's own."""
-    checkpoint, dtype = read_checkpoint(job.checkpoint), getattr(torch, job.dtype)
+def run(request: Request) -> Response:
+    """The adapter: everything in canonical names and layout, which here are the network's own."""
+    checkpoint, dtype = read_checkpoint(request.checkpoint), getattr(torch, request.dtype)
     weights = {name: torch.from_numpy(np.array(array)) for name, array in checkpoint.tensors.items()}
     weights = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
-    net = Pass(checkpoint.config, weights, job.training)
-    outputs = forward(net, torch.from_numpy(job.x).to(dtype))
+    net = Pass(checkpoint.config, weights, request.training)
+    outputs = forward(net, torch.from_numpy(request.x).to(dtype))
     running = [name for name in weights if name.rpartition(".")[2].startswith(("running_", "num_batches"))]
-    return Answer(
+    return Response(
         outputs={name: value.numpy() for name, value in outputs.items()},
-        stages={name: net.stages[name].numpy() for name in job.stages},
-        statistics={name: weights[name].numpy() for name in running} if job.training else {},
+        stages={name: net.stages[name].numpy() for name in request.stages},
+        statistics={name: weights[name].numpy() for name in running} if request.training else {},
         flags={"torch": torch.__version__},
     )

@@ -18,7 +18,7 @@ import numpy as np
 import weights_convert
 from danet_common import Checkpoint, DANetConfig
 from danet_common.pretrained import write_pretrained
-from shared_tests.fixtures.synthetic import rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_tensors
 from weights_convert.archive import raw_bytes
 from weights_convert.flax_tree import to_leaves
 from weights_convert.formats import pickle_file
@@ -40,7 +40,7 @@ CONFIG = DANetConfig(
 @functools.cache
 def checkpoint(config: DANetConfig = CONFIG) -> Checkpoint:
     """The smallest network that has every kind of tensor."""
-    return Checkpoint(config, rule_tensors(config))
+    return Checkpoint(config, synthetic_tensors(config))
 
 
 def written(schema: str = "canonical") -> Callable[[Path], None]:

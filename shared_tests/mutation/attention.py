@@ -99,7 +99,7 @@ POSITION = (
 SLICE_AT_A_TIME = dict.fromkeys(("tf", "jax"), "(piece, key, value), pieces)")
 QUERY_BLOCKS = "zip(some_queries.split(queries), "
 
-# Only where the map is made in slices, which the judge, asking for the map, never sees.
+# Only where the map is made in slices: not in the parity checks, which ask for the map.
 SLICES = (
     Mutation(
         "last_slice_lost",

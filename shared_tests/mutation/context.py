@@ -245,7 +245,7 @@ WEIGHED = (
     ),
 )
 
-# Only where the map is made in slices, which the judge, asking for the map, never sees.
+# Only where the map is made in slices: not in the parity checks, which ask for the map.
 SLICED = replace(CASES["non_local_concatenation"], height=33, width=49)
 SLICES = (
     Mutation(

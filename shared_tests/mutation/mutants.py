@@ -1,11 +1,11 @@
 """The seeded bugs: every trap that a DANet can fall into, each a mistake that someone has made.
 
-Not listed, because no judge of numbers can or should see them:
+Not listed, because no comparison of numbers can or should see them:
 - a max pool padded with zeros: it follows a ReLU, so the padding never wins either way;
 - count_include_pad in torch's average pool: with no padding it changes nothing, whatever the ceil mode;
 - antialiased resizing: it differs only where a map shrinks, and logits never do;
 - TF32, and one bfloat16 pass on TPU: they need that hardware; the float32 suites hold the settings;
-- which values dropout drops: a choice of generator. That it is off at inference is judged.
+- which values dropout drops: a choice of generator. That it is off at inference is checked.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class Mutation:
     """One classic bug.
 
     trap    what goes wrong, in one line
-    case    the judged case that kills it, with the precision and the offset of its input
+    case    the case that kills it, with the precision and the offset of its input
     edits   backend's name -> what to change in its package
     """
 

@@ -1,4 +1,4 @@
-"""Seeded bugs in what training starts from and what it minimises, which no judged forward pass can show."""
+"""Seeded bugs in what training starts from and what it minimises, which no forward pass can show."""
 
 from __future__ import annotations
 

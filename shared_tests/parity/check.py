@@ -1,7 +1,7 @@
-"""Whether checkpoints are one network, and whether every backend computes it: the work behind `danet check`.
+"""Check that checkpoints are one network, and that every backend computes it: the work behind `danet check`.
 
-Each network runs through the float64 reference, which is the truth, and through each backend in a process
-of its own. Networks with the same tensors and config, whatever their files, are run once.
+Each network runs through the float64 reference, which gives the expected arrays, and through each backend in a
+process of its own. Networks with the same tensors and config, whatever their files, are run once.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from danet_common import Checkpoint, DANetConfig, stage_names, write_checkpoint
 from danet_common.regular_file import PROGRAM, open_regular
 from danet_common.unfinished import temporary_folder
-from shared_tests.fixtures.synthetic import rule_input
-from shared_tests.parity.compare import Verdict, compare
+from shared_tests.fixtures.synthetic import synthetic_input
+from shared_tests.parity.compare import ComparisonReport, compare
 from shared_tests.parity.profiles import PROFILES, Profile, ProfileName, reference_run, tolerances, unfit_flags
 from shared_tests.workers.backends import BACKENDS, Backend, BackendError, Worker
-from shared_tests.workers.protocol import Job
+from shared_tests.workers.protocol import Request
 
 Input = Callable[[DANetConfig], NDArray[Any]]  # config -> x (N, C, H, W), normalised as that config says
 Step = Callable[[str], None]
@@ -37,10 +37,10 @@ class Run:
     """One backend on one network.
 
     fused      its fused logits (N, num_classes, H, W)
-    differing  pixels whose class is not the truth's
+    differing  pixels whose class is not the reference's
     """
 
-    verdict: Verdict
+    report: ComparisonReport
     fused: NDArray[Any]
     differing: int
     seconds: float
@@ -53,11 +53,11 @@ class Run:
 
 
 @dataclass
-class Judgement:
+class CheckResult:
     """One checkpoint.
 
     same_as      path of an earlier checkpoint with the same tensors and config, whose runs stand for this one's
-    as_first     how its float64 truth compares with the first checkpoint's; None for the first and its equals
+    as_first     comparison of its float64 reference with the first checkpoint's; None for the first and its equals
     changed      what of the first checkpoint's tensors and config is different here
     runs         backend -> what it made of this network
     fused        the float64 reference's fused logits (N, num_classes, H, W)
@@ -66,7 +66,7 @@ class Judgement:
     path: str
     config: DANetConfig
     same_as: str | None = None
-    as_first: Verdict | None = None
+    as_first: ComparisonReport | None = None
     changed: tuple[str, ...] = ()
     runs: dict[str, Run] = field(default_factory=dict)
     fused: NDArray[Any] = field(default_factory=lambda: np.zeros((0, 1, 0, 0)))
@@ -75,7 +75,7 @@ class Judgement:
     def agrees(self) -> bool:
         """Whether every backend agrees with the reference, and the reference with the first checkpoint's."""
         same = self.as_first is None or self.as_first.agrees
-        return same and all(run.verdict.agrees for run in self.runs.values())
+        return same and all(run.report.agrees for run in self.runs.values())
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready."""
@@ -88,7 +88,7 @@ class Judgement:
             "changed": list(self.changed),
             "backends": {
                 name: {
-                    **run.verdict.to_dict(),
+                    **run.report.to_dict(),
                     "differing_pixels": run.differing,
                     "pixels": run.pixels,
                     "seconds": round(run.seconds, 3),
@@ -101,12 +101,12 @@ class Judgement:
 
 @dataclass
 class Network:
-    """A distinct network at work: its input, truth and tolerances."""
+    """A distinct network at work: its input, expected arrays and tolerances."""
 
-    judgement: Judgement
+    result: CheckResult
     file: str
     x: NDArray[Any]
-    truth: Mapping[str, NDArray[Any]]
+    expected: Mapping[str, NDArray[Any]]
     tolerance: Mapping[str, float]
 
 
@@ -134,83 +134,83 @@ def find_backends(names: Sequence[str]) -> list[Backend]:
 
 def built_in_input(height: int, width: int) -> Input:
     """Noise of variance 1, two images: every pixel different, and nothing that a rounding could hide."""
-    return lambda config: rule_input(config, 2, height, width)
+    return lambda config: synthetic_input(config, 2, height, width)
 
 
-def examine(
+def check_checkpoints(
     checkpoints: Mapping[str, Checkpoint],
     make_input: Input,
     backends: Sequence[Backend],
     profile_name: ProfileName,
     step: Step = lambda description: None,
-) -> list[Judgement]:
-    """Judge every checkpoint; `checkpoints` is by path, and `step` is told what begins.
+) -> list[CheckResult]:
+    """Check every checkpoint; `checkpoints` is by path, and `step` is called with what begins.
 
     Raises BackendError where a backend cannot run, or does not say what a profile needs to know.
     """
     profile = PROFILES[profile_name]
     hashes = {path: checkpoint.hashes() for path, checkpoint in checkpoints.items()}
-    judgements: dict[str, Judgement] = {}
+    results: dict[str, CheckResult] = {}
     networks: list[Network] = []
     with temporary_folder() as folder:
         for path, checkpoint in checkpoints.items():
-            judgement = judgements[path] = Judgement(path, checkpoint.config)
-            equal = [other.judgement.path for other in networks if not _changes(checkpoints, hashes, other, path)]
+            result = results[path] = CheckResult(path, checkpoint.config)
+            equal = [other.result.path for other in networks if not _changes(checkpoints, hashes, other, path)]
             if equal:
-                judgement.same_as = equal[0]
+                result.same_as = equal[0]
             else:
                 step(f"reference: {Path(path).name}")
                 file = folder / f"{len(networks)}.safetensors"
-                networks.append(_prepare(judgement, checkpoint, make_input, profile, file))
+                networks.append(_prepare(result, checkpoint, make_input, profile, file))
                 _compare_with_first(networks, checkpoints, hashes)
         for backend in backends:
             with Worker(backend) as worker:
                 for network in networks:
-                    step(f"{backend.name}: {Path(network.judgement.path).name}")
-                    network.judgement.runs[backend.name] = _run(worker, network, profile)
-    for judgement in judgements.values():
-        if judgement.same_as is not None:
-            original = judgements[judgement.same_as]
-            judgement.as_first, judgement.changed = original.as_first, original.changed
-            judgement.runs, judgement.fused = original.runs, original.fused
-    return list(judgements.values())
+                    step(f"{backend.name}: {Path(network.result.path).name}")
+                    network.result.runs[backend.name] = _run(worker, network, profile)
+    for result in results.values():
+        if result.same_as is not None:
+            original = results[result.same_as]
+            result.as_first, result.changed = original.as_first, original.changed
+            result.runs, result.fused = original.runs, original.fused
+    return list(results.values())
 
 
-def _prepare(judgement: Judgement, checkpoint: Checkpoint, make_input: Input, profile: Profile, file: Path) -> Network:
+def _prepare(result: CheckResult, checkpoint: Checkpoint, make_input: Input, profile: Profile, file: Path) -> Network:
     config, tensors = checkpoint.config, checkpoint.tensors
     x = make_input(config)
-    truth = reference_run(config, tensors, x)
-    judgement.fused = truth["fused"]
+    expected = reference_run(config, tensors, x)
+    result.fused = expected["fused"]
     write_checkpoint(checkpoint, file)
-    return Network(judgement, str(file), x, truth, tolerances(profile, config, tensors, x, truth))
+    return Network(result, str(file), x, expected, tolerances(profile, config, tensors, x, expected))
 
 
 def _compare_with_first(
     networks: Sequence[Network], checkpoints: Mapping[str, Checkpoint], hashes: Mapping[str, Mapping[str, str]]
 ) -> None:
-    """The newest network's truth against the first's."""
+    """Compare the expected arrays of the newest network with the first's."""
     first, newest = networks[0], networks[-1]
     if newest is first:
         return
-    allowed = {name: first.tolerance.get(name, 0.0) for name in {**first.truth, **newest.truth}}
-    newest.judgement.as_first = compare(first.truth, newest.truth, allowed)
-    newest.judgement.changed = tuple(_changes(checkpoints, hashes, first, newest.judgement.path))
+    allowed = {name: first.tolerance.get(name, 0.0) for name in {**first.expected, **newest.expected}}
+    newest.result.as_first = compare(first.expected, newest.expected, allowed)
+    newest.result.changed = tuple(_changes(checkpoints, hashes, first, newest.result.path))
 
 
 def _changes(
     checkpoints: Mapping[str, Checkpoint], hashes: Mapping[str, Mapping[str, str]], network: Network, path: str
 ) -> list[str]:
     """Config fields and tensors in which the checkpoint at `path` differs from that of `network`."""
-    mine, theirs = checkpoints[path].config, network.judgement.config
+    mine, theirs = checkpoints[path].config, network.result.config
     names = [item.name for item in dataclasses.fields(DANetConfig) if item.name not in UNUSED]
     changed = [f"config {name}" for name in names if getattr(mine, name) != getattr(theirs, name)]
-    ours, other = hashes[path], hashes[network.judgement.path]
+    ours, other = hashes[path], hashes[network.result.path]
     return changed + [name for name in {**other, **ours} if ours.get(name) != other.get(name)]
 
 
 def _run(worker: Worker, network: Network, profile: Profile) -> Run:
-    config = network.judgement.config
-    job = Job(
+    config = network.result.config
+    request = Request(
         checkpoint=network.file,
         x=network.x.astype(profile.dtype),
         dtype=profile.dtype,
@@ -219,18 +219,18 @@ def _run(worker: Worker, network: Network, profile: Profile) -> Run:
         stages=stage_names(config),
     )
     begun = time.perf_counter()
-    answer = worker.run(job)
+    response = worker.run(request)
     seconds = time.perf_counter() - begun
-    unfit = unfit_flags(profile, answer.flags)
+    unfit = unfit_flags(profile, response.flags)
     if unfit is not None:
         raise BackendError(f"backend {worker.backend.name} cannot pass this profile: {unfit}")
-    found = {**answer.stages, **answer.outputs}
-    if "fused" not in answer.outputs:
+    found = {**response.stages, **response.outputs}
+    if "fused" not in response.outputs:
         raise BackendError(f"backend {worker.backend.name} returned no logits named fused")
-    tolerance = {name: network.tolerance.get(name, 0.0) for name in {**network.truth, **found}}
-    verdict = compare(network.truth, found, tolerance)
-    fused, wanted = answer.outputs["fused"], network.judgement.fused
+    tolerance = {name: network.tolerance.get(name, 0.0) for name in {**network.expected, **found}}
+    report = compare(network.expected, found, tolerance)
+    fused, wanted = response.outputs["fused"], network.result.fused
     differing = wanted[:, 0].size
     if fused.shape == wanted.shape:
         differing = int(np.count_nonzero(fused.argmax(axis=1) != wanted.argmax(axis=1)))
-    return Run(verdict, fused, differing, seconds, answer.flags)
+    return Run(report, fused, differing, seconds, response.flags)

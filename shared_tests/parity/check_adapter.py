@@ -1,10 +1,10 @@
-"""Judging someone's implementation: an adapter in every case, and a table of what came of it.
+"""Check an implementation by its adapter: every case, and a table of the results.
 
     python -m shared_tests.parity.check_adapter ADAPTER.py                           every case
     python -m shared_tests.parity.check_adapter ADAPTER.py --cases tiny,bottleneck   only these
     python -m shared_tests.parity.check_adapter ADAPTER.py --stages none             only outputs, without named stages
 
-Ends with 0 if all agrees, 1 if something does not, 2 if a case could not be judged. docs/judging.md says how to
+Ends with 0 if all agrees, 1 if something does not, 2 if a case could not be checked. docs/judging.md says how to
 write an adapter.
 """
 
@@ -24,19 +24,19 @@ from danet_common.config import DANetConfig
 from danet_common.stages import stage_names
 from danet_common.unfinished import temporary_folder
 from shared_tests.fixtures.cases import CASES
-from shared_tests.fixtures.synthetic import rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_tensors
 from shared_tests.parity.check import find_backends
-from shared_tests.parity.check_case import judge
-from shared_tests.parity.compare import Verdict
+from shared_tests.parity.check_case import check_case
+from shared_tests.parity.compare import ComparisonReport
 from shared_tests.workers.backends import BackendError, Worker
 
-DEEP = ("r34", "r101", "r152")  # what r18 and r50 are, with more blocks; judged when named
+DEEP = ("r34", "r101", "r152")  # what r18 and r50 are, with more blocks; checked when named
 ORDINARY = [name for name in CASES if name not in DEEP]
 
-Outcome = Verdict | BackendError  # the error of a case that could not be judged
+Outcome = ComparisonReport | BackendError  # the error of a case that could not be checked
 
 
-def judge_adapter(adapter: str, names: Sequence[str], stages: Collection[str] | None = None) -> dict[str, Outcome]:
+def check_adapter(adapter: str, names: Sequence[str], stages: Collection[str] | None = None) -> dict[str, Outcome]:
     """The outcome of each named case. `adapter` is the path of a Python file or a backend's name.
 
     Raises BackendError where there is no such adapter.
@@ -47,12 +47,12 @@ def judge_adapter(adapter: str, names: Sequence[str], stages: Collection[str] | 
 
         def checkpoint_of(config: DANetConfig) -> str:
             path = folder / "rule.safetensors"
-            write_checkpoint(Checkpoint(config, rule_tensors(config)), path)
+            write_checkpoint(Checkpoint(config, synthetic_tensors(config)), path)
             return str(path)
 
-        for name in track(names, "judging", console=Console(stderr=True), transient=True):
+        for name in track(names, "checking", console=Console(stderr=True), transient=True):
             try:
-                outcomes[name] = judge(CASES[name], worker, checkpoint_of, stages=stages)
+                outcomes[name] = check_case(CASES[name], worker, checkpoint_of, stages=stages)
             except BackendError as error:
                 outcomes[name] = error
     return outcomes
@@ -61,7 +61,7 @@ def judge_adapter(adapter: str, names: Sequence[str], stages: Collection[str] | 
 def table_of(outcomes: dict[str, Outcome]) -> Table:
     """One row for each case: PASS, FAIL with where and why, or ERROR with the adapter's own words."""
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("case", "", "departs first at", "relative"):
+    for heading in ("case", "", "first mismatch", "relative"):
         table.add_column(heading, no_wrap=True)
     table.add_column("likely cause")
     above = None
@@ -81,17 +81,17 @@ def table_of(outcomes: dict[str, Outcome]) -> Table:
 
 
 def exit_code(outcomes: Collection[Outcome]) -> int:
-    """0 all agree, 1 some do not, 2 some could not be judged."""
+    """0 all agree, 1 some do not, 2 some could not be checked."""
     if any(isinstance(outcome, BackendError) for outcome in outcomes):
         return 2
-    return 0 if all(outcome.agrees for outcome in outcomes if isinstance(outcome, Verdict)) else 1
+    return 0 if all(outcome.agrees for outcome in outcomes if isinstance(outcome, ComparisonReport)) else 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Judge the adapter that the command line names, and print the table."""
-    parser = argparse.ArgumentParser(prog="python -m shared_tests.parity.check_adapter", description="Judge a DANet.")
+    """Check the adapter that the command line names, and print the table."""
+    parser = argparse.ArgumentParser(prog="python -m shared_tests.parity.check_adapter", description="Check a DANet.")
     parser.add_argument(
-        "adapter", help="a Python file with `run(job) -> Answer`, or torch, tf, jax, keras_jax or keras_torch"
+        "adapter", help="a Python file with `run(request) -> Response`, or torch, tf, jax, keras_jax or keras_torch"
     )
     parser.add_argument("--cases", metavar="NAMES", help=f"of {', '.join(CASES)}; all but {', '.join(DEEP)} if absent")
     parser.add_argument("--stages", metavar="NAMES", help="stages that the adapter has, or none; all if absent")
@@ -106,11 +106,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if strange:
         parser.error(f"no such stage: {', '.join(strange)}; there are none, {', '.join(known)}")
     try:
-        outcomes = judge_adapter(options.adapter, names, stages)
+        outcomes = check_adapter(options.adapter, names, stages)
     except BackendError as error:
         parser.error(str(error))
     Console(width=None if sys.stdout.isatty() else 120).print(table_of(outcomes))
-    passed = sum(isinstance(outcome, Verdict) and outcome.agrees for outcome in outcomes.values())
+    passed = sum(isinstance(outcome, ComparisonReport) and outcome.agrees for outcome in outcomes.values())
     print(f"{passed} of {len(outcomes)} cases agree with the float64 reference")
     return exit_code(outcomes.values())
 

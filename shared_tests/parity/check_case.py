@@ -1,10 +1,10 @@
-"""The judgement that every network here has to pass: all it computes in a case, against the float64 reference.
+"""The check that every network here has to pass: all that it computes in a case, against the float64 reference.
 
-    verdict = judge(CASES["tiny"], worker, checkpoint_of)
-    assert verdict.agrees, (verdict.first_departure, verdict.cause)
+    report = check_case(CASES["tiny"], worker, checkpoint_of)
+    assert report.agrees, (report.first_mismatch, report.cause)
 
 The parity suite, the mutations and outside implementations are held to the same one; for the last,
-`python -m shared_tests.parity.check_adapter ADAPTER.py` judges an adapter (see docs/judging.md).
+`python -m shared_tests.parity.check_adapter ADAPTER.py` checks an adapter (see docs/judging.md).
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from danet_common.config import DANetConfig
 from danet_common.stages import stage_names
 from shared_tests import reference
 from shared_tests.fixtures.cases import Case
-from shared_tests.fixtures.synthetic import rule_input, rule_tensors
-from shared_tests.parity.compare import Verdict, compare
+from shared_tests.fixtures.synthetic import synthetic_input, synthetic_tensors
+from shared_tests.parity.compare import ComparisonReport, compare
 from shared_tests.parity.profiles import FLOAT64_TOLERANCE
-from shared_tests.workers.protocol import Adapter, Answer, Job
+from shared_tests.workers.protocol import Adapter, Request, Response
 
 # float16 is asked only to stay finite: its rounding makes saturated softmaxes choose otherwise.
 TOLERANCES = {"float64": FLOAT64_TOLERANCE, "float16": sys.float_info.max}
@@ -33,7 +33,7 @@ Arrays = Mapping[str, NDArray[Any]]
 CheckpointOf = Callable[[DANetConfig], str]
 
 
-def judge(
+def check_case(
     case: Case,
     network: Adapter,
     checkpoint_of: CheckpointOf,
@@ -44,7 +44,7 @@ def judge(
     stages: Collection[str] | None = None,
     folded: bool = False,
     winograd: bool = False,
-) -> Verdict:
+) -> ComparisonReport:
     """Run one case on a network and compare its stages, its outputs and, in training, its updated statistics.
 
     `network` is a Worker or any adapter; `checkpoint_of` gives the path of a config's rule checkpoint;
@@ -52,15 +52,15 @@ def judge(
     without BatchNorm, `winograd` for one with transformed kernels.
     """
     checkpoint = checkpoint_of(case.config)
-    job = job_of(
+    request = request_of(
         case, checkpoint, mode=mode, dtype=dtype, offset=offset, stages=stages, folded=folded, winograd=winograd
     )
-    unasked = set(stage_names(case.config)) - set(job.stages)
-    wanted = {name: array for name, array in truth(case, offset).items() if name not in unasked}
-    return compare(wanted, named(network.run(job)), TOLERANCES[dtype])
+    unasked = set(stage_names(case.config)) - set(request.stages)
+    wanted = {name: array for name, array in expected(case, offset).items() if name not in unasked}
+    return compare(wanted, named(network.run(request)), TOLERANCES[dtype])
 
 
-def job_of(
+def request_of(
     case: Case,
     checkpoint: str,
     *,
@@ -70,9 +70,9 @@ def job_of(
     stages: Collection[str] | None = None,
     folded: bool = False,
     winograd: bool = False,
-) -> Job:
+) -> Request:
     """The case as a backend is asked it."""
-    return Job(
+    return Request(
         checkpoint=checkpoint,
         x=case_input(case, offset),
         dtype=dtype,
@@ -86,17 +86,17 @@ def job_of(
 
 def case_input(case: Case, offset: float = 0.0) -> NDArray[np.float32]:
     """The rule's input of a case, moved by `offset`."""
-    return rule_input(case.config, case.batch, case.height, case.width) + np.float32(offset)
+    return synthetic_input(case.config, case.batch, case.height, case.width) + np.float32(offset)
 
 
-@functools.lru_cache(maxsize=4)  # several networks and modes are held to one truth, one after the other
-def truth(case: Case, offset: float = 0.0) -> Arrays:
+@functools.lru_cache(maxsize=4)  # several networks and modes are held to the same arrays, one after the other
+def expected(case: Case, offset: float = 0.0) -> Arrays:
     """What the reference computes in a case: stages, outputs and updated statistics, by name."""
-    tensors, x = rule_tensors(case.config), case_input(case, offset)
+    tensors, x = synthetic_tensors(case.config), case_input(case, offset)
     result = reference.forward(case.config, tensors, x, training=case.training, stages="all")
     return {**result.stages, **result.outputs, **result.statistics}
 
 
-def named(answer: Answer) -> Arrays:
+def named(response: Response) -> Arrays:
     """All that a backend computed, by name."""
-    return {**answer.stages, **answer.outputs, **answer.statistics}
+    return {**response.stages, **response.outputs, **response.statistics}

@@ -1,9 +1,9 @@
-"""The comparison engine: a candidate's named stages against the truth's, a verdict, and the likely cause.
+"""The comparison of actual arrays with expected ones by name: a report, and the likely cause of a mismatch.
 
-    verdict = compare({**truth.stages, **truth.outputs}, {**stages, **outputs}, tolerance=1e-10)
-    assert verdict.agrees, verdict.cause
+    report = compare({**expected.stages, **expected.outputs}, {**stages, **outputs}, tolerance=1e-10)
+    assert report.agrees, report.cause
 
-Arrays are N,C,H,W (maps as the reference has them), the truth's in the order of the forward pass.
+Arrays are N,C,H,W (maps as the reference has them), the expected ones in the order of the forward pass.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from danet_common.config import ContextKind
-from shared_tests.parity.diagnosis.likely_cause import Evidence, likely_cause
+from shared_tests.parity.diagnosis.likely_cause import Mismatch, likely_cause
 from shared_tests.parity.distance import distance
 
 KINDS = get_args(ContextKind)
 
-# What each stage is computed from: a departure begins where all of these still agree.
+# What each stage is computed from: a mismatch begins where all of these still agree.
 BEFORE: dict[str, tuple[str, ...]] = {
     "stem": (),
     "layer1": ("stem",),
@@ -96,14 +96,14 @@ BEFORE: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Difference:
-    """One named array. The numbers are None where they do not exist: a shape or a whole array is amiss.
+    """One named array. The numbers are None where they do not exist: for another shape or a missing array.
 
-    fault  "" | "missing" (in the candidate) | "unexpected" (not in the truth) | "shape" | "not finite"
+    fault  "" | "missing" | "unexpected" | "shape" | "not finite"
     """
 
     name: str
     shape: tuple[int, ...] | None
-    candidate_shape: tuple[int, ...] | None
+    actual_shape: tuple[int, ...] | None
     dtype: str | None
     max_abs: float | None
     relative: float | None
@@ -113,21 +113,21 @@ class Difference:
 
     @property
     def agrees(self) -> bool:
-        """Whether the array is there, of the right shape, as finite as the truth, and within the tolerance."""
+        """True if the array has the expected shape, is as finite as expected, and within the tolerance."""
         return not self.fault and self.relative is not None and self.relative <= self.tolerance
 
 
 @dataclass(frozen=True)
 class Cause:
-    """Where a departure begins, and what most likely lies behind it."""
+    """The stage where a mismatch begins, and its likely cause."""
 
     stage: str
     text: str
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """The differences in network order, and the likely cause of each departure that has no earlier one."""
+class ComparisonReport:
+    """The differences in network order, and the likely cause of each mismatch that has no earlier one."""
 
     differences: tuple[Difference, ...]
     causes: tuple[Cause, ...]
@@ -138,20 +138,20 @@ class Verdict:
         return all(difference.agrees for difference in self.differences)
 
     @property
-    def first_departure(self) -> str | None:
+    def first_mismatch(self) -> str | None:
         """The first array in network order that does not agree."""
         return next((difference.name for difference in self.differences if not difference.agrees), None)
 
     @property
     def cause(self) -> str | None:
-        """The likely cause of the first departure, in words."""
+        """The likely cause of the first mismatch, in words."""
         return self.causes[0].text if self.causes else None
 
     def to_dict(self) -> dict[str, Any]:
         """JSON-ready; a number that is infinite is None."""
         return {
             "agrees": self.agrees,
-            "first_departure": self.first_departure,
+            "first_mismatch": self.first_mismatch,
             "cause": self.cause,
             "causes": [asdict(cause) for cause in self.causes],
             "differences": [
@@ -162,15 +162,15 @@ class Verdict:
 
 
 def compare(
-    truth: Mapping[str, NDArray[Any]],
-    candidate: Mapping[str, NDArray[Any]],
+    expected: Mapping[str, NDArray[Any]],
+    actual: Mapping[str, NDArray[Any]],
     tolerance: float | Mapping[str, float] = 1e-10,
-) -> Verdict:
-    """Judge every named array of both. `tolerance` bounds the relative difference, for all or by name.
+) -> ComparisonReport:
+    """Compare every named array of both. `tolerance` bounds the relative difference, for all or by name.
 
     Raises ValueError if there is nothing to compare, or where `tolerance` lacks a name.
     """
-    names = [*truth, *(name for name in candidate if name not in truth)]
+    names = [*expected, *(name for name in actual if name not in expected)]
     if not names:
         raise ValueError("nothing to compare: both sides are empty")
     if isinstance(tolerance, Mapping):
@@ -178,29 +178,27 @@ def compare(
         if untold:
             raise ValueError(f"no tolerance for {', '.join(untold)}")
     bounds = {name: tolerance[name] if isinstance(tolerance, Mapping) else tolerance for name in names}
-    differences = tuple(_difference(name, truth.get(name), candidate.get(name), bounds[name]) for name in names)
+    differences = tuple(_difference(name, expected.get(name), actual.get(name), bounds[name]) for name in names)
     causes = tuple(
-        Cause(name, likely_cause(Evidence(name, truth, candidate, bounds[name]))) for name in _origins(differences)
+        Cause(name, likely_cause(Mismatch(name, expected, actual, bounds[name]))) for name in _origins(differences)
     )
-    return Verdict(differences, causes)
+    return ComparisonReport(differences, causes)
 
 
-def _difference(name: str, truth: NDArray[Any] | None, candidate: NDArray[Any] | None, tolerance: float) -> Difference:
-    shape = None if truth is None else truth.shape
-    candidate_shape = None if candidate is None else candidate.shape
-    dtype = None if candidate is None else candidate.dtype.name
-    if truth is None or candidate is None or shape != candidate_shape:
-        fault = "unexpected" if truth is None else "missing" if candidate is None else "shape"
-        return Difference(name, shape, candidate_shape, dtype, None, None, None, tolerance, fault)
-    found = distance(truth, candidate)
-    fault = "not finite" if found.stray else ""
-    return Difference(
-        name, shape, candidate_shape, dtype, found.max_abs, found.relative, found.max_ulp, tolerance, fault
-    )
+def _difference(name: str, expected: NDArray[Any] | None, actual: NDArray[Any] | None, tolerance: float) -> Difference:
+    shape = None if expected is None else expected.shape
+    actual_shape = None if actual is None else actual.shape
+    dtype = None if actual is None else actual.dtype.name
+    if expected is None or actual is None or shape != actual_shape:
+        fault = "unexpected" if expected is None else "missing" if actual is None else "shape"
+        return Difference(name, shape, actual_shape, dtype, None, None, None, tolerance, fault)
+    found = distance(expected, actual)
+    fault = "not finite" if found.nonfinite_mismatches else ""
+    return Difference(name, shape, actual_shape, dtype, found.max_abs, found.relative, found.max_ulp, tolerance, fault)
 
 
 def _origins(differences: tuple[Difference, ...]) -> list[str]:
-    """The departures that no earlier departure explains; two branches may each have one."""
+    """The mismatches that no earlier mismatch explains; two branches may each have one."""
     departed = [difference.name for difference in differences if not difference.agrees]
     origins = [name for name in departed if name in BEFORE and not set(BEFORE[name]) & set(departed)]
     return origins if departed[:1] == origins[:1] else departed[:1] + origins

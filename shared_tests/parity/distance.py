@@ -1,4 +1,4 @@
-"""How far an array is from the truth: absolute, relative to the truth's largest value, and in ULPs."""
+"""Distance of an actual array from the expected one: absolute, relative to the largest expected value, in ULPs."""
 
 from __future__ import annotations
 
@@ -13,54 +13,54 @@ from numpy.typing import NDArray
 class Distance:
     """Distances over all finite values.
 
-    max_abs   largest absolute difference
-    relative  max_abs / largest absolute value of the truth; inf where the truth is all zero and the other is not
-    max_ulp   largest distance in units in the last place of the candidate's dtype, after rounding the truth
-              to it; None for a dtype that has none
-    stray     how many NaNs and infinities are not matched by the same value in the other array
+    max_abs               largest absolute difference
+    relative              max_abs / largest absolute expected value; inf where only the actual array has other than zero
+    max_ulp               largest distance in units in the last place of the actual dtype, after rounding the expected
+                          array to it; None for a dtype that has none
+    nonfinite_mismatches  number of NaNs and infinities that do not match the same value in the other array
     """
 
     max_abs: float
     relative: float
     max_ulp: int | None
-    stray: int
+    nonfinite_mismatches: int
 
 
-def distance(truth: NDArray[Any], candidate: NDArray[Any]) -> Distance:
+def distance(expected: NDArray[Any], actual: NDArray[Any]) -> Distance:
     """Distance between two arrays of one shape. Raises ValueError for two shapes."""
-    if truth.shape != candidate.shape:
-        raise ValueError(f"the shapes differ: {truth.shape} and {candidate.shape}")
-    wide, other = truth.astype(np.float64), candidate.astype(np.float64)
+    if expected.shape != actual.shape:
+        raise ValueError(f"the shapes differ: {expected.shape} and {actual.shape}")
+    wide, other = expected.astype(np.float64), actual.astype(np.float64)
     finite = np.isfinite(wide) & np.isfinite(other)
     matched = (wide == other) | (np.isnan(wide) & np.isnan(other))
-    stray = int(np.count_nonzero(~finite & ~matched))
+    nonfinite_mismatches = int(np.count_nonzero(~finite & ~matched))
     if not finite.any():
-        return Distance(0.0, 0.0, 0, stray)
+        return Distance(0.0, 0.0, 0, nonfinite_mismatches)
     with np.errstate(over="ignore"):  # the largest and the least float64 are an infinity apart
         max_abs = float(np.abs(wide[finite] - other[finite]).max())
     largest = float(np.abs(wide[finite]).max())
     relative = max_abs / largest if largest else (np.inf if max_abs else 0.0)
-    return Distance(max_abs, relative, max_ulp(wide[finite], candidate[finite]), stray)
+    return Distance(max_abs, relative, max_ulp(wide[finite], actual[finite]), nonfinite_mismatches)
 
 
-def relative_error(truth: NDArray[Any], candidate: NDArray[Any]) -> float:
+def relative_error(expected: NDArray[Any], actual: NDArray[Any]) -> float:
     """`distance(...).relative`, and inf where the shapes differ or a NaN or infinity is not matched."""
-    if truth.shape != candidate.shape:
+    if expected.shape != actual.shape:
         return np.inf
-    found = distance(truth, candidate)
-    return np.inf if found.stray else found.relative
+    found = distance(expected, actual)
+    return np.inf if found.nonfinite_mismatches else found.relative
 
 
-def max_ulp(truth: NDArray[Any], candidate: NDArray[Any]) -> int | None:
-    """How many representable numbers of the candidate's dtype lie between them at most; finite values only.
+def max_ulp(expected: NDArray[Any], actual: NDArray[Any]) -> int | None:
+    """Return the largest number of representable numbers of the actual dtype between them; finite values only.
 
     float16, float32, float64 and bfloat16 (of ml_dtypes); None for any other dtype.
     """
-    if candidate.dtype.name not in ("float16", "bfloat16", "float32", "float64"):
+    if actual.dtype.name not in ("float16", "bfloat16", "float32", "float64"):
         return None
     # A difference of two ordinals needs 65 bits; modulo 2**64, greater minus smaller is right all the same.
     with np.errstate(over="ignore"):  # rounding to float16 may overflow
-        one, other = _ordinal(truth.astype(candidate.dtype)), _ordinal(candidate)
+        one, other = _ordinal(expected.astype(actual.dtype)), _ordinal(actual)
     return int((np.maximum(one, other).view(np.uint64) - np.minimum(one, other).view(np.uint64)).max())
 
 

@@ -34,7 +34,7 @@ FACTOR = 32
 
 @dataclass(frozen=True)
 class Profile:
-    """What a job asks for, and by how much its answer may depart.
+    """What a request asks for, and how far its response may be from the expected one.
 
     unit  the relative rounding whose cost is allowed FACTOR times; None for float64's fixed bound
     """
@@ -60,12 +60,12 @@ def reference_run(config: DANetConfig, tensors: Arrays, x: NDArray[Any]) -> dict
 
 
 def tolerances(
-    profile: Profile, config: DANetConfig, tensors: Arrays, x: NDArray[Any], truth: Arrays
+    profile: Profile, config: DANetConfig, tensors: Arrays, x: NDArray[Any], expected: Arrays
 ) -> dict[str, float]:
-    """Name -> the greatest relative difference from `truth` that still is agreement."""
+    """Name -> the greatest relative difference from `expected` that still is agreement."""
     if profile.unit is None:
-        return dict.fromkeys(truth, FLOAT64_TOLERANCE)
-    noise = rounding_noise(config, tensors, x, truth, profile.unit)
+        return dict.fromkeys(expected, FLOAT64_TOLERANCE)
+    noise = rounding_noise(config, tensors, x, expected, profile.unit)
     return {name: FACTOR * value for name, value in noise.items()}
 
 

@@ -1,7 +1,7 @@
 """What a precision must cost a network: the float64 reference once more, with the precision's roundings put into it.
 
 A float32 run is the exact run of a network whose weights and pixels are off by about a ULP, so every one of
-them is shaken by up to that; a TF32 run, which rounds every factor of a product to 10 bits, by 2^-10. What
+them is perturbed by up to that; a TF32 run, which rounds every factor of a product to 10 bits, by 2^-10. What
 goes into the softmaxes of attention is rounded besides: a channel's max - energy, made of unscaled sums over all
 pixels, may be in the ten thousands, where a float32 ULP is 1e-3, and the softmax feels that whole.
 """
@@ -26,14 +26,14 @@ TF32 = 2.0**-10
 
 
 def rounding_noise(
-    config: DANetConfig, tensors: Arrays, x: NDArray[Any], truth: Arrays, unit: float = FLOAT32
+    config: DANetConfig, tensors: Arrays, x: NDArray[Any], expected: Arrays, unit: float = FLOAT32
 ) -> dict[str, float]:
-    """Name -> relative difference from `truth`, every stage and output of the reference; one `unit` at least."""
-    moved = {name: shaken(name, array, unit) for name, array in tensors.items()}
+    """Name -> relative difference from `expected`, every stage and output of the reference; one `unit` at least."""
+    moved = {name: perturbed(name, array, unit) for name, array in tensors.items()}
     network = RoundedNetwork(config, moved, training=False)
-    network.run(shaken("input", x, unit))
+    network.run(perturbed("input", x, unit))
     run = {**network.result.stages, **network.result.outputs}
-    return {name: max(distance(truth[name], run[name]).relative, unit) for name in truth}
+    return {name: max(distance(expected[name], run[name]).relative, unit) for name in expected}
 
 
 class RoundedNetwork(Network):
@@ -43,7 +43,7 @@ class RoundedNetwork(Network):
         return value.astype(np.float32).astype(np.float64)
 
 
-def shaken(name: str, array: NDArray[Any], unit: float) -> NDArray[Any]:
+def perturbed(name: str, array: NDArray[Any], unit: float) -> NDArray[Any]:
     """Each value times 1 + unit * u, u uniform in [-1, 1), the same at every call; counts stay."""
     if array.dtype.kind in "iu":
         return array

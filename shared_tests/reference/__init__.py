@@ -1,4 +1,4 @@
-"""The truth: the whole network in float64 NumPy, written from the equations and from nothing else here."""
+"""The float64 reference: the whole network in NumPy, written from the equations and from nothing else here."""
 
 from shared_tests.reference.network import Result, forward, loss
 

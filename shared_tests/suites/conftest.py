@@ -11,8 +11,8 @@ import pytest
 
 from danet_cli.main import run
 from danet_common import Checkpoint, DANetConfig, write_checkpoint
-from shared_tests.fixtures.synthetic import rule_tensors
-from shared_tests.suites.training.fake_framework import PretendEngine, pretend
+from shared_tests.fixtures.synthetic import synthetic_tensors
+from shared_tests.suites.training.fake_framework import FakeEngine, fake_framework
 from shared_tests.workers.backends import BACKENDS, Worker
 
 NETWORKS = ("torch", "tf", "jax")  # the three packages; keras_jax runs danet_tf a second time
@@ -43,10 +43,10 @@ def start() -> Iterator[Start]:
 
 @pytest.fixture
 def train(monkeypatch: pytest.MonkeyPatch) -> Train:
-    """`danet train` with a pretended framework; its keywords are those of `pretend`."""
+    """`danet train` with a fake framework; its keywords are those of `fake_framework`."""
 
-    def go(*arguments: str, **pretence: Any) -> int:
-        joined = lambda backend: (pretend(name=backend, **pretence), PretendEngine())  # noqa: E731
+    def go(*arguments: str, **options: Any) -> int:
+        joined = lambda backend: (fake_framework(name=backend, **options), FakeEngine())  # noqa: E731
         monkeypatch.setattr("danet_cli.train.join", joined)
         return run(["train", *arguments])
 
@@ -69,7 +69,7 @@ def checkpoint_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[DANetCo
     def get(config: DANetConfig) -> str:
         if config not in written:
             path = folder / f"{len(written)}.safetensors"
-            write_checkpoint(Checkpoint(config, rule_tensors(config)), path)
+            write_checkpoint(Checkpoint(config, synthetic_tensors(config)), path)
             written[config] = str(path)
         return written[config]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from danet_common import VARIANTS, Checkpoint, DANetConfig
-from shared_tests.fixtures.synthetic import rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_tensors
 from weights_convert.formats import ForeignWriter, endings_of, safetensors_file, writer_of
 from weights_convert.schemas import SCHEMAS, Schema
 from weights_convert.schemas.engine import from_canonical
@@ -84,7 +84,7 @@ def checkpoint_of(name: str, layout: str = "") -> Checkpoint:
     """The owner's small network with the rule's weights, and one classifier where the owner has one for two."""
     schema = schema_of(name, layout)
     config = NETWORKS[name, schema.layout]
-    tensors = dict(rule_tensors(config))
+    tensors = dict(synthetic_tensors(config))
     tensors |= {key: tensors[str(schema.sharing(key))] for key in tensors if schema.sharing(key) is not None}
     return Checkpoint(config, tensors, source={"schema": name, "layout": schema.layout})
 

@@ -1,4 +1,4 @@
-"""The backends under judgement, each in a process of its own, so that no framework sees another."""
+"""The backends, each in a process of its own, so that no framework sees another."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 
 from danet_common.children import kill_child, start_child
 from danet_common.unfinished import abandoned_by
-from shared_tests.workers.protocol import Answer, Groups, Job, load_arrays, save_arrays
+from shared_tests.workers.protocol import Groups, Request, Response, load_arrays, save_arrays
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Backend:
         return tuple(package for package in self.needs if importlib.util.find_spec(package) is None)
 
 
-JAX_ENVIRONMENT = {"JAX_ENABLE_X64": "1"}  # float64 jobs need it; float32 ones are unchanged by it
+JAX_ENVIRONMENT = {"JAX_ENABLE_X64": "1"}  # float64 requests need it; float32 ones are unchanged by it
 
 BACKENDS = {
     backend.name: backend
@@ -96,32 +96,32 @@ class Worker:
         self.listed = ExitStack()
         self.listed.enter_context(abandoned_by(self.abandon))
 
-    def run(self, job: Job) -> Answer:
-        """Compute one job. Raises BackendError with the backend's own last words."""
-        fields = asdict(job)
+    def run(self, request: Request) -> Response:
+        """Compute one request. Raises BackendError with the backend's own last words."""
+        fields = asdict(request)
         arrays = {"input": {"x": fields.pop("x")}, "cotangents": fields.pop("cotangents")}
-        request, reply = Path(self.folder.name) / "request.npz", Path(self.folder.name) / "reply.npz"
-        save_arrays(request, arrays)
-        flags = self.ask({"job": fields, "arrays": str(request), "reply": str(reply)})["flags"]
-        return Answer(**{"outputs": {}, **load_arrays(reply)}, flags=flags)
+        sent, reply = Path(self.folder.name) / "request.npz", Path(self.folder.name) / "reply.npz"
+        save_arrays(sent, arrays)
+        flags = self.ask({"request": fields, "arrays": str(sent), "reply": str(reply)})["flags"]
+        return Response(**{"outputs": {}, **load_arrays(reply)}, flags=flags)
 
     def practise(self, function: str, fields: dict[str, Any], arrays: Groups, module: str | None = None) -> Groups:
         """Call a function of a module, the framework's trainer if None. Raises BackendError."""
-        request, reply = Path(self.folder.name) / "request.npz", Path(self.folder.name) / "reply.npz"
-        save_arrays(request, arrays)
+        sent, reply = Path(self.folder.name) / "request.npz", Path(self.folder.name) / "reply.npz"
+        save_arrays(sent, arrays)
         trainer = module or f"shared_tests.workers.trainers.{self.backend.name}"
-        names = {"trainer": trainer, "function": function, "arrays": str(request), "reply": str(reply)}
+        names = {"trainer": trainer, "function": function, "arrays": str(sent), "reply": str(reply)}
         self.ask({"fields": fields, **names})
         return load_arrays(reply)
 
-    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Send one request and wait for its reply; a process that takes too long is killed."""
+    def ask(self, message: dict[str, Any]) -> dict[str, Any]:
+        """Send one message and wait for its reply; a process that takes too long is killed."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         clock = threading.Timer(self.timeout, self.process.kill)
         clock.start()
         try:
-            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.write(json.dumps(message) + "\n")
             self.process.stdin.flush()
             line = self.process.stdout.readline()
         except BrokenPipeError:

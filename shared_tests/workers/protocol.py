@@ -1,7 +1,7 @@
-"""What a backend is asked to compute, and what it answers: the whole interface between judge and judged.
+"""The request that a backend computes and its response: the whole interface of a framework's process.
 
 Everything is in canonical form: arrays are N,C,H,W and tensors carry canonical names, whatever the
-framework's own layout. An adapter turns a Job into an Answer; see docs/judging.md for writing one.
+framework's own layout. An adapter turns a Request into a Response; see docs/judging.md for writing one.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Groups = dict[str, dict[str, np.ndarray]]  # named arrays in named groups
 
 
 @dataclass(frozen=True, kw_only=True)
-class Job:
+class Request:
     """One pass through one network.
 
     checkpoint  a canonical `.safetensors` file
@@ -51,7 +51,7 @@ class Job:
 
 
 @dataclass
-class Answer:
+class Response:
     """Arrays by name; `statistics` only in training, `gradients` only where cotangents were given.
 
     flags  the framework's version and what it really ran under, read back from the framework: `device`
@@ -66,9 +66,9 @@ class Answer:
 
 
 class Adapter(Protocol):
-    """A module or object with `run` can be judged."""
+    """A module or object whose `run` computes a request."""
 
-    def run(self, job: Job) -> Answer: ...
+    def run(self, request: Request) -> Response: ...
 
 
 def save_arrays(path: str | os.PathLike[str], groups: Mapping[str, Mapping[str, np.ndarray]]) -> None:

@@ -1,7 +1,7 @@
-"""A process that holds one framework and answers jobs: `python -m shared_tests.workers.worker ADAPTER`.
+"""A process that holds one framework and computes requests: `python -m shared_tests.workers.worker ADAPTER`.
 
-ADAPTER is a module's dotted name or the path of a Python file; either has a function `run(job) -> Answer`.
-Requests and replies are lines of JSON on standard input and output; arrays travel in `.npz` files.
+ADAPTER is a module's dotted name or the path of a Python file; either has a function `run(request) -> Response`.
+Messages and replies are lines of JSON on standard input and output; arrays travel in `.npz` files.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import traceback
 from pathlib import Path
 from typing import IO, Any
 
-from shared_tests.workers.protocol import GROUPS, Adapter, Job, load_arrays, save_arrays
+from shared_tests.workers.protocol import GROUPS, Adapter, Request, load_arrays, save_arrays
 
 
 def load_adapter(name: str) -> Adapter:
@@ -31,36 +31,36 @@ def load_adapter(name: str) -> Adapter:
     return module
 
 
-def answer(adapter: Adapter, request: dict[str, Any]) -> dict[str, Any]:
-    """Run one request; the arrays go into the file it names."""
-    arrays = load_arrays(request["arrays"])
-    job = Job(x=arrays["input"]["x"], cotangents=arrays.get("cotangents", {}), **request["job"])
-    result = adapter.run(job)
-    save_arrays(request["reply"], {group: getattr(result, group) for group in GROUPS})
-    return {"flags": result.flags}
+def compute(adapter: Adapter, message: dict[str, Any]) -> dict[str, Any]:
+    """Run the request of a message; the arrays of the response go into the file that the message names."""
+    arrays = load_arrays(message["arrays"])
+    request = Request(x=arrays["input"]["x"], cotangents=arrays.get("cotangents", {}), **message["request"])
+    response = adapter.run(request)
+    save_arrays(message["reply"], {group: getattr(response, group) for group in GROUPS})
+    return {"flags": response.flags}
 
 
-def practise(request: dict[str, Any]) -> dict[str, Any]:
+def practise(message: dict[str, Any]) -> dict[str, Any]:
     """Call one function of a trainer, `function(fields, arrays) -> arrays`; they go into the file it names."""
-    function = getattr(importlib.import_module(request["trainer"]), request["function"])
-    save_arrays(request["reply"], function(request["fields"], load_arrays(request["arrays"])))
+    function = getattr(importlib.import_module(message["trainer"]), message["function"])
+    save_arrays(message["reply"], function(message["fields"], load_arrays(message["arrays"])))
     return {}
 
 
-def serve(requests: IO[str], replies: IO[str], name: str) -> None:
-    """Answer until the input ends. A failing job is reported and the process lives on."""
+def serve(messages: IO[str], replies: IO[str], name: str) -> None:
+    """Reply until the input ends. A request that fails is reported, and the process goes on."""
     adapter: Adapter | None = None
-    for line in requests:
-        request = json.loads(line)
+    for line in messages:
+        message = json.loads(line)
         try:
-            if "installer" in request:  # a module that changes sources, and imports the adapter again
-                adapter = importlib.import_module(request["installer"]).install(name, request["sources"])
+            if "installer" in message:  # a module that changes sources, and imports the adapter again
+                adapter = importlib.import_module(message["installer"]).install(name, message["sources"])
                 reply: dict[str, Any] = {}
-            elif "trainer" in request:
-                reply = practise(request)
+            elif "trainer" in message:
+                reply = practise(message)
             else:
                 adapter = adapter or load_adapter(name)
-                reply = answer(adapter, request)
+                reply = compute(adapter, message)
         except Exception as error:
             last = traceback.extract_tb(error.__traceback__)[-1]
             where = f"{Path(last.filename).name}:{last.lineno}"

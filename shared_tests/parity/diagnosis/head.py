@@ -1,6 +1,6 @@
 """Mistakes that only the head can make: in the two attentions and in the upsampling.
 
-Each function returns a sentence, or None where none of its mistakes gives what was found.
+Each function returns a sentence, or None where none of its mistakes gives the actual array.
 """
 
 from __future__ import annotations
@@ -9,33 +9,33 @@ import math
 
 import numpy as np
 
-from shared_tests.parity.diagnosis.mismatch import Array, Evidence
+from shared_tests.parity.diagnosis.mismatch import Array, Mismatch
 from shared_tests.parity.distance import relative_error
 from shared_tests.reference.operations import resize, softmax
 
 GRIDS = ("corners", "half_pixel", "asymmetric")
 
 
-def upsampling(evidence: Evidence) -> str | None:
+def upsampling(mismatch: Mismatch) -> str | None:
     """Logits that agree before upsampling and not after."""
-    before = evidence.stages(f"{evidence.name}_logits")
+    before = mismatch.stages(f"{mismatch.name}_logits")
     if before is None:
         return None
-    logits, size = before[0], evidence.truth.shape[2:]
+    logits, size = before[0], mismatch.expected.shape[2:]
     resized = {grid: resize(logits, size[0], size[1], grid) for grid in GRIDS}
-    right = [grid for grid in GRIDS if relative_error(evidence.truth, resized[grid]) < 1e-6]
+    right = [grid for grid in GRIDS if relative_error(mismatch.expected, resized[grid]) < 1e-6]
     for grid in GRIDS:
-        if grid not in right and evidence.explains(resized[grid]):
-            return f"upsampling grid: the candidate's is {grid}, the truth's {' or '.join(right) or 'another'}"
+        if grid not in right and mismatch.explains(resized[grid]):
+            return f"upsampling grid: actual {grid}, expected {' or '.join(right) or 'another'}"
     rows, columns = (np.arange(out) * low // out for out, low in zip(size, logits.shape[2:], strict=True))
-    if evidence.explains(logits[:, :, rows][..., columns]):
-        return "upsampling: the candidate takes the nearest pixel, not the bilinear mean"
-    return "upsampling: the logits agree before it and not after, and none of the three grids gives the candidate"
+    if mismatch.explains(logits[:, :, rows][..., columns]):
+        return "upsampling: it takes the nearest pixel, not the bilinear mean"
+    return "upsampling: the logits agree before it and not after, and none of the three grids gives the actual result"
 
 
-def position_map(evidence: Evidence) -> str | None:
+def position_map(mismatch: Mismatch) -> str | None:
     """softmax(query . key) made otherwise."""
-    before = evidence.stages("position_query", "position_key") if evidence.name == "position_map" else None
+    before = mismatch.stages("position_query", "position_key") if mismatch.name == "position_map" else None
     if before is None:
         return None
     query, key = (array.reshape(*array.shape[:2], -1) for array in before)
@@ -46,12 +46,12 @@ def position_map(evidence: Evidence) -> str | None:
         "the energy is scaled by 1/sqrt(query channels); DANet's is not": softmax(energy / math.sqrt(query.shape[1])),
         "the softmax's sign is flipped": softmax(-energy),
     }
-    return evidence.first_that_explains(mistakes)
+    return mismatch.first_that_explains(mistakes)
 
 
-def channel_map(evidence: Evidence) -> str | None:
+def channel_map(mismatch: Mismatch) -> str | None:
     """softmax(max - energy) made otherwise."""
-    before = evidence.stages("channel_in") if evidence.name == "channel_map" else None
+    before = mismatch.stages("channel_in") if mismatch.name == "channel_map" else None
     if before is None:
         return None
     energy, pixels, channels = channel_energy(before[0]), math.prod(before[0].shape[2:]), before[0].shape[1]
@@ -61,7 +61,7 @@ def channel_map(evidence: Evidence) -> str | None:
         "the energy is scaled by 1/sqrt(pixels); DANet's is not": softmax(-energy / math.sqrt(pixels)),
         "the energy is scaled by 1/sqrt(channels); DANet's is not": softmax(-energy / math.sqrt(channels)),
     }
-    return evidence.first_that_explains(mistakes)
+    return mismatch.first_that_explains(mistakes)
 
 
 def channel_energy(x: Array) -> Array:
@@ -70,30 +70,30 @@ def channel_energy(x: Array) -> Array:
     return flat @ _turned(flat)
 
 
-def attention(evidence: Evidence) -> str | None:
+def attention(mismatch: Mismatch) -> str | None:
     """gamma * attention + x made otherwise, the attention itself being right."""
     names = {
         "position_attention": ("position_in", "position_map", "position_value"),
         "channel_attention": ("channel_in", "channel_map", "channel_in"),
     }
-    before = evidence.stages(*names[evidence.name]) if evidence.name in names else None
+    before = mismatch.stages(*names[mismatch.name]) if mismatch.name in names else None
     if before is None:
         return None
     x, weights, source = (array.reshape(*array.shape[:2], -1) for array in before)
-    if evidence.name == "position_attention":
+    if mismatch.name == "position_attention":
         gathered, turned = source @ _turned(weights), source @ weights
     else:
         gathered, turned = weights @ source, _turned(weights) @ source
-    truth, candidate = evidence.truth.reshape(x.shape), evidence.candidate.reshape(x.shape)
-    gamma, found = _slope(gathered, truth - x), _slope(gathered, candidate - x)
+    expected, actual = mismatch.expected.reshape(x.shape), mismatch.actual.reshape(x.shape)
+    gamma, found = _slope(gathered, expected - x), _slope(gathered, actual - x)
     mistakes = {
-        f"gamma: the candidate's is {found:.6g}, the truth's {gamma:.6g}": found * gathered + x,
+        f"gamma: actual {found:.6g}, expected {gamma:.6g}": found * gathered + x,
         "x is not added to the attention": gamma * gathered,
         "the map is applied transposed": gamma * turned + x,
     }
-    if evidence.name == "position_attention":
+    if mismatch.name == "position_attention":
         mistakes["the map is applied to x, not to the values"] = gamma * (x @ _turned(weights)) + x
-    return evidence.first_that_explains({text: out.reshape(evidence.truth.shape) for text, out in mistakes.items()})
+    return mismatch.first_that_explains({text: out.reshape(mismatch.expected.shape) for text, out in mistakes.items()})
 
 
 def _turned(matrices: Array) -> Array:

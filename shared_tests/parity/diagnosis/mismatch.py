@@ -1,4 +1,4 @@
-"""What a cause is judged on: the arrays where truth and candidate part, and those of the truth before."""
+"""A mismatch: the first array that is not as expected, and the arrays that its cause is sought in."""
 
 from __future__ import annotations
 
@@ -17,45 +17,50 @@ Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """Truth and candidate, and the name of the array at which they part."""
+class Mismatch:
+    """One array that is not as expected.
+
+    name          of the array
+    all_expected  the expected arrays by name; those before `name` agree
+    all_actual    the actual arrays by name
+    tolerance     the greatest relative error that is agreement
+    """
 
     name: str
-    truths: Mapping[str, Array]
-    candidates: Mapping[str, Array]
+    all_expected: Mapping[str, Array]
+    all_actual: Mapping[str, Array]
     tolerance: float
 
     @cached_property
-    def truth(self) -> Array:
-        """The truth where they part, in float64."""
-        return self.truths[self.name].astype(np.float64)
+    def expected(self) -> Array:
+        """The expected array in float64."""
+        return self.all_expected[self.name].astype(np.float64)
 
     @cached_property
-    def candidate(self) -> Array:
-        """The candidate where they part, in float64."""
-        return self.candidates[self.name].astype(np.float64)
+    def actual(self) -> Array:
+        """The actual array in float64."""
+        return self.all_actual[self.name].astype(np.float64)
 
     @cached_property
-    def departure(self) -> float:
-        """The relative error where they part; inf for another shape or a stray NaN."""
-        return relative_error(self.truth, self.candidate)
+    def error(self) -> float:
+        """The relative error; inf for another shape, or where one array alone has a NaN or infinity."""
+        return relative_error(self.expected, self.actual)
 
     def stages(self, *names: str) -> list[Array] | None:
-        """The truth's stages of these names in float64; None if one was not recorded."""
-        if any(name not in self.truths for name in names):
+        """Return the expected stages of these names in float64; None if one was not recorded."""
+        if any(name not in self.all_expected for name in names):
             return None
-        return [self.truths[name].astype(np.float64) for name in names]
+        return [self.all_expected[name].astype(np.float64) for name in names]
 
     def explains(self, alternative: Array) -> bool:
-        """Whether `alternative`, a mistake made on the truth, is what the candidate has.
+        """Return True if `alternative`, a mistake made on the expected arrays, gives the actual one.
 
-        A fiftieth of the departure is allowed: low precision, or a tolerance tighter than the arithmetic,
-        must not hide the one mistake that explains nearly all of it.
+        2% of the error is allowed: low precision, or a tolerance tighter than the arithmetic, must not hide the one
+        mistake that explains nearly all of it.
         """
-        departure = self.departure
-        slack = departure / 50 if math.isfinite(departure) else 0.0
-        return relative_error(alternative, self.candidate) <= max(self.tolerance, slack)
+        slack = self.error / 50 if math.isfinite(self.error) else 0.0
+        return relative_error(alternative, self.actual) <= max(self.tolerance, slack)
 
     def first_that_explains(self, mistakes: Mapping[str, Array]) -> str | None:
-        """The text of the first mistake that gives the candidate."""
+        """Return the text of the first mistake that gives the actual array."""
         return next((text for text, alternative in mistakes.items() if self.explains(alternative)), None)

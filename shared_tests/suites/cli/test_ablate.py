@@ -21,7 +21,7 @@ from danet_common.run import RunFolder
 from danet_common.run.metrics_file import read_metrics
 from shared_tests.suites.cli.test_cli import assert_one_error
 from shared_tests.suites.conftest import Start
-from shared_tests.suites.training.fake_framework import PretendEngine, pretend
+from shared_tests.suites.training.fake_framework import FakeEngine, fake_framework
 
 Streams = pytest.CaptureFixture[str]
 Ablate = Callable[..., int]
@@ -34,10 +34,10 @@ FILES = ["ablation.json", "ablation.md", "ablation.png"]
 
 @pytest.fixture
 def ablate(monkeypatch: pytest.MonkeyPatch) -> Ablate:
-    """`danet ablate` with a pretended framework; its keywords are those of `pretend`."""
+    """`danet ablate` with a fake framework; its keywords are those of `fake_framework`."""
 
-    def go(*arguments: str, **pretence: Any) -> int:
-        joined = lambda backend: (pretend(name=backend, **pretence), PretendEngine())  # noqa: E731
+    def go(*arguments: str, **options: Any) -> int:
+        joined = lambda backend: (fake_framework(name=backend, **options), FakeEngine())  # noqa: E731
         monkeypatch.setattr("danet_cli.train.join", joined)
         return run(["ablate", *arguments])
 

@@ -1,4 +1,4 @@
-"""The benchmarks' programs run, on a tiny network: what they measure is not judged, that they measure it is."""
+"""The benchmarks' programs run, on a tiny network: that they measure is tested, not the figures."""
 
 from __future__ import annotations
 

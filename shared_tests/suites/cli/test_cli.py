@@ -19,7 +19,7 @@ from PIL import Image
 from danet_cli.commands import app
 from danet_cli.main import run
 from danet_common import VARIANTS, Checkpoint, DANetConfig, read_checkpoint, write_checkpoint
-from shared_tests.fixtures.synthetic import rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_tensors
 from shared_tests.suites.conftest import NETWORKS, Start
 
 TINY = VARIANTS["danet_tiny"]
@@ -38,7 +38,7 @@ def examples(name: str) -> list[str]:
 
 
 def write_tiny(path: Path, config: DANetConfig = TINY) -> Path:
-    write_checkpoint(Checkpoint(config, rule_tensors(config)), path)
+    write_checkpoint(Checkpoint(config, synthetic_tensors(config)), path)
     return path
 
 
@@ -178,7 +178,7 @@ def test_what_is_no_checkpoint_is_one_line(command: str, source: str, tiny: Path
 
 
 def test_faults_of_another_network_are_listed(tmp_path: Path, capsys: Streams) -> None:
-    tensors = dict(rule_tensors(TINY))
+    tensors = dict(synthetic_tensors(TINY))
     del tensors["backbone.bn1.weight"]
     tensors["stranger"] = np.zeros(3, np.float32)
     np.savez(tmp_path / "faulty.npz", allow_pickle=False, **tensors)
@@ -280,7 +280,7 @@ def test_check_tells_another_network(profile: str, tiny: Path, start: Start, cap
     assert first["agrees"]
     assert second["backends"]["torch"]["agrees"]
     assert not second["as_first"]["agrees"]
-    assert second["as_first"]["first_departure"] == "stem"
+    assert second["as_first"]["first_mismatch"] == "stem"
     assert second["changed"] == ["config batch_norm_epsilon"]
 
 
@@ -290,18 +290,18 @@ def test_check_catches_a_wrong_network(profile: str, tiny: Path, start: Start, c
     adapter = tiny.with_name("outside.py")
     adapter.write_text(
         "from shared_tests.workers.adapters import torch\n"
-        "from shared_tests.workers.protocol import Answer, Job\n\n"
-        "def run(job: Job) -> Answer:\n"
-        "    answer = torch.run(job)\n"
-        "    answer.stages['channel_in'] = answer.stages['channel_in'] * (1 + 2**-11)\n"
-        "    return answer\n"
+        "from shared_tests.workers.protocol import Response, Request\n\n"
+        "def run(request: Request) -> Response:\n"
+        "    response = torch.run(request)\n"
+        "    response.stages['channel_in'] = response.stages['channel_in'] * (1 + 2**-11)\n"
+        "    return response\n"
     )
     arguments = ["check", str(tiny), "--backends", f"torch,{adapter}", "--size", "17x23", "--profile", profile]
     assert run(arguments) == 1
     out = capsys.readouterr().out
     assert "PASS torch" in out
     assert "FAIL outside" in out
-    assert "departs at channel_in" in out
+    assert "mismatch at channel_in" in out
 
 
 def test_check_on_a_photograph(tiny: Path, photograph: Path, start: Start, capsys: Streams) -> None:
@@ -323,7 +323,7 @@ def test_check_says_what_it_could_not_run(tiny: Path, capsys: Streams) -> None:
 
 def test_check_says_why_a_backend_failed(tiny: Path, capsys: Streams) -> None:
     adapter = tiny.with_name("broken.py")
-    adapter.write_text("def run(job):\n    raise ArithmeticError('no numbers today')\n")
+    adapter.write_text("def run(request):\n    raise ArithmeticError('no numbers today')\n")
     assert run(["check", str(tiny), "--backends", str(adapter), "--size", "17x23"]) == 2
     assert_one_error(capsys, "broken", "no numbers today")
 
@@ -362,7 +362,7 @@ def test_interruption_is_one_line(tiny: Path) -> None:
     adapter = tiny.with_name("slow.py")
     adapter.write_text(
         "import pathlib, time\n\n"
-        "def run(job):\n"
+        "def run(request):\n"
         f"    pathlib.Path({str(tiny.with_name('begun'))!r}).touch()\n"
         "    time.sleep(3)\n"
     )

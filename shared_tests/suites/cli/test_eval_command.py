@@ -22,12 +22,12 @@ from danet_common.image import normalise
 from danet_common.metrics import scores
 from danet_common.recipe import TrainConfig
 from danet_common.run import Cadence, RunPlan
-from shared_tests.fixtures.synthetic import rule_array, rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_array, synthetic_tensors
 from shared_tests.suites.cli.test_cli import assert_one_error
 
 SCENES = open_dataset("scenes", "val")
 CONFIG = VARIANTS["danet_tiny"].replace(num_classes=7, class_names=SCENES.names, palette=SCENES.palette)
-MIXING = rule_array("eval command", (3, 7))
+MIXING = synthetic_array("eval command", (3, 7))
 Streams = pytest.CaptureFixture[str]
 SHORTAGES = (  # as NumPy, torch on a CPU and on a GPU, JAX and TensorFlow raise them
     MemoryError("Unable to allocate 27.9 GiB for an array"),
@@ -42,7 +42,7 @@ Evaluate = Callable[..., int]
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
     path = tmp_path / "tiny.safetensors"
-    write_checkpoint(Checkpoint(CONFIG, rule_tensors(CONFIG)), path)
+    write_checkpoint(Checkpoint(CONFIG, synthetic_tensors(CONFIG)), path)
     return path
 
 
@@ -121,7 +121,7 @@ def test_the_checkpoint_is_known_by_its_tensors(evaluate: Evaluate, weights: Pat
         if path.suffix == ".npz":
             assert run(["convert", str(weights), str(path)]) == 0
         elif path != weights:
-            tensors = dict(rule_tensors(CONFIG))
+            tensors = dict(synthetic_tensors(CONFIG))
             tensors["backbone.bn1.weight"] = tensors["backbone.bn1.weight"] * 2
             write_checkpoint(Checkpoint(CONFIG, tensors), path)
         capsys.readouterr()

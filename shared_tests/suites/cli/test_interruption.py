@@ -19,7 +19,7 @@ from danet_common import VARIANTS, Checkpoint, unfinished, write_checkpoint
 from danet_common.children import child, end_child
 from danet_common.data import Augmentation, Loader, Order, open_dataset
 from danet_common.unfinished import abandon, abandoned_by, shielded, temporary_folder, uninterrupted
-from shared_tests.fixtures.synthetic import rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_tensors
 from shared_tests.suites.cli.interrupting import Interrupted, interrupt
 
 TINY = VARIANTS["danet_tiny"]
@@ -40,7 +40,7 @@ ROUNDS = 40  # of each command
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkpoint, a picture, and a place of their own for temporary files."""
-    write_checkpoint(Checkpoint(TINY, rule_tensors(TINY)), tmp_path / "tiny.safetensors")
+    write_checkpoint(Checkpoint(TINY, synthetic_tensors(TINY)), tmp_path / "tiny.safetensors")
     Image.fromarray(np.zeros((33, 47, 3), np.uint8)).save(tmp_path / "a.png")
     (tmp_path / "temporary").mkdir()
     monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))

@@ -25,7 +25,7 @@ from danet_common.data.cityscapes import CITYSCAPES
 from danet_common.data.label_ids import LABEL_IDS
 from danet_common.image import read_image
 from danet_common.palettes import palette_of
-from shared_tests.fixtures.synthetic import rule_array, rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_array, synthetic_tensors
 from shared_tests.suites.cli.test_cli import assert_one_error
 from shared_tests.suites.conftest import Start
 
@@ -52,7 +52,7 @@ def brightest(pictures: np.ndarray) -> np.ndarray:
 def weights(tmp_path: Path) -> Path:
     path = tmp_path / "weights" / "tiny.safetensors"
     path.parent.mkdir()
-    write_checkpoint(Checkpoint(CONFIG, rule_tensors(CONFIG)), path)
+    write_checkpoint(Checkpoint(CONFIG, synthetic_tensors(CONFIG)), path)
     return path
 
 
@@ -216,7 +216,7 @@ def test_a_folder_that_may_not_be_written_in_is_refused(
 def test_more_classes_than_a_mask_holds_are_refused(predict: Predict, tmp_path: Path, capsys: Streams) -> None:
     config = CONFIG.replace(num_classes=257, class_names=None)
     weights = tmp_path / "many.safetensors"
-    write_checkpoint(Checkpoint(config, rule_tensors(config)), weights)
+    write_checkpoint(Checkpoint(config, synthetic_tensors(config)), weights)
     command = ["predict", str(write_photograph(tmp_path / "a.png")), "--weights", str(weights), "--backend", "torch"]
     assert run([*command, "--out", str(tmp_path / "out")]) == 2
     assert_one_error(capsys, "256 classes", "257")
@@ -318,7 +318,7 @@ def test_the_function_and_the_command_are_one_procedure(
 ) -> None:
     """On a picture that is cut into windows, whose masks another procedure would not give."""
     danet_torch = pytest.importorskip("danet_torch")
-    image = (rule_array("large photograph", (1040, 1100, 3)) * 127 + 128).astype(np.uint8)
+    image = (synthetic_array("large photograph", (1040, 1100, 3)) * 127 + 128).astype(np.uint8)
     image[:520] //= 2  # windows have other means
     Image.fromarray(image).save(tmp_path / "large.png")
     assert predict(tmp_path / "large.png", infer=windowed) == 0
@@ -336,7 +336,7 @@ def test_real_networks_and_the_command_are_one_procedure(
     backend: str, start: Start, weights: Path, tmp_path: Path
 ) -> None:
     start(backend)
-    image = (rule_array("large photograph", (1030, 1030, 3)) * 127 + 128).astype(np.uint8)
+    image = (synthetic_array("large photograph", (1030, 1030, 3)) * 127 + 128).astype(np.uint8)
     Image.fromarray(image).save(tmp_path / "large.png")
     program = (
         "import sys, numpy as np; from danet_cli.main import run; from PIL import Image; "
@@ -376,7 +376,7 @@ def test_label_ids_for_a_test_server(tmp_path: Path, monkeypatch: pytest.MonkeyP
         return np.broadcast_to(np.eye(19)[None, None, labels], (len(pictures), pictures.shape[1], 19, 19))
 
     monkeypatch.setattr(danet_cli.predict, "inferring", lambda *_: (SimpleNamespace(config=config), one_class_a_column))
-    write_checkpoint(Checkpoint(config, rule_tensors(config)), tmp_path / "weights.safetensors")
+    write_checkpoint(Checkpoint(config, synthetic_tensors(config)), tmp_path / "weights.safetensors")
     name = "berlin_000000_000019_leftImg8bit"
     write_photograph(tmp_path / "test" / "berlin" / f"{name}.png", 4, 19)
     common = ["--weights", str(tmp_path / "weights.safetensors"), "--backend", "torch", "--label-ids"]
@@ -478,7 +478,7 @@ def test_torch_computes_on_the_gpu_there_is(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.nn.Module, "cuda", lambda module: moved.append(module))
     config = VARIANTS["danet_tiny"]
-    model, _ = inferring(import_backend("torch"), Checkpoint(config, rule_tensors(config)))
+    model, _ = inferring(import_backend("torch"), Checkpoint(config, synthetic_tensors(config)))
     assert moved == [model]
 
 
@@ -496,7 +496,7 @@ def test_winograd_is_handed_to_the_network(weights: Path, tmp_path: Path, monkey
     assert run([*command, str(tmp_path / "exact")]) == 0
     assert run([*command, str(tmp_path / "fast"), "--winograd"]) == 0
     assert asked == [False, True]
-    model, _ = inferring(import_backend("torch"), Checkpoint(CONFIG, rule_tensors(CONFIG)), winograd=True)
+    model, _ = inferring(import_backend("torch"), Checkpoint(CONFIG, synthetic_tensors(CONFIG)), winograd=True)
     assert model.numerics.winograd
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from danet_common import VARIANTS, Checkpoint, write_checkpoint
-from shared_tests.fixtures.synthetic import rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_tensors
 
 TINY = VARIANTS["danet_tiny"]
 FULL = "/dev/full"
@@ -30,7 +30,7 @@ def shell(line: str) -> tuple[int, str, str]:
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("streams") / "tiny.safetensors"
-    write_checkpoint(Checkpoint(TINY, rule_tensors(TINY)), path)
+    write_checkpoint(Checkpoint(TINY, synthetic_tensors(TINY)), path)
     return path
 
 

@@ -16,7 +16,7 @@ from danet_cli.console import complain, console, describe_error, note, print_fac
 from danet_cli.main import run
 from danet_common import VARIANTS, Checkpoint, CheckpointError, write_checkpoint
 from danet_common.data.dataset import DataError
-from shared_tests.fixtures.synthetic import rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_tensors
 from shared_tests.suites.structure.test_structure import ROOT, sources
 
 PACKAGES = ("danet_cli", "danet_common", "weights_convert", "danet_torch", "danet_tf", "danet_jax")
@@ -153,7 +153,7 @@ def test_errors_are_one_clean_line(arguments: list[str], tmp_path: Path, capsys:
 def test_a_checkpoint_of_such_a_name_is_inspected(tmp_path: Path, capsys: Streams) -> None:
     config = VARIANTS["danet_tiny"]
     path = tmp_path / (EVIL.replace("/", "") + ".safetensors")
-    write_checkpoint(Checkpoint(config, rule_tensors(config)), path)
+    write_checkpoint(Checkpoint(config, synthetic_tensors(config)), path)
     assert run(["inspect", str(path), "--tensors"]) == 0
     out, error = capsys.readouterr()
     assert (out + error).replace("\n", "").isprintable()

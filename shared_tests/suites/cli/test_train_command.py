@@ -40,7 +40,7 @@ from danet_common.run.curves import draw_curves
 from danet_common.run.events import Events
 from danet_common.run.metrics_file import read_metrics
 from danet_common.training_checkpoint import read_training, write_training
-from shared_tests.fixtures.synthetic import rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_tensors
 from shared_tests.suites.cli.test_cli import assert_one_error
 from shared_tests.suites.cli.test_eval_command import SHORTAGES
 from shared_tests.suites.conftest import NETWORKS, Start, Train
@@ -511,7 +511,7 @@ def test_what_is_typed_next_is_of_the_split_that_was_validated_with(
 def test_a_checkpoint_of_any_format_is_fine_tuned(train: Train, tmp_path: Path, capsys: Streams) -> None:
     config = VARIANTS["danet_tiny"].replace(num_classes=3, output_stride=16)
     source = tmp_path / "trained.safetensors"
-    write_checkpoint(Checkpoint(config, rule_tensors(config)), source)
+    write_checkpoint(Checkpoint(config, synthetic_tensors(config)), source)
     assert run(["convert", str(source), str(tmp_path / "trained.pth")]) == 0
     new = ["--data", "scenes:4", "--val", "none", "--set", "batch_size=2", "--set", "steps=2"]
     new += ["--backend", "torch", "--network", str(tmp_path / "trained.pth"), "--set", "output_stride=8"]
@@ -521,19 +521,19 @@ def test_a_checkpoint_of_any_format_is_fine_tuned(train: Train, tmp_path: Path, 
     begun = read_training(RunFolder(tmp_path / "run").last)
     assert (begun.config.num_classes, begun.config.output_stride) == (7, 8)
     name = "backbone.layer4.1.conv2.weight"
-    assert np.array_equal(begun.tensors[name], rule_tensors(config)[name])
+    assert np.array_equal(begun.tensors[name], synthetic_tensors(config)[name])
     assert train(*new, "--out", str(tmp_path / "wide"), "--set", "head_channels=32") == 2
     assert "the network asked for is not that of the checkpoint" in capsys.readouterr().err.splitlines()[-1]
 
 
 def test_a_backbone_is_begun_from(train: Train, tmp_path: Path, capsys: Streams) -> None:
     other = VARIANTS["danet_tiny"].replace(num_classes=3, head_channels=8)
-    write_checkpoint(Checkpoint(other, rule_tensors(other)), tmp_path / "other.safetensors")
+    write_checkpoint(Checkpoint(other, synthetic_tensors(other)), tmp_path / "other.safetensors")
     new = [*SHORT, "--backend", "torch", "--stop-after", "1", "--backbone", str(tmp_path / "other.safetensors")]
     assert train(*new, "--out", str(tmp_path / "run")) == 0
     folder = RunFolder(tmp_path / "run")
     begun, drawn = read_training(folder.last), initial_tensors(folder.read_plan().config)
-    assert np.array_equal(begun.tensors["backbone.conv1.weight"], rule_tensors(other)["backbone.conv1.weight"])
+    assert np.array_equal(begun.tensors["backbone.conv1.weight"], synthetic_tensors(other)["backbone.conv1.weight"])
     assert np.array_equal(begun.tensors["head.position_in.conv.weight"], drawn["head.position_in.conv.weight"])
     capsys.readouterr()
     assert train(*new, "--out", str(tmp_path / "wide"), "--set", "widths=9,12,16,32") == 2
@@ -542,7 +542,7 @@ def test_a_backbone_is_begun_from(train: Train, tmp_path: Path, capsys: Streams)
 
 def test_what_fine_tuning_takes_over() -> None:
     trained = VARIANTS["danet_tiny"].replace(num_classes=7, class_names=tuple("abcdefg"))
-    checkpoint, said = Checkpoint(trained, rule_tensors(trained)), list[str]()
+    checkpoint, said = Checkpoint(trained, synthetic_tensors(trained)), list[str]()
     tensors = fine_tuned(checkpoint, trained.replace(auxiliary="fcn"), 3, said.append)
     drawn = initial_tensors(trained.replace(auxiliary="fcn"), 3)
     for name, array in tensors.items():

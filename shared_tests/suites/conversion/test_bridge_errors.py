@@ -16,7 +16,7 @@ import pytest
 
 import weights_convert
 from danet_common import VARIANTS, Checkpoint, CheckpointError, DANetConfig
-from shared_tests.fixtures.synthetic import rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_tensors
 from weights_convert.formats import WRITERS, safetensors_file
 from weights_convert.schemas import SCHEMAS
 from weights_convert.schemas.engine import from_canonical
@@ -32,7 +32,7 @@ pytest.importorskip("orbax.checkpoint")
 def folder(tmp_path: Path) -> Path:
     """A folder with one good checkpoint of each format."""
     for ending in ENDINGS:
-        weights_convert.write(Checkpoint(CONFIG, rule_tensors(CONFIG)), tmp_path / f"good{ending}")
+        weights_convert.write(Checkpoint(CONFIG, synthetic_tensors(CONFIG)), tmp_path / f"good{ending}")
     return tmp_path
 
 
@@ -114,7 +114,7 @@ def test_directories_archives_and_nothing(tmp_path: Path) -> None:
 
 def test_what_is_near_to_a_format(tmp_path: Path) -> None:
     """The folder of Orbax's manager, and Keras's index of several files."""
-    weights_convert.write(Checkpoint(CONFIG, rule_tensors(CONFIG)), tmp_path / "one.orbax")
+    weights_convert.write(Checkpoint(CONFIG, synthetic_tensors(CONFIG)), tmp_path / "one.orbax")
     (tmp_path / "run").mkdir()
     (tmp_path / "one.orbax").rename(tmp_path / "run" / "700")
     assert "a directory of Orbax checkpoints, of which one is wanted: 700" in refused(tmp_path / "run")
@@ -152,7 +152,7 @@ def test_a_file_without_tensors(tmp_path: Path) -> None:
 
 def test_whatever_a_source_says_a_file_can_be_inspected(tmp_path: Path) -> None:
     source = {"defaulted": [1], "repository": {"a": 1}, "layout": 5, "schema": None}
-    weights_convert.write(Checkpoint(CONFIG, rule_tensors(CONFIG), source=source), tmp_path / "odd.safetensors")
+    weights_convert.write(Checkpoint(CONFIG, synthetic_tensors(CONFIG), source=source), tmp_path / "odd.safetensors")
     found = weights_convert.inspect(tmp_path / "odd.safetensors")
     assert (found.defaulted, found.origin, found.source) == ({}, None, source)
 
@@ -185,7 +185,7 @@ def test_danet_keras_is_refused_by_name(tmp_path: Path) -> None:
 
 def test_wrong_class_count_names_both_numbers(tmp_path: Path) -> None:
     official = next(schema for schema in SCHEMAS if schema.name == "official")
-    named = from_canonical(official, Checkpoint(CONFIG, rule_tensors(CONFIG)), lambda line: None)
+    named = from_canonical(official, Checkpoint(CONFIG, synthetic_tensors(CONFIG)), lambda line: None)
     named["head.conv6.1.weight"] = np.zeros((21, 24, 1, 1), np.float32)
     safetensors_file.write_foreign(named, tmp_path / "theirs.safetensors", None)
     with pytest.raises(CheckpointError) as caught:

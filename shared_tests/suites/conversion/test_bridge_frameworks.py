@@ -10,7 +10,7 @@ import pytest
 
 import weights_convert
 from danet_common import VARIANTS, Checkpoint, DANetConfig
-from shared_tests.fixtures.synthetic import rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_tensors
 
 TINY = VARIANTS["danet_tiny"].replace(multi_grid=(1, 2), num_classes=3)
 NETWORKS: dict[str, DANetConfig] = {
@@ -78,14 +78,14 @@ def folder(tmp_path: Path) -> Path:
     for name, config in NETWORKS.items():
         (tmp_path / name).mkdir()
         for ending in (".safetensors", ".keras", ".weights.h5"):
-            weights_convert.write(Checkpoint(config, rule_tensors(config)), tmp_path / name / f"ours{ending}")
+            weights_convert.write(Checkpoint(config, synthetic_tensors(config)), tmp_path / name / f"ours{ending}")
     return tmp_path
 
 
 def check(path: Path, config: DANetConfig, states_config: bool) -> None:
     """The same tensors; the same config, or where the file does not state it, as far as tensors tell."""
     result = weights_convert.read(path)
-    assert result.hashes() == Checkpoint(config, rule_tensors(config)).hashes(), path
+    assert result.hashes() == Checkpoint(config, synthetic_tensors(config)).hashes(), path
     if not states_config:
         result = weights_convert.read(path, settings={"multi_grid": "1,2"})
         told = {"query_channels": config.query_channels, "auxiliary_channels": config.auxiliary_channels}

@@ -11,7 +11,7 @@ import pytest
 
 import weights_convert
 from danet_common import VARIANTS, Checkpoint
-from shared_tests.fixtures.synthetic import rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_tensors
 
 CONFIG = VARIANTS["danet_tiny"]
 HEAVY = ("torch", "tensorflow", "keras", "jax", "flax", "orbax", "h5py", "msgpack")
@@ -40,6 +40,6 @@ def test_no_format_imports_a_framework(ending: str, tmp_path: Path) -> None:
     if ending == ".orbax":
         pytest.importorskip("tensorstore")
     start, there, back = tmp_path / "start.safetensors", tmp_path / f"there{ending}", tmp_path / "back.safetensors"
-    weights_convert.write(Checkpoint(CONFIG, rule_tensors(CONFIG)), start)
+    weights_convert.write(Checkpoint(CONFIG, synthetic_tensors(CONFIG)), start)
     assert imported(start, there) == set()
     assert imported(there, back) == set()

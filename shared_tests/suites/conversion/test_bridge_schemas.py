@@ -12,7 +12,7 @@ import pytest
 import weights_convert
 from danet_common import VARIANTS, Checkpoint, CheckpointError, DANetConfig, initial_tensors, parameters
 from shared_tests.fixtures import recorded
-from shared_tests.fixtures.synthetic import rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_tensors
 from shared_tests.suites.upstream_networks import checkpoint_of, named_tensors
 from weights_convert.formats import safetensors_file, torch_file
 from weights_convert.opened import open_source
@@ -47,7 +47,7 @@ BY_NAME = {schema.name: schema for schema in SCHEMAS}
 def owners_file(name: str, config: DANetConfig, folder: Path) -> Path:
     """A file under the owner's names, with the rule's weights."""
     path = folder / f"{name}.safetensors"
-    named = from_canonical(BY_NAME[name], Checkpoint(config, rule_tensors(config)), lambda line: None)
+    named = from_canonical(BY_NAME[name], Checkpoint(config, synthetic_tensors(config)), lambda line: None)
     safetensors_file.write_foreign(named, path, None)
     return path
 
@@ -65,7 +65,7 @@ def test_there_and_back(name: str, config: DANetConfig, tmp_path: Path) -> None:
     result = weights_convert.read(path)
     assert result.source["schema"] == name
     assert result.config == config
-    assert result.hashes() == Checkpoint(config, rule_tensors(config)).hashes()
+    assert result.hashes() == Checkpoint(config, synthetic_tensors(config)).hashes()
     if name != "canonical":
         weights_convert.convert(path, tmp_path / "again.pth", to_schema=name)
         again = weights_convert.read(tmp_path / "again.pth")
@@ -115,7 +115,7 @@ def test_every_fault_is_listed(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "config"), [("official", PLAIN), ("tramac", TRAMAC)])
 def test_each_missing_tensor_is_noticed(name: str, config: DANetConfig) -> None:
     schema = BY_NAME[name]
-    named = from_canonical(schema, Checkpoint(config, rule_tensors(config)), lambda line: None)
+    named = from_canonical(schema, Checkpoint(config, synthetic_tensors(config)), lambda line: None)
     for key in named.keys() - schema.passengers.keys():
         assert match(schema, {other: array for other, array in named.items() if other != key}).faults, key
 
@@ -187,7 +187,7 @@ def test_wrong_settings(settings: dict[str, str], message: str, tmp_path: Path) 
 
 def test_settings_change_what_a_manifest_says_unless_the_tensors_do(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
-    weights_convert.write(Checkpoint(PLAIN, rule_tensors(PLAIN)), path)
+    weights_convert.write(Checkpoint(PLAIN, synthetic_tensors(PLAIN)), path)
     lines: list[str] = []
     assert weights_convert.read(path, settings={"multi_grid": "1,2"}, report=lines.append).config.multi_grid == (1, 2)
     assert lines == ["multi_grid=1,2: as set; the file says none"]
@@ -204,7 +204,7 @@ def test_settings_change_what_a_manifest_says_unless_the_tensors_do(tmp_path: Pa
     ],
 )
 def test_a_network_the_owner_does_not_have(schema: str, config: DANetConfig, difference: str, tmp_path: Path) -> None:
-    weights_convert.write(Checkpoint(config, rule_tensors(config)), tmp_path / "model.safetensors")
+    weights_convert.write(Checkpoint(config, synthetic_tensors(config)), tmp_path / "model.safetensors")
     with pytest.raises(CheckpointError, match=difference):
         weights_convert.convert(tmp_path / "model.safetensors", tmp_path / "theirs.pth", to_schema=schema)
     assert not (tmp_path / "theirs.pth").exists()
@@ -212,7 +212,7 @@ def test_a_network_the_owner_does_not_have(schema: str, config: DANetConfig, dif
 
 def test_what_an_owners_file_cannot_hold_is_said(tmp_path: Path) -> None:
     config = PLAIN.replace(multi_grid=(1, 2), class_names=tuple("abcde"))
-    weights_convert.write(Checkpoint(config, rule_tensors(config)), tmp_path / "model.safetensors")
+    weights_convert.write(Checkpoint(config, synthetic_tensors(config)), tmp_path / "model.safetensors")
     lines: list[str] = []
     weights_convert.convert(
         tmp_path / "model.safetensors", tmp_path / "theirs.pth", to_schema="official", report=lines.append
@@ -243,7 +243,7 @@ def test_the_order_of_two_branches_is_asked_for_where_it_matters(tmp_path: Path)
         config = PLAIN.replace(context=("channel", "position"), decoder=decoder)
         lines: list[str] = []
         path = tmp_path / f"{decoder}.safetensors"
-        safetensors_file.write_foreign(rule_tensors(config), path, None)
+        safetensors_file.write_foreign(synthetic_tensors(config), path, None)
         found = weights_convert.read(path, report=lines.append)
         assert found.config == config.replace(context=("position", "channel"))
         assert any(line.startswith("context=position,channel: ") for line in lines) == (decoder == "gating")
@@ -285,7 +285,7 @@ def test_a_backbone_gets_a_fresh_head(tmp_path: Path) -> None:
     assert (result.config.num_classes, result.config.multi_grid) == (7, None)
     assert any(line.startswith("head: ") and "freshly initialised" in line for line in lines)
     fresh = initial_tensors(result.config)
-    for name, array in rule_tensors(result.config).items():
+    for name, array in synthetic_tensors(result.config).items():
         wanted = array if name.startswith("backbone.") else fresh[name]
         assert np.array_equal(result.tensors[name], wanted), name
     weights_convert.write(result, tmp_path / "again.pth", to_schema="torchvision", report=lines.append)
@@ -297,7 +297,7 @@ def test_a_backbone_gets_a_fresh_head(tmp_path: Path) -> None:
 def test_what_is_written_of_a_backbone_is_counted(tmp_path: Path) -> None:
     """The file's own tensors, and not those of the network that it is of; what it cannot tell is named."""
     config = PLAIN.replace(multi_grid=(1, 2, 4))
-    weights_convert.write(Checkpoint(config, rule_tensors(config)), tmp_path / "model.safetensors")
+    weights_convert.write(Checkpoint(config, synthetic_tensors(config)), tmp_path / "model.safetensors")
     report = weights_convert.convert(
         tmp_path / "model.safetensors", tmp_path / "r.safetensors", to_schema="torchvision"
     )
@@ -309,13 +309,13 @@ def test_what_is_written_of_a_backbone_is_counted(tmp_path: Path) -> None:
     found = weights_convert.inspect(tmp_path / "r.safetensors")
     assert len(found.tensors) + len(found.passengers) == len(stored)
     weights_convert.convert(tmp_path / "r.safetensors", tmp_path / "whole.safetensors")
-    assert len(weights_convert.inspect(tmp_path / "whole.safetensors").tensors) == len(rule_tensors(config))
+    assert len(weights_convert.inspect(tmp_path / "whole.safetensors").tensors) == len(synthetic_tensors(config))
 
 
 @pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int64])
 def test_kernels_are_floating_point_numbers(dtype: type[np.generic], tmp_path: Path) -> None:
     path = owners_file("official", PLAIN, tmp_path)
-    shape = rule_tensors(PLAIN)["backbone.conv1.weight"].shape
+    shape = synthetic_tensors(PLAIN)["backbone.conv1.weight"].shape
     changed(path, {"pretrained.conv1.weight": np.ones(shape, dtype)})
     with pytest.raises(CheckpointError, match=f"1 fault\n.*conv1.weight is {np.dtype(dtype)}, expected floating-point"):
         weights_convert.read(path, "official")
@@ -323,7 +323,7 @@ def test_kernels_are_floating_point_numbers(dtype: type[np.generic], tmp_path: P
 
 def test_absent_passengers_are_written_as_zeros_and_said(tmp_path: Path) -> None:
     lines: list[str] = []
-    checkpoint = Checkpoint(TRAMAC, rule_tensors(TRAMAC))
+    checkpoint = Checkpoint(TRAMAC, synthetic_tensors(TRAMAC))
     weights_convert.write(checkpoint, tmp_path / "theirs.pth", to_schema="tramac", report=lines.append)
     result = weights_convert.read(tmp_path / "theirs.pth")
     assert result.passengers["pretrained.fc.weight"].shape == (1000, TRAMAC.stage_channels[3])

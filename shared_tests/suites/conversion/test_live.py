@@ -11,7 +11,7 @@ import pytest
 
 from danet_common import Checkpoint, CheckpointError, parameters, write_checkpoint
 from danet_common.float8 import FLOAT8
-from shared_tests.fixtures.synthetic import rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_tensors
 from shared_tests.suites.devices.running import CONFIG, float64_checkpoint, run_program
 from shared_tests.workers.backends import BACKENDS
 from weights_convert.casting import fit
@@ -64,7 +64,7 @@ def test_values_too_large_are_refused() -> None:
 
 
 def test_the_dtype_of_the_source(tmp_path: Path) -> None:
-    tensors: dict[str, Any] = rule_tensors(CONFIG)
+    tensors: dict[str, Any] = synthetic_tensors(CONFIG)
     kernels = [name for name, parameter in parameters(CONFIG).items() if parameter.kind == "kernel"]
     for name in kernels:
         tensors[name] = tensors[name].astype("bfloat16")
@@ -91,7 +91,7 @@ def test_what_holds_no_network(tmp_path: Path) -> None:
 def test_weights_of_8_bits_fill_a_network_of_float32(name: str, backend: str, tmp_path: Path) -> None:
     if BACKENDS[backend].missing:
         pytest.skip(f"{backend} is not installed")
-    tensors: dict[str, Any] = rule_tensors(CONFIG)
+    tensors: dict[str, Any] = synthetic_tensors(CONFIG)
     kernels = [kernel for kernel, parameter in parameters(CONFIG).items() if parameter.kind == "kernel"]
     for kernel in kernels:
         tensors[kernel] = tensors[kernel].astype(FLOAT8[name])

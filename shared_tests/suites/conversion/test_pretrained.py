@@ -14,7 +14,7 @@ import pytest
 
 import weights_convert
 from danet_common import Checkpoint, CheckpointError, open_pretrained, write_pretrained
-from shared_tests.fixtures.synthetic import rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_tensors
 from shared_tests.suites.devices.running import CONFIG
 
 NAMED = CONFIG.replace(num_classes=3, class_names=("sky", "road | `path`", "other"), multi_grid=(1, 2))
@@ -22,7 +22,7 @@ NAMED = CONFIG.replace(num_classes=3, class_names=("sky", "road | `path`", "othe
 
 def checkpoint() -> Checkpoint:
     """A checkpoint that names its classes and where it comes from."""
-    return Checkpoint(NAMED, rule_tensors(NAMED), source={"schema": "official", "note": "a\n---\n| b"})
+    return Checkpoint(NAMED, synthetic_tensors(NAMED), source={"schema": "official", "note": "a\n---\n| b"})
 
 
 def listing(folder: Path) -> list[str]:
@@ -127,7 +127,7 @@ def test_a_failure_leaves_no_folder_and_an_old_one_as_it_was(tmp_path: Path, mon
     monkeypatch.setattr(os, "fsync", full)
     for folder in ("old", "new"):
         with pytest.raises(OSError, match="No space left"):
-            write_pretrained(Checkpoint(CONFIG, rule_tensors(CONFIG)), tmp_path / folder)
+            write_pretrained(Checkpoint(CONFIG, synthetic_tensors(CONFIG)), tmp_path / folder)
     assert listing(tmp_path) == ["old"]
     assert {name: (tmp_path / "old" / name).read_bytes() for name in listing(tmp_path / "old")} == before
 

@@ -14,7 +14,7 @@ import pytest
 import weights_convert
 from danet_common import CheckpointError
 from shared_tests.fixtures.cases import Case
-from shared_tests.parity.check_case import judge
+from shared_tests.parity.check_case import check_case
 from shared_tests.suites.network.test_precision import QUICK_FIRST
 from shared_tests.suites.upstream_networks import DRANET, checkpoint_of, named_tensors, schema_of
 from shared_tests.workers.backends import Worker
@@ -47,8 +47,8 @@ def owners_file(layout: str, folder: Path) -> Path:
 def test_runs_and_goes_back(layout: str, worker: Worker, tmp_path: Path) -> None:
     source, ours, back = owners_file(layout, tmp_path), tmp_path / "danet.safetensors", tmp_path / "back.pth.tar"
     weights_convert.convert(source, ours)
-    verdict = judge(Case(DRANET, height=17, width=23), worker, lambda config: str(ours))
-    assert verdict.agrees, (verdict.first_departure, verdict.cause)
+    report = check_case(Case(DRANET, height=17, width=23), worker, lambda config: str(ours))
+    assert report.agrees, (report.first_mismatch, report.cause)
     weights_convert.convert(ours, back, to_schema="dranet")
     assert back.read_bytes() == source.read_bytes()
 

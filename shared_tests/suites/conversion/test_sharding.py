@@ -15,7 +15,7 @@ import pytest
 import weights_convert
 from danet_common import Checkpoint, CheckpointError, open_checkpoint, read_checkpoint, write_shards
 from danet_common.checkpoint import PASSENGER, on_disk
-from shared_tests.fixtures.synthetic import rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_tensors
 from shared_tests.suites.devices.running import CONFIG, float64_checkpoint, run_program
 
 ROUNDING = 1e-12  # of float64, through the whole network; 2e-15 was seen
@@ -67,7 +67,7 @@ def test_tensorflow_mirrored_on_two_devices(path: Path) -> None:
 def checkpoint(seed: int = 0) -> Checkpoint:
     """A checkpoint with a passenger."""
     passengers = {"fc.weight": np.ones((2, 3), np.float32), "step": np.asarray(seed, np.int32)}
-    return Checkpoint(CONFIG, rule_tensors(CONFIG), passengers, {"seed": seed})
+    return Checkpoint(CONFIG, synthetic_tensors(CONFIG), passengers, {"seed": seed})
 
 
 def listing(folder: Path) -> list[str]:
@@ -105,7 +105,7 @@ class TestFiles:
 
     def test_a_tensor_larger_than_a_shard_has_one_to_itself(self, tmp_path: Path) -> None:
         write_shards(checkpoint(), tmp_path / NAME, 1)
-        assert len(listing(tmp_path)) == len(rule_tensors(CONFIG)) + 2 + 1
+        assert len(listing(tmp_path)) == len(synthetic_tensors(CONFIG)) + 2 + 1
         assert read_checkpoint(tmp_path / NAME).hashes() == checkpoint().hashes()
 
     def test_an_older_set_is_replaced_whole(self, tmp_path: Path) -> None:

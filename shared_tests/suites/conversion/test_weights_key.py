@@ -20,7 +20,7 @@ from danet_common.atomic import always
 from danet_common.leaves import FLAX, native_name, to_channels_last
 from danet_common.recipe import TrainConfig
 from danet_common.training_checkpoint import beginning, write_training
-from shared_tests.fixtures.synthetic import rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_tensors
 from weights_convert.contents import Contents
 from weights_convert.formats import safetensors_file, torch_file
 from weights_convert.places import find_places, speaks_of_averages
@@ -30,7 +30,7 @@ Streams = pytest.CaptureFixture[str]
 
 CONFIG = VARIANTS["danet_tiny"]
 TABLE = parameters(CONFIG)
-RAW: Tensors = rule_tensors(CONFIG)
+RAW: Tensors = synthetic_tensors(CONFIG)
 WITNESS = "backbone.bn1.weight"  # tells the sets apart
 
 

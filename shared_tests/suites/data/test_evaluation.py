@@ -30,7 +30,7 @@ from danet_common.evaluation import (
 from danet_common.evaluation.protocols import MMSEG_SCALES, cut_to_fit
 from danet_common.evaluation.windows import batch_size, place_windows
 from danet_common.metrics import scores
-from shared_tests.fixtures.synthetic import rule_array
+from shared_tests.fixtures.synthetic import synthetic_array
 from shared_tests.reference import operations
 from shared_tests.suites.conftest import NETWORKS, Start
 from shared_tests.suites.data import slow_evaluation
@@ -42,8 +42,8 @@ CLASSES = 5
 TOY = TINY.replace(num_classes=CLASSES)
 GRIDS = ("corners", "half_pixel", "asymmetric")
 
-MIXING = rule_array("evaluation mixing", (3, 3, 3, CLASSES)).astype(np.float64)
-CONTEXT = rule_array("evaluation context", (3, CLASSES)).astype(np.float64)
+MIXING = synthetic_array("evaluation mixing", (3, 3, 3, CLASSES)).astype(np.float64)
+CONTEXT = synthetic_array("evaluation context", (3, CLASSES)).astype(np.float64)
 
 
 def toy(picture: np.ndarray) -> np.ndarray:
@@ -64,7 +64,7 @@ def even_infer(pictures: np.ndarray) -> np.ndarray:
 
 def noise(height: int, width: int) -> np.ndarray:
     """An image with structure at every scale."""
-    return (rule_array(f"evaluation {height}x{width}", (height, width, 3)) * 127 + 128).astype(np.uint8)
+    return (synthetic_array(f"evaluation {height}x{width}", (height, width, 3)) * 127 + 128).astype(np.uint8)
 
 
 SIZES = ((13, 22), (22, 13), (9, 9), (30, 11), (7, 24))

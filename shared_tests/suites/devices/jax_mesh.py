@@ -16,7 +16,7 @@ from danet_common import open_checkpoint
 from danet_common.parameters import Parameter
 from danet_jax import DANet
 from danet_jax.weights import get_tensors, named_leaves
-from shared_tests.fixtures.synthetic import rule_input
+from shared_tests.fixtures.synthetic import synthetic_input
 from shared_tests.suites.devices.counting import counted_reads
 
 
@@ -42,7 +42,7 @@ def load_counted(path: str, sharding: Any) -> tuple[DANet, dict[str, Any]]:
 
 def main(path: str) -> None:
     config = open_checkpoint(path).config
-    x = rule_input(config, 4, 33, 47).astype(np.float64).transpose(0, 2, 3, 1)
+    x = synthetic_input(config, 4, 33, 47).astype(np.float64).transpose(0, 2, 3, 1)
     plain = weights_convert.to_jax(path)
     forward = nnx.jit(lambda model, x: model(x))
     truth, wanted = forward(plain, x), get_tensors(plain)

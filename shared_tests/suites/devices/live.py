@@ -17,7 +17,7 @@ import danet_tf
 import danet_torch
 import weights_convert
 from danet_common import Checkpoint, parameters, read_checkpoint
-from shared_tests.fixtures.synthetic import rule_input
+from shared_tests.fixtures.synthetic import synthetic_input
 from weights_convert.live.source import LiveTensors, as_checkpoint, package_of
 
 TARGETS: dict[str, Callable[..., Any]] = {
@@ -107,7 +107,7 @@ def folders_in_turn(path: str, checkpoint: Checkpoint) -> list[str]:
 
 def main(path: str) -> None:
     checkpoint = read_checkpoint(path)
-    x = rule_input(checkpoint.config, 2, 33, 47).astype(np.float64)
+    x = synthetic_input(checkpoint.config, 2, 33, 47).astype(np.float64)
     flax, pytorch = danet_jax.load(path, "float64"), danet_torch.load(path, "float64")
     kinds = {name: parameter.kind for name, parameter in parameters(checkpoint.config).items()}
     low = {target: as_checkpoint(convert(path, dtype="bfloat16")) for target, convert in TARGETS.items()}

@@ -15,7 +15,7 @@ from jax import numpy as jnp
 import danet_jax
 from danet_common import DANetConfig, open_checkpoint
 from danet_jax.weights import named_leaves
-from shared_tests.fixtures.synthetic import rule_input
+from shared_tests.fixtures.synthetic import synthetic_input
 
 PLATFORMS = (("tpu",), ("cuda",), ("cpu", "cuda", "tpu"))
 
@@ -51,7 +51,7 @@ def main(path: str) -> None:
     model = danet_jax.load(path)
     tensors = {parameter.name: leaf[...] for parameter, leaf in named_leaves(model)}
     program = export.deserialize(lower(config, PLATFORMS[-1], export.symbolic_shape("b")[0]).serialize())
-    x = rule_input(config, 3, 65, 97).transpose(0, 2, 3, 1)
+    x = synthetic_input(config, 3, 65, 97).transpose(0, 2, 3, 1)
     wanted = nnx.jit(lambda model, x: model(x))(model, x)
     logits, first = program.call(tensors, x), program.call(tensors, x[:1])
     differences = [

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 
 from danet_common import VARIANTS, Checkpoint, write_checkpoint
-from shared_tests.fixtures.synthetic import rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_tensors
 
 
 def main(page: str) -> None:
     config = VARIANTS["danet_tiny"].replace(num_classes=7)  # any checkpoint is a reader's, not only one of 19 classes
-    write_checkpoint(Checkpoint(config, rule_tensors(config)), "danet.safetensors")
+    write_checkpoint(Checkpoint(config, synthetic_tensors(config)), "danet.safetensors")
     blocks = re.findall(r"```python\n(.*?)```", Path(page).read_text(), re.DOTALL)
     names: dict[str, Any] = {}
     for block in blocks:

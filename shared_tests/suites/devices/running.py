@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from danet_common import VARIANTS, Checkpoint, write_checkpoint
-from shared_tests.fixtures.synthetic import rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_tensors
 
 CONFIG = VARIANTS["danet_tiny"]
 KERAS_WARNING = "ignore:__array__ implementation:DeprecationWarning"  # of Keras 3.15's own variables in NumPy 2.4
@@ -22,7 +22,7 @@ KERAS_WARNING = "ignore:__array__ implementation:DeprecationWarning"  # of Keras
 
 def float64_checkpoint(folder: Path) -> Path:
     """A canonical file of the tiny network in float64."""
-    tensors = rule_tensors(CONFIG)
+    tensors = synthetic_tensors(CONFIG)
     wide = {name: array.astype("float64") if array.dtype.kind == "f" else array for name, array in tensors.items()}
     write_checkpoint(Checkpoint(CONFIG, wide), folder / "float64.safetensors")
     return folder / "float64.safetensors"

@@ -11,14 +11,14 @@ import tensorflow as tf
 import danet_tf
 import weights_convert
 from danet_common import open_checkpoint
-from shared_tests.fixtures.synthetic import rule_input
+from shared_tests.fixtures.synthetic import synthetic_input
 
 
 def main(path: str) -> None:
     (cpu,) = tf.config.list_physical_devices("CPU")
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-    x = rule_input(open_checkpoint(path).config, 4, 33, 47).astype(np.float64).transpose(0, 2, 3, 1)
+    x = synthetic_input(open_checkpoint(path).config, 4, 33, 47).astype(np.float64).transpose(0, 2, 3, 1)
     truth = danet_tf.load(path, "float64")(x)["fused"].numpy()
     found: dict[str, object] = {"replicas": strategy.num_replicas_in_sync}
     with strategy.scope():

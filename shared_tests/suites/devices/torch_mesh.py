@@ -18,7 +18,7 @@ import danet_torch
 import weights_convert
 from danet_common import open_checkpoint
 from danet_torch.weights import get_tensors, named_leaves
-from shared_tests.fixtures.synthetic import rule_input
+from shared_tests.fixtures.synthetic import synthetic_input
 from shared_tests.suites.devices.counting import Reads, counted_reads
 
 PROCESSES = 2
@@ -62,7 +62,7 @@ def process(rank: int, path: str, folder: str) -> None:
     """What each of the processes does."""
     distributed.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=PROCESSES)
     mesh = init_device_mesh("cpu", (PROCESSES,))
-    x = torch.from_numpy(rule_input(open_checkpoint(path).config, 2, 33, 47)).double()
+    x = torch.from_numpy(synthetic_input(open_checkpoint(path).config, 2, 33, 47)).double()
     plain = weights_convert.to_torch(path)
     found: dict[str, Any] = {"file": sum(leaf.nbytes for _, leaf in named_leaves(plain))}
     for name, make in (("fully_shard", fully_sharded), ("distribute_tensor", distributed_kernels)):

@@ -15,7 +15,7 @@ from PIL import Image
 
 from danet_common import VARIANTS, Checkpoint, write_checkpoint
 from danet_common.data import open_dataset
-from shared_tests.fixtures.synthetic import rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_tensors
 from shared_tests.suites.conftest import Start
 
 PAGE = (Path(__file__).parents[3] / "docs" / "evaluation.md").read_text()
@@ -44,7 +44,7 @@ def folder(tmp_path: Path) -> Path:
     config = VARIANTS["danet_tiny"].replace(
         num_classes=scenes.num_classes, class_names=scenes.names, palette=scenes.palette
     )
-    write_checkpoint(Checkpoint(config, rule_tensors(config)), tmp_path / "danet.safetensors")
+    write_checkpoint(Checkpoint(config, synthetic_tensors(config)), tmp_path / "danet.safetensors")
     (tmp_path / "photos" / "town").mkdir(parents=True)
     for number, path in enumerate(("photo.jpg", "photos/a.png", "photos/town/a.jpg")):
         Image.fromarray(scenes.item(number).image).save(tmp_path / path)

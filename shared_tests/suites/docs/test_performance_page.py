@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from danet_common import VARIANTS, Checkpoint, write_checkpoint
-from shared_tests.fixtures.synthetic import rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_tensors
 from shared_tests.suites.docs.test_readme import ROOT, blocks
 from shared_tests.workers.backends import BACKENDS
 
@@ -18,7 +18,7 @@ def test_the_page_runs(tmp_path: Path) -> None:
     if BACKENDS["torch"].missing:
         pytest.skip("the page uses PyTorch")
     config = VARIANTS["danet_tiny"]
-    write_checkpoint(Checkpoint(config, rule_tensors(config)), tmp_path / "danet.safetensors")
+    write_checkpoint(Checkpoint(config, synthetic_tensors(config)), tmp_path / "danet.safetensors")
     programs = blocks("docs/performance.md")
     assert [language for language, _ in programs] == ["python", "python"]
     text = "\n".join(program for _, program in programs)

@@ -13,7 +13,7 @@ from PIL import Image
 
 import weights_convert
 from danet_common import VARIANTS, Checkpoint, write_checkpoint
-from shared_tests.fixtures.synthetic import rule_array, rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_array, synthetic_tensors
 from shared_tests.workers.backends import BACKENDS
 
 ROOT = Path(__file__).parents[3]
@@ -30,9 +30,9 @@ def blocks(document: str) -> list[tuple[str, str]]:
 def folder(tmp_path: Path) -> Path:
     """What the documents' reader has: a checkpoint in the authors' layout and a photograph."""
     config = VARIANTS["danet_tiny"].replace(block="bottleneck", multi_grid=(1, 2, 4), layers=(1, 1, 1, 3))
-    write_checkpoint(Checkpoint(config, rule_tensors(config)), tmp_path / "tiny.safetensors")
+    write_checkpoint(Checkpoint(config, synthetic_tensors(config)), tmp_path / "tiny.safetensors")
     weights_convert.convert(tmp_path / "tiny.safetensors", tmp_path / "model_best.pth.tar", to_schema="official")
-    pixels = (rule_array("photo", (61, 83, 3)) * 127 + 128).astype("uint8")
+    pixels = (synthetic_array("photo", (61, 83, 3)) * 127 + 128).astype("uint8")
     Image.fromarray(pixels).save(tmp_path / "photo.jpg")
     return tmp_path
 

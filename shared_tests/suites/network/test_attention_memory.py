@@ -16,18 +16,18 @@ import numpy as np
 import pytest
 
 from danet_common import slices, stage_names
-from shared_tests.fixtures.synthetic import rule_array
+from shared_tests.fixtures.synthetic import synthetic_array
 from shared_tests.mutation.attention import KERNEL, SECOND, SLICED, SLICES
 from shared_tests.mutation.mutations import Mutation, mutate
-from shared_tests.parity.check_case import CheckpointOf, case_input, judge
-from shared_tests.parity.gradients import cotangents, departure
+from shared_tests.parity.check_case import CheckpointOf, case_input, check_case
+from shared_tests.parity.gradients import cotangents, mismatch
 from shared_tests.suites.conftest import NETWORKS, Start
 from shared_tests.suites.network.test_gradients import AGREEMENT
 from shared_tests.suites.network.test_parity import FASTEST
 from shared_tests.suites.training.test_training import RECIPE, at, beginning, go_on
-from shared_tests.suites.training.test_training import departure as moved
+from shared_tests.suites.training.test_training import mismatch as moved
 from shared_tests.workers.backends import BACKENDS, Worker
-from shared_tests.workers.protocol import Answer, Job
+from shared_tests.workers.protocol import Request, Response
 
 BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "attention.py"
 
@@ -64,10 +64,10 @@ def by_kernel(worker: Worker) -> Iterator[Worker]:
         worker.practise("set_kernel", {"used": False}, {}, "shared_tests.suites.network.slicing")
 
 
-def with_gradients(worker: Worker, checkpoint_of: CheckpointOf) -> Answer:
+def with_gradients(worker: Worker, checkpoint_of: CheckpointOf) -> Response:
     """Logits, and the gradients of all parameters."""
     checkpoint, x = checkpoint_of(SLICED.config), case_input(SLICED).astype(np.float64)
-    return worker.run(Job(checkpoint=checkpoint, x=x, dtype="float64", cotangents=cotangents(SLICED)))
+    return worker.run(Request(checkpoint=checkpoint, x=x, dtype="float64", cotangents=cotangents(SLICED)))
 
 
 @pytest.fixture(scope="module")
@@ -111,8 +111,8 @@ def test_blocks(entries: int) -> None:
 def test_agrees(backend: str, mode: str, start: Start, checkpoint_of: CheckpointOf) -> None:
     """With the reference, in every way of running a network."""
     with sliced(start(backend), ENTRIES[9]) as worker:
-        verdict = judge(SLICED, worker, checkpoint_of, mode=mode, stages=WITHOUT_MAP)
-    assert verdict.agrees, (verdict.first_departure, verdict.cause)
+        report = check_case(SLICED, worker, checkpoint_of, mode=mode, stages=WITHOUT_MAP)
+    assert report.agrees, (report.first_mismatch, report.cause)
 
 
 @pytest.mark.parametrize("backend", NETWORKS)
@@ -140,7 +140,7 @@ def test_gradients(
 ) -> None:
     with sliced(start(backend), ENTRIES[rows]) as worker:
         found = with_gradients(worker, checkpoint_of)
-    worst, name = departure(truth, found.gradients)
+    worst, name = mismatch(truth, found.gradients)
     assert worst <= AGREEMENT, name
 
 
@@ -181,8 +181,8 @@ def test_mutation_of_second_gradients_is_caught(
 
 def test_a_map_that_is_asked_for_is_whole(worker: Worker, checkpoint_of: CheckpointOf) -> None:
     with sliced(worker, ENTRIES[1]):
-        verdict = judge(SLICED, worker, checkpoint_of, mode=FASTEST[worker.backend.name])
-    assert verdict.agrees, (verdict.first_departure, verdict.cause)
+        report = check_case(SLICED, worker, checkpoint_of, mode=FASTEST[worker.backend.name])
+    assert report.agrees, (report.first_mismatch, report.cause)
 
 
 @pytest.mark.parametrize("backend", ["torch", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tf", "jax"))])
@@ -202,7 +202,7 @@ def test_within_recomputation(backend: str, start: Start, tmp_path: Path) -> Non
 @pytest.mark.parametrize("backend", ["torch", pytest.param("jax", marks=pytest.mark.slow)])
 def test_no_map_is_kept(backend: str, start: Start) -> None:
     """A gradient keeps less, by the map at least, where that is made in three slices."""
-    x, positions = rule_array("attention:x", (2, 3, 129, 161)).astype(np.float32), 17 * 21
+    x, positions = synthetic_array("attention:x", (2, 3, 129, 161)).astype(np.float32), 17 * 21
     kept = []
     for entries in (slices.SLICE_SIZE, positions**2 // 3):
         with sliced(start(backend), entries) as worker:
@@ -240,10 +240,10 @@ def test_mutation_is_caught(
     mutate(worker, mutation.sources(backend))
     try:
         with sliced(worker, ENTRIES[9]):
-            verdict = judge(mutation.case, worker, checkpoint_of, mode=FASTEST[backend], stages=WITHOUT_MAP)
-            if verdict.agrees:
+            report = check_case(mutation.case, worker, checkpoint_of, mode=FASTEST[backend], stages=WITHOUT_MAP)
+            if report.agrees:
                 found = with_gradients(worker, checkpoint_of)
-                assert departure(truth, found.gradients)[0] > AGREEMENT, f"survives: {mutation.trap}"
+                assert mismatch(truth, found.gradients)[0] > AGREEMENT, f"survives: {mutation.trap}"
     finally:
         mutate(worker, None)
 
@@ -252,21 +252,21 @@ def test_mutation_is_caught(
 def test_kernel_agrees(mode: str, start: Start, checkpoint_of: CheckpointOf) -> None:
     """PyTorch's own, whose CPU code computes in float64 what its GPU code does in 32 and 16 bits."""
     with by_kernel(start("torch")) as worker:
-        verdict = judge(SLICED, worker, checkpoint_of, mode=mode, stages=WITHOUT_MAP)
-    assert verdict.agrees, (verdict.first_departure, verdict.cause)
+        report = check_case(SLICED, worker, checkpoint_of, mode=mode, stages=WITHOUT_MAP)
+    assert report.agrees, (report.first_mismatch, report.cause)
 
 
 def test_kernel_gradients(start: Start, checkpoint_of: CheckpointOf, truth: dict[str, np.ndarray]) -> None:
     with by_kernel(start("torch")) as worker:
         found = with_gradients(worker, checkpoint_of)
-    worst, name = departure(truth, found.gradients)
+    worst, name = mismatch(truth, found.gradients)
     assert worst <= AGREEMENT, name
 
 
 def test_a_map_that_is_asked_for_is_whole_with_a_kernel(start: Start, checkpoint_of: CheckpointOf) -> None:
     with by_kernel(start("torch")) as worker:
-        verdict = judge(SLICED, worker, checkpoint_of)
-    assert verdict.agrees, (verdict.first_departure, verdict.cause)
+        report = check_case(SLICED, worker, checkpoint_of)
+    assert report.agrees, (report.first_mismatch, report.cause)
 
 
 @pytest.mark.parametrize("mutation", KERNEL, ids=lambda mutation: mutation.name)
@@ -275,10 +275,10 @@ def test_mutation_of_the_kernel_is_caught(mutation: Mutation, start: Start, chec
     mutate(worker, mutation.sources("torch"))
     try:
         with by_kernel(worker):
-            verdict = judge(mutation.case, worker, checkpoint_of, stages=WITHOUT_MAP)
+            report = check_case(mutation.case, worker, checkpoint_of, stages=WITHOUT_MAP)
     finally:
         mutate(worker, None)
-    assert not verdict.agrees, f"survives: {mutation.trap}"
+    assert not report.agrees, f"survives: {mutation.trap}"
 
 
 def test_no_map_where_there_is_no_kernel() -> None:

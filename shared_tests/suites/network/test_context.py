@@ -11,7 +11,7 @@ import pytest
 import weights_convert
 from danet_common import DANetConfig, open_checkpoint, parameters
 from shared_tests.fixtures.cases import TINY
-from shared_tests.fixtures.synthetic import rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_tensors
 from weights_convert.settings import format_setting, parse_setting
 
 # Written by the version that had two switches; the archive was compressed afterwards.
@@ -52,7 +52,7 @@ def test_as_a_setting(context: tuple[str, ...]) -> None:
 def test_files_from_before(ending: str) -> None:
     checkpoint = weights_convert.read(FILES / f"before_context.{ending}")
     assert checkpoint.config == BEFORE
-    for name, array in rule_tensors(BEFORE).items():
+    for name, array in synthetic_tensors(BEFORE).items():
         assert np.array_equal(checkpoint.tensors[name], array), name
 
 

@@ -12,7 +12,7 @@ from danet_common import DANetConfig, Stages, stage_names
 from danet_common.numerics import Numerics
 from danet_common.reduction import reduced
 from shared_tests.fixtures.cases import CASES
-from shared_tests.fixtures.synthetic import rule_array, rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_array, synthetic_tensors
 from shared_tests.reference.context import context
 from shared_tests.reference.network import Network
 from shared_tests.suites.conftest import NETWORKS
@@ -44,7 +44,7 @@ def tensors_of(name: str) -> dict[str, np.ndarray]:
     """A case's module's own tensors, by their names within it."""
     config = CASES[name].config
     within = f"head.{config.context[0]}_attention."
-    return {n.removeprefix(within): a for n, a in rule_tensors(config).items() if n.startswith(within)}
+    return {n.removeprefix(within): a for n, a in synthetic_tensors(config).items() if n.startswith(within)}
 
 
 def truth(config: DANetConfig, tensors: dict[str, np.ndarray], x: np.ndarray) -> dict[str, np.ndarray]:
@@ -89,7 +89,7 @@ def test_alone(backend: str, name: str, size: tuple[int, int]) -> None:
     config = CASES[name].config
     room, module = made(backend, name)
     room.weights.set_tensors(module, tensors_of(name))
-    x, asked = rule_array("module:x", (2, CHANNELS, *size)), (*stage_names(config), "unheard")
+    x, asked = synthetic_array("module:x", (2, CHANNELS, *size)), (*stage_names(config), "unheard")
     wanted, stages = truth(config, tensors_of(name), x), Stages(asked)
     assert largest_difference(wanted.pop("out"), apply(backend, module, x, stages)) <= FLOAT32
     assert stages.kept.keys() == wanted.keys()
@@ -102,7 +102,7 @@ def test_alone(backend: str, name: str, size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("name", sorted(np.load(TIMM).files))
 def test_timm_has_the_same(name: str) -> None:
     """What timm's own code made of the same weights: see files/README.md."""
-    x = rule_array("timm:x", (2, CHANNELS, 5, 7))
+    x = synthetic_array("timm:x", (2, CHANNELS, 5, 7))
     assert largest_difference(truth(CASES[name].config, tensors_of(name), x)["out"], np.load(TIMM)[name]) <= FLOAT32
 
 
@@ -111,7 +111,7 @@ def test_timm_has_the_same(name: str) -> None:
 def test_starts_as_the_identity(backend: str, name: str) -> None:
     room, module = made(backend, name)
     room.weights.initialise(module)
-    x = rule_array("module:x", (2, CHANNELS, 5, 7))
+    x = synthetic_array("module:x", (2, CHANNELS, 5, 7))
     assert np.array_equal(apply(backend, module, x, Stages()), x)
 
 

@@ -13,14 +13,14 @@ from danet_common import stage_names
 from shared_tests.fixtures.cases import TINY, Case
 from shared_tests.mutation.context import SLICES
 from shared_tests.mutation.mutations import Mutation, mutate
-from shared_tests.parity.check_case import CheckpointOf, case_input, judge
-from shared_tests.parity.gradients import cotangents, departure
+from shared_tests.parity.check_case import CheckpointOf, case_input, check_case
+from shared_tests.parity.gradients import cotangents, mismatch
 from shared_tests.suites.conftest import NETWORKS, Start
 from shared_tests.suites.network.test_attention_memory import sliced
 from shared_tests.suites.network.test_gradients import AGREEMENT
 from shared_tests.suites.network.test_parity import FASTEST
 from shared_tests.workers.backends import BACKENDS, Worker
-from shared_tests.workers.protocol import Answer, Job
+from shared_tests.workers.protocol import Request, Response
 
 ENTRIES = 9 * 5 * 7  # nine queries at once, of 35; fewer where keys are pooled and so fewer
 CASES = {
@@ -52,11 +52,11 @@ def without_maps(case: Case) -> tuple[str, ...]:
     return tuple(n for n in stage_names(case.config) if n not in in_slices)
 
 
-def with_gradients(case: Case, worker: Worker, checkpoint_of: CheckpointOf) -> Answer:
+def with_gradients(case: Case, worker: Worker, checkpoint_of: CheckpointOf) -> Response:
     """Logits, and the gradients of all parameters."""
     x = case_input(case).astype(np.float64)
-    job = Job(checkpoint=checkpoint_of(case.config), x=x, dtype="float64", cotangents=cotangents(case))
-    return worker.run(job)
+    request = Request(checkpoint=checkpoint_of(case.config), x=x, dtype="float64", cotangents=cotangents(case))
+    return worker.run(request)
 
 
 @pytest.mark.parametrize(("backend", "name"), RUNS)
@@ -65,10 +65,10 @@ def test_agrees(backend: str, name: str, start: Start, checkpoint_of: Checkpoint
     case, mode = CASES[name], FASTEST[backend]
     wanted = with_gradients(case, start("torch"), checkpoint_of).gradients
     with sliced(start(backend), ENTRIES) as worker:
-        verdict = judge(case, worker, checkpoint_of, mode=mode, stages=without_maps(case))
+        report = check_case(case, worker, checkpoint_of, mode=mode, stages=without_maps(case))
         found = with_gradients(case, worker, checkpoint_of).gradients
-    assert verdict.agrees, (verdict.first_departure, verdict.cause)
-    worst, where = departure(wanted, found)
+    assert report.agrees, (report.first_mismatch, report.cause)
+    worst, where = mismatch(wanted, found)
     assert worst <= AGREEMENT, where
 
 
@@ -80,8 +80,8 @@ def test_of_a_size_that_only_the_graph_knows(
     backend: str, mode: str, name: str, start: Start, checkpoint_of: CheckpointOf
 ) -> None:
     with sliced(start(backend), ENTRIES) as worker:
-        verdict = judge(CASES[name], worker, checkpoint_of, mode=mode, stages=without_maps(CASES[name]))
-    assert verdict.agrees, (verdict.first_departure, verdict.cause)
+        report = check_case(CASES[name], worker, checkpoint_of, mode=mode, stages=without_maps(CASES[name]))
+    assert report.agrees, (report.first_mismatch, report.cause)
 
 
 @pytest.mark.parametrize("backend", ["torch", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tf", "jax"))])
@@ -94,10 +94,10 @@ def test_mutation_is_caught(mutation: Mutation, backend: str, start: Start, chec
     try:
         with sliced(worker, ENTRIES):
             stages = without_maps(mutation.case)
-            verdict = judge(mutation.case, worker, checkpoint_of, mode=FASTEST[backend], stages=stages)
-            if verdict.agrees:
+            report = check_case(mutation.case, worker, checkpoint_of, mode=FASTEST[backend], stages=stages)
+            if report.agrees:
                 found = with_gradients(mutation.case, worker, checkpoint_of).gradients
-                assert departure(wanted, found)[0] > AGREEMENT, f"survives: {mutation.trap}"
+                assert mismatch(wanted, found)[0] > AGREEMENT, f"survives: {mutation.trap}"
     finally:
         mutate(worker, None)
 

@@ -11,7 +11,7 @@ import pytest
 from danet_common.config import ContextKind, DANetConfig
 from danet_common.variants import VARIANTS
 from shared_tests import reference
-from shared_tests.fixtures.synthetic import rule_input, rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_input, synthetic_tensors
 from shared_tests.parity.compare import compare
 from shared_tests.reference import operations
 from shared_tests.reference.operations import softmax
@@ -25,13 +25,13 @@ Arrays = dict[str, np.ndarray]
 
 def run(config: DANetConfig = TINY, changes: Arrays | None = None, size: tuple[int, int] = (49, 63)) -> Arrays:
     """Stages and outputs of the reference, with some of the rule's tensors changed."""
-    tensors = {**rule_tensors(config), **(changes or {})}
-    result = reference.forward(config, tensors, rule_input(config, 2, *size), stages="all")
+    tensors = {**synthetic_tensors(config), **(changes or {})}
+    result = reference.forward(config, tensors, synthetic_input(config, 2, *size), stages="all")
     return {**result.stages, **result.outputs}
 
 
 @pytest.fixture(scope="module")
-def truth() -> Arrays:
+def expected() -> Arrays:
     return run()
 
 
@@ -44,29 +44,29 @@ def turned(matrices: np.ndarray) -> np.ndarray:
     return matrices.transpose(0, 2, 1)
 
 
-def nearest(truth: Arrays) -> np.ndarray:
-    low, size = truth["fused_logits"], truth["fused"].shape[2:]
+def nearest(expected: Arrays) -> np.ndarray:
+    low, size = expected["fused_logits"], expected["fused"].shape[2:]
     rows, columns = (np.arange(out) * source // out for out, source in zip(size, low.shape[2:], strict=True))
     return low[:, :, rows][..., columns]
 
 
-def energies(truth: Arrays) -> np.ndarray:
-    return turned(flat(truth["position_query"])) @ flat(truth["position_key"])
+def energies(expected: Arrays) -> np.ndarray:
+    return turned(flat(expected["position_query"])) @ flat(expected["position_key"])
 
 
-def channel_energies(truth: Arrays) -> np.ndarray:
-    return flat(truth["channel_in"]) @ turned(flat(truth["channel_in"]))
+def channel_energies(expected: Arrays) -> np.ndarray:
+    return flat(expected["channel_in"]) @ turned(flat(expected["channel_in"]))
 
 
-def attended(truth: Arrays, branch: str, gathered: np.ndarray) -> np.ndarray:
+def attended(expected: Arrays, branch: str, gathered: np.ndarray) -> np.ndarray:
     """gamma * gathered + x."""
-    gamma = float(rule_tensors(TINY)[f"head.{branch}_attention.gamma"][0])
-    return gamma * gathered.reshape(truth[f"{branch}_in"].shape) + truth[f"{branch}_in"]
+    gamma = float(synthetic_tensors(TINY)[f"head.{branch}_attention.gamma"][0])
+    return gamma * gathered.reshape(expected[f"{branch}_in"].shape) + expected[f"{branch}_in"]
 
 
-# sentence -> stage, what the candidate has there instead
+# sentence -> stage, the actual array there
 ARRAY_MISTAKES: dict[str, tuple[str, Callable[[Arrays], np.ndarray]]] = {
-    "layout: the candidate is N,H,W,C": ("layer1", lambda t: t["layer1"].transpose(0, 2, 3, 1)),
+    "layout: actual is N,H,W,C": ("layer1", lambda t: t["layer1"].transpose(0, 2, 3, 1)),
     "layout: rows and columns are transposed": ("layer1", lambda t: t["layer1"].transpose(0, 1, 3, 2)),
     "it has to be transposed": ("layer1", lambda t: t["layer1"].transpose(0, 2, 3, 1).reshape(t["layer1"].shape)),
     "layout: position_map is transposed": ("position_map", lambda t: turned(t["position_map"])),
@@ -103,7 +103,7 @@ ARRAY_MISTAKES: dict[str, tuple[str, Callable[[Arrays], np.ndarray]]] = {
 }
 
 
-# context module, sentence -> stage, what the candidate has there instead
+# context module, sentence -> stage, the actual array there
 MODULE_MISTAKES: dict[tuple[ContextKind, str], tuple[str, Callable[[Arrays], np.ndarray]]] = {
     ("squeeze_excitation", "x is added to the gated"): (
         "squeeze_excitation_attention",
@@ -127,7 +127,7 @@ MODULE_MISTAKES: dict[tuple[ContextKind, str], tuple[str, Callable[[Arrays], np.
             + t["selective_kernel_near_gate"] * t["selective_kernel_far"]
         ),
     ),
-    ("non_local", "departs in the non-local map"): ("non_local_map", lambda t: t["non_local_map"] ** 2),
+    ("non_local", "mismatch in the non-local map"): ("non_local_map", lambda t: t["non_local_map"] ** 2),
     ("self_attention", "query and key are swapped in the energy"): (
         "self_attention_map",
         lambda t: softmax(turned(flat(t["self_attention_key"])) @ flat(t["self_attention_query"])),
@@ -152,41 +152,41 @@ MODULE_MISTAKES: dict[tuple[ContextKind, str], tuple[str, Callable[[Arrays], np.
 @pytest.mark.parametrize(("kind", "sentence"), MODULE_MISTAKES)
 def test_mistake_in_a_module(kind: ContextKind, sentence: str) -> None:
     stage, mistaken = MODULE_MISTAKES[kind, sentence]
-    truth = run(TINY.replace(context=(kind,), reduction=4), size=(33, 47))
-    verdict = compare(truth, {**truth, stage: mistaken(truth)})
-    assert verdict.first_departure == stage
-    assert verdict.cause is not None
-    assert sentence in verdict.cause
+    expected = run(TINY.replace(context=(kind,), reduction=4), size=(33, 47))
+    report = compare(expected, {**expected, stage: mistaken(expected)})
+    assert report.first_mismatch == stage
+    assert report.cause is not None
+    assert sentence in report.cause
 
 
 @pytest.mark.parametrize("sentence", ARRAY_MISTAKES)
-def test_mistake_on_an_array(sentence: str, truth: Arrays) -> None:
+def test_mistake_on_an_array(sentence: str, expected: Arrays) -> None:
     stage, mistaken = ARRAY_MISTAKES[sentence]
-    verdict = compare(truth, {**truth, stage: mistaken(truth)})
-    assert verdict.first_departure == stage
-    assert sentence in str(verdict.cause)
+    report = compare(expected, {**expected, stage: mistaken(expected)})
+    assert report.first_mismatch == stage
+    assert sentence in str(report.cause)
 
 
-def test_transposed_map_applied_to_the_values(truth: Arrays) -> None:
-    wrong = attended(truth, "position", flat(truth["position_value"]) @ truth["position_map"])
-    verdict = compare(truth, {**truth, "position_attention": wrong})
-    assert "the map is applied transposed" in str(verdict.cause)
+def test_transposed_map_applied_to_the_values(expected: Arrays) -> None:
+    wrong = attended(expected, "position", flat(expected["position_value"]) @ expected["position_map"])
+    report = compare(expected, {**expected, "position_attention": wrong})
+    assert "the map is applied transposed" in str(report.cause)
 
 
 def test_overflow_in_float16() -> None:
-    truth = {"channel_in": np.abs(rule_input(TINY, 2, 40, 40)).astype(np.float64) * 30}
-    truth["channel_map"] = softmax(-channel_energies(truth))
-    verdict = compare(truth, {**truth, "channel_map": np.full((2, 3, 3), np.nan, np.float16)})
-    assert "channel energies pass 65504" in str(verdict.cause)
+    expected = {"channel_in": np.abs(synthetic_input(TINY, 2, 40, 40)).astype(np.float64) * 30}
+    expected["channel_map"] = softmax(-channel_energies(expected))
+    report = compare(expected, {**expected, "channel_map": np.full((2, 3, 3), np.nan, np.float16)})
+    assert "channel energies pass 65504" in str(report.cause)
 
 
-def test_truth_that_is_not_finite(truth: Arrays) -> None:
-    verdict = compare({**truth, "layer2": np.where(truth["layer2"] > 1, np.nan, truth["layer2"])}, truth)
-    assert "the truth has NaN" in str(verdict.cause)
+def test_expected_array_that_is_not_finite(expected: Arrays) -> None:
+    report = compare({**expected, "layer2": np.where(expected["layer2"] > 1, np.nan, expected["layer2"])}, expected)
+    assert "NaN or infinity expected" in str(report.cause)
 
 
 def rule(name: str) -> np.ndarray:
-    return rule_tensors(TINY)[name]
+    return synthetic_tensors(TINY)[name]
 
 
 def exchanged(one: str, other: str) -> Arrays:
@@ -203,8 +203,8 @@ NETWORK_MISTAKES: dict[str, tuple[str, DANetConfig, Arrays]] = {
     ),
     "bias: position_query is off by one constant": ("position_query", TINY, {f"{ATTENTION}.query.bias": np.zeros(6)}),
     "bias: fused_logits is off by one constant": ("fused_logits", TINY, {f"{CLASSIFIER}.bias": np.zeros(19)}),
-    "candidate's is 0, the truth's 0.7": ("position_attention", TINY, {f"{ATTENTION}.gamma": np.zeros(1)}),
-    "candidate's is 0.6, the truth's -0.6": (
+    "gamma: actual 0, expected 0.7": ("position_attention", TINY, {f"{ATTENTION}.gamma": np.zeros(1)}),
+    "gamma: actual 0.6, expected -0.6": (
         "channel_attention",
         TINY,
         {"head.channel_attention.gamma": np.array([-rule("head.channel_attention.gamma")[0]])},
@@ -212,32 +212,32 @@ NETWORK_MISTAKES: dict[str, tuple[str, DANetConfig, Arrays]] = {
     "BatchNorm epsilon: stem": ("stem", TINY.replace(batch_norm_epsilon=1e-3), {}),
     "BatchNorm: every channel of stem": ("stem", TINY, {"backbone.bn1.running_var": np.ones(8)}),
     "BatchNorm: every channel of channel_out": ("channel_out", TINY, {"head.channel_out.bn.weight": np.ones(24)}),
-    "the candidate's is half_pixel, the truth's corners": ("fused", TINY.replace(upsample_grid="half_pixel"), {}),
-    "the candidate's is asymmetric, the truth's corners": ("fused", TINY.replace(upsample_grid="asymmetric"), {}),
-    "departs in layer3: dilation": ("layer3", TINY.replace(contract_dilation=False), {}),
-    "departs in layer4: dilation (multi_grid": ("layer4", TINY.replace(multi_grid=(1, 2)), {}),
-    "departs from the first stage": (
+    "actual half_pixel, expected corners": ("fused", TINY.replace(upsample_grid="half_pixel"), {}),
+    "actual asymmetric, expected corners": ("fused", TINY.replace(upsample_grid="asymmetric"), {}),
+    "mismatch in layer3: dilation": ("layer3", TINY.replace(contract_dilation=False), {}),
+    "mismatch in layer4: dilation (multi_grid": ("layer4", TINY.replace(multi_grid=(1, 2)), {}),
+    "mismatch in the first stage": (
         "stem",
         TINY,
         {"backbone.conv1.weight": rule("backbone.conv1.weight").swapaxes(2, 3)},
     ),
-    "departs in the fused classifier": ("fused_logits", TINY, {f"{CLASSIFIER}.weight": -rule(f"{CLASSIFIER}.weight")}),
+    "mismatch in the fused classifier": ("fused_logits", TINY, {f"{CLASSIFIER}.weight": -rule(f"{CLASSIFIER}.weight")}),
 }
 
 
 @pytest.mark.parametrize("sentence", NETWORK_MISTAKES)
-def test_mistake_in_config_or_weights(sentence: str, truth: Arrays) -> None:
+def test_mistake_in_config_or_weights(sentence: str, expected: Arrays) -> None:
     stage, config, changes = NETWORK_MISTAKES[sentence]
-    verdict = compare(truth, run(config, changes))
-    assert verdict.first_departure == stage
-    assert sentence in str(verdict.cause)
+    report = compare(expected, run(config, changes))
+    assert report.first_mismatch == stage
+    assert sentence in str(report.cause)
 
 
 def test_epsilon_behind_a_deep_stem() -> None:
     """Three normalisations deep the error is no longer one line per channel, but nearly."""
     deep = TINY.replace(stem="deep", stem_widths=(6, 7, 8))
-    verdict = compare(run(deep), run(deep.replace(batch_norm_epsilon=1e-3)))
-    assert "BatchNorm epsilon: stem" in str(verdict.cause)
+    report = compare(run(deep), run(deep.replace(batch_norm_epsilon=1e-3)))
+    assert "BatchNorm epsilon: stem" in str(report.cause)
 
 
 def same_padding(x: np.ndarray) -> np.ndarray:
@@ -280,18 +280,18 @@ OPERATION_MISTAKES: dict[str, tuple[str, str, Callable[..., Any]]] = {
 
 
 @pytest.mark.parametrize("sentence", OPERATION_MISTAKES)
-def test_mistake_in_an_operation(sentence: str, truth: Arrays, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mistake_in_an_operation(sentence: str, expected: Arrays, monkeypatch: pytest.MonkeyPatch) -> None:
     stage, operation, mistaken = OPERATION_MISTAKES[sentence]
     monkeypatch.setattr(operations, operation, mistaken)
-    verdict = compare(truth, run())
-    assert verdict.first_departure == stage
-    assert sentence in str(verdict.cause)
+    report = compare(expected, run())
+    assert report.first_mismatch == stage
+    assert sentence in str(report.cause)
 
 
 def test_padding_that_an_average_pool_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     config, size = TINY.replace(avg_down=True), (137, 137)  # layer1 has 35 x 35 pixels: odd
-    truth = run(config, size=size)
+    expected = run(config, size=size)
     monkeypatch.setattr(operations, "average_pool", padded_average)
-    verdict = compare(truth, run(config, size=size))
-    assert verdict.first_departure == "layer2"
-    assert "bottom and right border: ceil mode of a pool" in str(verdict.cause)
+    report = compare(expected, run(config, size=size))
+    assert report.first_mismatch == "layer2"
+    assert "bottom and right border: ceil mode of a pool" in str(report.cause)

@@ -11,9 +11,9 @@ from danet_common import Checkpoint, write_checkpoint
 from danet_common.dropout import dropout_masks
 from shared_tests import reference
 from shared_tests.fixtures.cases import TINY
-from shared_tests.fixtures.synthetic import rule_input, rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_input, synthetic_tensors
 from shared_tests.workers.backends import Worker
-from shared_tests.workers.protocol import Job
+from shared_tests.workers.protocol import Request
 
 RATE = 0.25
 CHANNELS = TINY.inner_channels
@@ -22,15 +22,15 @@ CHANNELS = TINY.inner_channels
 def dropped(worker: Worker, folder: Path, kind: str, training: bool) -> tuple[np.ndarray, np.ndarray]:
     """The summed features before and after dropout: the classifier here is the identity, so logits are features."""
     config = TINY.replace(num_classes=CHANNELS, dropout=kind, dropout_rate=RATE, auxiliary="none")
-    tensors = rule_tensors(config)
+    tensors = synthetic_tensors(config)
     tensors["head.fused_classifier.weight"] = np.eye(CHANNELS, dtype=np.float32)[:, :, None, None]
     tensors["head.fused_classifier.bias"] = np.zeros(CHANNELS, np.float32)
     path = folder / "identity.safetensors"
     write_checkpoint(Checkpoint(config, tensors), path)
-    x = rule_input(config, 8, 33, 47)
+    x = synthetic_input(config, 8, 33, 47)
     stages = ("position_out", "channel_out", "fused_logits")
     mode = "jit" if worker.backend.name == "jax" else "eager"
-    found = worker.run(Job(checkpoint=str(path), x=x, mode=mode, training=training, stages=stages)).stages
+    found = worker.run(Request(checkpoint=str(path), x=x, mode=mode, training=training, stages=stages)).stages
     return found["position_out"] + found["channel_out"], found["fused_logits"]
 
 
@@ -57,7 +57,9 @@ def test_masks_fit_the_features(kind: str) -> None:
     for stride, auxiliary in [(8, "fcn"), (16, "linear"), (32, "fcn"), (32, "none")]:
         config = TINY.replace(output_stride=stride, auxiliary=auxiliary, dropout=kind, auxiliary_channels=10)
         stages = ["position_out", "channel_out", "layer3", "layer4"]
-        features = reference.forward(config, rule_tensors(config), rule_input(config, 1, 33, 47), stages=stages).stages
+        features = reference.forward(
+            config, synthetic_tensors(config), synthetic_input(config, 1, 33, 47), stages=stages
+        ).stages
         before = {"fused": "position_out", "position": "position_out", "channel": "channel_out"}
         before["aux"] = "layer3" if auxiliary == "fcn" else "layer4"
         for output, mask in dropout_masks(config, 0, 0, range(2), 33, 47).items():

@@ -1,4 +1,4 @@
-"""Someone else's DANet is held to the same judgement: its one mistake is found, named, and gone once it is mended."""
+"""An example of another project's DANet: its one mistake is found, named, and gone once it is mended."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from shared_tests.parity.check_adapter import exit_code, judge_adapter, main
-from shared_tests.parity.compare import Verdict
+from shared_tests.parity.check_adapter import check_adapter, exit_code, main
+from shared_tests.parity.compare import ComparisonReport
 from shared_tests.suites.conftest import Start
 from shared_tests.workers.backends import BackendError
 
@@ -19,9 +19,9 @@ ROUNDING = re.compile(r"\d\.\de-1\d")
 CASES = ["tiny", "channel_only", "paddle", "training_bottleneck"]
 
 BROKEN = """
-from shared_tests.workers.protocol import Job, Answer
+from shared_tests.workers.protocol import Request, Response
 
-def run(job: Job) -> Answer:
+def run(request: Request) -> Response:
     raise ValueError("no such [layer]")
 """
 
@@ -42,34 +42,36 @@ def mended(tmp_path: Path) -> str:
 
 
 def test_mistake_is_found_where_it_is() -> None:
-    outcomes = judge_adapter(str(ADAPTER), CASES)
-    found = {name: outcome.first_departure for name, outcome in outcomes.items() if isinstance(outcome, Verdict)}
-    departures = dict.fromkeys(CASES, "position_map") | {"channel_only": None}
-    assert found == departures
+    outcomes = check_adapter(str(ADAPTER), CASES)
+    found = {
+        name: outcome.first_mismatch for name, outcome in outcomes.items() if isinstance(outcome, ComparisonReport)
+    }
+    mismatches = dict.fromkeys(CASES, "position_map") | {"channel_only": None}
+    assert found == mismatches
     tiny = outcomes["tiny"]
-    assert isinstance(tiny, Verdict)
+    assert isinstance(tiny, ComparisonReport)
     assert tiny.cause == "the energy is scaled by 1/sqrt(query channels); DANet's is not"
-    assert len(tiny.causes) == 1, "the fused logits depart only because of it"
+    assert len(tiny.causes) == 1, "the fused logits are wrong only because of it"
     assert exit_code(outcomes.values()) == 1
 
 
 def test_mended_it_passes(mended: str) -> None:
-    outcomes = judge_adapter(mended, CASES)
-    assert all(isinstance(outcome, Verdict) and outcome.agrees for outcome in outcomes.values()), outcomes
+    outcomes = check_adapter(mended, CASES)
+    assert all(isinstance(outcome, ComparisonReport) and outcome.agrees for outcome in outcomes.values()), outcomes
     assert exit_code(outcomes.values()) == 0
 
 
-def test_without_named_stages_only_outputs_are_judged() -> None:
-    outcome = judge_adapter(str(ADAPTER), ["tiny"], stages=())["tiny"]
-    assert isinstance(outcome, Verdict)
+def test_without_named_stages_only_outputs_are_checked() -> None:
+    outcome = check_adapter(str(ADAPTER), ["tiny"], stages=())["tiny"]
+    assert isinstance(outcome, ComparisonReport)
     assert [difference.name for difference in outcome.differences] == ["fused", "position", "channel"]
-    assert outcome.first_departure == "fused"
+    assert outcome.first_mismatch == "fused"
 
 
-def test_adapter_that_cannot_run_is_an_error_and_no_verdict(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_adapter_that_cannot_run_is_an_error_and_no_report(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     path = tmp_path / "broken.py"
     path.write_text(BROKEN)
-    outcome = judge_adapter(str(path), ["tiny"])["tiny"]
+    outcome = check_adapter(str(path), ["tiny"])["tiny"]
     assert isinstance(outcome, BackendError)
     assert main([str(path), "--cases", "tiny"]) == 2
     assert "ValueError: no such [layer] (broken.py:5)" in capsys.readouterr().out
@@ -107,7 +109,9 @@ def test_documented_report_is_what_it_prints(capsys: pytest.CaptureFixture) -> N
         ([str(ADAPTER), "--stages", "none,stem"], "no such stage: none; "),
     ],
 )
-def test_what_cannot_be_judged_ends_with_2(arguments: list[str], complaint: str, capsys: pytest.CaptureFixture) -> None:
+def test_what_cannot_be_checked_ends_with_2(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture
+) -> None:
     with pytest.raises(SystemExit) as end:
         main(arguments)
     assert end.value.code == 2

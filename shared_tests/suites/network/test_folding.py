@@ -11,10 +11,10 @@ from danet_common import Checkpoint, parameters
 from danet_common.folding import FoldedTensors
 from danet_common.numerics import numerics
 from shared_tests.fixtures.cases import CASES, TINY
-from shared_tests.fixtures.synthetic import rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_tensors
 from shared_tests.mutation.folding import FOLDING
 from shared_tests.mutation.mutations import Mutation, mutate
-from shared_tests.parity.check_case import CheckpointOf, judge
+from shared_tests.parity.check_case import CheckpointOf, check_case
 from shared_tests.suites.conftest import NETWORKS, Start
 from shared_tests.suites.network.test_parity import FASTEST
 from shared_tests.suites.network.test_winograd import transformed
@@ -31,8 +31,8 @@ MODES = [
 @pytest.mark.parametrize(("backend", "mode"), MODES)
 @pytest.mark.parametrize("name", ["tiny", "paddle"])
 def test_folded(backend: str, mode: str, name: str, start: Start, checkpoint_of: CheckpointOf) -> None:
-    verdict = judge(CASES[name], start(backend), checkpoint_of, mode=mode, folded=True)
-    assert verdict.agrees, (verdict.first_departure, verdict.cause)
+    report = check_case(CASES[name], start(backend), checkpoint_of, mode=mode, folded=True)
+    assert report.agrees, (report.first_mismatch, report.cause)
 
 
 @pytest.mark.parametrize(
@@ -48,16 +48,16 @@ def test_folded(backend: str, mode: str, name: str, start: Start, checkpoint_of:
 )
 def test_folded_modules(backend: str, name: str, start: Start, checkpoint_of: CheckpointOf) -> None:
     """Those of the context modules that have BatchNorm, each in one network."""
-    verdict = judge(CASES[name], start(backend), checkpoint_of, mode=FASTEST[backend], folded=True)
-    assert verdict.agrees, (verdict.first_departure, verdict.cause)
+    report = check_case(CASES[name], start(backend), checkpoint_of, mode=FASTEST[backend], folded=True)
+    assert report.agrees, (report.first_mismatch, report.cause)
 
 
 @pytest.mark.parametrize("name", ["tiny", "bottleneck"])
 def test_folded_in_bands(name: str, start: Start, checkpoint_of: CheckpointOf) -> None:
     """PyTorch computes large 1x1 convolutions in bands of rows, into memory that it uses again: here all of them."""
     with transformed(start("torch"), 1) as worker:
-        verdict = judge(CASES[name], worker, checkpoint_of, mode=FASTEST["torch"], folded=True)
-    assert verdict.agrees, (verdict.first_departure, verdict.cause)
+        report = check_case(CASES[name], worker, checkpoint_of, mode=FASTEST["torch"], folded=True)
+    assert report.agrees, (report.first_mismatch, report.cause)
 
 
 @pytest.mark.parametrize(
@@ -72,11 +72,11 @@ def test_mutation_is_caught(mutation: Mutation, backend: str, start: Start, chec
     worker = start(backend)
     mutate(worker, mutation.sources(backend))
     try:
-        verdict = judge(mutation.case, worker, checkpoint_of, mode=FASTEST[backend], folded=True)
-        assert not verdict.agrees, f"survives: {mutation.trap}"
+        report = check_case(mutation.case, worker, checkpoint_of, mode=FASTEST[backend], folded=True)
+        assert not report.agrees, f"survives: {mutation.trap}"
     finally:
         mutate(worker, None)
-    assert judge(mutation.case, worker, checkpoint_of, mode=FASTEST[backend], folded=True).agrees
+    assert check_case(mutation.case, worker, checkpoint_of, mode=FASTEST[backend], folded=True).agrees
 
 
 @pytest.mark.parametrize("backend", NETWORKS)
@@ -95,7 +95,7 @@ def test_a_folded_network_is_not_written(backend: str, tmp_path: Path, checkpoin
 
 def test_what_is_folded() -> None:
     """Every tensor but BatchNorm's, as it was but for the kernels before it, which have a bias each."""
-    tensors = rule_tensors(TINY)
+    tensors = synthetic_tensors(TINY)
     folded = FoldedTensors(Checkpoint(TINY, tensors), numerics(TINY, "float32"))
     table = parameters(TINY).values()
     plain = {p.name for p in table if not p.is_norm}
@@ -104,4 +104,4 @@ def test_what_is_folded() -> None:
     assert len(folded) == len(plain) + len(norms)
     assert np.array_equal(folded["head.fused_classifier.weight"], tensors["head.fused_classifier.weight"])
     assert {folded[name].dtype for name in folded.keys() - plain} == {np.dtype(np.float32)}
-    assert all(np.array_equal(tensors[name], array) for name, array in rule_tensors(TINY).items())
+    assert all(np.array_equal(tensors[name], array) for name, array in synthetic_tensors(TINY).items())

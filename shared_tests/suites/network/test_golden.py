@@ -9,8 +9,8 @@ import pytest
 
 from danet_common.variants import VARIANTS
 from shared_tests.fixtures import golden
-from shared_tests.fixtures.golden import CASES, departure, read, record, sample
-from shared_tests.fixtures.synthetic import rule_array
+from shared_tests.fixtures.golden import CASES, mismatch, read, record, sample
+from shared_tests.fixtures.synthetic import synthetic_array
 
 # Another BLAS sums in another order; through 150 convolutions that reaches a few 1e-14.
 DRIFT = 1e-12
@@ -30,7 +30,7 @@ def test_reference_gives_what_was_recorded(name: str) -> None:
     for old, new in pairs:
         assert list(old) == list(new)
         for key, one in old.items():
-            assert departure(one, new[key]) <= DRIFT, key
+            assert mismatch(one, new[key]) <= DRIFT, key
 
 
 def test_every_case_and_nothing_else_is_recorded() -> None:
@@ -57,17 +57,17 @@ def test_recording_twice_gives_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
-def test_departure_sees_every_kind_of_change() -> None:
-    x = rule_array("x", (2, 3, 40, 40)).astype(np.float64)
+def test_mismatch_sees_every_kind_of_change() -> None:
+    x = synthetic_array("x", (2, 3, 40, 40)).astype(np.float64)
     one = sample("x", x)
     assert one.values.size == 64
-    assert departure(one, sample("x", x)) == 0
-    assert departure(one, sample("x", x * (1 + 1e-9))) == pytest.approx(1e-9, rel=1e-3)
+    assert mismatch(one, sample("x", x)) == 0
+    assert mismatch(one, sample("x", x * (1 + 1e-9))) == pytest.approx(1e-9, rel=1e-3)
     for wrong in (x.transpose(0, 1, 3, 2), x[:, ::-1], x[::-1], -x):
-        assert departure(one, sample("x", wrong)) > 0.1
-    assert departure(one, sample("x", x[..., :-1])) == np.inf
-    assert departure(one, sample("x", np.full_like(x, np.nan))) == np.inf
-    assert departure(sample("zero", np.zeros(3)), sample("zero", np.full(3, 0.5))) == 0.5
+        assert mismatch(one, sample("x", wrong)) > 0.1
+    assert mismatch(one, sample("x", x[..., :-1])) == np.inf
+    assert mismatch(one, sample("x", np.full_like(x, np.nan))) == np.inf
+    assert mismatch(sample("zero", np.zeros(3)), sample("zero", np.full(3, 0.5))) == 0.5
 
 
 def test_small_arrays_are_kept_whole() -> None:

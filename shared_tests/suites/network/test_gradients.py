@@ -1,6 +1,6 @@
 """Gradients: equal in the three frameworks, and right by the reference.
 
-The reference has no gradients of its own; a directional finite difference of its loss judges theirs.
+The reference has no gradients of its own; a directional finite difference of its loss is what they are held to.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import pytest
 from danet_common import DANetConfig, parameters
 from shared_tests import reference
 from shared_tests.fixtures.cases import CASES, Case
-from shared_tests.fixtures.synthetic import rule_array, rule_input, rule_tensors
-from shared_tests.parity.gradients import cotangents, departure
+from shared_tests.fixtures.synthetic import synthetic_array, synthetic_input, synthetic_tensors
+from shared_tests.parity.gradients import cotangents, mismatch
 from shared_tests.suites.conftest import NETWORKS, Start
-from shared_tests.workers.protocol import Job
+from shared_tests.workers.protocol import Request
 
 PathOf = Callable[[DANetConfig], str]
 GradientsOf = Callable[[str, str], dict[str, np.ndarray]]
@@ -50,14 +50,14 @@ def gradients_of(start: Start, checkpoint_of: PathOf) -> GradientsOf:
     def get(backend: str, name: str) -> dict[str, np.ndarray]:
         if (backend, name) not in found:
             case = CASES[name]
-            job = Job(
+            request = Request(
                 checkpoint=checkpoint_of(case.config),
-                x=rule_input(case.config, case.batch, case.height, case.width).astype(np.float64),
+                x=synthetic_input(case.config, case.batch, case.height, case.width).astype(np.float64),
                 dtype="float64",
                 training=case.training,
                 cotangents=cotangents(case),
             )
-            found[backend, name] = start(backend).run(job).gradients
+            found[backend, name] = start(backend).run(request).gradients
         return found[backend, name]
 
     return get
@@ -70,13 +70,13 @@ QUICK = (*SMALL, "training_bam_and_selective_kernel", "dranet")
 def test_frameworks_agree(name: str, gradients_of: GradientsOf) -> None:
     torch, *others = [gradients_of(backend, name) for backend in NETWORKS]
     for found in others:
-        worst, where = departure(torch, found)
+        worst, where = mismatch(torch, found)
         assert worst <= AGREEMENT, where
 
 
 @pytest.mark.parametrize("name", ["training_bottleneck", pytest.param("paddle", marks=pytest.mark.slow)])
 def test_keras_on_pytorch_agrees(name: str, gradients_of: GradientsOf) -> None:
-    worst, where = departure(gradients_of("torch", name), gradients_of("keras_torch", name))
+    worst, where = mismatch(gradients_of("torch", name), gradients_of("keras_torch", name))
     assert worst <= AGREEMENT, where
 
 
@@ -105,7 +105,7 @@ def test_r101(gradients_of: GradientsOf) -> None:
     """The published network at its published depth, 97 x 129, batch 2."""
     torch, *others = [gradients_of(backend, "r101") for backend in NETWORKS]
     for found in others:
-        worst, where = departure(torch, found)
+        worst, where = mismatch(torch, found)
         assert worst <= AGREEMENT, where
     check_slope(CASES["r101"], torch, "kernel")
 
@@ -120,9 +120,9 @@ def check_slope(case: Case, gradients: dict[str, np.ndarray], kind: str) -> None
 
 def directions(config: DANetConfig, kind: str) -> dict[str, np.ndarray]:
     """A step for every tensor of a kind, of the tensor's own size."""
-    tensors = rule_tensors(config)
+    tensors = synthetic_tensors(config)
     return {
-        name: rule_array(f"direction:{name}", parameter.shape).astype(np.float64) * np.abs(tensors[name]).max()
+        name: synthetic_array(f"direction:{name}", parameter.shape).astype(np.float64) * np.abs(tensors[name]).max()
         for name, parameter in parameters(config).items()
         if parameter.kind == kind
     }
@@ -130,8 +130,8 @@ def directions(config: DANetConfig, kind: str) -> dict[str, np.ndarray]:
 
 def finite_difference(case: Case, direction: dict[str, np.ndarray]) -> float:
     """Central difference of the reference's loss."""
-    tensors = rule_tensors(case.config)
-    x = rule_input(case.config, case.batch, case.height, case.width)
+    tensors = synthetic_tensors(case.config)
+    x = synthetic_input(case.config, case.batch, case.height, case.width)
     losses = []
     for sign in (1, -1):
         moved = {**tensors, **{name: tensors[name] + sign * STEP * step for name, step in direction.items()}}

@@ -13,7 +13,7 @@ import pytest
 import weights_convert
 from danet_common.keras_backend import keras_backend, require_keras_backend
 from shared_tests.fixtures.cases import CASES, TINY
-from shared_tests.parity.check_case import CheckpointOf, judge
+from shared_tests.parity.check_case import CheckpointOf, check_case
 from shared_tests.suites.conftest import Start
 
 CONFIG = TINY.replace(dropout_rate=0.0)
@@ -32,8 +32,8 @@ def pictures() -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("name", ["tiny", "training"])
 def test_pytorch_agrees_with_the_reference(name: str, start: Start, checkpoint_of: CheckpointOf) -> None:
-    verdict = judge(CASES[name], start("keras_torch"), checkpoint_of)
-    assert verdict.agrees, (verdict.first_departure, verdict.cause)
+    report = check_case(CASES[name], start("keras_torch"), checkpoint_of)
+    assert report.agrees, (report.first_mismatch, report.cause)
 
 
 @pytest.mark.parametrize("backend", OTHERS)

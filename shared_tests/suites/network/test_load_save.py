@@ -16,7 +16,7 @@ import weights_convert
 from danet_common import VARIANTS, Checkpoint, CheckpointError, initial_tensors, write_checkpoint, write_pretrained
 from danet_common.files import open_network
 from danet_common.safetensors_writer import write_safetensors
-from shared_tests.fixtures.synthetic import rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_tensors
 from shared_tests.suites.conftest import NETWORKS
 from shared_tests.suites.devices.running import KERAS_WARNING
 from shared_tests.suites.upstream_networks import write_owners_file
@@ -40,7 +40,7 @@ def package(request: pytest.FixtureRequest) -> ModuleType:
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """What the file is -> one network in it."""
     folder = tmp_path_factory.mktemp("files")
-    checkpoint = Checkpoint(CONFIG, rule_tensors(CONFIG))
+    checkpoint = Checkpoint(CONFIG, synthetic_tensors(CONFIG))
     written = {ending: folder / f"network{ending}" for ending in ENDINGS}
     for path in written.values():
         weights_convert.write(checkpoint, path)
@@ -72,7 +72,7 @@ def test_loads_every_format(package: ModuleType, files: dict[str, Path]) -> None
     for kind, path in files.items():
         model = package.load(str(path))
         assert model.config == CONFIG, kind
-        assert_same(tensors_of(package, model), rule_tensors(CONFIG))
+        assert_same(tensors_of(package, model), synthetic_tensors(CONFIG))
 
 
 def test_saves_every_format(package: ModuleType, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_assumptions_are_one_warning(tmp_path: Path) -> None:
 
 
 def test_takes_the_set_that_is_named(package: ModuleType, tmp_path: Path) -> None:
-    raw, path, lines = rule_tensors(CONFIG), tmp_path / "a.safetensors", list[str]()
+    raw, path, lines = synthetic_tensors(CONFIG), tmp_path / "a.safetensors", list[str]()
     doubled = {name: array if array.dtype.kind == "i" else array * np.float32(2) for name, array in raw.items()}
     sets = {"model": raw, "ema": doubled}
     write_safetensors({f"{key}.{name}": array for key, each in sets.items() for name, array in each.items()}, path, {})
@@ -146,7 +146,7 @@ def test_a_backbone_alone_is_refused(tmp_path: Path) -> None:
 
 
 def test_canonical_files_need_no_converter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_checkpoint(Checkpoint(CONFIG, rule_tensors(CONFIG)), tmp_path / "a.safetensors")
+    write_checkpoint(Checkpoint(CONFIG, synthetic_tensors(CONFIG)), tmp_path / "a.safetensors")
     monkeypatch.setitem(sys.modules, "weights_convert.live.source", None)
     assert open_network(tmp_path / "a.safetensors").config == CONFIG
     with pytest.raises(ImportError):

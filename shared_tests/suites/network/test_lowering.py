@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from danet_common import Checkpoint, write_checkpoint
-from shared_tests.fixtures.synthetic import rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_tensors
 from shared_tests.suites.devices.running import CONFIG, run_program
 
 
@@ -16,7 +16,7 @@ from shared_tests.suites.devices.running import CONFIG, run_program
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What lowering the tiny network and danet_r50 gave."""
     path: Path = tmp_path_factory.mktemp("lowering") / "model.safetensors"
-    write_checkpoint(Checkpoint(CONFIG, rule_tensors(CONFIG)), path)
+    write_checkpoint(Checkpoint(CONFIG, synthetic_tensors(CONFIG)), path)
     return run_program("lowering", path, needs=("jax", "flax"), environment={"JAX_ENABLE_X64": "0"})
 
 

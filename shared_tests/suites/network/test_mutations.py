@@ -1,4 +1,4 @@
-"""The judgement has teeth: each seeded bug, in each of the three networks, is caught by the case named for it."""
+"""The parity checks fail for each seeded bug, in each of the three networks, in the case named for it."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ from shared_tests.mutation.mutations import (
     mutate,
     same_edit,
 )
-from shared_tests.parity.check_case import CheckpointOf, judge
-from shared_tests.parity.compare import Verdict
+from shared_tests.parity.check_case import CheckpointOf, check_case
+from shared_tests.parity.compare import ComparisonReport
 from shared_tests.suites.conftest import NETWORKS, Start
 from shared_tests.suites.network.test_parity import FASTEST
 from shared_tests.workers.backends import BackendError, Worker
 
-# A mutant that cannot even be written down proves nothing about the judge.
+# A mutant that is not valid Python proves nothing about the checks.
 MISWRITTEN = ("ImportError", "ModuleNotFoundError", "SyntaxError", "IndentationError", "NameError", "AttributeError")
 
-Sound = Callable[[Mutation, Worker], Verdict]
+Sound = Callable[[Mutation, Worker], ComparisonReport]
 
 
 @pytest.fixture(scope="module")
 def unmutated(checkpoint_of: CheckpointOf) -> Sound:
-    """The verdict on the network as it is, in a mutation's case; judged once for all mutations of that case."""
-    verdicts: dict[object, Verdict] = {}
+    """The report on the network as it is, in a mutation's case; made once for all mutations of that case."""
+    reports: dict[object, ComparisonReport] = {}
 
-    def get(mutation: Mutation, worker: Worker) -> Verdict:
+    def get(mutation: Mutation, worker: Worker) -> ComparisonReport:
         key = (mutation.case, mutation.dtype, mutation.offset, worker.backend.name)
-        if key not in verdicts:
-            verdicts[key] = run(mutation, worker, checkpoint_of)
-        return verdicts[key]
+        if key not in reports:
+            reports[key] = run(mutation, worker, checkpoint_of)
+        return reports[key]
 
     return get
 
 
-def run(mutation: Mutation, worker: Worker, checkpoint_of: CheckpointOf) -> Verdict:
+def run(mutation: Mutation, worker: Worker, checkpoint_of: CheckpointOf) -> ComparisonReport:
     mode = FASTEST[worker.backend.name]
-    return judge(mutation.case, worker, checkpoint_of, mode=mode, dtype=mutation.dtype, offset=mutation.offset)
+    return check_case(mutation.case, worker, checkpoint_of, mode=mode, dtype=mutation.dtype, offset=mutation.offset)
 
 
 def caught(mutation: Mutation, worker: Worker, checkpoint_of: CheckpointOf) -> bool:
-    """Whether the judge sees it. A network that cannot run is caught too, one that is no Python is not."""
+    """True if the check fails. A network that cannot run is caught too; one that is not valid Python is not."""
     try:
         return not run(mutation, worker, checkpoint_of).agrees
     except BackendError as error:
@@ -82,7 +82,7 @@ def test_mutation_is_caught(
 ) -> None:
     worker = start(backend)
     sound = unmutated(mutation, worker)
-    assert sound.agrees, f"the real network fails: {sound.first_departure}: {sound.cause}"
+    assert sound.agrees, f"the real network fails: {sound.first_mismatch}: {sound.cause}"
     mutate(worker, mutation.sources(backend))
     try:
         assert caught(mutation, worker, checkpoint_of), f"survives: {mutation.trap}"
@@ -111,7 +111,7 @@ def test_every_mutation_applies_and_is_python() -> None:
     assert not misses, "\n".join(misses)
 
 
-def test_every_judged_mutation_is_for_all_networks() -> None:
+def test_every_mutation_of_a_forward_pass_is_for_all_networks() -> None:
     names = [mutation.name for mutation in (*MUTATIONS, *SPECIAL)]
     assert len(set(names)) == len(names)
     for mutation in MUTATIONS:

@@ -9,10 +9,10 @@ from danet_common.stages import requested, stage_names
 from shared_tests.fixtures.cases import TINY, Case
 from shared_tests.mutation.mutations import Mutation, mutate
 from shared_tests.mutation.network import OUTPUTS
-from shared_tests.parity.check_case import CheckpointOf, case_input, truth
+from shared_tests.parity.check_case import CheckpointOf, case_input, expected
 from shared_tests.suites.network.test_parity import FASTEST
 from shared_tests.workers.backends import BackendError, Worker
-from shared_tests.workers.protocol import Answer, Job
+from shared_tests.workers.protocol import Request, Response
 
 CASE = Case(TINY.replace(auxiliary="fcn"), height=17, width=23)
 BACKBONE = ("stem", "layer1", "layer2", "layer3", "layer4")
@@ -24,17 +24,17 @@ ASKED: dict[tuple[str, ...], tuple[str, ...]] = {
 }
 
 
-def answer(asked: tuple[str, ...], stages: tuple[str, ...], worker: Worker, checkpoint_of: CheckpointOf) -> Answer:
+def run(asked: tuple[str, ...], stages: tuple[str, ...], worker: Worker, checkpoint_of: CheckpointOf) -> Response:
     """A pass that computes some outputs."""
     mode = FASTEST[worker.backend.name]
     x, checkpoint = case_input(CASE), checkpoint_of(CASE.config)
-    return worker.run(Job(checkpoint=checkpoint, x=x, dtype="float64", mode=mode, asked=asked, stages=stages))
+    return worker.run(Request(checkpoint=checkpoint, x=x, dtype="float64", mode=mode, asked=asked, stages=stages))
 
 
 @pytest.mark.parametrize("asked", ASKED, ids=lambda asked: "+".join(asked) or "none")
 def test_only_what_is_asked_for(asked: tuple[str, ...], worker: Worker, checkpoint_of: CheckpointOf) -> None:
-    found = answer(asked, ASKED[asked], worker, checkpoint_of)
-    wanted = truth(CASE)
+    found = run(asked, ASKED[asked], worker, checkpoint_of)
+    wanted = expected(CASE)
     assert found.outputs.keys() == set(asked)
     assert found.stages.keys() == set(ASKED[asked])
     for name, array in {**found.outputs, **found.stages}.items():
@@ -61,14 +61,14 @@ def test_stages_lead_to_outputs() -> None:
 
 def test_unknown_output(worker: Worker, checkpoint_of: CheckpointOf) -> None:
     with pytest.raises(BackendError, match="unknown outputs mask; this network has fused, position, channel, aux"):
-        answer(("mask",), (), worker, checkpoint_of)
+        run(("mask",), (), worker, checkpoint_of)
 
 
 @pytest.mark.parametrize("mutation", OUTPUTS, ids=lambda mutation: mutation.name)
 def test_mutation_is_caught(mutation: Mutation, worker: Worker, checkpoint_of: CheckpointOf) -> None:
     mutate(worker, mutation.sources(worker.backend.name))
     try:
-        found = answer(("channel",), (), worker, checkpoint_of)
+        found = run(("channel",), (), worker, checkpoint_of)
         assert found.outputs.keys() != {"channel"}, f"survives: {mutation.trap}"
     finally:
         mutate(worker, None)

@@ -5,22 +5,22 @@ from __future__ import annotations
 import pytest
 
 from shared_tests.fixtures.cases import CASES, TINY, Case
-from shared_tests.fixtures.synthetic import rule_input
-from shared_tests.parity.check_case import CheckpointOf, judge
+from shared_tests.fixtures.synthetic import synthetic_input
+from shared_tests.parity.check_case import CheckpointOf, check_case
 from shared_tests.suites.conftest import NETWORKS, Start
 from shared_tests.workers.backends import BACKENDS, BackendError, Worker
-from shared_tests.workers.protocol import Job
+from shared_tests.workers.protocol import Request
 
 FASTEST = {"torch": "eager", "tf": "eager", "jax": "jit"}
 DEEP = ("r34", "r152")  # deeper and shallower sisters of r18, r50 and r101
 
 
 def assert_agrees(case: Case, worker: Worker, checkpoint_of: CheckpointOf, mode: str) -> None:
-    verdict = judge(case, worker, checkpoint_of, mode=mode)
-    assert verdict.agrees, (verdict.first_departure, verdict.cause)
+    report = check_case(case, worker, checkpoint_of, mode=mode)
+    assert report.agrees, (report.first_mismatch, report.cause)
 
 
-# These are always judged in all networks; every other case in one network in turn, and in the other two, whose sources
+# These are always checked in all networks; every other case in one network in turn, and in the other two, whose sources
 # are parallel, among the slow tests: JAX compiles each for seconds.
 EVERYWHERE = (
     "tiny",
@@ -69,12 +69,12 @@ def test_mode(backend: str, mode: str, name: str, start: Start, checkpoint_of: C
 def test_one_value_per_channel(worker: Worker, checkpoint_of: CheckpointOf) -> None:
     """BatchNorm has no variance of a single value: an error, not a NaN."""
     config = TINY.replace(output_stride=32, dropout_rate=0.0)
-    job = Job(checkpoint=checkpoint_of(config), x=rule_input(config, 1, 5, 7), training=True)
+    request = Request(checkpoint=checkpoint_of(config), x=synthetic_input(config, 1, 5, 7), training=True)
     with pytest.raises(BackendError, match=r"more than (1|one) value per channel"):
-        worker.run(job)
+        worker.run(request)
 
 
 def test_unknown_stage(worker: Worker, checkpoint_of: CheckpointOf) -> None:
-    job = Job(checkpoint=checkpoint_of(TINY), x=rule_input(TINY, 1, 9, 9), stages=("layer5",))
+    request = Request(checkpoint=checkpoint_of(TINY), x=synthetic_input(TINY, 1, 9, 9), stages=("layer5",))
     with pytest.raises(BackendError, match="unknown stages layer5; this network has stem, layer1"):
-        worker.run(job)
+        worker.run(request)

@@ -1,4 +1,4 @@
-"""float32, bfloat16 and mixed precision: each framework's distance from the float64 truth, against the others' own.
+"""float32, bfloat16 and mixed precision: each framework's distance from the float64 reference, against the others' own.
 
 No absolute tolerance could tell a wrong eps from rounding at every depth; the three frameworks' errors can,
 as all three round the same network.
@@ -19,8 +19,8 @@ from danet_common import CheckpointError, parameters
 from danet_common.config import ContextKind
 from danet_common.numerics import numerics
 from shared_tests.fixtures.cases import CASES, TINY, Case
-from shared_tests.fixtures.synthetic import rule_array, rule_tensors
-from shared_tests.parity.check_case import CheckpointOf, job_of, named, truth
+from shared_tests.fixtures.synthetic import synthetic_array, synthetic_tensors
+from shared_tests.parity.check_case import CheckpointOf, expected, named, request_of
 from shared_tests.parity.compare import compare
 from shared_tests.suites.conftest import NETWORKS, Start
 from shared_tests.suites.training.test_training import CONFIG, RECIPE, at, beginning, go_on
@@ -35,20 +35,22 @@ QUICK_FIRST = ["torch", pytest.param("tf", marks=pytest.mark.slow), pytest.param
 
 
 def relative(case: Case, dtype: str, start: Start, checkpoint_of: CheckpointOf, offset: float = 0.0) -> list[dict]:
-    """By backend: array name -> relative difference from the float64 truth."""
+    """By backend: array name -> relative difference from the float64 reference."""
     found = []
     for backend in NETWORKS:
         mode = "jit" if backend == "jax" else "eager"
-        answer = start(backend).run(job_of(case, checkpoint_of(case.config), mode=mode, dtype=dtype, offset=offset))
-        verdict = compare(truth(case, offset), named(answer), np.inf)
-        counted = [d for d in verdict.differences if not d.name.endswith("num_batches_tracked")]
+        response = start(backend).run(
+            request_of(case, checkpoint_of(case.config), mode=mode, dtype=dtype, offset=offset)
+        )
+        report = compare(expected(case, offset), named(response), np.inf)
+        counted = [d for d in report.differences if not d.name.endswith("num_batches_tracked")]
         assert not any(difference.fault for difference in counted)
         found.append({difference.name: difference.relative for difference in counted})
     return found
 
 
 def assert_alike(errors: list[dict]) -> None:
-    """No framework is further from the truth, at any stage, than FACTOR times the middle one of the three."""
+    """No framework is further from the reference, at any stage, than FACTOR times the middle one of the three."""
     for name in errors[0]:
         middle = sorted(error[name] for error in errors)[1]
         for backend, error in zip(NETWORKS, errors, strict=True):
@@ -81,9 +83,9 @@ def test_bfloat16_keeps_energies(start: Start, checkpoint_of: CheckpointOf) -> N
     """Softmax runs in float32: rows of a bfloat16 network's attention sum to one as exactly as float32 can."""
     case = Case(TINY)
     for backend in NETWORKS:
-        answer = start(backend).run(job_of(case, checkpoint_of(TINY), dtype="bfloat16"))
+        response = start(backend).run(request_of(case, checkpoint_of(TINY), dtype="bfloat16"))
         for name in ("position_map", "channel_map"):
-            sums = answer.stages[name].astype(np.float64).sum(axis=2)
+            sums = response.stages[name].astype(np.float64).sum(axis=2)
             assert np.abs(sums - 1).max() <= 64 * 2.0**-24, (backend, name)  # a row has under 64 terms of weight
 
 
@@ -91,7 +93,7 @@ def test_bfloat16_keeps_energies(start: Start, checkpoint_of: CheckpointOf) -> N
 def test_mixed_is_bfloat16_with_rounded_kernels(backend: str, start: Start, checkpoint_of: CheckpointOf) -> None:
     """The same forward pass bit for bit: only where the kernels are kept differs."""
     path = checkpoint_of(TINY)
-    mixed, narrow = (start(backend).run(job_of(Case(TINY), path, dtype=d)) for d in ("mixed_bfloat16", "bfloat16"))
+    mixed, narrow = (start(backend).run(request_of(Case(TINY), path, dtype=d)) for d in ("mixed_bfloat16", "bfloat16"))
     assert named(mixed).keys() == named(narrow).keys()
     for name, array in named(narrow).items():
         assert np.array_equal(named(mixed)[name], array), name
@@ -130,7 +132,7 @@ def test_what_learns_is_float32(backend: str, mixed: Learned) -> None:
 @pytest.mark.parametrize("backend", QUICK_FIRST)
 def test_small_updates_are_not_lost(backend: str, mixed: Learned) -> None:
     """A step of a thousandth of the kernels moves nearly each value, and few of what bfloat16 would hold of them."""
-    before, after = rule_tensors(CONFIG), at(mixed(backend)[1], 1)
+    before, after = synthetic_tensors(CONFIG), at(mixed(backend)[1], 1)
     kernels = [name for name, parameter in parameters(CONFIG).items() if parameter.kind == "kernel"]
     moved, survived, count = 0, 0, 0
     for name in kernels:
@@ -160,7 +162,7 @@ def test_keras_writes_its_policy(dtype: str, kernel: str, start: Start, tmp_path
 
 def test_casting_a_network_ends_mixed_precision(start: Start) -> None:
     """Who says `.double()` to a PyTorch network gets float64 of it, however it was made."""
-    arrays = {"input": {"x": rule_array("precision:x", (1, 3, 33, 41))}}
+    arrays = {"input": {"x": synthetic_array("precision:x", (1, 3, 33, 41))}}
     mixed, plain = (start("torch").practise("doubled", {"dtype": d}, arrays) for d in ("mixed_bfloat16", "float32"))
     for name, logits in plain["outputs"].items():
         assert logits.dtype == np.float64
@@ -198,7 +200,7 @@ def test_a_module_within_autocast(name: str) -> None:
     module = context.context_module(name, config, numerics(config, "float32"))
     with torch.no_grad():
         for parameter in module.parameters():
-            parameter.copy_(torch.from_numpy(rule_array(name, tuple(parameter.shape))))
+            parameter.copy_(torch.from_numpy(synthetic_array(name, tuple(parameter.shape))))
         x = 5 * torch.randn(2, config.inner_channels, 32, 32, generator=torch.Generator().manual_seed(0))
         wanted = module.eval()(x)
         with torch.autocast("cpu", torch.float16):

@@ -11,8 +11,8 @@ import pytest
 from danet_cli.main import run
 from danet_common import DANetConfig, read_checkpoint
 from shared_tests.fixtures.cases import TINY
-from shared_tests.fixtures.synthetic import rule_input, rule_tensors
-from shared_tests.parity.check import built_in_input, examine, find_backends
+from shared_tests.fixtures.synthetic import synthetic_input, synthetic_tensors
+from shared_tests.parity.check import built_in_input, check_checkpoints, find_backends
 from shared_tests.parity.profiles import PROFILES, ProfileName, reference_run, tolerances, unfit_flags
 from shared_tests.parity.rounding_noise import RoundedNetwork
 from shared_tests.reference.context import channel
@@ -20,7 +20,7 @@ from shared_tests.reference.network import Network
 from shared_tests.suites.cli.test_cli import assert_one_error
 from shared_tests.suites.conftest import NETWORKS, Start
 from shared_tests.workers.backends import BackendError
-from shared_tests.workers.protocol import Job
+from shared_tests.workers.protocol import Request
 
 Streams = pytest.CaptureFixture[str]
 PathOf = Callable[[DANetConfig], str]
@@ -29,20 +29,20 @@ SILENT = """
 from shared_tests.workers.adapters import torch
 
 
-def run(job):
-    answer = torch.run(job)
-    answer.flags = {}
-    return answer
+def run(request):
+    response = torch.run(request)
+    response.flags = {}
+    return response
 """
 
 BLIND = """
 from shared_tests.workers.adapters import torch
 
 
-def run(job):
-    answer = torch.run(job)
-    answer.flags = {"device": "cpu", "precision": job.precision}
-    return answer
+def run(request):
+    response = torch.run(request)
+    response.flags = {"device": "cpu", "precision": request.precision}
+    return response
 """
 
 
@@ -50,14 +50,14 @@ def run(job):
 @pytest.mark.parametrize("backend", NETWORKS)
 def test_flags_are_read_back(backend: str, profile: ProfileName, start: Start, checkpoint_of: PathOf) -> None:
     wanted = PROFILES[profile]
-    job = Job(
+    request = Request(
         checkpoint=checkpoint_of(TINY),
-        x=rule_input(TINY, 1, 17, 25),
+        x=synthetic_input(TINY, 1, 17, 25),
         mode="jit" if backend == "jax" else "eager",
         device=wanted.device,
         precision=wanted.precision,
     )
-    flags = start(backend).run(job).flags
+    flags = start(backend).run(request).flags
     assert flags["precision"] == wanted.precision
     unfit = unfit_flags(wanted, flags)
     assert unfit is None if flags["device"] != "cpu" else "ran on the CPU" in str(unfit)
@@ -80,20 +80,20 @@ def test_unfit_flags_never_pass(flags: dict[str, str]) -> None:
 
 
 def test_silent_backend_is_refused(tmp_path: Path, checkpoint_of: PathOf) -> None:
-    """A right answer from a backend that does not say how it computed is no PASS."""
+    """A right response from a backend that does not say how it computed is no PASS."""
     pytest.importorskip("torch")
     adapter = tmp_path / "silent.py"
     adapter.write_text(SILENT)
     checkpoint = read_checkpoint(checkpoint_of(TINY))
     backends = find_backends([str(adapter)])
     make_input = built_in_input(17, 25)
-    assert examine({"tiny": checkpoint}, make_input, backends, "f32")[0].agrees
+    assert check_checkpoints({"tiny": checkpoint}, make_input, backends, "f32")[0].agrees
     with pytest.raises(BackendError, match="silent cannot pass this profile: it does not say which device"):
-        examine({"tiny": checkpoint}, make_input, backends, "strict")
+        check_checkpoints({"tiny": checkpoint}, make_input, backends, "strict")
 
 
 def test_an_accelerator_that_is_not_seen_is_no_pass(tmp_path: Path, checkpoint_of: PathOf, capsys: Streams) -> None:
-    """A job for a GPU that runs on a CPU ends with 2, whatever it computed."""
+    """A request for a GPU that runs on a CPU ends with 2, whatever it computed."""
     pytest.importorskip("torch")
     adapter = tmp_path / "blind.py"
     adapter.write_text(BLIND)
@@ -105,15 +105,15 @@ def test_an_accelerator_that_is_not_seen_is_no_pass(tmp_path: Path, checkpoint_o
 
 def test_fast_allows_what_tf32_costs() -> None:
     """Rounding every kernel to TF32's 10 bits passes `fast`, at every stage, and fails `strict`."""
-    tensors, x = rule_tensors(TINY), rule_input(TINY, 1, 33, 47)
-    truth = reference_run(TINY, tensors, x)
+    tensors, x = synthetic_tensors(TINY), synthetic_input(TINY, 1, 33, 47)
+    expected = reference_run(TINY, tensors, x)
     kernels = {name: tf32(array) if array.ndim == 4 else array for name, array in tensors.items()}
     rounded = reference_run(TINY, kernels, x)
-    departure = {name: np.abs(rounded[name] - truth[name]).max() / np.abs(truth[name]).max() for name in truth}
-    fast = tolerances(PROFILES["fast"], TINY, tensors, x, truth)
-    strict = tolerances(PROFILES["strict"], TINY, tensors, x, truth)
-    assert all(departure[name] <= fast[name] for name in truth)
-    assert departure["fused"] > 10 * strict["fused"]
+    mismatch = {name: np.abs(rounded[name] - expected[name]).max() / np.abs(expected[name]).max() for name in expected}
+    fast = tolerances(PROFILES["fast"], TINY, tensors, x, expected)
+    strict = tolerances(PROFILES["strict"], TINY, tensors, x, expected)
+    assert all(mismatch[name] <= fast[name] for name in expected)
+    assert mismatch["fused"] > 10 * strict["fused"]
 
 
 def tf32(array: np.ndarray) -> np.ndarray:
@@ -130,9 +130,9 @@ def test_on_a_gpu(backend: str, profile: ProfileName, checkpoint_of: PathOf) -> 
     if not has_gpu(backend):
         pytest.skip(f"{backend} sees no GPU")
     checkpoint = read_checkpoint(checkpoint_of(TINY))
-    (judgement,) = examine({"tiny": checkpoint}, built_in_input(65, 97), find_backends([backend]), profile)
-    assert judgement.runs[backend].flags["device"] == "gpu"
-    assert judgement.agrees, judgement.runs[backend].verdict.cause
+    (result,) = check_checkpoints({"tiny": checkpoint}, built_in_input(65, 97), find_backends([backend]), profile)
+    assert result.runs[backend].flags["device"] == "gpu"
+    assert result.agrees, result.runs[backend].report.cause
 
 
 def has_gpu(backend: str) -> bool:

@@ -11,7 +11,7 @@ from danet_common import parameters
 from danet_common.config import ContextKind
 from danet_common.recipe import TrainConfig
 from danet_common.sharing import RECOMPUTED_PIXELS, settled
-from shared_tests.fixtures.synthetic import rule_array
+from shared_tests.fixtures.synthetic import synthetic_array
 from shared_tests.suites.conftest import NETWORKS, Start
 from shared_tests.suites.training.test_training import (
     BATCH,
@@ -21,8 +21,8 @@ from shared_tests.suites.training.test_training import (
     WIDTH,
     at,
     beginning,
-    departure,
     go_on,
+    mismatch,
     pictures,
 )
 
@@ -47,7 +47,7 @@ def test_no_number_changes(
         losses = go_on(start, backend, first, 2, folder)["losses"]
         found[recompute] = [losses, at(folder, 1), at(folder, 2)]
     for plain, again in zip(found[False], found[True], strict=True):
-        worst, name = departure(plain, again)
+        worst, name = mismatch(plain, again)
         assert worst <= AGREEMENT[backend], name
 
 
@@ -59,14 +59,14 @@ BOTH = {"config": CONFIG.to_dict(), "recompute": [False, True]}
 @pytest.mark.parametrize("backend", ["torch", "jax"])
 def test_less_is_kept(backend: str, start: Start) -> None:
     """A block keeps its input, of the four and more tensors of that size that its gradient needs."""
-    arrays = {"input": {"x": rule_array("recompute:x", (2, 3, 129, 161)).astype(np.float32)}}
+    arrays = {"input": {"x": synthetic_array("recompute:x", (2, 3, 129, 161)).astype(np.float32)}}
     kept = start(backend).practise("kept", BOTH, arrays)["bytes"]
     assert kept["True"] < LESS[backend] * kept["False"]
 
 
 def test_all_of_it_is_recomputed(start: Start) -> None:
     """TensorFlow's graph has each convolution of the blocks and the attention a second time, and no other."""
-    arrays = {"input": {"x": rule_array("recompute:x", (1, 3, 33, 41)).astype(np.float32)}}
+    arrays = {"input": {"x": synthetic_array("recompute:x", (1, 3, 33, 41)).astype(np.float32)}}
     found = start("tf").practise("kept", BOTH, arrays)["convolutions"]
     kernels = [name for name, parameter in parameters(CONFIG).items() if parameter.kind == "kernel"]
     assert found["False"] == len(kernels)

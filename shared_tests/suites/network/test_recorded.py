@@ -15,7 +15,7 @@ from danet_common import Checkpoint, DANetConfig, read_checkpoint, stage_names, 
 from shared_tests.fixtures import recorded, upstream_checkpoints
 from shared_tests.fixtures.recorded import FOLDER, Recording
 from shared_tests.suites.conftest import NETWORKS, Start
-from shared_tests.workers.protocol import Job
+from shared_tests.workers.protocol import Request
 
 FLOAT64 = 1e-9  # relative to the map's largest value: their float64 run and ours add in other orders
 ROUNDED = 2.0**-23  # features are kept in float32
@@ -79,8 +79,8 @@ def run(backend: str, dtype: str, converted: tuple[Recording, Path], start: Star
     if read_checkpoint(path).source.get("backbone_only"):  # which `load` refuses: its head is drawn
         path = as_a_network(path)
     stages = tuple(name for name in stage_names(config_of(path)) if name in found.records)
-    answer = start(backend).run(Job(checkpoint=str(path), x=found.x, dtype=dtype, stages=stages))
-    return {**answer.stages, **answer.outputs}
+    response = start(backend).run(Request(checkpoint=str(path), x=found.x, dtype=dtype, stages=stages))
+    return {**response.stages, **response.outputs}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -100,7 +100,7 @@ def test_install_without_features_has_the_logits(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "backend"), in_turn(0))
 def test_float64(name: str, backend: str, converted: Converted, start: Start) -> None:
     found, _ = converted(name)
-    differences = recorded.departures(found, run(backend, "float64", converted(name), start))
+    differences = recorded.mismatches(found, run(backend, "float64", converted(name), start))
     for output, difference in differences.items():
         record = found.records[output]
         bound = (ROUNDED if record.rounded else FLOAT64) * np.abs(record.values).max()
@@ -110,7 +110,7 @@ def test_float64(name: str, backend: str, converted: Converted, start: Start) ->
 @pytest.mark.parametrize(("name", "backend"), in_turn(2))
 def test_float32(name: str, backend: str, converted: Converted, start: Start) -> None:
     found, _ = converted(name)
-    differences = recorded.departures(found, run(backend, "float32", converted(name), start))
+    differences = recorded.mismatches(found, run(backend, "float32", converted(name), start))
     for output, difference in differences.items():
         assert difference <= FLOAT32 * found.records[output].noise, (output, difference)
 
@@ -138,5 +138,5 @@ def test_wrong_facts_are_seen(converted: Converted, start: Start, tmp_path: Path
     original = read_checkpoint(path)
     changed = Checkpoint(original.config.replace(multi_grid=None), original.tensors)
     write_checkpoint(changed, tmp_path / "changed.safetensors")
-    differences = recorded.departures(found, run("torch", "float32", (found, tmp_path / "changed.safetensors"), start))
+    differences = recorded.mismatches(found, run("torch", "float32", (found, tmp_path / "changed.safetensors"), start))
     assert differences["fused"] > 1000 * found.records["fused"].noise

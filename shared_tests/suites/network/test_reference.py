@@ -1,4 +1,4 @@
-"""The judge is judged: each operation against loops and against torch in float64, the whole against its table."""
+"""The reference: each operation against loops and against torch in float64, the whole against its table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from danet_common.config import DANetConfig
 from danet_common.stages import stage_names
 from danet_common.variants import VARIANTS
 from shared_tests import reference
-from shared_tests.fixtures.synthetic import rule_array, rule_input, rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_array, synthetic_input, synthetic_tensors
 from shared_tests.reference import operations
 
 TINY = VARIANTS["danet_tiny"]
@@ -29,7 +29,7 @@ def torch() -> Any:
 
 
 def values(name: str, *shape: int) -> np.ndarray:
-    return rule_array(name, shape).astype(np.float64)
+    return synthetic_array(name, shape).astype(np.float64)
 
 
 def agree(one: np.ndarray, other: np.ndarray) -> bool:
@@ -116,7 +116,7 @@ def test_resize_refuses_an_unknown_grid() -> None:
 
 def test_batch_norm_is_torchs_in_both_modes(torch: Any) -> None:
     config = TINY.replace(dropout_rate=0.0, batch_norm_momentum=0.3, batch_norm_epsilon=1e-2)
-    tensors, x = rule_tensors(config), rule_input(config, 2, 33, 47)
+    tensors, x = synthetic_tensors(config), synthetic_input(config, 2, 33, 47)
     names = [f"backbone.bn1.{leaf}" for leaf in ("running_mean", "running_var", "weight", "bias")]
     convolved = operations.convolve(x.astype(float), tensors["backbone.conv1.weight"].astype(float), None, 2, 3)
     for training in (False, True):
@@ -136,7 +136,7 @@ def test_batch_norm_is_torchs_in_both_modes(torch: Any) -> None:
 
 
 def test_attention_is_the_papers_sum() -> None:
-    tensors, x = rule_tensors(TINY), rule_input(TINY, 2, 17, 23)
+    tensors, x = synthetic_tensors(TINY), synthetic_input(TINY, 2, 17, 23)
     stages = reference.forward(TINY, tensors, x, stages="all").stages
     features, positions = stages["position_in"][1], list(np.ndindex(stages["position_in"].shape[2:]))
     query, key, value = (stages[f"position_{name}"][1] for name in ("query", "key", "value"))
@@ -184,7 +184,7 @@ def test_structure_is_the_configs(config: DANetConfig, monkeypatch: pytest.Monke
         return convolve(x, weight, bias, stride, padding, dilation)
 
     monkeypatch.setattr(operations, "convolve", recorded)
-    result = reference.forward(config, rule_tensors(config), rule_input(config, 2, 35, 43), stages="all")
+    result = reference.forward(config, synthetic_tensors(config), synthetic_input(config, 2, 35, 43), stages="all")
     assert tuple(result.stages) == stage_names(config)
     assert tuple(result.outputs) == config.outputs
     assert all(logits.shape == (2, config.num_classes, 35, 43) for logits in result.outputs.values())
@@ -202,7 +202,7 @@ def test_structure_is_the_configs(config: DANetConfig, monkeypatch: pytest.Monke
 
 
 def test_only_asked_stages_are_kept() -> None:
-    tensors, x = rule_tensors(TINY), rule_input(TINY, 1, 9, 11)
+    tensors, x = synthetic_tensors(TINY), synthetic_input(TINY, 1, 9, 11)
     assert list(reference.forward(TINY, tensors, x, stages=("channel_map", "stem")).stages) == ["stem", "channel_map"]
     assert not reference.forward(TINY, tensors, x).stages
     with pytest.raises(ValueError, match="unknown stages layer5; this network has stem, layer1"):
@@ -210,7 +210,7 @@ def test_only_asked_stages_are_kept() -> None:
 
 
 def test_faulty_tensors_are_refused() -> None:
-    tensors, x = rule_tensors(TINY), rule_input(TINY, 2, 9, 11)
+    tensors, x = synthetic_tensors(TINY), synthetic_input(TINY, 2, 9, 11)
     name = "head.fused_classifier.bias"
     with pytest.raises(ValueError, match=f"missing tensor {name}"):
         reference.forward(TINY, {key: value for key, value in tensors.items() if key != name}, x)
@@ -221,11 +221,11 @@ def test_faulty_tensors_are_refused() -> None:
 
 
 def test_training_refuses_dropout_and_lone_values() -> None:
-    tensors = rule_tensors(TINY)
+    tensors = synthetic_tensors(TINY)
     with pytest.raises(ValueError, match=r"training needs dropout_rate 0; got 0\.1"):
-        reference.forward(TINY, tensors, rule_input(TINY, 2, 9, 11), training=True)
+        reference.forward(TINY, tensors, synthetic_input(TINY, 2, 9, 11), training=True)
     with pytest.raises(ValueError, match="more than one value per channel"):
-        reference.forward(TINY.replace(dropout_rate=0.0), tensors, rule_input(TINY, 1, 1, 1), training=True)
+        reference.forward(TINY.replace(dropout_rate=0.0), tensors, synthetic_input(TINY, 1, 1, 1), training=True)
 
 
 def test_loss_is_the_sum_of_products() -> None:

@@ -11,7 +11,7 @@ import pytest
 from danet_common.parameters import parameters
 from danet_common.variants import VARIANTS
 from shared_tests import reference
-from shared_tests.fixtures.synthetic import rule_array, rule_input, rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_array, synthetic_input, synthetic_tensors
 from shared_tests.reference import operations
 
 SIZES = {"danet_tiny": (33, 47), "danet_r18": (65, 49)}
@@ -28,7 +28,9 @@ def entropy(attention: np.ndarray) -> float:
 @pytest.mark.parametrize("variant", [*SIZES, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE)])
 def test_nothing_explodes_vanishes_or_saturates(variant: str) -> None:
     config, size = VARIANTS[variant], {**SIZES, **LARGE}[variant]
-    stages = reference.forward(config, rule_tensors(config), rule_input(config, 2, *size), stages="all").stages
+    stages = reference.forward(
+        config, synthetic_tensors(config), synthetic_input(config, 2, *size), stages="all"
+    ).stages
     for name, value in stages.items():
         if name.endswith("_map"):
             # Flat, and the scores would not count; saturated, and a wrong score would not either.
@@ -70,7 +72,7 @@ MISTAKES = {
 @pytest.mark.parametrize("variant", SIZES)
 def test_every_mistake_in_the_weights_moves_some_logit(variant: str) -> None:
     config = VARIANTS[variant]
-    tensors, x = rule_tensors(config), rule_input(config, 2, *SIZES[variant])
+    tensors, x = synthetic_tensors(config), synthetic_input(config, 2, *SIZES[variant])
     truth = reference.forward(config, tensors, x).outputs["fused"]
     for mistake, change in MISTAKES.items():
         changed = change(tensors)
@@ -82,7 +84,7 @@ def test_every_mistake_in_the_weights_moves_some_logit(variant: str) -> None:
 def test_key_bias_is_the_one_tensor_that_cannot_show() -> None:
     """It adds q_n . b to a whole row of energies, which the softmax ignores: so in any network."""
     config = VARIANTS["danet_tiny"]
-    tensors, x = rule_tensors(config), rule_input(config, 2, 33, 47)
+    tensors, x = synthetic_tensors(config), synthetic_input(config, 2, 33, 47)
     changed = {**tensors, **zero("head.position_attention.key.bias")(tensors)}
     truth, found = (reference.forward(config, chosen, x).outputs["fused"] for chosen in (tensors, changed))
     assert np.abs(found - truth).max() < 1e-13 * np.abs(truth).max()
@@ -91,7 +93,7 @@ def test_key_bias_is_the_one_tensor_that_cannot_show() -> None:
 @pytest.mark.parametrize("variant", SIZES)
 def test_flipped_channel_softmax_shows(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     config = VARIANTS[variant]
-    tensors, x = rule_tensors(config), rule_input(config, 2, *SIZES[variant])
+    tensors, x = synthetic_tensors(config), synthetic_input(config, 2, *SIZES[variant])
     truth = reference.forward(config, tensors, x).outputs["channel"]
     softmax = operations.softmax
     monkeypatch.setattr(operations, "softmax", lambda energy: softmax(-energy))
@@ -102,7 +104,7 @@ def test_flipped_channel_softmax_shows(variant: str, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("variant", SIZES)
 def test_tensors_fit_and_none_are_alike(variant: str) -> None:
     config = VARIANTS[variant]
-    tensors = rule_tensors(config)
+    tensors = synthetic_tensors(config)
     assert {name: array.shape for name, array in tensors.items()} == {n: p.shape for n, p in parameters(config).items()}
     digests = {hashlib.sha256(array.tobytes()).digest() for array in tensors.values()}
     assert len(digests) == len(tensors)
@@ -117,9 +119,9 @@ def test_rule_is_the_same_everywhere() -> None:
     """Hashes recorded once: another machine, NumPy or byte order must draw the same bits."""
     config = VARIANTS["danet_tiny"]
     digest = hashlib.sha256()
-    for name, array in rule_tensors(config).items():
+    for name, array in synthetic_tensors(config).items():
         digest.update(name.encode())
         digest.update(array.astype(array.dtype.newbyteorder("<")).tobytes())
-    digest.update(rule_input(config, 2, 33, 47).astype("<f4").tobytes())
+    digest.update(synthetic_input(config, 2, 33, 47).astype("<f4").tobytes())
     assert digest.hexdigest() == "5664c71f1805cf24ac8a85f78f1cb89f8d9aab56bcb7976cd9317d7ba8f3c1ee"
-    assert rule_array("x", (3,)).tolist() == [-0.030020713806152344, -0.7206939458847046, -0.40834295749664307]
+    assert synthetic_array("x", (3,)).tolist() == [-0.030020713806152344, -0.7206939458847046, -0.40834295749664307]

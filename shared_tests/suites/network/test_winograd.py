@@ -16,10 +16,10 @@ from danet_common import winograd
 from danet_common.numerics import numerics
 from danet_common.winograd import INPUT, KERNEL, OUTPUT, SPAN, TILE
 from shared_tests.fixtures.cases import CASES, TINY
-from shared_tests.fixtures.synthetic import rule_array
+from shared_tests.fixtures.synthetic import synthetic_array
 from shared_tests.mutation.mutations import Mutation, mutate
 from shared_tests.mutation.winograd import WINOGRAD
-from shared_tests.parity.check_case import CheckpointOf, job_of, judge, named, truth
+from shared_tests.parity.check_case import CheckpointOf, check_case, expected, named, request_of
 from shared_tests.parity.compare import compare
 from shared_tests.suites.conftest import NETWORKS, Start
 from shared_tests.suites.network.test_parity import FASTEST
@@ -49,19 +49,21 @@ def transformed(worker: Worker, entries: int = 0) -> Iterator[Worker]:
 def test_agrees(backend: str, mode: str, name: str, entries: int, start: Start, checkpoint_of: CheckpointOf) -> None:
     """At every dilation, where tiles reach beyond the picture, in one band and in several."""
     with transformed(start(backend), entries) as worker:
-        verdict = judge(CASES[name], worker, checkpoint_of, mode=mode, winograd=True)
-    assert verdict.agrees, (verdict.first_departure, verdict.cause)
+        report = check_case(CASES[name], worker, checkpoint_of, mode=mode, winograd=True)
+    assert report.agrees, (report.first_mismatch, report.cause)
 
 
 @pytest.mark.parametrize("backend", ["torch", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tf", "jax"))])
 def test_float32(backend: str, start: Start, checkpoint_of: CheckpointOf) -> None:
-    """No further from the truth than frameworks that add the same numbers in another order may be from each other."""
+    """No further from the reference than frameworks that sum in another order may be from each other."""
     case, errors = CASES["r18"], []
     for winograd_wanted in (False, True):
-        job = job_of(case, checkpoint_of(case.config), mode=FASTEST[backend], dtype="float32", winograd=winograd_wanted)
+        request = request_of(
+            case, checkpoint_of(case.config), mode=FASTEST[backend], dtype="float32", winograd=winograd_wanted
+        )
         with transformed(start(backend)) as worker:
-            verdict = compare(truth(case), named(worker.run(job)), np.inf)
-        errors.append(max(d.relative or 0 for d in verdict.differences if d.name in case.config.outputs))
+            report = compare(expected(case), named(worker.run(request)), np.inf)
+        errors.append(max(d.relative or 0 for d in report.differences if d.name in case.config.outputs))
     direct, by_transforms = errors
     assert by_transforms != direct  # it was computed differently
     assert by_transforms <= FACTOR * direct
@@ -74,7 +76,7 @@ def test_where_it_gains(backend: str, start: Start, checkpoint_of: CheckpointOf)
     folded, direct = (
         named(
             start(backend).run(
-                job_of(
+                request_of(
                     case,
                     checkpoint_of(case.config),
                     dtype="float32",
@@ -235,7 +237,7 @@ def test_tensorflow_transforms_kernels_when_needed(start: Start) -> None:
 def test_a_picture_that_is_not_finite(backend: str, value: float) -> None:
     """Is no other picture's affair, though kernels wait for its first pixel."""
     convolve = pytest.importorskip(f"danet_{backend}.winograd").convolve
-    x, kernel = rule_array("x", (2, 9, 13, 4)), rule_array("kernel", (3, 3, 4, 5))
+    x, kernel = synthetic_array("x", (2, 9, 13, 4)), synthetic_array("kernel", (3, 3, 4, 5))
     x[0, 0, 0, 0] = value
     if backend == "torch":
         torch = importlib.import_module("torch")
@@ -291,7 +293,7 @@ def test_mutation_is_caught(mutation: Mutation, backend: str, start: Start, chec
     mutate(worker, mutation.sources(backend))
     try:
         with transformed(worker, 1):
-            verdict = judge(mutation.case, worker, checkpoint_of, mode=FASTEST[backend], winograd=True)
-        assert not verdict.agrees, f"survives: {mutation.trap}"
+            report = check_case(mutation.case, worker, checkpoint_of, mode=FASTEST[backend], winograd=True)
+        assert not report.agrees, f"survives: {mutation.trap}"
     finally:
         mutate(worker, None)

@@ -19,7 +19,7 @@ Moment = Callable[[str, int], None]  # told "train_step" or "infer", and the ste
 
 
 @dataclass
-class PretendState:
+class FakeState:
     """A run whose step is a sum over its batch."""
 
     training: TrainingCheckpoint
@@ -28,7 +28,7 @@ class PretendState:
 
 
 @dataclass
-class PretendEngine:
+class FakeEngine:
     """One of several processes, which it plays all alone; `added` is what the others give to every sum."""
 
     process_index: int = 0
@@ -44,13 +44,13 @@ class PretendEngine:
         return array + self.added
 
     def describe(self) -> str:
-        return "a pretended process"
+        return "a fake process"
 
     def close(self) -> None:
         """There is nothing to leave."""
 
 
-def pretend(
+def fake_framework(
     moment: Moment = lambda name, step: None, loss: Callable[[int], float] = lambda step: 1.0, name: str = "torch"
 ) -> Framework:
     """A framework whose every step depends on all that a real one's does: weights, batch and number.
@@ -59,15 +59,15 @@ def pretend(
     loss    step, from 1 -> a factor on its loss
     """
 
-    def restore(training: TrainingCheckpoint, engine: Any) -> PretendState:
-        return PretendState(training, training.step, {n: np.array(a) for n, a in training.tensors.items()})
+    def restore(training: TrainingCheckpoint, engine: Any) -> FakeState:
+        return FakeState(training, training.step, {n: np.array(a) for n, a in training.tensors.items()})
 
-    def capture(state: PretendState, data: Mapping[str, Any]) -> TrainingCheckpoint:
+    def capture(state: FakeState, data: Mapping[str, Any]) -> TrainingCheckpoint:
         first = state.training
         tensors = {name: array.copy() for name, array in state.tensors.items()}
         return TrainingCheckpoint(first.config, first.recipe, state.step, tensors, first.slots, data, {"backend": name})
 
-    def train_step(state: PretendState, batch: Mapping[str, np.ndarray], first_row: int) -> dict[str, float]:
+    def train_step(state: FakeState, batch: Mapping[str, np.ndarray], first_row: int) -> dict[str, float]:
         moment("train_step", state.step + 1)
         seen = float(batch["image"].astype(np.float64).mean() + batch["labels"].astype(np.float64).mean() / 100)
         state.step, classes = state.step + 1, len(state.tensors[NAME])

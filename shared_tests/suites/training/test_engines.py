@@ -24,7 +24,7 @@ from danet_common.sharing import check_shares, describe, parts
 from danet_common.training_checkpoint import read_training
 from shared_tests.suites.conftest import NETWORKS, Start
 from shared_tests.suites.devices.running import KERAS_WARNING
-from shared_tests.suites.training.test_training import AGREEMENT, CONFIG, RECIPE, UNSEEN, beginning, departure, pictures
+from shared_tests.suites.training.test_training import AGREEMENT, CONFIG, RECIPE, UNSEEN, beginning, mismatch, pictures
 from shared_tests.workers.backends import BACKENDS, Worker
 from shared_tests.workers.protocol import Groups, load_arrays, save_arrays
 
@@ -143,25 +143,25 @@ def on_one(start: Start, backend: str, folder: Path, config: DANetConfig, recipe
 
 
 def furthest(spread: Spread, folder: Path, start: Path, truth: np.ndarray, local: tuple[str, ...] = ()) -> float:
-    """The largest departure of any loss or tensor of any step from the run on one device.
+    """The largest mismatch of any loss or tensor of any step from the run on one device.
 
     Infinite where two processes do not hold the same, bit for bit.
     """
     ended = launch(spread, folder, {"start": str(start / "0.safetensors"), "local": local})
     assert [code for code, _ in ended] == [0] * spread.processes, "\n".join(words for _, words in ended)
-    departures = [0.0]
+    mismatches = [0.0]
     for place in range(spread.processes):
         found = load_arrays(folder / f"{place}.npz")
-        departures.append(float(np.abs(found["losses"]["loss"] - truth).max() / np.abs(truth).max()))
+        mismatches.append(float(np.abs(found["losses"]["loss"] - truth).max() / np.abs(truth).max()))
         assert found["engine"]["sum"].tolist() == [[2**40 * spread.processes + sum(range(spread.processes)), 1]]
         kind = f"{2 if spread.processes > 1 else 1} process{'es' if spread.processes > 1 else ''}, 2 cpu devices"
         assert (folder / f"{place}.txt").read_text() == kind
     for step in range(1, STEPS + 1):
         first, *others = [tensors(folder / f"{place}-{step}.safetensors") for place in range(spread.processes)]
         one = tensors(start / f"{step}.safetensors")
-        departures.append(departure(one, first)[0])
-        departures += [np.inf for other in others if any(not np.array_equal(other[n], a) for n, a in first.items())]
-    return max(departures)
+        mismatches.append(mismatch(one, first)[0])
+        mismatches += [np.inf for other in others if any(not np.array_equal(other[n], a) for n, a in first.items())]
+    return max(mismatches)
 
 
 def test_ports_are_held(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from danet_common.recipe import TrainConfig
-from shared_tests.fixtures.synthetic import rule_array
+from shared_tests.fixtures.synthetic import synthetic_array
 from shared_tests.mutation.mutations import Mutation, mutate
 from shared_tests.mutation.training import LOSS
 from shared_tests.reference.losses import cross_entropy
@@ -40,7 +40,7 @@ def check(worker: Worker, recipe: TrainConfig, truth: np.ndarray) -> Groups:
     """Hold one framework's losses and gradients to the reference's."""
     shape = (len(truth), CLASSES, *truth.shape[1:])
     outputs = {
-        name: 4 * rule_array(f"logits:{name}", shape).astype(np.float64) for name in ("fused", "position", "aux")
+        name: 4 * synthetic_array(f"logits:{name}", shape).astype(np.float64) for name in ("fused", "position", "aux")
     }
     found = worker.practise("loss", {"recipe": recipe.to_dict()}, {"outputs": outputs, "input": {"labels": truth}})
     total = 0.0

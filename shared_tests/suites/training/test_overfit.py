@@ -15,7 +15,7 @@ from danet_common.recipe import TrainConfig
 from danet_common.training_checkpoint import TrainingCheckpoint, beginning, read_training, write_training
 from shared_tests.suites.network.test_precision import QUICK_FIRST
 from shared_tests.workers.backends import Worker
-from shared_tests.workers.protocol import Groups, Job
+from shared_tests.workers.protocol import Groups, Request
 
 # Both attentions, but only the fused output: two losses less at full size are a quarter of a step.
 CONFIG = VARIANTS["danet_tiny"].replace(num_classes=7, dropout_rate=0.0, branch_classifiers=False)
@@ -52,8 +52,8 @@ def test_eight_scenes_are_learned_by_heart(worker: Worker, tmp_path: Path) -> No
     labels = np.stack([sample.labels for sample in samples]).astype(np.int32)
     train(worker, OVERFIT, {"batch": {"image": image, "labels": labels}}, STEPS, tmp_path, every=STEPS)
     learned = tmp_path / f"{STEPS}.safetensors"
-    answer = worker.run(Job(checkpoint=str(learned), x=image.transpose(0, 3, 1, 2), dtype="float32"))
-    prediction = answer.outputs["fused"].argmax(1)
+    response = worker.run(Request(checkpoint=str(learned), x=image.transpose(0, 3, 1, 2), dtype="float32"))
+    prediction = response.outputs["fused"].argmax(1)
     assert scores(confusion_matrix(labels, prediction, CONFIG.num_classes)).mean_iou > LEARNED
 
 

@@ -31,7 +31,7 @@ from danet_common.run.metrics_file import read_metrics
 from danet_common.run.signals import Interruption
 from danet_common.training_checkpoint import beginning, read_training
 from shared_tests.suites.conftest import NETWORKS, Start
-from shared_tests.suites.training.fake_framework import NAME, PretendEngine, pretend
+from shared_tests.suites.training.fake_framework import NAME, FakeEngine, fake_framework
 
 ROOT = Path(__file__).parents[3]
 HANDOVER = 1e-9  # of a tensor's largest value, in float64
@@ -62,7 +62,7 @@ class Killed(BaseException):
 
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Curves take longer than all the rest of a pretended run."""
+    """Curves take longer than all the rest of a run with the fake framework."""
     monkeypatch.setattr(danet_common.run.loop, "draw_curves", lambda records, path: None)
 
 
@@ -79,11 +79,11 @@ def loader_of(plan: RunPlan, dataset: Scenes = LEARNED) -> Loader:
     return Loader(dataset, plan.augmentation, plan.config, order, threads=0)
 
 
-def go_on(folder: RunFolder, stop_after: int | None = None, engine: Any = None, **pretence: Any) -> Ending:
+def go_on(folder: RunFolder, stop_after: int | None = None, engine: Any = None, **options: Any) -> Ending:
     """Read the run's files and train, as a new process does."""
     plan = folder.read_plan()
     training, loader = folder.read_last(plan), loader_of(plan)
-    run = Run(plan, folder, pretend(**pretence), engine or PretendEngine(), training, loader, VALIDATED, Watcher())
+    run = Run(plan, folder, fake_framework(**options), engine or FakeEngine(), training, loader, VALIDATED, Watcher())
     try:
         return run.advance(stop_after)
     finally:
@@ -243,7 +243,7 @@ def test_so_do_several_processes(tmp_path: Path, whole: list[Any]) -> None:
         if name == "infer":
             os.kill(os.getpid(), signal.SIGTERM)
 
-    assert go_on(folder, engine=PretendEngine(process_count=2), moment=moment) is Ending.INTERRUPTED
+    assert go_on(folder, engine=FakeEngine(process_count=2), moment=moment) is Ending.INTERRUPTED
     assert read_training(folder.last).step == 5
     assert go_on(folder) is Ending.FINISHED
     assert left(folder) == whole
@@ -261,7 +261,7 @@ def test_what_was_learned_before_a_damaged_picture_is_kept(tmp_path: Path, whole
 
     folder = begin(tmp_path / "run")
     training, loader = folder.read_last(PLAN), loader_of(PLAN, Damaged(5, "train", 12, 14))
-    run = Run(PLAN, folder, pretend(), PretendEngine(), training, loader, VALIDATED, Watcher())
+    run = Run(PLAN, folder, fake_framework(), FakeEngine(), training, loader, VALIDATED, Watcher())
     with pytest.raises(DataError, match="damaged"):
         run.advance()
     run.close()
@@ -321,9 +321,9 @@ def test_a_loss_that_is_no_number_ends_the_run(value: float, tmp_path: Path, who
 
 def test_a_weight_that_is_no_number_is_never_saved(tmp_path: Path) -> None:
     folder = begin(tmp_path / "run")
-    framework = pretend()
+    framework = fake_framework()
     plan, training = PLAN, folder.read_last(PLAN)
-    run = Run(plan, folder, framework, PretendEngine(), training, loader_of(plan), None, Watcher())
+    run = Run(plan, folder, framework, FakeEngine(), training, loader_of(plan), None, Watcher())
     run.advance(stop_after=2)
     run.state.tensors[NAME][3] = np.inf
     with pytest.raises(Diverged, match=NAME):
@@ -335,7 +335,7 @@ def test_a_weight_that_is_no_number_is_never_saved(tmp_path: Path) -> None:
 def test_only_the_first_process_writes(tmp_path: Path) -> None:
     folder = begin(tmp_path / "run")
     before = {path: path.read_bytes() for path in folder.root.iterdir() if path.is_file()}
-    assert go_on(folder, engine=PretendEngine(process_index=1, process_count=2)) is Ending.FINISHED
+    assert go_on(folder, engine=FakeEngine(process_index=1, process_count=2)) is Ending.FINISHED
     assert {path: path.read_bytes() for path in folder.root.iterdir() if path.is_file()} == before
     assert not list(folder.events.iterdir())
 
@@ -343,7 +343,7 @@ def test_only_the_first_process_writes(tmp_path: Path) -> None:
 def test_a_signal_to_another_process_stops_this_one_at_the_next_logged_step(tmp_path: Path) -> None:
     folder = begin(tmp_path / "run")
     go_on(folder, stop_after=1)
-    assert go_on(folder, engine=PretendEngine(process_count=2, added=1)) is Ending.INTERRUPTED
+    assert go_on(folder, engine=FakeEngine(process_count=2, added=1)) is Ending.INTERRUPTED
     assert read_training(folder.last).step == PLAN.cadence.log
 
 
@@ -353,7 +353,7 @@ def test_other_data_are_refused(tmp_path: Path) -> None:
     for learned, validated in ((Scenes(6, "train", 12, 14), VALIDATED), (LEARNED, Scenes(3, "val", 12, 14))):
         loader = loader_of(PLAN, learned)
         with pytest.raises(ValueError, match="not th") as error:
-            Run(PLAN, folder, pretend(), PretendEngine(), training, loader, validated, Watcher())
+            Run(PLAN, folder, fake_framework(), FakeEngine(), training, loader, validated, Watcher())
         assert "\n" not in str(error.value)
 
 

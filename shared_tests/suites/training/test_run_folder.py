@@ -175,7 +175,7 @@ def test_a_run_is_read_when_no_other_process_trains_it(
 
     monkeypatch.setattr("danet_cli.train.join", slowly)
     assert danet_cli.main.run(["train", "--resume", root, "--stop-after", "5"]) == 0
-    assert "a pretended process, from step 4" in capsys.readouterr().err
+    assert "a fake process, from step 4" in capsys.readouterr().err
     assert read_training(root).step == 5
 
 

@@ -13,7 +13,7 @@ from danet_common import DANetConfig
 from danet_common.recipe import TrainConfig
 from danet_common.training_checkpoint import TrainingCheckpoint, read_training, slot_shapes, write_training
 from shared_tests.fixtures.cases import TINY
-from shared_tests.fixtures.synthetic import rule_array, rule_tensors
+from shared_tests.fixtures.synthetic import synthetic_array, synthetic_tensors
 from shared_tests.suites.conftest import NETWORKS, Start
 from shared_tests.workers.backends import BACKENDS, Worker
 from shared_tests.workers.protocol import Groups
@@ -43,15 +43,15 @@ Train = Callable[..., tuple[dict[str, np.ndarray], Path]]
 
 def pictures(count: int = 3 * BATCH) -> Groups:
     """Noise, and labels with some void; three batches of them."""
-    image = rule_array("training:image", (count, HEIGHT, WIDTH, 3))
-    classes = np.abs(rule_array("training:labels", (count, HEIGHT, WIDTH))) * (TINY.num_classes + 2)
+    image = synthetic_array("training:image", (count, HEIGHT, WIDTH, 3))
+    classes = np.abs(synthetic_array("training:labels", (count, HEIGHT, WIDTH))) * (TINY.num_classes + 2)
     labels = np.where(classes < TINY.num_classes, classes, 255).astype(np.int32)
     return {"batch": {"image": image, "labels": labels}}
 
 
 def beginning(path: Path, config: DANetConfig, recipe: TrainConfig) -> Path:
     """A run before its first step, with the rule's weights."""
-    tensors = rule_tensors(config)
+    tensors = synthetic_tensors(config)
     slots = {name: np.zeros(shape) for name, shape in slot_shapes(config, recipe).items()}
     slots |= {name: tensors[name.removeprefix("average.")] for name in slots if name.startswith("average.")}
     write_training(TrainingCheckpoint(config, recipe, 0, tensors, slots, {"place": [1, 2]}), path)
@@ -73,7 +73,7 @@ def at(folder: Path, step: int) -> dict[str, np.ndarray]:
     return {**training.tensors, **training.slots}
 
 
-def departure(truth: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> tuple[float, str]:
+def mismatch(truth: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> tuple[float, str]:
     """The largest difference, relative to its tensor's largest value."""
     assert found.keys() == truth.keys()
     worst = {
@@ -105,14 +105,14 @@ def test_every_step_is_the_same(backend: str, whole: Any) -> None:
     assert losses.shape == (STEPS,)
     assert np.abs(losses - truth).max() <= AGREEMENT * np.abs(truth).max()
     for step in range(1, STEPS + 1):
-        worst, name = departure(at(folder, step), at(other, step))
+        worst, name = mismatch(at(folder, step), at(other, step))
         assert worst <= AGREEMENT, (step, name)
 
 
 def test_the_steps_do_something(whole: Any) -> None:
     """Weights, averages, momenta and statistics all move, each step, so that their agreement says something."""
     _, folder = whole("torch")
-    before = {**rule_tensors(CONFIG), **{f"average.{n}": v for n, v in rule_tensors(CONFIG).items()}}
+    before = {**synthetic_tensors(CONFIG), **{f"average.{n}": v for n, v in synthetic_tensors(CONFIG).items()}}
     for step in (1, STEPS):
         after = at(folder, step)
         still = [name for name, value in after.items() if name in before and np.array_equal(value, before[name])]
@@ -128,7 +128,7 @@ def test_a_run_handed_over(order: Sequence[str], start: Start, whole: Any, tmp_p
     go_on(start, order[1], folder / "7.safetensors", 7, tmp_path)
     go_on(start, order[2], tmp_path / "14.safetensors", 6, tmp_path)
     for backend in NETWORKS:
-        worst, name = departure(at(whole(backend)[1], STEPS), at(tmp_path, STEPS))
+        worst, name = mismatch(at(whole(backend)[1], STEPS), at(tmp_path, STEPS))
         assert worst <= AGREEMENT, name
 
 
@@ -182,8 +182,8 @@ def test_variations(variation: str, start: Start, tmp_path: Path) -> None:
         if recipe.optimizer == "adamw":
             truth, *others = [{n: v for n, v in run.items() if UNSEEN not in n} for run in (truth, *others)]
         for backend, found in zip(NETWORKS[1:], others, strict=True):
-            worst, name = departure(truth, found)
+            worst, name = mismatch(truth, found)
             assert worst <= AGREEMENT, (step, backend, name)
     statistics = [name for name in truth if "running" in name]
-    moved = [name for name in statistics if not np.array_equal(truth[name], rule_tensors(config)[name])]
+    moved = [name for name in statistics if not np.array_equal(truth[name], synthetic_tensors(config)[name])]
     assert moved == ([] if recipe.frozen_batch_norm else statistics)

@@ -12,46 +12,46 @@ from jax import numpy as jnp
 import danet_jax
 from danet_jax.model import DANet
 from danet_jax.weights import get_leaf, get_tensors, named_leaves
-from shared_tests.workers.protocol import Answer, Job
+from shared_tests.workers.protocol import Request, Response
 
-PRECISIONS = {"highest": "highest", "fast": "tensorfloat32"}  # Job's word -> JAX's
+PRECISIONS = {"highest": "highest", "fast": "tensorfloat32"}  # Request's word -> JAX's
 
 
-def run(job: Job) -> Answer:
+def run(request: Request) -> Response:
     """One pass of the Flax network."""
-    device = jax.devices()[0] if job.device == "accelerator" else jax.devices("cpu")[0]
-    with jax.default_device(device), jax.default_matmul_precision(PRECISIONS[job.precision]):
-        return run_here(job)
+    device = jax.devices()[0] if request.device == "accelerator" else jax.devices("cpu")[0]
+    with jax.default_device(device), jax.default_matmul_precision(PRECISIONS[request.precision]):
+        return run_here(request)
 
 
-def run_here(job: Job) -> Answer:
+def run_here(request: Request) -> Response:
     """One pass on the default device."""
-    model = danet_jax.load(job.checkpoint, dtype=job.dtype, folded=job.folded, winograd=job.winograd)
-    if job.training:
+    model = danet_jax.load(request.checkpoint, dtype=request.dtype, folded=request.folded, winograd=request.winograd)
+    if request.training:
         model.train()
-    x = jnp.asarray(job.x.transpose(0, 2, 3, 1))
+    x = jnp.asarray(request.x.transpose(0, 2, 3, 1))
 
     def call(model: DANet, x: jax.Array) -> dict[str, jax.Array]:
-        return model(x, outputs=job.asked, stages=job.stages)
+        return model(x, outputs=request.asked, stages=request.stages)
 
-    answer = Answer(outputs={}, flags=flags())
-    if job.cotangents:
-        values, answer.gradients = gradients(model, x, job)
+    response = Response(outputs={}, flags=flags())
+    if request.cotangents:
+        values, response.gradients = gradients(model, x, request)
     else:
-        values = (nnx.jit(call) if job.mode == "jit" else call)(model, x)
-    answer.outputs = {name: array(values[name]) for name in model.config.outputs if name in values}
-    answer.stages = {name: array(values[name]) for name in job.stages}
-    if job.training:
-        answer.statistics = {p.name: get_leaf(leaf) for p, leaf in named_leaves(model) if not p.trainable}
-    return answer
+        values = (nnx.jit(call) if request.mode == "jit" else call)(model, x)
+    response.outputs = {name: array(values[name]) for name in model.config.outputs if name in values}
+    response.stages = {name: array(values[name]) for name in request.stages}
+    if request.training:
+        response.statistics = {p.name: get_leaf(leaf) for p, leaf in named_leaves(model) if not p.trainable}
+    return response
 
 
-def gradients(model: DANet, x: jax.Array, job: Job) -> tuple[dict[str, jax.Array], dict[str, np.ndarray]]:
+def gradients(model: DANet, x: jax.Array, request: Request) -> tuple[dict[str, jax.Array], dict[str, np.ndarray]]:
     """The network's values, and canonical name -> gradient."""
 
     def loss(model: DANet) -> tuple[jax.Array, dict[str, jax.Array]]:
-        values = model(x, outputs=job.asked, stages=job.stages)
-        products = [values[name] * c.transpose(0, 2, 3, 1) for name, c in job.cotangents.items()]
+        values = model(x, outputs=request.asked, stages=request.stages)
+        products = [values[name] * c.transpose(0, 2, 3, 1) for name, c in request.cotangents.items()]
         return jnp.sum(jnp.stack([jnp.sum(product) for product in products])), values
 
     found, values = nnx.jit(nnx.grad(loss, has_aux=True))(model)

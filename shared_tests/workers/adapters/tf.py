@@ -13,30 +13,30 @@ from danet_common.leaves import from_channels_last
 from danet_common.parameters import Parameter
 from danet_tf.model import DANet
 from danet_tf.weights import get_leaf, named_leaves
-from shared_tests.workers.protocol import Answer, Job
+from shared_tests.workers.protocol import Request, Response
 
 
-def run(job: Job) -> Answer:
+def run(request: Request) -> Response:
     """One pass of the Keras network."""
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        tf.config.experimental.enable_tensor_float_32_execution(job.precision == "fast")
-        on_gpu = job.device == "accelerator" and tf.config.list_physical_devices("GPU")
+        tf.config.experimental.enable_tensor_float_32_execution(request.precision == "fast")
+        on_gpu = request.device == "accelerator" and tf.config.list_physical_devices("GPU")
         with tf.device("/GPU:0" if on_gpu else "/CPU:0"):
-            return run_here(job)
+            return run_here(request)
     if keras.backend.backend() == "torch":
         import torch
 
-        set_precision(job.precision)
-        with keras.device("gpu" if job.device == "accelerator" and torch.cuda.is_available() else "cpu"):
-            return run_here(job)
+        set_precision(request.precision)
+        with keras.device("gpu" if request.device == "accelerator" and torch.cuda.is_available() else "cpu"):
+            return run_here(request)
     import jax
 
-    device = jax.devices()[0] if job.device == "accelerator" else jax.devices("cpu")[0]
-    precision = "tensorfloat32" if job.precision == "fast" else "highest"
+    device = jax.devices()[0] if request.device == "accelerator" else jax.devices("cpu")[0]
+    precision = "tensorfloat32" if request.precision == "fast" else "highest"
     with jax.default_device(device), jax.default_matmul_precision(precision):
-        return run_here(job)
+        return run_here(request)
 
 
 def set_precision(precision: str) -> None:
@@ -47,62 +47,62 @@ def set_precision(precision: str) -> None:
     torch.backends.cudnn.allow_tf32 = precision == "fast"
 
 
-def run_here(job: Job) -> Answer:
+def run_here(request: Request) -> Response:
     """One pass on the default device."""
-    model = danet_tf.load(job.checkpoint, dtype=job.dtype, folded=job.folded, winograd=job.winograd)
-    x = ops.convert_to_tensor(job.x.transpose(0, 2, 3, 1))
-    answer = Answer(outputs={}, flags=flags(x))
+    model = danet_tf.load(request.checkpoint, dtype=request.dtype, folded=request.folded, winograd=request.winograd)
+    x = ops.convert_to_tensor(request.x.transpose(0, 2, 3, 1))
+    response = Response(outputs={}, flags=flags(x))
     backend = keras.backend.backend()
-    if job.cotangents:
-        values, answer.gradients = gradients(model, x, job)
-    elif job.mode == "eager":
-        values = model(x, training=job.training, outputs=job.asked, stages=job.stages)
+    if request.cotangents:
+        values, response.gradients = gradients(model, x, request)
+    elif request.mode == "eager":
+        values = model(x, training=request.training, outputs=request.asked, stages=request.stages)
     else:
         compiled = tensorflow_function if backend == "tensorflow" else jax_function
-        values = compiled(model, job)(x)
-    answer.outputs = {name: array(values[name]) for name in model.config.outputs if name in values}
-    answer.stages = {name: array(values[name]) for name in job.stages}
-    if job.training:
-        answer.statistics = {p.name: get_leaf(leaf) for p, leaf in named_leaves(model) if not p.trainable}
-    return answer
+        values = compiled(model, request)(x)
+    response.outputs = {name: array(values[name]) for name in model.config.outputs if name in values}
+    response.stages = {name: array(values[name]) for name in request.stages}
+    if request.training:
+        response.statistics = {p.name: get_leaf(leaf) for p, leaf in named_leaves(model) if not p.trainable}
+    return response
 
 
-def tensorflow_function(model: DANet, job: Job) -> Any:
+def tensorflow_function(model: DANet, request: Request) -> Any:
     """A tf.function of any batch and size, or one compiled by XLA."""
     import tensorflow as tf
 
-    spec = tf.TensorSpec((None, None, None, model.config.in_channels), job.x.dtype)
+    spec = tf.TensorSpec((None, None, None, model.config.in_channels), request.x.dtype)
 
-    @tf.function(input_signature=None if job.mode == "xla" else [spec], jit_compile=job.mode == "xla")
+    @tf.function(input_signature=None if request.mode == "xla" else [spec], jit_compile=request.mode == "xla")
     def call(x: tf.Tensor) -> dict[str, tf.Tensor]:
-        return model(x, training=job.training, outputs=job.asked, stages=job.stages)
+        return model(x, training=request.training, outputs=request.asked, stages=request.stages)
 
     return call
 
 
-def jax_function(model: DANet, job: Job) -> Any:
+def jax_function(model: DANet, request: Request) -> Any:
     """The model as a pure function of its input, compiled by JAX."""
     import jax
 
     trainable = [variable.value for variable in model.trainable_variables]
     fixed = [variable.value for variable in model.non_trainable_variables]
-    return jax.jit(lambda x: model.stateless_call(trainable, fixed, x, outputs=job.asked, stages=job.stages)[0])
+    return jax.jit(lambda x: model.stateless_call(trainable, fixed, x, outputs=request.asked, stages=request.stages)[0])
 
 
-def gradients(model: DANet, x: Any, job: Job) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def gradients(model: DANet, x: Any, request: Request) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The network's values, and canonical name -> gradient; on TensorFlow and PyTorch."""
     leaves = [(p, leaf) for p, leaf in named_leaves(model) if p.trainable]
     if keras.backend.backend() == "torch":
-        values = model(x, training=job.training, outputs=job.asked, stages=job.stages)
-        cotangents = {n: ops.convert_to_tensor(c.transpose(0, 2, 3, 1)) for n, c in job.cotangents.items()}
+        values = model(x, training=request.training, outputs=request.asked, stages=request.stages)
+        cotangents = {n: ops.convert_to_tensor(c.transpose(0, 2, 3, 1)) for n, c in request.cotangents.items()}
         sum(ops.sum(values[n] * c) for n, c in cotangents.items()).backward()
         found = [ops.zeros_like(leaf) if leaf.value.grad is None else leaf.value.grad for _, leaf in leaves]
         return values, canonical(leaves, [ops.convert_to_numpy(gradient) for gradient in found])
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
-        values = model(x, training=job.training, outputs=job.asked, stages=job.stages)
-        loss = tf.add_n([tf.reduce_sum(values[n] * c.transpose(0, 2, 3, 1)) for n, c in job.cotangents.items()])
+        values = model(x, training=request.training, outputs=request.asked, stages=request.stages)
+        loss = tf.add_n([tf.reduce_sum(values[n] * c.transpose(0, 2, 3, 1)) for n, c in request.cotangents.items()])
     found = tape.gradient(loss, [leaf.value for _, leaf in leaves], unconnected_gradients="zero")
     return values, canonical(leaves, [gradient.numpy() for gradient in found])
 

@@ -10,31 +10,31 @@ import torch
 import danet_torch
 from danet_torch.model import DANet
 from danet_torch.weights import get_leaf, named_leaves
-from shared_tests.workers.protocol import Answer, Job
+from shared_tests.workers.protocol import Request, Response
 
 
-def run(job: Job) -> Answer:
+def run(request: Request) -> Response:
     """One pass of the PyTorch network."""
-    set_precision(job.precision)
-    device = torch.device("cuda" if job.device == "accelerator" and torch.cuda.is_available() else "cpu")
-    model = danet_torch.load(job.checkpoint, dtype=job.dtype, folded=job.folded, winograd=job.winograd)
-    model.to(device).train(job.training)
-    x = torch.from_numpy(np.array(job.x)).to(device)
-    call = torch.compile(model, fullgraph=True) if job.mode == "compile" else model
-    with torch.inference_mode(not job.cotangents):  # as `danet predict` does
-        values = call(x, outputs=job.asked, stages=job.stages)
-    answer = Answer(
+    set_precision(request.precision)
+    device = torch.device("cuda" if request.device == "accelerator" and torch.cuda.is_available() else "cpu")
+    model = danet_torch.load(request.checkpoint, dtype=request.dtype, folded=request.folded, winograd=request.winograd)
+    model.to(device).train(request.training)
+    x = torch.from_numpy(np.array(request.x)).to(device)
+    call = torch.compile(model, fullgraph=True) if request.mode == "compile" else model
+    with torch.inference_mode(not request.cotangents):  # as `danet predict` does
+        values = call(x, outputs=request.asked, stages=request.stages)
+    response = Response(
         outputs={name: array(values[name]) for name in model.config.outputs if name in values},
-        stages={name: array(values[name]) for name in job.stages},
+        stages={name: array(values[name]) for name in request.stages},
         flags=flags(device),
     )
-    if job.training:
-        answer.statistics = {p.name: get_leaf(leaf) for p, leaf in named_leaves(model) if not p.trainable}
-    if job.cotangents:
-        products = [values[name] * torch.from_numpy(c).to(device) for name, c in job.cotangents.items()]
+    if request.training:
+        response.statistics = {p.name: get_leaf(leaf) for p, leaf in named_leaves(model) if not p.trainable}
+    if request.cotangents:
+        products = [values[name] * torch.from_numpy(c).to(device) for name, c in request.cotangents.items()]
         torch.stack([torch.sum(product) for product in products]).sum().backward()
-        answer.gradients = gradients(model)
-    return answer
+        response.gradients = gradients(model)
+    return response
 
 
 def set_precision(precision: str) -> None:
