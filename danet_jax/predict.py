@@ -13,9 +13,11 @@ from jaxtyping import Float, Float32, UInt, UInt8
 from danet_common.evaluation import Protocol, predict_labels
 from danet_jax.model import DANet
 
-PROGRAMS = 8  # that are kept, each for one size of pictures
+PROGRAMS = 8  # kept at most, one per picture size: each has 10 MB or more
+TRACES = 64  # sizes after which JAX's own caches are cleared: a size leaves 2 MB of traces that outlive its program
 
 _compiled_for: set[tuple[int, ...]] = set()
+_traced_for: set[tuple[int, ...]] = set()
 
 
 def predict(
@@ -45,8 +47,16 @@ def fused_logits(model: DANet, x: Float[Array, "b h w c"]) -> Float[Array, "b h 
 
 
 def keep_few_programs(shape: tuple[int, ...]) -> None:
-    """Forget the compiled programs, each 10 MB or more, when pictures of PROGRAMS other sizes have come."""
+    """Drop compiled programs when pictures of PROGRAMS other sizes have come, and all of JAX's caches after TRACES.
+
+    Clearing all caches makes the caller's own functions compile again, so it happens less often.
+    """
+    if shape not in _traced_for and len(_traced_for) == TRACES:
+        jax.clear_caches()
+        _traced_for.clear()
+        _compiled_for.clear()
     if shape not in _compiled_for and len(_compiled_for) == PROGRAMS:
         fused_logits.clear_cache()  # type: ignore[attr-defined]
         _compiled_for.clear()
+    _traced_for.add(shape)
     _compiled_for.add(shape)
