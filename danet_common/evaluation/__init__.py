@@ -19,3 +19,9 @@ __all__ = [
     "predict_labels",
     "require_same_classes",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Raise AttributeError, with the new name of what has been renamed."""
+    renamed = "; it is fitting_window now" if name == "fitting_protocol" else ""
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{renamed}")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # a file system without locks
 
 
 class RunError(ValueError):
@@ -30,8 +34,9 @@ def locked(folder: Path, title: Path) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RunError(f"{title}: another process is training this run") from None
-        except OSError:
-            pass  # of the file system, which has no locks
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise RunError(f"{title}: cannot lock the folder: {error.strerror}") from None
         yield
     finally:
         os.close(descriptor)
