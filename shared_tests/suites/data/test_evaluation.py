@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import danet_common.evaluation
 from danet_common import VARIANTS
 from danet_common.data import DataError, Dataset, Sample, open_dataset
 from danet_common.data.dataset import log_remark
@@ -346,6 +347,11 @@ def test_what_is_no_protocol_is_refused(fields: dict[str, Any], reason: str) -> 
 def test_an_unknown_protocol_is_named() -> None:
     with pytest.raises(ValueError, match="unknown protocol 'offical'; known: auto, whole, official"):
         get_protocol("offical")
+
+
+def test_a_renamed_function_names_the_new_one() -> None:
+    with pytest.raises(AttributeError, match="it is fitting_window now"):
+        danet_common.evaluation.fitting_protocol  # noqa: B018
 
 
 def test_pictures_that_fit_are_whole() -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from danet_common.run import RunError, RunFolder
 from danet_common.run.creation import STAGE
+from danet_common.run.lock import locked
 from danet_common.training_checkpoint import read_training
 from shared_tests.suites.cli.test_cli import assert_one_error
 from shared_tests.suites.cli.test_train_command import SHORT, Streams
@@ -177,6 +180,21 @@ def test_a_run_is_read_when_no_other_process_trains_it(
     assert danet_cli.main.run(["train", "--resume", root, "--stop-after", "5"]) == 0
     assert "a fake process, from step 4" in capsys.readouterr().err
     assert read_training(root).step == 5
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.ENOTSUP])
+def test_a_lock_that_fails_is_said_unless_the_file_system_has_none(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fcntl = pytest.importorskip("fcntl")
+
+    def fail(descriptor: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    refused = pytest.raises(RunError, match="cannot lock the folder") if number == errno.EIO else nullcontext()
+    with refused, locked(tmp_path, tmp_path):
+        pass
 
 
 @pytest.mark.slow
