@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from danet_cli.main import run
 from danet_common import Checkpoint, DANetConfig, write_checkpoint
 from shared_tests.fixtures.synthetic import synthetic_tensors
+from shared_tests.suites.environment import session_environment
 from shared_tests.suites.training.fake_framework import FakeEngine, fake_framework
 from shared_tests.workers.backends import BACKENDS, Worker
 
@@ -19,6 +21,13 @@ NETWORKS = ("torch", "tf", "jax")  # the three packages; keras_jax runs danet_tf
 
 Start = Callable[[str], Worker]
 Train = Callable[..., int]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Set the session's environment before any process starts and any framework is imported."""
+    settings = ExitStack()
+    settings.enter_context(session_environment())
+    config.add_cleanup(settings.close)
 
 
 @pytest.fixture(scope="session")

@@ -17,6 +17,7 @@ from danet_common import Checkpoint, CheckpointError, open_checkpoint, read_chec
 from danet_common.checkpoint import PASSENGER, on_disk
 from shared_tests.fixtures.synthetic import synthetic_tensors
 from shared_tests.suites.devices.running import CONFIG, float64_checkpoint, run_program
+from shared_tests.suites.environment import cpu_devices
 
 ROUNDING = 1e-12  # of float64, through the whole network; 2e-15 was seen
 SHARD_BYTES = 60_000
@@ -41,7 +42,7 @@ def test_torch_on_two_processes(path: Path, tmp_path: Path) -> None:
 
 
 def test_jax_on_eight_devices(path: Path) -> None:
-    environment = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_ENABLE_X64": "1"}
+    environment = {"XLA_FLAGS": cpu_devices(8), "JAX_ENABLE_X64": "1"}
     found = run_program("jax_mesh", path, needs=("jax", "flax"), environment=environment)
     assert found["devices"] == 8
     for name in ("mesh", "function", "device"):

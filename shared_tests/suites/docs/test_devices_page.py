@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from shared_tests.suites.devices.running import run_program
+from shared_tests.suites.environment import cpu_devices
 
 PAGE = Path(__file__).parents[3] / "docs" / "devices.md"
 
@@ -20,7 +21,7 @@ def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     environment = {
         "PYTHONPATH": str(PAGE.parents[1]),
         "KERAS_BACKEND": "tensorflow",
-        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        "XLA_FLAGS": cpu_devices(8),
     }
     environment |= {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}  # torchrun's
     monkeypatch.chdir(tmp_path)

@@ -62,7 +62,7 @@ def test_page(backend: str, folder: Path, start: Start) -> None:
     done = subprocess.run(
         [sys.executable, "-c", RUN_ALL, json.dumps(found), program if backend == "torch" else ""],
         cwd=folder,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"},
+        env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
         text=True,
         check=False,

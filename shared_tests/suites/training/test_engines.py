@@ -24,6 +24,7 @@ from danet_common.sharing import check_shares, describe, parts
 from danet_common.training_checkpoint import read_training
 from shared_tests.suites.conftest import NETWORKS, Start
 from shared_tests.suites.devices.running import KERAS_WARNING
+from shared_tests.suites.environment import cpu_devices
 from shared_tests.suites.training.test_training import AGREEMENT, CONFIG, RECIPE, UNSEEN, beginning, mismatch, pictures
 from shared_tests.workers.backends import BACKENDS, Worker
 from shared_tests.workers.protocol import Groups, load_arrays, save_arrays
@@ -32,7 +33,6 @@ SPREAD = "shared_tests.workers.trainers.spread"
 STEPS = 3
 TIMEOUT = 500  # seconds; a run takes less even where its processes share a processor
 FIRST_PORT, PORTS = 20_000, 12_000  # below 32768, from where Linux takes those of connections, and macOS too
-QUICKLY = "--xla_backend_optimization_level=0"  # XLA spends its time on compiling here
 
 # On top of test_training's: parts of the batch, and hard pixels, so few below the threshold that the minimum counts.
 EVERYTHING = RECIPE.replace(batch_size=8, accumulation=2, ohem_threshold=0.01, ohem_minimum=600)
@@ -90,16 +90,16 @@ def environments(spread: Spread, ports: list[int]) -> list[dict[str, str]]:
     places = range(spread.processes)
     if spread.backend == "torch":
         where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(ports[0]), "WORLD_SIZE": str(spread.processes)}
-        return [{**where, "RANK": str(place), "LOCAL_RANK": str(place), "OMP_NUM_THREADS": "1"} for place in places]
+        return [{**where, "RANK": str(place), "LOCAL_RANK": str(place)} for place in places]
     if spread.backend == "tf" and spread.processes > 1:
         cluster = {"worker": [f"127.0.0.1:{port}" for port in ports]}
         tasks = [{"cluster": cluster, "task": {"type": "worker", "index": place}} for place in places]
         return [{"TF_CONFIG": json.dumps(task)} for task in tasks]
     if spread.backend == "jax" and spread.processes > 1:
         where = {"JAX_COORDINATOR_ADDRESS": f"127.0.0.1:{ports[0]}", "JAX_NUM_PROCESSES": str(spread.processes)}
-        return [{**where, "XLA_FLAGS": QUICKLY, "JAX_PROCESS_ID": str(place)} for place in places]
+        return [{**where, "JAX_PROCESS_ID": str(place)} for place in places]
     if spread.backend == "jax":
-        return [{"XLA_FLAGS": f"{QUICKLY} --xla_force_host_platform_device_count={spread.devices}"}]
+        return [{"XLA_FLAGS": cpu_devices(spread.devices)}]
     return [{}]
 
 
@@ -285,7 +285,7 @@ def test_torchrun(start: Start, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_sharded_step_lowers_for_tpu() -> None:
-    environment = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    environment = {"XLA_FLAGS": cpu_devices(8)}
     backend = dataclasses.replace(BACKENDS["jax"], environment=environment)
     if backend.missing:
         pytest.skip(f"needs {', '.join(backend.missing)}")

@@ -378,12 +378,11 @@ TINY = (
     *("--set", "crop=33x41", "--set", "average_decay=0.9", "--save-every", "3", "--log-every", "2"),
     *("--validate-every", "6", "--set", "dropout_rate=0.3"),
 )
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}  # so small a network waits for threads more than it computes
 
 
 def command(*arguments: str) -> subprocess.Popen[str]:
     words = [sys.executable, "-m", "danet_cli.main", *arguments]
-    return subprocess.Popen(words, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 @pytest.fixture
