@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import signal
@@ -21,6 +22,7 @@ from danet_cli.main import run
 from danet_common import VARIANTS, Checkpoint, DANetConfig, read_checkpoint, write_checkpoint
 from shared_tests.fixtures.synthetic import synthetic_tensors
 from shared_tests.suites.conftest import NETWORKS, Start
+from shared_tests.workers.backends import BACKENDS, Backend, Worker
 
 TINY = VARIANTS["danet_tiny"]
 COMMAND = [sys.executable, "-m", "danet_cli.main"]
@@ -54,6 +56,16 @@ def photograph(tmp_path: Path) -> Path:
     pixels = np.random.default_rng(0).integers(0, 256, (33, 47, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(tmp_path / "street.png")
     return tmp_path / "street.png"
+
+
+@pytest.fixture
+def shared_workers(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`danet check` asks the session's workers; it starts a process for an adapter's file only."""
+
+    def worker(backend: Backend) -> contextlib.AbstractContextManager[Worker]:
+        return contextlib.nullcontext(start(backend.name)) if backend.name in BACKENDS else Worker(backend)
+
+    monkeypatch.setattr("shared_tests.parity.check.Worker", worker)
 
 
 def assert_one_error(streams: Streams, *words: str) -> None:
@@ -257,9 +269,10 @@ def test_predict_refuses_one_name_for_two_masks(tiny: Path, capsys: Streams) -> 
     assert_one_error(capsys, "1_mask.png")
 
 
+@pytest.mark.usefixtures("shared_workers")
 def test_check_agrees_in_every_backend(tiny: Path, start: Start, capsys: Streams) -> None:
     for backend in NETWORKS:
-        start(backend)
+        start(backend)  # skips, or fails, where it is missing
     other, report = tiny.with_name("tiny.npz"), tiny.with_name("report.json")
     assert run(["convert", str(tiny), str(other)]) == 0
     assert run(["check", str(tiny), str(other), "--size", "17x23", "--json", str(report)]) == 0
@@ -270,6 +283,7 @@ def test_check_agrees_in_every_backend(tiny: Path, start: Start, capsys: Streams
     assert set(found["checkpoints"][0]["backends"]) == set(NETWORKS)
 
 
+@pytest.mark.usefixtures("shared_workers")
 @pytest.mark.parametrize("profile", ["f64", "f32"])
 def test_check_tells_another_network(profile: str, tiny: Path, start: Start, capsys: Streams) -> None:
     start("torch")
@@ -284,6 +298,7 @@ def test_check_tells_another_network(profile: str, tiny: Path, start: Start, cap
     assert second["changed"] == ["config batch_norm_epsilon"]
 
 
+@pytest.mark.usefixtures("shared_workers")
 @pytest.mark.parametrize("profile", ["f64", "f32"])
 def test_check_catches_a_wrong_network(profile: str, tiny: Path, start: Start, capsys: Streams) -> None:
     start("torch")
@@ -304,6 +319,7 @@ def test_check_catches_a_wrong_network(profile: str, tiny: Path, start: Start, c
     assert "mismatch at channel_in" in out
 
 
+@pytest.mark.usefixtures("shared_workers")
 def test_check_on_a_photograph(tiny: Path, photograph: Path, start: Start, capsys: Streams) -> None:
     start("torch")
     arguments = ["check", str(tiny), "--backends", "torch", "--image", str(photograph), "--profile", "f32"]

@@ -97,9 +97,10 @@ class Sandbox:
         self.process.communicate()
 
 
-@pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
-    process = Sandbox(tmp_path / "sandbox")
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sandbox]:
+    """A process for all families."""
+    process = Sandbox(tmp_path_factory.mktemp("seeds") / "sandbox")
     yield process
     process.close()
 

@@ -105,7 +105,6 @@ def test_blocks(entries: int) -> None:
         ("tf", "function"),
         pytest.param("tf", "xla", marks=pytest.mark.slow),
         ("jax", "jit"),
-        ("keras_jax", "function"),
     ],
 )
 def test_agrees(backend: str, mode: str, start: Start, checkpoint_of: CheckpointOf) -> None:

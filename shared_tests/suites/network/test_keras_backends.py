@@ -13,13 +13,18 @@ import pytest
 import weights_convert
 from danet_common.keras_backend import keras_backend, require_keras_backend
 from shared_tests.fixtures.cases import CASES, TINY
+from shared_tests.mutation.attention import SLICED
 from shared_tests.parity.check_case import CheckpointOf, check_case
+from shared_tests.parity.gradients import mismatch
 from shared_tests.suites.conftest import Start
+from shared_tests.suites.network.test_attention_memory import ENTRIES, WITHOUT_MAP, sliced
+from shared_tests.suites.network.test_gradients import AGREEMENT, gradients
+from shared_tests.suites.network.test_parity import assert_agrees
 
 CONFIG = TINY.replace(dropout_rate=0.0)
 KERAS_USE = "shared_tests.suites.network.keras_use"
 ROUNDING = 1e-4  # of float32, through a step of training: of the largest value of each tensor
-# Another process, in which Keras compiles a step for JAX for ten seconds.
+# Keras compiles a step for JAX for ten seconds.
 OTHERS = ["keras_torch", pytest.param("keras_jax", marks=pytest.mark.slow)]
 
 
@@ -34,6 +39,36 @@ def pictures() -> dict[str, np.ndarray]:
 def test_pytorch_agrees_with_the_reference(name: str, start: Start, checkpoint_of: CheckpointOf) -> None:
     report = check_case(CASES[name], start("keras_torch"), checkpoint_of)
     assert report.agrees, (report.first_mismatch, report.cause)
+
+
+@pytest.mark.parametrize("name", ["paddle", "training"])
+@pytest.mark.parametrize(
+    ("backend", "mode"),
+    [
+        ("keras_torch", "eager"),
+        pytest.param("keras_jax", "eager", marks=pytest.mark.slow),
+        pytest.param("keras_jax", "function", marks=pytest.mark.slow),
+    ],
+)
+def test_mode(backend: str, mode: str, name: str, start: Start, checkpoint_of: CheckpointOf) -> None:
+    """Every way of running a network."""
+    if name == "training" and backend == "keras_jax":
+        pytest.skip("Keras on JAX is for inference")
+    assert_agrees(CASES[name], start(backend), checkpoint_of, mode)
+
+
+def test_chunked_attention_agrees(start: Start, checkpoint_of: CheckpointOf) -> None:
+    """Keras on JAX computes position attention in slices."""
+    with sliced(start("keras_jax"), ENTRIES[9]) as worker:
+        report = check_case(SLICED, worker, checkpoint_of, mode="function", stages=WITHOUT_MAP)
+    assert report.agrees, (report.first_mismatch, report.cause)
+
+
+@pytest.mark.parametrize("name", ["training_bottleneck", pytest.param("paddle", marks=pytest.mark.slow)])
+def test_gradients_on_pytorch_agree(name: str, start: Start, checkpoint_of: CheckpointOf) -> None:
+    expected, found = (gradients(CASES[name], start(backend), checkpoint_of) for backend in ("torch", "keras_torch"))
+    worst, where = mismatch(expected, found)
+    assert worst <= AGREEMENT, where
 
 
 @pytest.mark.parametrize("backend", OTHERS)

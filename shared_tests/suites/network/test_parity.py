@@ -20,20 +20,9 @@ def assert_agrees(case: Case, worker: Worker, checkpoint_of: CheckpointOf, mode:
     assert report.agrees, (report.first_mismatch, report.cause)
 
 
-# These are always checked in all networks; every other case in one network in turn, and in the other two, whose sources
-# are parallel, among the slow tests: JAX compiles each for seconds.
-EVERYWHERE = (
-    "tiny",
-    "r18",
-    "r101",
-    "deep_stem",
-    "position_only",
-    "channel_only",
-    "dranet",
-    "mmseg",
-    "paddle",
-    "training",
-)
+# The quick tests check these cases in all networks, and every other case in one network by turns. The slow tests check
+# the rest: the sources of the networks are parallel, and JAX compiles each case for seconds.
+EVERYWHERE = ("tiny", "r18", "deep_stem", "dranet", "mmseg", "paddle", "training")
 JUDGED = [
     pytest.param(
         backend, name, marks=[pytest.mark.slow] * (name not in EVERYWHERE and (name in DEEP or (n + turn) % 3 > 0))
@@ -49,20 +38,20 @@ def test_case(backend: str, name: str, start: Start, checkpoint_of: CheckpointOf
 
 
 MODES = [
-    # Inductor compiles for half a minute, Keras through JAX for ten seconds, and JAX each operation by itself.
-    pytest.param(name, mode, marks=[pytest.mark.slow] * (mode == "compile" or name in ("keras_jax", "jax")))
-    for name, backend in BACKENDS.items()
-    for mode in backend.modes
-    if FASTEST.get(name) != mode
+    # Inductor compiles for half a minute, and JAX each operation by itself.
+    pytest.param(name, mode, marks=[pytest.mark.slow] * (mode == "compile" or name == "jax"))
+    for name in NETWORKS
+    for mode in BACKENDS[name].modes
+    if FASTEST[name] != mode
 ]
 
 
 @pytest.mark.parametrize("name", ["paddle", "training"])
 @pytest.mark.parametrize(("backend", "mode"), MODES)
 def test_mode(backend: str, mode: str, name: str, start: Start, checkpoint_of: CheckpointOf) -> None:
-    """Every way of running a network: compiled, traced for any size, under XLA, Keras on JAX."""
-    if name == "training" and (mode == "compile" or backend == "keras_jax"):
-        pytest.skip("compiled once, in inference: the training graph takes a minute; Keras on JAX is for inference")
+    """Every way of running a network: compiled, traced for any size, under XLA."""
+    if name == "training" and mode == "compile":
+        pytest.skip("compiled once, in inference: the training graph takes a minute")
     assert_agrees(CASES[name], start(backend), checkpoint_of, mode)
 
 

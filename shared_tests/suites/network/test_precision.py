@@ -6,7 +6,7 @@ as all three round the same network.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import get_args
 
@@ -23,7 +23,11 @@ from shared_tests.fixtures.synthetic import synthetic_array, synthetic_tensors
 from shared_tests.parity.check_case import CheckpointOf, expected, named, request_of
 from shared_tests.parity.compare import compare
 from shared_tests.suites.conftest import NETWORKS, Start
+from shared_tests.suites.network.test_parity import FASTEST
 from shared_tests.suites.training.test_training import CONFIG, RECIPE, at, beginning, go_on
+from shared_tests.workers.protocol import Response
+
+ResponseOf = Callable[[str, Case, str], Response]
 
 FACTOR = 5.0  # between frameworks that add the same numbers in another order; wrong eps is a factor of 100 and more
 FLOOR = 2.0**-23  # one unit in the last place of float32: nobody is asked to be better
@@ -34,14 +38,25 @@ ROUNDOFF = 2.0**-8  # of bfloat16
 QUICK_FIRST = ["torch", pytest.param("tf", marks=pytest.mark.slow), pytest.param("jax", marks=pytest.mark.slow)]
 
 
-def relative(case: Case, dtype: str, start: Start, checkpoint_of: CheckpointOf, offset: float = 0.0) -> list[dict]:
-    """By backend: array name -> relative difference from the float64 reference."""
+@pytest.fixture(scope="module")
+def response_of(start: Start, checkpoint_of: CheckpointOf) -> ResponseOf:
+    """Backend, case and dtype -> the backend's response, by its fastest mode; computed once."""
+    found: dict[tuple[str, Case, str], Response] = {}
+
+    def get(backend: str, case: Case, dtype: str) -> Response:
+        key = (backend, case, dtype)
+        if key not in found:
+            request = request_of(case, checkpoint_of(case.config), mode=FASTEST[backend], dtype=dtype)
+            found[key] = start(backend).run(request)
+        return found[key]
+
+    return get
+
+
+def relative(case: Case, responses: Iterable[Response], offset: float = 0.0) -> list[dict]:
+    """By response: array name -> relative difference from the float64 reference."""
     found = []
-    for backend in NETWORKS:
-        mode = "jit" if backend == "jax" else "eager"
-        response = start(backend).run(
-            request_of(case, checkpoint_of(case.config), mode=mode, dtype=dtype, offset=offset)
-        )
+    for response in responses:
         report = compare(expected(case, offset), named(response), np.inf)
         counted = [d for d in report.differences if not d.name.endswith("num_batches_tracked")]
         assert not any(difference.fault for difference in counted)
@@ -58,32 +73,36 @@ def assert_alike(errors: list[dict]) -> None:
 
 
 @pytest.mark.parametrize("name", ["tiny", "paddle", "training", pytest.param("r50", marks=pytest.mark.slow)])
-def test_float32(name: str, start: Start, checkpoint_of: CheckpointOf) -> None:
-    assert_alike(relative(CASES[name], "float32", start, checkpoint_of))
+def test_float32(name: str, response_of: ResponseOf) -> None:
+    case = CASES[name]
+    assert_alike(relative(case, [response_of(backend, case, "float32") for backend in NETWORKS]))
 
 
 def test_large_mean(start: Start, checkpoint_of: CheckpointOf) -> None:
     """A mean far above the deviation: E[x^2] - E[x]^2 would cancel, two passes do not."""
-    assert_alike(relative(CASES["training"], "float32", start, checkpoint_of, offset=1000.0))
+    case, offset = CASES["training"], 1000.0
+    path = checkpoint_of(case.config)
+    requests = {b: request_of(case, path, mode=FASTEST[b], dtype="float32", offset=offset) for b in NETWORKS}
+    assert_alike(relative(case, [start(backend).run(request) for backend, request in requests.items()], offset))
 
 
 @pytest.mark.parametrize("name", ["tiny", "paddle", "training"])
-def test_bfloat16(name: str, start: Start, checkpoint_of: CheckpointOf) -> None:
+def test_bfloat16(name: str, response_of: ResponseOf) -> None:
     """Alike, and no worse than float32 by more than the two formats' roundoffs differ."""
     case = CASES[name]
-    coarse = relative(case, "bfloat16", start, checkpoint_of)
-    fine = relative(case, "float32", start, checkpoint_of)
+    coarse, fine = (
+        relative(case, [response_of(backend, case, dtype) for backend in NETWORKS]) for dtype in ("bfloat16", "float32")
+    )
     assert_alike(coarse)
     for error, reference in zip(coarse, fine, strict=True):
         worst = max(error[output] for output in case.config.outputs)
         assert worst <= FACTOR * COARSER * max(reference[output] for output in case.config.outputs)
 
 
-def test_bfloat16_keeps_energies(start: Start, checkpoint_of: CheckpointOf) -> None:
+def test_bfloat16_keeps_energies(response_of: ResponseOf) -> None:
     """Softmax runs in float32: rows of a bfloat16 network's attention sum to one as exactly as float32 can."""
-    case = Case(TINY)
     for backend in NETWORKS:
-        response = start(backend).run(request_of(case, checkpoint_of(TINY), dtype="bfloat16"))
+        response = response_of(backend, CASES["tiny"], "bfloat16")
         for name in ("position_map", "channel_map"):
             sums = response.stages[name].astype(np.float64).sum(axis=2)
             assert np.abs(sums - 1).max() <= 64 * 2.0**-24, (backend, name)  # a row has under 64 terms of weight

@@ -24,10 +24,16 @@ FLOAT32 = 5  # times the owner's own float32 noise
 NAMES = sorted(path.stem for path in FOLDER.glob("*.npz") if not path.stem.endswith(".features"))
 
 
-def in_turn(first: int) -> list[Any]:
-    """Every file in one framework, from the first on in turn; in the others, which the goldens hold to it, slowly."""
+def in_turn(first: int, quick: int) -> list[Any]:
+    """Every file in every framework. The quick tests take one framework for each of the first `quick` files, by turns
+    from `first` on; the recorded files of the parity tests hold the frameworks to each other.
+    """
     return [
-        pytest.param(name, backend, marks=[] if (number + turn + first) % len(NETWORKS) == 0 else [pytest.mark.slow])
+        pytest.param(
+            name,
+            backend,
+            marks=[pytest.mark.slow] * (number >= quick or (number + turn + first) % len(NETWORKS) != 0),
+        )
         for number, name in enumerate(NAMES)
         for turn, backend in enumerate(NETWORKS)
     ]
@@ -97,7 +103,7 @@ def test_install_without_features_has_the_logits(tmp_path: Path) -> None:
     assert set(records) == {f"{name}{kind}" for name in ("fused", "position", "channel") for kind in ("", "_logits")}
 
 
-@pytest.mark.parametrize(("name", "backend"), in_turn(0))
+@pytest.mark.parametrize(("name", "backend"), in_turn(0, len(NAMES)))
 def test_float64(name: str, backend: str, converted: Converted, start: Start) -> None:
     found, _ = converted(name)
     differences = recorded.mismatches(found, run(backend, "float64", converted(name), start))
@@ -107,7 +113,7 @@ def test_float64(name: str, backend: str, converted: Converted, start: Start) ->
         assert difference <= bound, (output, difference, bound)
 
 
-@pytest.mark.parametrize(("name", "backend"), in_turn(2))
+@pytest.mark.parametrize(("name", "backend"), in_turn(2, len(NETWORKS)))
 def test_float32(name: str, backend: str, converted: Converted, start: Start) -> None:
     found, _ = converted(name)
     differences = recorded.mismatches(found, run(backend, "float32", converted(name), start))

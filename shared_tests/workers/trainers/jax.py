@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -28,14 +30,22 @@ def loss(fields: dict[str, Any], arrays: Groups) -> Groups:
     """The losses of outputs (N, C, H, W), and the gradient of the whole one by each."""
     outputs = {name: jnp.asarray(array.transpose(0, 2, 3, 1)) for name, array in arrays["outputs"].items()}
     labels, recipe = jnp.asarray(arrays["input"]["labels"]), TrainConfig.from_dict(fields["recipe"])
-
-    def call(outputs: dict[str, jax.Array]) -> tuple[jax.Array, dict[str, jax.Array]]:
-        losses = segmentation_loss(outputs, labels, recipe)
-        return losses["loss"], losses
-
-    gradients, losses = jax.jit(jax.grad(call, has_aux=True))(outputs)
+    gradients, losses = loss_gradients(segmentation_loss, outputs, labels, recipe)
     found = {name: np.asarray(gradient).transpose(0, 3, 1, 2) for name, gradient in gradients.items()}
     return {"losses": {name: np.asarray(value) for name, value in losses.items()}, "gradients": found}
+
+
+@functools.partial(jax.jit, static_argnums=(0, 3))
+def loss_gradients(
+    loss: Callable[..., dict[str, Array]], outputs: dict[str, Array], labels: Array, recipe: TrainConfig
+) -> tuple[dict[str, Array], dict[str, Array]]:
+    """Gradients of the whole loss by the outputs, and all losses; compiled once a recipe and loss function."""
+
+    def call(outputs: dict[str, Array]) -> tuple[Array, dict[str, Array]]:
+        losses = loss(outputs, labels, recipe)
+        return losses["loss"], losses
+
+    return jax.grad(call, has_aux=True)(outputs)
 
 
 def initial(fields: dict[str, Any], arrays: Groups) -> Groups:
