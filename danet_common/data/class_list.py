@@ -1,4 +1,4 @@
-"""`classes.txt` and its relatives, in the forms that people have; what is in none of them is refused by its line.
+"""Read `classes.txt` and files like it, in the forms that people have; an unreadable line is named in the error.
 
 one name a line                       sky, road, ...; lines that begin with # are comments
 name and colour                       sky 128 128 128 or 128 128 128 sky or sky #808080

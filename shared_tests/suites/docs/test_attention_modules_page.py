@@ -1,4 +1,4 @@
-"""Every command and program of docs/relatives.md runs as it stands."""
+"""Every command and program of docs/attention-modules.md runs as it stands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_the_page_runs(tmp_path: Path) -> None:
         pytest.skip("the page uses PyTorch")
     scripts = Path(sys.executable).parent  # where the `danet` command is
     environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
-    found = blocks("docs/relatives.md")
+    found = blocks("docs/attention-modules.md")
     assert [language for language, _ in found] == ["sh", "python", "python", "sh"]
     for language, text in found:
         command = ["sh", "-ec", text] if language == "sh" else [sys.executable, "-c", text]
