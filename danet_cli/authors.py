@@ -66,8 +66,8 @@ def refuse_others(out: Path) -> None:
 def own_checkpoint(recording: Recording) -> Judge:
     """Return what raises Unable for all but files that hold just the recorded tensors."""
     from weights_convert import read
-    from weights_convert.recognition import find_match
-    from weights_convert.schemas.engine import to_canonical
+    from weights_convert.detect import find_match
+    from weights_convert.mapping.apply import to_canonical
 
     def judge(path: Path) -> None:
         tensors = dict(recording.state_dict)

@@ -48,7 +48,7 @@ def inspect(
 
 def facts_of(found: Inspection) -> dict[str, str]:
     """The inspection in a few lines."""
-    from weights_convert.schemas.engine import BACKBONES_OWN
+    from weights_convert.mapping.apply import BACKBONES_OWN
 
     headless = not any(tensor.name.startswith("head.") for tensor in found.tensors)
     dtypes = sorted({tensor.dtype for tensor in found.tensors if not tensor.name.endswith("num_batches_tracked")})

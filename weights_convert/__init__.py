@@ -5,11 +5,11 @@ No framework is imported here: NumPy does for every format, with TensorStore for
 
 from danet_common import Checkpoint, CheckpointError
 from weights_convert.backbone import fill_backbone
-from weights_convert.conversion import Report, convert
-from weights_convert.inspection import Inspection, inspect
+from weights_convert.convert import Report, convert
+from weights_convert.inspect import Inspection, inspect
 from weights_convert.live import fill_torch, partition, to_jax, to_keras, to_torch
-from weights_convert.reading import read
-from weights_convert.writing import write
+from weights_convert.read import read
+from weights_convert.write import write
 
 __all__ = [
     "Checkpoint",

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from danet_common import VARIANTS, Checkpoint, CheckpointError, DANetConfig
-from weights_convert.infer import BACKBONE_FIELDS
-from weights_convert.left_out import about_sets
-from weights_convert.reading import read
+from weights_convert.mapping.infer import BACKBONE_FIELDS
+from weights_convert.read import read
 from weights_convert.settings import format_setting
+from weights_convert.weight_sets.report import about_sets
 
 PREFIX = "backbone."
 SHAPING = (*BACKBONE_FIELDS, "avg_down")  # fields that must be as the backbone was trained

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from shared_tests.fuzzing.mutations import mutate
 from shared_tests.fuzzing.structures import CHANGES, change_pickle
-from weights_convert.torch_container import LEGACY_START
+from weights_convert.containers.torch_container import LEGACY_START
 
 STRUCTURED = 0.6  # share of the inputs whose frame stays sound
 FOREIGN = ("official", "gluoncv", "mmseg")  # seeds under an owner's names; the others are canonical

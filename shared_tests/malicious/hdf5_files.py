@@ -12,7 +12,7 @@ import numpy as np
 
 from shared_tests.malicious.case import Case, file_case
 from shared_tests.malicious.seeds import seed_bytes
-from weights_convert.hdf5_writer import Array, Group, hdf5_stream
+from weights_convert.containers.hdf5_writer import Array, Group, hdf5_stream
 
 SEED = "canonical.weights.h5"
 PATH = "head/fused_classifier/vars/0"

@@ -10,8 +10,8 @@ from shared_tests.malicious.case import Case, file_case
 from shared_tests.malicious.malformed_pickles import BOMBS, LIES, arrays
 from shared_tests.malicious.pickle_steps import CANARY, COMMAND, SING, called, stacked, text
 from shared_tests.malicious.seeds import legacy_torch
-from weights_convert.archive import write_archive
-from weights_convert.torch_container import LEGACY_START
+from weights_convert.containers.torch_container import LEGACY_START
+from weights_convert.containers.zip_archive import write_archive
 
 WANTED = (  # names that people have used to get at a process
     (b"os", b"system"),

@@ -19,12 +19,12 @@ import weights_convert
 from danet_common import Checkpoint, DANetConfig
 from danet_common.pretrained import write_pretrained
 from shared_tests.fixtures.synthetic import synthetic_tensors
-from weights_convert.archive import raw_bytes
-from weights_convert.flax_tree import to_leaves
+from weights_convert.containers.pickle_writer import write_pickle
+from weights_convert.containers.torch_container import LEGACY_START
+from weights_convert.containers.zip_archive import raw_bytes
 from weights_convert.formats import pickle_file
-from weights_convert.pickle_writer import write_pickle
+from weights_convert.formats.flax_tree import to_leaves
 from weights_convert.schemas import layouts_of
-from weights_convert.torch_container import LEGACY_START
 
 CONFIG = DANetConfig(
     block="basic",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from shared_tests.malicious.case import Case
 from shared_tests.malicious.pickle_steps import called, text
-from weights_convert.archive import write_archive
+from weights_convert.containers.zip_archive import write_archive
 
 STORAGE = 64  # bytes
 

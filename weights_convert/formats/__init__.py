@@ -10,6 +10,7 @@ import numpy as np
 
 from danet_common import Checkpoint, CheckpointError
 from danet_common.atomic import Judge, always
+from weights_convert.containers.source_file import Opened, open_source
 from weights_convert.contents import Contents
 from weights_convert.formats import (
     keras_archive,
@@ -25,8 +26,7 @@ from weights_convert.formats import (
     safetensors_index,
     torch_file,
 )
-from weights_convert.opened import Opened, open_source
-from weights_convert.schemas.schema import Wrap
+from weights_convert.mapping.schema import Wrap
 
 
 class Reader(Protocol):

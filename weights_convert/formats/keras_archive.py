@@ -14,10 +14,10 @@ from danet_common import Checkpoint, CheckpointError
 from danet_common.atomic import Judge, always, atomic_file
 from danet_common.checkpoint import manifest
 from danet_common.strict_json import parse_json
-from weights_convert.archive import Archive, Buffer, Stream, write_archive
+from weights_convert.containers.source_file import Opened
+from weights_convert.containers.zip_archive import Archive, Buffer, Stream, write_archive
 from weights_convert.contents import Contents
-from weights_convert.keras_weights import left_out, read_weights, weights_stream
-from weights_convert.opened import Opened
+from weights_convert.formats.keras_hdf5 import left_out, read_weights, weights_stream
 
 NAME = "keras"
 DIRECTORY = False

@@ -8,10 +8,10 @@ from pathlib import Path
 from danet_common import Checkpoint
 from danet_common.atomic import Judge, always, atomic_file
 from danet_common.checkpoint import manifest
+from weights_convert.containers.hdf5_reader import SIGNATURE
+from weights_convert.containers.source_file import Opened
 from weights_convert.contents import Contents
-from weights_convert.hdf5_reader import SIGNATURE
-from weights_convert.keras_weights import left_out, read_weights, weights_stream
-from weights_convert.opened import Opened
+from weights_convert.formats.keras_hdf5 import left_out, read_weights, weights_stream
 
 NAME = "keras weights"
 DIRECTORY = False

@@ -13,10 +13,10 @@ import numpy as np
 
 from danet_common import CheckpointError
 from danet_common.float8 import FLOAT8
+from weights_convert.containers.msgpack_reader import Extension, read_msgpack
+from weights_convert.containers.source_file import Opened
 from weights_convert.contents import Contents
-from weights_convert.flax_tree import flat, from_leaves
-from weights_convert.msgpack_reader import Extension, read_msgpack
-from weights_convert.opened import Opened
+from weights_convert.formats.flax_tree import flat, from_leaves
 
 NAME = "msgpack"
 DIRECTORY = False

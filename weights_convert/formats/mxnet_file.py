@@ -18,10 +18,10 @@ import numpy as np
 
 from danet_common import CheckpointError
 from danet_common.atomic import Judge, always, atomic_file
-from weights_convert.archive import Buffer, raw_bytes
+from weights_convert.containers.source_file import Opened
+from weights_convert.containers.zip_archive import Buffer, raw_bytes
 from weights_convert.contents import Contents
-from weights_convert.opened import Opened
-from weights_convert.schemas.schema import Wrap
+from weights_convert.mapping.schema import Wrap
 
 NAME = "mxnet"
 DIRECTORY = False

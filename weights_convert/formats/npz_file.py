@@ -21,11 +21,11 @@ from danet_common.atomic import Judge, always, atomic_file
 from danet_common.checkpoint import PASSENGER, manifest
 from danet_common.leaves import FLAX
 from danet_common.strict_json import parse_json
-from weights_convert.archive import Archive, Stream, may_be_record, raw_bytes, write_archive
+from weights_convert.containers.pickled_arrays import is_plain, native
+from weights_convert.containers.source_file import Opened
+from weights_convert.containers.zip_archive import Archive, Stream, may_be_record, raw_bytes, write_archive
 from weights_convert.contents import Contents
-from weights_convert.flax_tree import from_leaves
-from weights_convert.opened import Opened
-from weights_convert.pickled_arrays import is_plain, native
+from weights_convert.formats.flax_tree import from_leaves
 
 NAME = "npz"
 DIRECTORY = False

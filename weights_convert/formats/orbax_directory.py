@@ -17,11 +17,11 @@ from danet_common.atomic import Judge, always, atomic_directory
 from danet_common.checkpoint import manifest
 from danet_common.regular_file import read_text
 from danet_common.unchanged import read_unchanged
+from weights_convert.containers.orbax_layout import require_only_orbax
+from weights_convert.containers.orbax_tree import TEXT_LIMIT, TREE, read_tree, write_tree
+from weights_convert.containers.source_file import Opened
 from weights_convert.contents import Contents
-from weights_convert.flax_tree import from_leaves, to_leaves
-from weights_convert.opened import Opened
-from weights_convert.orbax_layout import require_only_orbax
-from weights_convert.orbax_tree import TEXT_LIMIT, TREE, read_tree, write_tree
+from weights_convert.formats.flax_tree import from_leaves, to_leaves
 
 NAME = "orbax"
 DIRECTORY = True

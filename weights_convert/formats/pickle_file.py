@@ -15,14 +15,14 @@ import numpy as np
 
 from danet_common import CheckpointError
 from danet_common.atomic import Judge, always, atomic_file
-from weights_convert import pickled_arrays
-from weights_convert.archive import Buffer, raw_bytes
+from weights_convert.containers import pickled_arrays
+from weights_convert.containers.pickle_reader import Opaque, read_pickle
+from weights_convert.containers.pickled_arrays import PickledArray
+from weights_convert.containers.source_file import Opened
+from weights_convert.containers.zip_archive import Buffer, raw_bytes
 from weights_convert.contents import Contents
-from weights_convert.opened import Opened
-from weights_convert.pickle_reader import Opaque, read_pickle
-from weights_convert.pickled_arrays import PickledArray
-from weights_convert.pickled_tree import flatten
-from weights_convert.schemas.schema import Wrap
+from weights_convert.formats.pickled_tree import flatten
+from weights_convert.mapping.schema import Wrap
 
 NAME = "pickle"
 DIRECTORY = False

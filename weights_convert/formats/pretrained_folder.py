@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from danet_common.pretrained import open_folder, weights_file
+from weights_convert.containers.source_file import Opened
 from weights_convert.contents import Contents
 from weights_convert.formats import safetensors_file
-from weights_convert.opened import Opened
 
 NAME = "pretrained folder"
 DIRECTORY = True

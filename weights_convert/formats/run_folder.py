@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from danet_common.run_weights import BEST, is_run, weights_of_run
 from danet_common.stored import open_stored
+from weights_convert.containers.source_file import Opened
 from weights_convert.contents import Contents
 from weights_convert.formats import safetensors_file
-from weights_convert.opened import Opened
 
 NAME = "run folder"
 DIRECTORY = True

@@ -14,10 +14,10 @@ from danet_common.regular_file import WEIGHTS
 from danet_common.safetensors_header import HEADER_LIMIT, Entry
 from danet_common.safetensors_writer import write_safetensors
 from danet_common.stored import Stored, stored_in
+from weights_convert.containers.source_file import Opened
 from weights_convert.contents import Contents
-from weights_convert.opened import Opened
-from weights_convert.recognition import find_match
-from weights_convert.schemas.schema import Wrap
+from weights_convert.detect import find_match
+from weights_convert.mapping.schema import Wrap
 
 NAME = "safetensors"
 LARGE = 1_000_000_000  # bytes; more than any network here has in float64

@@ -9,9 +9,9 @@ from danet_common.atomic import Judge, always
 from danet_common.shards import INDEX_LIMIT, is_index
 from danet_common.stored import Stored, open_stored, stored_in
 from danet_common.unchanged import is_unchanged
+from weights_convert.containers.source_file import Opened
 from weights_convert.contents import Contents
 from weights_convert.formats import safetensors_file
-from weights_convert.opened import Opened
 
 NAME = "safetensors index"
 DIRECTORY = False

@@ -15,15 +15,15 @@ import numpy as np
 from danet_common import Checkpoint, CheckpointError
 from danet_common.atomic import Judge, always, atomic_file
 from danet_common.checkpoint import manifest
-from weights_convert.archive import bound, raw_bytes, write_archive
+from weights_convert.containers.pickle_reader import Opaque
+from weights_convert.containers.pickle_writer import write_pickle
+from weights_convert.containers.pickled_tensors import PickledTensor
+from weights_convert.containers.source_file import Opened
+from weights_convert.containers.torch_container import LEGACY_STARTS, PICKLE, Resolve, read_legacy, read_zip
+from weights_convert.containers.zip_archive import bound, raw_bytes, write_archive
 from weights_convert.contents import OBJECT, Contents, Described, Unread, refuse_others
-from weights_convert.opened import Opened
-from weights_convert.pickle_reader import Opaque
-from weights_convert.pickle_writer import write_pickle
-from weights_convert.pickled_tensors import PickledTensor
-from weights_convert.pickled_tree import flatten
-from weights_convert.schemas.schema import Wrap
-from weights_convert.torch_container import LEGACY_STARTS, PICKLE, Resolve, read_legacy, read_zip
+from weights_convert.formats.pickled_tree import flatten
+from weights_convert.mapping.schema import Wrap
 
 NAME = "torch"
 DIRECTORY = False

@@ -13,7 +13,7 @@ from danet_common.parameters import Parameter
 from danet_common.stored import Slices
 from weights_convert.casting import fit
 from weights_convert.live.source import LiveTensors, Source, as_checkpoint, kernel_dtype, read_part
-from weights_convert.schemas.engine import Say
+from weights_convert.mapping.apply import Say
 
 if TYPE_CHECKING:
     import jax

@@ -16,11 +16,11 @@ from danet_common.folding import require_unfolded
 from danet_common.leaves import from_channels_last
 from danet_common.pretrained import open_folder, pretrained_checkpoint
 from danet_common.stored import Slices, StoredTensors, checkpoint_in, open_checkpoint, stored_in
-from weights_convert.averages import choose_averages
+from weights_convert.containers.source_file import open_source
+from weights_convert.ema import choose_averages
 from weights_convert.formats import pretrained_folder, reader_for, run_folder, safetensors_file, safetensors_index
-from weights_convert.opened import open_source
-from weights_convert.reading import read_source
-from weights_convert.schemas.engine import Say
+from weights_convert.mapping.apply import Say
+from weights_convert.read import read_source
 
 CHANNELS_LAST = {"danet_torch": False, "danet_tf": True, "danet_jax": True}  # package of a live network -> its layout
 READ_IN_PARTS = (safetensors_file, safetensors_index)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from danet_common.leaves import to_channels_last
 from weights_convert.casting import fit
 from weights_convert.live.source import Source, as_checkpoint, kernel_dtype
-from weights_convert.schemas.engine import Say
+from weights_convert.mapping.apply import Say
 
 if TYPE_CHECKING:
     from danet_tf import DANet

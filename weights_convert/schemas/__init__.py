@@ -1,6 +1,7 @@
 """The schemas: one file of facts for each owner, and one that says what a schema is."""
 
 from danet_common import CheckpointError
+from weights_convert.mapping.schema import Schema
 from weights_convert.schemas.canonical import CANONICAL
 from weights_convert.schemas.dranet import DRANET
 from weights_convert.schemas.gluoncv import GLUONCV
@@ -10,7 +11,6 @@ from weights_convert.schemas.mmseg_backbone import MMSEG_BACKBONE
 from weights_convert.schemas.official import OFFICIAL
 from weights_convert.schemas.paddle_backbone import PADDLE_BACKBONE
 from weights_convert.schemas.paddleseg import PADDLESEG
-from weights_convert.schemas.schema import Schema
 from weights_convert.schemas.timm import TIMM
 from weights_convert.schemas.torchvision import TORCHVISION
 from weights_convert.schemas.tramac import TRAMAC

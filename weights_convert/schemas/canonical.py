@@ -7,7 +7,7 @@ Keras's `save_weights`, Orbax's checkpointers) are named so.
 from typing import get_args
 
 from danet_common.config import ContextKind, DANetConfig
-from weights_convert.schemas.schema import Schema, Untold
+from weights_convert.mapping.schema import Schema, Untold
 
 KINDS = get_args(ContextKind)
 CONVOLUTIONS = (

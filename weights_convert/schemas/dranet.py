@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from danet_common import DANetConfig
+from weights_convert.mapping.schema import Schema, Untold
 from weights_convert.schemas.official import OFFICIAL, trainer_object
-from weights_convert.schemas.schema import Schema, Untold
 
 POSITION, CHANNEL = "head.compact_position_attention", "head.compact_channel_attention"
 BACKBONE = {ours: theirs for ours, theirs in OFFICIAL.convolutions.items() if ours.startswith("backbone.")}

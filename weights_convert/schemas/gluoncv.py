@@ -6,8 +6,8 @@ are the first entry of their Sequential, those trained with the dropout that is 
 
 from dataclasses import replace
 
+from weights_convert.mapping.schema import Schema, Untold
 from weights_convert.schemas.official import OFFICIAL
-from weights_convert.schemas.schema import Schema, Untold
 
 BACKBONE = "pretrained."
 CLASSIFIERS = {"position": "head.conv6", "channel": "head.conv7", "fused": "head.conv8"}

@@ -10,7 +10,7 @@ tf2cv's weights files are read and not written: `keras2_weights` has their names
 
 from dataclasses import replace
 
-from weights_convert.schemas.schema import Schema
+from weights_convert.mapping.schema import Schema
 
 
 def _backbone_names(stem: str, stage: str) -> tuple[dict[str, str], dict[str, str]]:

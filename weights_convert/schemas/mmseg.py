@@ -8,8 +8,8 @@ ResNetV1d (deep stem, pooled shortcuts, whose convolution is therefore `downsamp
 
 from dataclasses import replace
 
-from weights_convert.schemas.mmseg_remarks import stated, trainer_object
-from weights_convert.schemas.schema import Schema, Untold
+from weights_convert.mapping.schema import Schema, Untold
+from weights_convert.schemas.mmseg_metadata import stated, trainer_object
 
 DEEP_STEM = {
     "backbone.conv1.conv1": "backbone.stem.0",

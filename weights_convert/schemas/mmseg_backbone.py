@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from weights_convert.mapping.schema import Schema, Untold
 from weights_convert.schemas import mmseg
-from weights_convert.schemas.schema import Schema, Untold
 
 PREFIX = "backbone."
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from danet_common import DANetConfig
-from weights_convert.schemas.schema import Schema, Untold
+from weights_convert.mapping.schema import Schema, Untold
 
 
 def published_multi_grid(config: DANetConfig) -> tuple[int, ...] | None:

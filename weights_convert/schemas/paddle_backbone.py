@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from weights_convert.mapping.schema import Schema, Untold
 from weights_convert.schemas.paddleseg import PADDLESEG
-from weights_convert.schemas.schema import Schema, Untold
 
 PREFIX = "backbone."
 

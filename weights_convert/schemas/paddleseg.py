@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from danet_common import DANetConfig
-from weights_convert.schemas.schema import Schema, Untold
+from weights_convert.mapping.schema import Schema, Untold
 
 BEFORE_NORMS = ("head.channel_conv", "head.position_conv", "head.conv1", "head.conv2")
 NAME_TABLE = "StructuredToParameterName@@"

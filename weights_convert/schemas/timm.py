@@ -6,7 +6,7 @@ within `conv1`; `50d` pools before the shortcut's convolution, which is therefor
 
 from dataclasses import replace
 
-from weights_convert.schemas.schema import Schema
+from weights_convert.mapping.schema import Schema
 from weights_convert.schemas.torchvision import TORCHVISION
 
 PLAIN = replace(

@@ -3,7 +3,7 @@
 The names are those of its `torchvision/models/resnet.py`; the classifier `fc` travels along.
 """
 
-from weights_convert.schemas.schema import Schema, Untold
+from weights_convert.mapping.schema import Schema, Untold
 
 TORCHVISION = Schema(
     name="torchvision",

@@ -4,7 +4,7 @@ Their ResNet keeps its ImageNet classifier `pretrained.fc`, which the segmentati
 Networks trained without `aux` have no classifiers on the branches. Dropout acts on single elements.
 """
 
-from weights_convert.schemas.schema import Schema, Untold
+from weights_convert.mapping.schema import Schema, Untold
 
 TRAMAC = Schema(
     name="tramac",

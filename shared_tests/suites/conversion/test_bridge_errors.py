@@ -18,8 +18,8 @@ import weights_convert
 from danet_common import VARIANTS, Checkpoint, CheckpointError, DANetConfig
 from shared_tests.fixtures.synthetic import synthetic_tensors
 from weights_convert.formats import WRITERS, safetensors_file
+from weights_convert.mapping.apply import from_canonical
 from weights_convert.schemas import SCHEMAS
-from weights_convert.schemas.engine import from_canonical
 
 CONFIG = VARIANTS["danet_tiny"]
 ENDINGS = tuple(ending for ending, _ in WRITERS if ending not in (".pt", ".pth.tar"))

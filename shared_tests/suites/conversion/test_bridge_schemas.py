@@ -14,10 +14,10 @@ from danet_common import VARIANTS, Checkpoint, CheckpointError, DANetConfig, ini
 from shared_tests.fixtures import recorded
 from shared_tests.fixtures.synthetic import synthetic_tensors
 from shared_tests.suites.upstream_networks import checkpoint_of, named_tensors
+from weights_convert.containers.source_file import open_source
 from weights_convert.formats import safetensors_file, torch_file
-from weights_convert.opened import open_source
+from weights_convert.mapping.apply import from_canonical, match
 from weights_convert.schemas import SCHEMAS
-from weights_convert.schemas.engine import from_canonical, match
 
 PLAIN = VARIANTS["danet_tiny"].replace(num_classes=5)
 ALONE = PLAIN.replace(query_channels=None)  # without position attention

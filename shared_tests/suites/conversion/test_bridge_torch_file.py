@@ -16,12 +16,12 @@ import pytest
 
 import weights_convert
 from danet_common import VARIANTS, Checkpoint, CheckpointError, initial_tensors
-from weights_convert import pickled_tensors
-from weights_convert.archive import write_archive
+from weights_convert.containers import pickled_tensors
+from weights_convert.containers.pickle_reader import Opaque, read_pickle
+from weights_convert.containers.pickled_tensors import CONSTRUCTORS
+from weights_convert.containers.source_file import open_source
+from weights_convert.containers.zip_archive import write_archive
 from weights_convert.formats import torch_file
-from weights_convert.opened import open_source
-from weights_convert.pickle_reader import Opaque, read_pickle
-from weights_convert.pickled_tensors import CONSTRUCTORS
 
 torch = pytest.importorskip("torch")
 

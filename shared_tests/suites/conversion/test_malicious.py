@@ -32,8 +32,8 @@ from shared_tests.malicious import (
 )
 from shared_tests.malicious.case import Case
 from shared_tests.malicious.seeds import checkpoint
+from weights_convert.containers.source_file import Opened
 from weights_convert.formats import reader_for
-from weights_convert.opened import Opened
 
 pytest.importorskip("h5py")
 pytest.importorskip("tensorstore")
@@ -208,7 +208,7 @@ def test_a_file_that_changes_once_it_is_recognised(
         after(path)
         return reader
 
-    monkeypatch.setattr("weights_convert.reading.reader_for", recognised)
+    monkeypatch.setattr(sys.modules["weights_convert.read"], "reader_for", recognised)
     if ending == ".orbax":
         with pytest.raises(CheckpointError, match=re.escape(str(path))):
             weights_convert.read(path)

@@ -36,7 +36,7 @@ from shared_tests.suites.conversion.writers import (
     listing,
     read_seed,
 )
-from weights_convert.orbax_layout import require_only_orbax
+from weights_convert.containers.orbax_layout import require_only_orbax
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -19,7 +19,7 @@ from shared_tests.suites.network.test_precision import QUICK_FIRST
 from shared_tests.suites.upstream_networks import DRANET, checkpoint_of, named_tensors, schema_of
 from shared_tests.workers.backends import Worker
 from weights_convert.formats import safetensors_file
-from weights_convert.schemas.engine import from_canonical
+from weights_convert.mapping.apply import from_canonical
 
 LAYOUTS = ("today", "older")
 RENAMED = {

@@ -11,8 +11,8 @@ import pytest
 import weights_convert
 from danet_common import CheckpointError
 from shared_tests.suites.upstream_networks import named_tensors, write_owners_file
+from weights_convert.containers.source_file import open_source
 from weights_convert.formats import mxnet_file
-from weights_convert.opened import open_source
 
 # mx.nd.save of a.weight = arange(6) (2, 3) float32, b.gamma = ones(1) float32 and h = ones(2) float16.
 WRITTEN_BY_MXNET = bytes.fromhex(

@@ -11,9 +11,9 @@ import weights_convert
 from danet_common import CheckpointError, parameters
 from shared_tests.suites.upstream_networks import NETWORKS, checkpoint_of, named_tensors, schema_of, write_owners_file
 from weights_convert.formats import endings_of
+from weights_convert.mapping.apply import from_canonical
+from weights_convert.mapping.match import match
 from weights_convert.schemas import SCHEMAS
-from weights_convert.schemas.engine import from_canonical
-from weights_convert.schemas.matching import match
 
 LAYOUTS = pytest.mark.parametrize(("name", "layout"), NETWORKS)
 BACKBONES = tuple({schema.name for schema in SCHEMAS if schema.backbone_only})

@@ -13,9 +13,9 @@ import pytest
 import weights_convert
 from danet_common import Checkpoint, CheckpointError
 from shared_tests.suites.upstream_networks import MMSEG, checkpoint_of, named_tensors
-from weights_convert.config_text import read_config_text, write_config_text
+from weights_convert.containers.config_text import read_config_text, write_config_text
 from weights_convert.formats import torch_file
-from weights_convert.schemas.mmseg_remarks import stated
+from weights_convert.schemas.mmseg_metadata import stated
 
 TEXT = """\
 base = 0.9

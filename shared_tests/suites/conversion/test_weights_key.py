@@ -23,7 +23,7 @@ from danet_common.training_checkpoint import beginning, write_training
 from shared_tests.fixtures.synthetic import synthetic_tensors
 from weights_convert.contents import Contents
 from weights_convert.formats import safetensors_file, torch_file
-from weights_convert.places import find_places, speaks_of_averages
+from weights_convert.weight_sets.find import find_places, speaks_of_averages
 
 Tensors = Mapping[str, np.ndarray]
 Streams = pytest.CaptureFixture[str]

@@ -17,9 +17,9 @@ import weights_convert
 from danet_common import VARIANTS, Checkpoint, parameters, write_pretrained, write_shards
 from danet_common.atomic import always, never
 from danet_common.image import write_mask
+from weights_convert.containers.source_file import open_source
 from weights_convert.formats import mxnet_file, pickle_file
-from weights_convert.opened import open_source
-from weights_convert.writing import write_to
+from weights_convert.write import write_to
 
 CONFIG = VARIANTS["danet_tiny"]
 SHARD_BYTES, SHARDS = 60_000, 6

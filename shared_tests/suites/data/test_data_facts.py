@@ -18,7 +18,7 @@ from danet_common.data.coco_stuff import COCO_STUFF, UNUSED, USED
 from danet_common.data.pascal_context import PASCAL_CONTEXT_59, PASCAL_CONTEXT_60
 from danet_common.data.pascal_voc import PASCAL_VOC
 from danet_common.former_names import FORMER_59
-from weights_convert.schemas.mmseg_remarks import stated
+from weights_convert.schemas.mmseg_metadata import stated
 
 # Ids of the 459 classes' list (cs.stanford.edu/~roozbeh/pascal-context, labels.txt) that the 59 are chosen from, in the
 # order in which mmsegmentation's converter lists them (tools/convert_datasets/pascal_context.py at 159db2f).

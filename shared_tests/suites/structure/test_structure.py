@@ -124,6 +124,22 @@ def test_no_module_imports_a_framework_at_once(path: Path) -> None:
     assert not found, f"{', '.join(sorted(found))} must be imported in the function that needs it"
 
 
+# What each folder of the converter may import from the converter.
+CONVERTER_FOLDERS = {
+    "containers": ("containers",),  # bytes and arrays only: no module there knows a DANet
+    "schemas": ("containers", "mapping.schema", "schemas"),  # facts only
+}
+
+
+@pytest.mark.parametrize("folder", CONVERTER_FOLDERS)
+def test_the_converter_is_layered(folder: str) -> None:
+    allowed = tuple(f"weights_convert.{name}" for name in CONVERTER_FOLDERS[folder])
+    for path in sources(f"weights_convert/{folder}"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            module = node.module or "" if isinstance(node, ast.ImportFrom) else ""
+            assert not module.startswith("weights_convert") or module.startswith(allowed), f"{path}: imports {module}"
+
+
 # Keras and TensorFlow themselves import jax where it is installed, so danet_tf is not asked about it.
 ISOLATION = {
     "danet_common": FRAMEWORKS | NETWORKS,
@@ -174,9 +190,15 @@ OPENS_ITSELF = {
     ("danet_common/pretrained.py", "(place / CONFIG).read_bytes()"): "a text that it has just written",
     ("danet_cli/machine.py", "facts.read_text()"): "/proc/cpuinfo, which has no size",
     ("danet_cli/memory.py", "STATUS.read_text()"): "/proc/self/status, which has no size",
-    ("weights_convert/archive.py", "zipfile.ZipFile(_Directory(file))"): "lists the records of an open file",
-    ("weights_convert/orbax_tree.py", "tensorstore.KvStore.open({'driver': 'ocdbt', 'base': _files(state)})"): "writes",
-    ("weights_convert/orbax_tree.py", "tensorstore.open(_location(state, leaf, description), read=True)"): (
+    (
+        "weights_convert/containers/zip_archive.py",
+        "zipfile.ZipFile(_Directory(file))",
+    ): "lists the records of an open file",
+    (
+        "weights_convert/containers/orbax_tree.py",
+        "tensorstore.KvStore.open({'driver': 'ocdbt', 'base': _files(state)})",
+    ): "writes",
+    ("weights_convert/containers/orbax_tree.py", "tensorstore.open(_location(state, leaf, description), read=True)"): (
         "TensorStore's own engine; the directory's files are looked at before"
     ),
 }

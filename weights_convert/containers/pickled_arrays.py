@@ -1,0 +1,107 @@
+"""NumPy values in pickles, rebuilt here and not by NumPy's own pickle functions.
+
+Sources: numpy/_core/multiarray.py and `ndarray.__reduce__`, NumPy 1.x and 2.x. Only plain numbers have values here;
+texts, objects and records stay inert, for a trainer may have put some of them beside the weights.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from weights_convert.containers.pickle_reader import Constructor, Global, Opaque
+
+PLAIN = "?efd" + np.typecodes["AllInteger"]  # characters of dtypes
+PLAIN_DTYPE = re.compile(r"[<>=|]?(b1|[iu][1248]|f[248])")
+
+
+class PickledDtype:
+    """`numpy.dtype(text, align, copy)`; its state brings the byte order."""
+
+    def __init__(self, text: Any = None, *_: Any) -> None:
+        name = text.name.rpartition(".")[2] if isinstance(text, Global) else text
+        self.text = name if type(name) is str else ""
+        self.big = False
+
+    def set_state(self, state: Any) -> None:
+        """`state` is (version, byte order, subdtype, names, fields, size, alignment, flags)."""
+        self.big = type(state) is tuple and state[1:2] == (">",)
+
+    def resolve(self) -> np.dtype[Any] | None:
+        """The dtype; None where it is not a plain number's."""
+        if not PLAIN_DTYPE.fullmatch(self.text):
+            return None
+        dtype = np.dtype(self.text)
+        return dtype.newbyteorder(">") if self.big else dtype
+
+
+class PickledArray:
+    """`numpy.ndarray`; its array is None until it has its state, and where that is not of plain numbers."""
+
+    def __init__(self, *_: Any) -> None:
+        self.array: np.ndarray | None = None
+
+    def set_state(self, state: Any) -> None:
+        """`state` is (version, shape, dtype, is Fortran-ordered, bytes)."""
+        shape, dtype, fortran, data = state[-4:]
+        self.array = array_from_buffer(data, dtype, shape, "F" if fortran else "C").array
+
+
+def array_from_buffer(data: Any, dtype: Any, shape: Any, order: str = "C") -> PickledArray:
+    """An array over the file's bytes. Raises ValueError unless their number is exactly the shape's."""
+    if not isinstance(dtype, PickledDtype):
+        raise ValueError("an array without a dtype")
+    result = PickledArray()
+    plain = dtype.resolve()
+    if plain is not None:
+        flat = np.frombuffer(as_bytes(data), plain)
+        result.array = native(flat.reshape(tuple(shape), order="F" if order == "F" else "C"))
+    return result
+
+
+def scalar(dtype: Any, data: Any = b"") -> Any:
+    """`numpy.float64(...)` and the like, as a Python number; inert where it is none."""
+    array = array_from_buffer(data, dtype, ()).array
+    return Opaque("numpy.generic") if array is None else array.item()
+
+
+def encode(text: Any, encoding: Any = "latin1") -> bytes | str:
+    """`_codecs.encode`: how protocol 2 writes bytes."""
+    return text.encode("latin-1") if type(text) is str and encoding in ("latin1", "latin-1") else b""
+
+
+def as_bytes(data: Any) -> bytes | memoryview:
+    """Array data as bytes; Python 2 wrote them as text."""
+    if type(data) is str:
+        return data.encode("latin-1")
+    if isinstance(data, bytes | memoryview):
+        return data
+    raise ValueError("an array whose data are not bytes")
+
+
+def is_plain(array: np.ndarray) -> bool:
+    """Whether its numbers are NumPy's own. bfloat16 and its like are another package's, and have no name in a file."""
+    return array.dtype.char in PLAIN
+
+
+def native(array: np.ndarray) -> np.ndarray:
+    """The array in this machine's byte order; itself where it already is."""
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+CONSTRUCTORS: Mapping[str, Constructor] = {
+    "_codecs.encode": encode,
+    "numpy.dtype": PickledDtype,
+    **{
+        f"numpy.{core}.{name}": constructor
+        for core in ("core", "_core")
+        for name, constructor in (
+            ("multiarray.scalar", scalar),
+            ("multiarray._reconstruct", PickledArray),
+            ("numeric._frombuffer", array_from_buffer),
+        )
+    },
+}

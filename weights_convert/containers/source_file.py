@@ -1,0 +1,70 @@
+"""A file or folder that a checkpoint is read from, opened once: its kind is told and it is read by one descriptor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from danet_common import CheckpointError
+from danet_common.regular_file import WEIGHTS, RegularFile, open_regular
+from weights_convert.containers.file_bytes import FileBytes
+from weights_convert.containers.zip_archive import ZIP_DAMAGE, directory_of
+
+START = 64  # bytes
+
+
+@dataclass
+class Opened:
+    """A file, or, where `file` is None, a folder.
+
+    start    the first bytes of a file
+    records  names of a zip archive's records
+    """
+
+    path: Path
+    regular: RegularFile | None = None
+    start: bytes = b""
+    records: list[str] = field(default_factory=list)
+
+    @property
+    def is_folder(self) -> bool:
+        """True for a folder."""
+        return self.regular is None
+
+    @property
+    def file(self) -> RegularFile:
+        """The open file. Raises CheckpointError for a folder."""
+        if self.regular is None:
+            raise CheckpointError(f"{self.path}: is a folder, not a file")
+        return self.regular
+
+    @property
+    def data(self) -> FileBytes:
+        """The file's bytes, each read when it is asked for."""
+        return FileBytes(self.file)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self.regular is not None:
+            self.regular.close()
+
+
+def open_source(path: Path) -> Opened:
+    """Open a file or a folder. Raises CheckpointError where it is neither, or cannot be read."""
+    try:
+        if path.is_dir():
+            return Opened(path)
+        file = open_regular(path, WEIGHTS)
+        return Opened(path, file, file.read_at(0, min(START, file.size)).tobytes(), _records(file))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file") from None
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _records(file: RegularFile) -> list[str]:
+    """Names of a zip archive's records; none for any other file."""
+    try:
+        return [entry.filename for entry in directory_of(file)]
+    except ZIP_DAMAGE:
+        return []

@@ -1,0 +1,90 @@
+"""torch's two containers: the zip archive of torch 1.6 and later, and the single stream before it.
+
+Source: torch/serialization.py, torch 2.13. Both keep a pickle, and apart from it the bytes of the tensors'
+storages, which are not read until a tensor is asked for.
+"""
+
+from __future__ import annotations
+
+import functools
+import struct
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from danet_common import CheckpointError
+from weights_convert.containers.pickle_reader import read_pickle
+from weights_convert.containers.pickled_tensors import CONSTRUCTORS, PickledTensor, Storage, storage_from_id
+from weights_convert.containers.source_file import Opened
+from weights_convert.containers.zip_archive import Archive
+
+MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
+LEGACY_NUMBER = b"\x8a\x0a" + MAGIC_NUMBER.to_bytes(10, "little")
+LEGACY_START = b"\x80\x02" + LEGACY_NUMBER
+# As pickles of other protocols begin, which torch.save takes; from 4 on they have frames.
+FRAME = b"\x95" + struct.pack("<Q", len(LEGACY_NUMBER + b"."))
+LEGACY_STARTS = (LEGACY_START, b"\x80\x03" + LEGACY_NUMBER, *(b"\x80%c" % n + FRAME + LEGACY_NUMBER for n in (4, 5)))
+PICKLE = "/data.pkl"
+
+Resolve = Callable[[PickledTensor], np.ndarray]
+
+
+def read_zip(source: Opened) -> tuple[Any, Resolve]:
+    """What the zip container's pickle says, and how to get a tensor's values."""
+    path = source.path
+    archive = Archive(path, source.file)
+    root = min((name for name in archive.names if name.endswith(PICKLE)), key=len).removesuffix(PICKLE)
+    if f"{root}/constants.pkl" in archive:
+        raise CheckpointError(f"{path}: a TorchScript program, not a state dict; save model.state_dict() instead")
+    order = "little"
+    if f"{root}/byteorder" in archive:
+        order = archive.read(f"{root}/byteorder").tobytes().decode("ascii", "replace")
+    if order not in ("little", "big"):
+        raise CheckpointError(f"{path}: unknown byte order {order!r}; the file is damaged")
+    content, _ = read_pickle(archive.read(root + PICKLE).data, CONSTRUCTORS, storage_from_id)
+    return content, lambda tensor: tensor.resolve(
+        lambda key: archive.read(f"{root}/data/{key}"), order != sys.byteorder
+    )
+
+
+def read_legacy(source: Opened) -> tuple[Any, Resolve]:
+    """The same for the older container.
+
+    Magic number, protocol and system as pickles; the object; the storages' keys; then each storage's length
+    and elements, always little-endian.
+    """
+    path, data = source.path, source.data
+    storages: dict[str, Storage] = {}
+
+    def remember(identity: Any) -> Any:
+        storage = storage_from_id(identity)
+        if not isinstance(storage, Storage):  # its bytes are among the others, and nothing tells where they end
+            raise ValueError(f"a storage of class {storage.name}, which is not supported")
+        storages[storage.key] = storage
+        return storage
+
+    position = 0
+    for _ in range(3):
+        _, position = read_pickle(data, CONSTRUCTORS, position=position)
+    content, position = read_pickle(data, CONSTRUCTORS, remember, position)
+    keys, position = read_pickle(data, CONSTRUCTORS, position=position)
+    if type(keys) is not list or any(type(key) is not str for key in keys):
+        raise CheckpointError(f"{path}: the list of storages is damaged")
+    extents: dict[str, slice] = {}
+    for key in keys:
+        if key not in storages or position + 8 > data.size:
+            raise CheckpointError(f"{path}: cut short or damaged: storage {key!r} is missing")
+        (length,) = struct.unpack("<q", data[position : position + 8].data)
+        end = position + 8 + length * storages[key].dtype.itemsize
+        if length < 0 or end > data.size:
+            raise CheckpointError(f"{path}: cut short: storage {key!r} of {length} elements ends beyond the file")
+        extents[key] = slice(position + 8, end)
+        position = end
+
+    @functools.cache
+    def bytes_of(key: str) -> np.ndarray:
+        return data[extents[key]]
+
+    return content, lambda tensor: tensor.resolve(bytes_of, sys.byteorder == "big")

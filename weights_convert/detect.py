@@ -1,0 +1,47 @@
+"""Whose checkpoint a file is, told by the names of its tensors alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from danet_common import CheckpointError
+from danet_common.wording import counted
+from weights_convert.mapping.match import Match, match
+from weights_convert.schemas import SCHEMA_NAMES, SCHEMAS, Schema
+from weights_convert.schemas.refusals import refusal
+
+FIRST_KEYS = 3  # of a file whose names are all unknown, in the message that says so
+FIRST_FAULTS = 5  # of the nearest schema, in the message that none fits
+
+
+def find_match(
+    tensors: Mapping[str, np.ndarray], wanted: Sequence[Schema] | None = None, remarks: Mapping[str, Any] | None = None
+) -> Match:
+    """The schema that the names fit: the nearest of the wanted ones whatever its faults, else one without any.
+
+    Raises CheckpointError where the file is known to be of a network that cannot be converted, and where no
+    schema fits, with those tried and the first faults of the nearest.
+    """
+    if not tensors:
+        raise CheckpointError("holds no tensors")
+    matches = [match(schema, tensors, remarks) for schema in wanted or SCHEMAS]
+    nearest = min(matches, key=lambda found: (bool(found.faults), -len(found.keys), len(found.faults)))
+    reason = refusal(list(tensors)) if nearest.faults else None
+    if reason is not None:
+        raise CheckpointError(f"cannot be converted: {reason}")
+    if nearest.faults and wanted is None:
+        raise CheckpointError(_no_schema(nearest, list(tensors)))
+    return nearest
+
+
+def _no_schema(nearest: Match, keys: list[str]) -> str:
+    """Which schemas were tried, and what the nearest of them finds wrong."""
+    tried = f"the tensors are of no known schema (tried {', '.join(SCHEMA_NAMES)}); "
+    if not nearest.keys:
+        return tried + f"not one of their {len(keys)} names is known: {', '.join(keys[:FIRST_KEYS])}, ..."
+    faults, more = nearest.faults[:FIRST_FAULTS], len(nearest.faults) - FIRST_FAULTS
+    listed = "\n  ".join(faults + [f"and {more} more"] * (more > 0))
+    return tried + f"{nearest.schema.name} is nearest, with {counted(len(nearest.faults), 'fault')}:\n  {listed}"

@@ -1,0 +1,63 @@
+"""All tensors of what a pickle holds, by dotted name: the keys of the dictionaries and the numbers of the lists.
+
+A pickle may hold one value at many places, or hold a list within itself. So depth and number of values are limited.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from danet_common import CheckpointError
+from danet_common.checkpoint import LONGEST_NAME
+from weights_convert.containers.pickle_reader import Opaque
+from weights_convert.containers.pickled_arrays import PickledArray
+from weights_convert.containers.pickled_tensors import PickledTensor
+from weights_convert.contents import OBJECT, Described
+
+DEEPEST = 30
+MOST_VALUES = 300_000  # a ResNet-101 with its optimizer and two sets of averages has 10,000
+
+
+@dataclass
+class Tree:
+    """The tensors, all else, and what holds each of them, as `Contents` has them."""
+
+    tensors: dict[str, Described] = field(default_factory=dict)
+    holders: dict[str, str] = field(default_factory=dict)
+    others: dict[str, str] = field(default_factory=dict)
+
+
+def flatten(content: dict[Any, Any]) -> Tree:
+    """Return what a dictionary holds. Raises CheckpointError where that is far more than any checkpoint holds."""
+    tree, count = Tree(), 0
+    waiting: deque[tuple[str, Any, int]] = deque([("", content, 0)])
+    while waiting:
+        prefix, holder, depth = waiting.popleft()
+        for key, value in _items(holder):
+            count += 1
+            if count > MOST_VALUES:
+                raise CheckpointError(f"the pickle has more than {MOST_VALUES} values; no checkpoint has")
+            name = f"{prefix}{key if isinstance(key, str | int) else '?'}"
+            tensor = value.array if isinstance(value, PickledArray) else value
+            if isinstance(value, PickledTensor | PickledArray) and tensor is not None and name not in tree.tensors:
+                tree.tensors[name], tree.holders[name] = tensor, prefix
+                continue
+            if isinstance(value, dict | list | tuple) and depth < DEEPEST and len(name) < LONGEST_NAME:
+                waiting.append((f"{name}.", value, depth + 1))
+            if name not in tree.others:
+                tree.others[name], tree.holders[name] = _what(value), prefix
+    return tree
+
+
+def _items(holder: Any) -> Iterator[tuple[Any, Any]]:
+    yield from holder.items() if isinstance(holder, dict) else enumerate(holder)
+
+
+def _what(value: Any) -> str:
+    """A value in a few words, for the user."""
+    if isinstance(value, Opaque):
+        return f"a {value.name}" if value.name.startswith("tensor") else f"{OBJECT} {value.name}"
+    return "an array of no plain numbers" if isinstance(value, PickledArray) else f"a {type(value).__name__}"

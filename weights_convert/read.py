@@ -1,0 +1,164 @@
+"""From any file to a canonical checkpoint."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from danet_common import Checkpoint, CheckpointError, DANetConfig, parameters
+from danet_common.checkpoint import PASSENGER, check_total, parse_manifest, verify_hashes
+from weights_convert.containers.source_file import Opened, open_source
+from weights_convert.contents import Contents
+from weights_convert.detect import find_match
+from weights_convert.ema import choose_averages
+from weights_convert.formats import Reader, reader_for
+from weights_convert.mapping.apply import Say, check_settings, to_canonical
+from weights_convert.mapping.infer import infer
+from weights_convert.schemas import Schema, layouts_of
+from weights_convert.settings import format_setting, parse_settings
+from weights_convert.weight_sets.choose import SeveralSetsError, choose
+from weights_convert.weight_sets.find import Place
+
+COUNTER = ".num_batches_tracked"
+
+
+class Reading(NamedTuple):
+    """A file's format, what it holds, the checkpoint that is made of it, its sets of weights, and the one taken."""
+
+    reader: Reader
+    contents: Contents
+    checkpoint: Checkpoint
+    places: Sequence[Place]
+    taken: Place | None
+
+
+def read(
+    path: str | os.PathLike[str],
+    schema: str | None = None,
+    settings: Mapping[str, str] | None = None,
+    report: Callable[[str], None] | None = None,
+    weights_key: str | None = None,
+) -> Checkpoint:
+    """Read a checkpoint of any format and schema.
+
+    schema       the owner's layout; None: recognised from the names of the tensors
+    settings     config field -> text, for what the file cannot tell: {"multi_grid": "1,2,4"}
+    report       called with each line about what was defaulted, filled, dropped or left out
+    weights_key  which set of weights to take, of a file with several: "ema". None: the one that was trained
+
+    Raises CheckpointError, naming the file, where it cannot be read whole, and where it has several sets of
+    weights and nothing tells which of them to take.
+    """
+    return read_all(Path(path), schema, settings, report, weights_key).checkpoint
+
+
+def read_all(
+    path: Path,
+    schema: str | None = None,
+    settings: Mapping[str, str] | None = None,
+    report: Callable[[str], None] | None = None,
+    weights_key: str | None = None,
+) -> Reading:
+    """Return what the file holds, and the checkpoint that `read` makes of it."""
+    source = open_source(path)
+    try:
+        return read_source(source, schema, settings, report, weights_key)
+    finally:
+        source.close()
+
+
+def read_source(
+    source: Opened,
+    schema: str | None = None,
+    settings: Mapping[str, str] | None = None,
+    report: Callable[[str], None] | None = None,
+    weights_key: str | None = None,
+) -> Reading:
+    """The same of a file that is open."""
+    path = source.path
+    say: Say = report or (lambda line: None)
+    values = parse_settings(settings)
+    wanted = None if schema is None else layouts_of(schema)
+    try:
+        reader = reader_for(source)
+        return _reading_of(reader, reader.read(source), wanted, values, say, weights_key)
+    except SeveralSetsError as error:
+        raise SeveralSetsError(f"{path}: {error}", error.labels) from None
+    except CheckpointError as error:
+        text = str(error)
+        raise CheckpointError(text if text.startswith(str(path)) else f"{path}: {text}") from None
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _reading_of(
+    reader: Reader,
+    contents: Contents,
+    wanted: tuple[Schema, ...] | None,
+    settings: Mapping[str, Any],
+    say: Say,
+    weights_key: str | None,
+) -> Reading:
+    """The canonical checkpoint of what a file holds."""
+    for note in contents.notes:
+        say(note)
+    if contents.manifest is None and contents.config is None:
+        choice = choose(contents, wanted, weights_key, say)
+        tensors = {name: _whole_counter(name, array) for name, array in choice.tensors.items()}
+        match = choice.place.match if choice.place else find_match(tensors, wanted, contents.remarks)
+        checkpoint = to_canonical(match, tensors, settings, say)
+        source = {"format": reader.NAME, **checkpoint.source}
+        if choice.place is not None and len(choice.places) > 1:
+            source["weights_key"] = choice.place.label
+        return Reading(reader, contents, replace(checkpoint, source=source), choice.places, choice.place)
+    if wanted is not None and wanted[0].name != "canonical":
+        named = wanted[0].name
+        raise CheckpointError(f"the file says that it is canonical, not of schema {named}; leave the schema out")
+    if contents.manifest is None:
+        contents.tensors = {name: _whole_counter(name, array) for name, array in contents.tensors.items()}
+        config, source = _stated_config(contents.config or {}), {"format": reader.NAME, "schema": "canonical"}
+    else:
+        config, source, hashes = parse_manifest(contents.manifest)
+        passengers = {PASSENGER + name: array for name, array in contents.passengers.items()}
+        verify_hashes({**contents.tensors, **passengers}, hashes)
+    config = _set(config, contents.tensors, settings, say)
+    check_total(config, {name: array.shape for name, array in contents.tensors.items()})
+    if contents.nameless and weights_key is not None:
+        raise CheckpointError(f"has {contents.nameless}")
+    if contents.nameless:
+        say(f"left out: {contents.nameless}")
+    ordered = {name: contents.tensors[name] for name in parameters(config)}
+    checkpoint = Checkpoint(config, ordered, contents.passengers, source)
+    return Reading(reader, contents, choose_averages(checkpoint, weights_key, say), (), None)
+
+
+def _whole_counter(name: str, array: np.ndarray) -> np.ndarray:
+    """A counter of batches in 64 bits: JAX, and Keras with it, saves 32."""
+    return array.astype(np.int64) if name.endswith(COUNTER) and array.dtype == np.int32 else array
+
+
+def _stated_config(fields: Mapping[str, Any]) -> DANetConfig:
+    try:
+        return DANetConfig.from_dict(fields)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"the config in the file is damaged: {error}") from None
+
+
+def _set(config: DANetConfig, tensors: Mapping[str, np.ndarray], settings: Mapping[str, Any], say: Say) -> DANetConfig:
+    """A stated config with settings, which may change only what the tensors do not tell."""
+    if not settings:
+        return config
+    shapes = {name: array.shape for name, array in tensors.items()}
+    check_settings(infer(shapes), settings, shapes)
+    for name, value in settings.items():
+        if getattr(config, name) != value:
+            say(f"{name}={format_setting(value)}: as set; the file says {format_setting(getattr(config, name))}")
+    try:
+        return config.replace(**settings)
+    except ValueError as error:
+        raise CheckpointError(str(error)) from None

@@ -1,0 +1,1 @@
+"""Find the sets of weights in a file, and choose one."""

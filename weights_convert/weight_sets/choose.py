@@ -1,0 +1,161 @@
+"""Which of the sets of weights in a file is taken: the one that a user names, else the one that was trained.
+
+Whatever is left out is said in a short line each, with the word that takes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from danet_common import CheckpointError
+from danet_common.wording import counted
+from weights_convert.contents import OBJECT, Contents, refuse_others
+from weights_convert.detect import find_match
+from weights_convert.mapping.apply import Say
+from weights_convert.schemas import Schema
+from weights_convert.weight_sets.exchanges import Exchange, averages_of, exchange_of, is_at
+from weights_convert.weight_sets.find import PARALLEL, Place, Places, find_places, words_of
+from weights_convert.weight_sets.report import OPTION, equal, say_left, say_taken, spoken
+
+MOST_SETS = 10  # named in an error
+
+
+class SeveralSetsError(CheckpointError):
+    """A file has sets of weights that differ, and nothing tells which to take. `labels` are what chooses each."""
+
+    def __init__(self, text: str, labels: Sequence[str]) -> None:
+        super().__init__(text)
+        self.labels = labels
+
+
+@dataclass
+class Choice:
+    """What is read of a file.
+
+    place    the set that is taken; None where nothing in the file is whole
+    tensors  name under the schema -> array
+    places   all sets that the file has
+    """
+
+    place: Place | None
+    tensors: Mapping[str, np.ndarray]
+    places: Sequence[Place] = field(default_factory=tuple)
+
+
+def choose(contents: Contents, wanted: Sequence[Schema] | None, key: str | None, say: Say) -> Choice:
+    """Choose a set of weights, and say what was left out.
+
+    Raises CheckpointError where `key` names none, or several that differ, and where without a key the file has
+    several that differ and no word tells the averages among them.
+    """
+    places = find_places(contents, wanted)
+    exchange = exchange_of(contents, places)
+    if key is not None:
+        place = _named(contents, places, key, wanted, exchange)
+    else:
+        sets = [each for each in places.whole if not each.backbone_only] or places.whole
+        if not sets and places.parts:
+            _refuse_part(contents, places, wanted)
+        if not sets:
+            return Choice(None, _nearest(contents))
+        trained = [each for each in sets if not each.averages] or sets
+        if exchange is not None:
+            trained = [each for each in sets if is_at(each, exchange.averages)] or trained
+        place = _one_of(contents, trained)
+    refuse_others(contents.others, contents.holders, place.keys.values(), place.prefix)
+    say_taken(contents, places, place, exchange, say)
+    say_left(contents, places, place, exchange, say)
+    tensors = {name: contents.tensors[file] for name, file in place.keys.items()}
+    return Choice(place, tensors, [*places.whole, *places.parts])
+
+
+def _named(
+    contents: Contents, places: Places, key: str, wanted: Sequence[Schema] | None, exchange: Exchange | None
+) -> Place:
+    """The place that a user named: by its whole label, by some of its keys, or by words of them."""
+    word = key.strip().strip(".") or "."
+    sets = [*places.whole, *places.parts]
+    named = [place for place in sets if place.label == word] or [
+        place for place in sets if f".{word}." in f".{place.label}."
+    ]
+    if not named and exchange is None:  # of an exchange the words mislead
+        named = [place for place in sets if words_of(word) and words_of(word) <= words_of(place.label)]
+    if named:
+        return _one_of(contents, [place for place in named if not place.averages] or named)
+    within = {name: file for name, file in places.names.items() if name.startswith(f"{word}.")}
+    if within and all(name.rpartition(".")[2].isdecimal() for name in within):
+        raise CheckpointError(_nameless(word, len(within)))
+    if within:
+        try:
+            match = find_match(
+                {name.removeprefix(f"{word}."): contents.tensors[within[name]] for name in within}, wanted
+            )
+        except CheckpointError as error:
+            raise CheckpointError(f"at {word}: {error}") from None
+        raise CheckpointError(f"at {word}: not whole, or not apart from other sets: {'; '.join(match.faults[:1])}")
+    if contents.others.get(word, "").startswith(OBJECT):
+        raise CheckpointError(f"{word} is {contents.others[word]}, which is never run; save its state_dict()")
+    exchanged = f"; {exchange.averages} is {averages_of(exchange)}" if exchange is not None else ""
+    raise CheckpointError(f"has no weights at {key!r}; {_listed(sets)}{exchanged}")
+
+
+def _nameless(holder: str, count: int) -> str:
+    """Why a list of tensors cannot be read."""
+    return (
+        f"{holder} has {counted(count, 'tensor')} in a list, without names; only the program that made it knows their "
+        "order. Put them into the network with that program, and save its state_dict()"
+    )
+
+
+def _listed(sets: Sequence[Place]) -> str:
+    """The sets of a file, for a message."""
+    if not sets:
+        return "it has no whole set of weights anywhere"
+    labels = [spoken(place) for place in sets[:MOST_SETS]] + ["..."] * (len(sets) > MOST_SETS)
+    return f"it has {', '.join(labels)}"
+
+
+def _one_of(contents: Contents, sets: Sequence[Place]) -> Place:
+    """The only one of these sets; the first, where all are equal. Raises SeveralSetsError where they differ."""
+    first, *others = sets
+    if all(equal(contents, first, other) for other in others):
+        return first
+    options = " or ".join(OPTION.format(place.label) for place in sets[:MOST_SETS])
+    text = f"holds {len(sets)} sets of weights that differ; choose one with {options}"
+    raise SeveralSetsError(text, [place.label for place in sets])
+
+
+def _refuse_part(contents: Contents, places: Places, wanted: Sequence[Schema] | None) -> None:
+    """Raise CheckpointError for a file of another network that has a known backbone."""
+    tensors = _nearest(contents)
+    label = places.parts[0].label
+    advice = f"its backbone alone is taken with {OPTION.format(label)}"
+    try:
+        match = find_match(tensors, wanted, contents.remarks)
+        reason = f"not a whole checkpoint of schema {match.schema.name}"
+    except CheckpointError as error:
+        reason = str(error)
+    first, *faults = reason.splitlines()
+    raise CheckpointError("\n".join([f"{first.rstrip(':')}; {advice}", *faults]))
+
+
+def _nearest(contents: Contents) -> Mapping[str, np.ndarray]:
+    """The tensors that a message speaks of where no set is whole: those of the dictionary with the most.
+
+    Raises CheckpointError for a list, whose tensors have no names.
+    """
+    holders: dict[str, list[str]] = {}
+    for name in contents.tensors:
+        holders.setdefault(contents.holders.get(name, ""), []).append(name)
+    if not holders:
+        return {}
+    holder = max(holders, key=lambda each: len(holders[each]))
+    if all(name.removeprefix(holder).isdecimal() for name in holders[holder]):
+        raise CheckpointError(_nameless(holder.rstrip("."), len(holders[holder])))
+    prefix = f"{holder}{PARALLEL}."
+    if not all(name.startswith(prefix) for name in holders[holder]):
+        prefix = holder
+    return {name.removeprefix(prefix): contents.tensors[name] for name in holders[holder]}

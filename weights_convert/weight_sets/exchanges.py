@@ -1,0 +1,48 @@
+"""Trainers that put the averages in the place of the weights as they save."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from weights_convert.contents import Contents
+from weights_convert.weight_sets.find import Place, Places
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A trainer that puts the averages in the place of the weights as it saves, and the weights elsewhere.
+
+    averages, trained  the two places; `witness` begins a name that only such a file has
+    """
+
+    averages: str
+    trained: str
+    witness: str
+    trainer: str
+
+
+EXCHANGES = (
+    # mmengine/hooks/ema_hook.py, before_save_checkpoint; mmengine/model/averaged_model.py, the buffer `steps`
+    Exchange("state_dict", "ema_state_dict", "ema_state_dict.steps", "MMEngine's EMAHook"),
+    # lightning/pytorch/callbacks/weight_averaging.py, on_save_checkpoint
+    Exchange("state_dict", "current_model_state", "averaging_state.", "Lightning's WeightAveraging"),
+)
+
+
+def exchange_of(contents: Contents, places: Places) -> Exchange | None:
+    """Return the trainer that exchanged the sets of a file, if one did."""
+    for exchange in EXCHANGES:
+        both = all(any(is_at(place, at) for place in places.whole) for at in (exchange.averages, exchange.trained))
+        if both and any(name.startswith(exchange.witness) for name in (*contents.tensors, *contents.others)):
+            return exchange
+    return None
+
+
+def is_at(place: Place, container: str) -> bool:
+    """True for a place within a dictionary of the file."""
+    return place.prefix.startswith(f"{container}.")
+
+
+def averages_of(exchange: Exchange) -> str:
+    """Return what the place of the averages is, for a message."""
+    return f"where {exchange.trainer} puts the moving averages as it saves"

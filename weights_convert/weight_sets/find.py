@@ -1,0 +1,263 @@
+"""Where in a file whole sets of weights lie, by the names and shapes of its tensors alone.
+
+A trainer keeps a state dict within other dictionaries, and a wrapper puts a prefix before each of its keys.
+Both are read as one: the dotted name of a tensor begins with the keys of the dictionaries that hold it. A
+place is such a beginning under which the names are all those of a schema, and no others.
+
+A set of averages may have parameters only. Then BatchNorm's statistics are those of the weights beside it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from typing import Any
+
+from danet_common import CheckpointError, Parameter, parameters
+from weights_convert.contents import Contents, Described, headers_of
+from weights_convert.mapping.match import Match, match
+from weights_convert.schemas import SCHEMAS, Schema
+
+# Modules that torch puts around another one, anywhere in a network: torch/_dynamo/eval_frame.py,
+# torch/distributed/fsdp and torch/distributed/algorithms/_checkpoint, torch 2.13.
+WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
+PARALLEL = "module"  # DataParallel's and DistributedDataParallel's
+STEMS = ("backbone.conv1", "backbone.conv1.conv1")  # every network has one: its key leads to a place
+SECOND = "backbone.layer1.0.conv1"  # and this
+MOST_BEGINNINGS = 64  # of sets of weights in a file
+SEPARATORS = ("_", "")  # in the place of dots: MMCV's EMAHook, and LitEma of latent diffusion
+AVERAGES = frozenset(("ema", "average", "averaged", "averages", "avg", "shadow", "teacher", "swa", "polyak", "target"))
+OPTIMIZERS = frozenset(("exp", "sq", "square"))  # exp_avg and exp_avg_sq are Adam's
+WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Za-z][a-z]*")
+
+
+@dataclass(frozen=True)
+class Place:
+    """One whole set of weights.
+
+    prefix    how the names of its tensors begin
+    match     how they fit their schema
+    keys      name under the schema -> name in the file
+    averages  True for moving averages, by a word of the prefix
+    base      where the statistics are, for averages of the parameters alone
+    """
+
+    prefix: str
+    match: Match
+    keys: Mapping[str, str]
+    averages: bool
+    base: Place | None = None
+
+    @property
+    def label(self) -> str:
+        """Return the words by which a user chooses it."""
+        words = self.prefix.rstrip("._") or "."
+        return words.removesuffix(f".{PARALLEL}")
+
+    @property
+    def backbone_only(self) -> bool:
+        """True where the schema ends before the head."""
+        return self.match.schema.backbone_only
+
+
+@dataclass
+class Places:
+    """All places of a file.
+
+    parts     backbones that are parts of another network, which only a user may choose
+    names     name without torch's wrappers -> name in the file
+    wrappers  those that were taken out of the names
+    """
+
+    whole: list[Place] = field(default_factory=list)
+    parts: list[Place] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)
+    wrappers: list[str] = field(default_factory=list)
+
+
+def find_places(contents: Contents, wanted: Sequence[Schema] | None = None) -> Places:
+    """Return every place of a file: averages last, of the others the outermost first.
+
+    Raises CheckpointError for a file of far too many.
+    """
+    places = _Search(contents, wanted or SCHEMAS, WRAPPERS).run()
+    if not places.whole and any(f".{PARALLEL}." in name for name in contents.tensors):
+        within = _Search(contents, wanted or SCHEMAS, (*WRAPPERS, PARALLEL)).run()
+        if within.whole:
+            return within
+    return places
+
+
+def words_of(name: str) -> set[str]:
+    """Return the words in small letters: model and ema of model_ema, modelEMA or model.ema."""
+    return {word.lower() for word in WORD.findall(name)}
+
+
+def speaks_of_averages(prefix: str) -> bool:
+    """True where a word of the prefix names moving averages."""
+    words = words_of(prefix)
+    return bool(words & AVERAGES) and not words & OPTIMIZERS
+
+
+class _Search:
+    """The search of one file, with some wrappers taken out of its names."""
+
+    def __init__(self, contents: Contents, schemas: Sequence[Schema], wrappers: Sequence[str]) -> None:
+        self.headers = headers_of(contents.tensors)
+        self.remarks = contents.remarks
+        self.schemas = schemas
+        self.places = Places()
+        self.holders: dict[str, str] = {}  # name -> how the names of its dictionary begin
+        for name in self.headers:
+            plain, found = _without(name, wrappers)
+            if plain in self.places.names or (found and plain in self.headers):
+                plain, found = name, []
+            self.places.names[plain] = name
+            self.places.wrappers += [wrapper for wrapper in found if wrapper not in self.places.wrappers]
+            self.holders[plain] = _without(contents.holders.get(name, ""), wrappers)[0]
+        self.stems = [(schema, *keys) for schema in schemas for keys in _stem_keys(schema)]
+        self.taken: set[str] = set()  # names in places that were found
+
+    def run(self) -> Places:
+        """Search from the innermost beginnings outwards: what belongs to a place belongs to no other."""
+        beginnings: dict[tuple[str, str], list[Schema]] = {}
+        for name in self.places.names:
+            for schema, key, second in self.stems:
+                if name.endswith(key) and name.removesuffix(key) + second in self.places.names:
+                    schemas = beginnings.setdefault((name.removesuffix(key), self.holders[name]), [])
+                    schemas += [schema] * (schema not in schemas)
+        _require_few(beginnings)
+        squeezed = self.squeezed([prefix for prefix, _ in beginnings])
+        backbones: list[tuple[Place, str]] = []
+        nearly: list[tuple[str, int]] = []  # prefix, and how many names are known, of sets that are not whole
+        for (prefix, holder), schemas in sorted(beginnings.items(), key=lambda item: -len(item[0][0])):
+            names = self.names_at(prefix, holder)
+            matches = [match(schema, self.described(names), self.remarks) for schema in schemas]
+            nearest = min(matches, key=lambda found: (bool(found.faults), -len(found.keys), len(found.faults)))
+            if nearest.faults:
+                nearly += [(prefix, len(found.keys)) for found in matches if not found.schema.backbone_only]
+                continue
+            place = Place(prefix, nearest, self.files(names), speaks_of_averages(prefix))
+            if nearest.schema.backbone_only:
+                backbones.append((place, holder))
+                nearly += [(prefix, len(found.keys)) for found in matches if not found.schema.backbone_only]
+                continue
+            self.places.whole.append(place)
+            self.taken |= set(names.values())
+        backbones = _outermost(backbones)
+        known = {self.places.names[name] for name in self.taken}
+        known |= {name for place, _ in backbones for name in place.keys.values()}
+        for place, holder in backbones:
+            self.sort_backbone(place, holder, nearly, known)
+        order = [prefix for prefix, _ in beginnings]
+        self.places.whole.sort(key=lambda each: (each.averages, each.prefix.count("."), order.index(each.prefix)))
+        for base in [place for place in self.places.whole if not place.averages]:
+            for prefix in self.beginnings_of(base):
+                self.add_partial(base, {key: prefix + key for key in _trainable(base)}, prefix)
+            for prefix, group in squeezed.items():
+                self.add_partial(base, {key: group[key] for key in _trainable(base) if key in group}, prefix)
+        return self.places
+
+    def names_at(self, prefix: str, holder: str) -> dict[str, str]:
+        """Name under the schema -> our name, of what one beginning has and no place further in."""
+        direct = prefix.startswith(holder)  # else the set is spread over several dictionaries
+        return {
+            name[len(prefix) :]: name
+            for name in self.places.names
+            if name.startswith(prefix) and name not in self.taken and (self.holders[name] == holder if direct else True)
+        }
+
+    def described(self, names: Mapping[str, str]) -> dict[str, Described]:
+        return {key: self.headers[self.places.names[name]] for key, name in names.items()}
+
+    def files(self, names: Mapping[str, str]) -> dict[str, str]:
+        return {key: self.places.names[name] for key, name in names.items()}
+
+    def squeezed(self, beginnings: Sequence[str]) -> dict[str, dict[str, str]]:
+        """Averages under names without dots, by how these begin: key -> name. They belong to no other place."""
+        groups: dict[str, dict[str, str]] = {}
+        for separator in SEPARATORS:
+            stems = {(key.replace(".", separator), second.replace(".", separator)) for _, key, second in self.stems}
+            found = {
+                name.removesuffix(stem)
+                for name in self.places.names
+                for stem, second in stems
+                if name.endswith(stem) and name.removesuffix(stem) + second in self.places.names
+            }
+            found = {prefix for prefix in found if speaks_of_averages(prefix)}
+            _require_few(found)
+            for prefix in found:
+                for beginning in beginnings:
+                    keys = [name[len(beginning) :] for name in self.places.names if name.startswith(beginning)]
+                    names = {key: prefix + key.replace(".", separator) for key in keys if "." in key}
+                    group = {key: name for key, name in names.items() if name in self.places.names}
+                    if len(group) > len(groups.get(prefix, {})):
+                        groups[prefix] = group
+        self.taken |= {name for group in groups.values() for name in group.values()}
+        return groups
+
+    def beginnings_of(self, base: Place) -> list[str]:
+        """How names begin that end with the stem of a place, and speak of averages."""
+        stem = next(base.match.keys[f"{name}.weight"] for name in STEMS if f"{name}.weight" in base.match.keys)
+        found = (name.removesuffix(stem) for name in self.places.names if name.endswith(f".{stem}"))
+        known = {place.prefix for place in self.places.whole}
+        return [prefix for prefix in found if prefix not in known and speaks_of_averages(prefix)]
+
+    def add_partial(self, base: Place, parts: Mapping[str, str], prefix: str) -> None:
+        """Add averages of all parameters of a place, and of none but them."""
+        names, trainable = self.places.names, _trainable(base)
+        whole = len(parts) == len(trainable) and all(
+            parts[key] in names and self.headers[names[parts[key]]].shape == self.headers[base.keys[key]].shape
+            for key in trainable
+        )
+        if whole and prefix not in {place.prefix for place in self.places.whole}:
+            keys = {**base.keys, **{key: names[name] for key, name in parts.items()}}
+            self.places.whole.append(Place(prefix, base.match, keys, True, base))
+
+    def sort_backbone(self, place: Place, holder: str, nearly: Sequence[tuple[str, int]], known: Set[str]) -> None:
+        """Take a backbone for a place unless it lies in another one, or is a part of another network."""
+        if any(place.prefix.startswith(other.prefix) for other in self.places.whole if not other.backbone_only):
+            return
+        count = len(place.match.keys)
+        if any(place.prefix.startswith(prefix) and more > count for prefix, more in nearly):
+            return  # of a DANet that is damaged: another schema knows its head too
+        others = [name for name, of in self.holders.items() if of == holder and self.places.names[name] not in known]
+        (self.places.parts if others else self.places.whole).append(place)
+
+
+def _outermost(backbones: list[tuple[Place, str]]) -> list[tuple[Place, str]]:
+    """The backbones without those that another schema has from further out, with its own prefix and more tensors."""
+    kept: list[tuple[Place, str]] = []
+    for place, holder in reversed(backbones):  # the shortest prefix first
+        own = set(place.keys.values())
+        if not any(own <= set(other.keys.values()) for other, _ in kept):
+            kept.append((place, holder))
+    return kept
+
+
+def _require_few(beginnings: Collection[Any]) -> None:
+    """Raise CheckpointError for more sets than any checkpoint has: each costs a look at all names."""
+    if len(beginnings) > MOST_BEGINNINGS:
+        raise CheckpointError(f"holds more than {MOST_BEGINNINGS} sets of weights; no checkpoint does")
+
+
+def _without(name: str, wrappers: Sequence[str]) -> tuple[str, list[str]]:
+    """The name without these parts, and those that it had."""
+    parts = name.split(".")
+    found = [part for part in parts if part in wrappers]
+    return (".".join(part for part in parts if part not in wrappers), found) if found else (name, found)
+
+
+def _stem_keys(schema: Schema) -> list[tuple[str, str]]:
+    """The owner's keys of the first convolution, each with that of one in the first block."""
+    *stems, second = (
+        schema.owner_name(Parameter(f"{name}.weight", (1, 1, 1, 1), "kernel")) for name in (*STEMS, SECOND)
+    )
+    return [(stem, second) for stem in stems if stem is not None and second is not None]
+
+
+def _trainable(place: Place) -> list[str]:
+    """The keys of what is learned, under the schema's names."""
+    table, keys = parameters(place.match.config), place.match.keys
+    return [key for name, key in keys.items() if name in table and table[name].trainable]

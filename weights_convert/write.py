@@ -1,0 +1,113 @@
+"""From a canonical checkpoint to a file of any format, canonical or under an owner's names."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from danet_common import Checkpoint, CheckpointError
+from danet_common.atomic import always, never
+from weights_convert.containers.orbax_layout import require_only_orbax
+from weights_convert.formats import ENDINGS, CanonicalWriter, ForeignWriter, endings_of, writer_of
+from weights_convert.mapping.apply import Say, from_canonical, layout_for
+from weights_convert.schemas import SCHEMAS, Schema, layouts_of
+
+
+def write(
+    checkpoint: Checkpoint,
+    path: str | os.PathLike[str],
+    to_schema: str | None = None,
+    report: Callable[[str], None] | None = None,
+) -> None:
+    """Write a checkpoint, atomically, replacing an existing file; the ending of `path` chooses the format.
+
+    A folder is replaced only if it is an Orbax checkpoint and nothing else. Raises CheckpointError where the format
+    or the schema cannot hold it, or the path cannot be written.
+    """
+    check_destination(path, to_schema, force=True)
+    write_to(checkpoint, Path(path), to_schema, report or (lambda line: None))
+
+
+def check_destination(destination: str | os.PathLike[str], to_schema: str | None, force: bool) -> None:
+    """Raise CheckpointError where writing there is bound to fail, before any work is done."""
+    try:
+        _check_destination(os.fspath(destination), to_schema, force)
+    except OSError as error:
+        raise CheckpointError(f"{destination}: cannot be written: {error.strerror or error}") from None
+
+
+def _check_destination(destination: str, to_schema: str | None, force: bool) -> None:
+    path = Path(destination)
+    if not path.name.endswith(ENDINGS) and path.is_dir():
+        raise CheckpointError(f"{path}: is a folder; name the file in it, as {path / 'danet.safetensors'}")
+    writer, layouts = writer_of(path), _foreign(to_schema)
+    if destination.endswith(os.sep) and not writer.DIRECTORY:
+        raise CheckpointError(f"{destination}: names a folder; {writer.NAME} is a file: leave out the last {os.sep}")
+    if layouts is None and not isinstance(writer, CanonicalWriter):
+        owners = sorted({schema.name for schema in SCHEMAS if writer.NAME in schema.formats})
+        raise CheckpointError(f"{path}: {writer.NAME} files hold their owner's layout; add {_option(owners)}")
+    if layouts is not None and writer.NAME not in layouts[0].formats:
+        endings = " or ".join(endings_of(layouts[0].formats))
+        raise CheckpointError(f"{path}: {writer.NAME} files cannot hold schema {to_schema}; write {endings}")
+    _check_place(path, writer.DIRECTORY, force)
+
+
+def _check_place(path: Path, wants_directory: bool, force: bool) -> None:
+    """Raise CheckpointError where there is no place for it, or something else is in it."""
+    if not path.parent.is_dir():
+        raise CheckpointError(f"{path}: there is no directory {path.parent}; make it first")
+    if not path.exists():
+        return
+    if not force:
+        raise CheckpointError(_exists(path))
+    if path.is_dir() != wants_directory:
+        raise CheckpointError(f"{path}: is a {'directory' if path.is_dir() else 'file'}; give another name")
+    if wants_directory:
+        require_only_orbax(path)
+
+
+def _option(schemas: list[str]) -> str:
+    """The option that names a schema, on the command line and in Python."""
+    return f"--to {' or '.join(schemas)}; in Python, call weights_convert.write(checkpoint, path, to_schema=...)"
+
+
+def _exists(path: Path) -> str:
+    return f"{path}: exists already; give another name, or --force to replace it"
+
+
+def write_to(
+    checkpoint: Checkpoint, path: Path, to_schema: str | None, say: Say, force: bool = True
+) -> Mapping[str, np.ndarray]:
+    """Write a checkpoint, reporting what the file cannot hold; what was written, by its names there.
+
+    Without `force`, a file that has come to `path` meanwhile stays: CheckpointError.
+    """
+    writer, layouts = writer_of(path), _foreign(to_schema)
+    replace = always if force else never
+    try:
+        if layouts is not None and isinstance(writer, ForeignWriter):
+            schema = layout_for(layouts, checkpoint)
+            wrap = partial(schema.wrap, config=checkpoint.config) if schema.wrap and writer.WRAPS else None
+            named = from_canonical(schema, checkpoint, say, writer.WRAPS)
+            writer.write_foreign(named, path, wrap, replace)
+            return named
+        if isinstance(writer, CanonicalWriter):
+            for line in writer.write(checkpoint, path, replace):
+                say(line)
+        return checkpoint.tensors
+    except FileExistsError as error:
+        raise CheckpointError(f"{path}: {error.strerror}" if force else _exists(path)) from None
+    except (OSError, RuntimeError) as error:  # HDF5 raises RuntimeError where it cannot finish a file
+        reason = str(getattr(error, "strerror", None) or error).removeprefix(f"{os.path.realpath(path)}: ")
+        raise CheckpointError(f"{path}: cannot be written: {reason}") from None
+
+
+def _foreign(name: str | None) -> tuple[Schema, ...] | None:
+    """The layouts of the schema to write, where it is not the canonical one; without those that are only read."""
+    if name is None or name == "canonical":
+        return None
+    return tuple(schema for schema in layouts_of(name) if schema.formats)
