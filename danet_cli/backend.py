@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from danet_cli.console import Unable
+from danet_common.imports import without_garbage_collection
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -25,7 +26,7 @@ def import_backend(backend: BackendName) -> ModuleType:
     """The package of a backend, with TensorFlow's greetings turned off."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        with silence() if backend == "tf" else nullcontext():
+        with without_garbage_collection(), silence() if backend == "tf" else nullcontext():
             return importlib.import_module(f"danet_{backend}")
     except ModuleNotFoundError as error:
         raise Unable(f"backend {backend} needs {error.name}, not installed: pip install 'danet[{backend}]'") from None

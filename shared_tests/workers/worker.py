@@ -6,6 +6,7 @@ Messages and replies are lines of JSON on standard input and output; arrays trav
 
 from __future__ import annotations
 
+import gc
 import importlib
 import importlib.util
 import json
@@ -15,13 +16,15 @@ import traceback
 from pathlib import Path
 from typing import IO, Any
 
+from danet_common.imports import without_garbage_collection
 from shared_tests.workers.protocol import GROUPS, Adapter, Request, load_arrays, save_arrays
 
 
 def load_adapter(name: str) -> Adapter:
     """Import an adapter by module name, or from a file's path where the name ends in .py."""
     if not name.endswith(".py"):
-        return importlib.import_module(name)
+        with without_garbage_collection():
+            return importlib.import_module(name)
     spec = importlib.util.spec_from_file_location(Path(name).stem, name)
     if spec is None or spec.loader is None:
         raise ImportError(f"{name} is not a Python file")
@@ -74,6 +77,7 @@ def main() -> None:
     os.dup2(2, 1)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     serve(sys.stdin, replies, sys.argv[1])
+    gc.freeze()  # Python's last collections would look at all objects of the framework, for a second
 
 
 if __name__ == "__main__":
