@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -25,6 +26,7 @@ Train = Callable[..., int]
 
 def pytest_configure(config: pytest.Config) -> None:
     """Set the session's environment before any process starts and any framework is imported."""
+    gc.set_threshold(50_000, 20, 100)  # modules of three frameworks make full collections slow
     settings = ExitStack()
     settings.enter_context(session_environment())
     config.add_cleanup(settings.close)

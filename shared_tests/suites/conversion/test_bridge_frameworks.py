@@ -63,19 +63,30 @@ for name in sys.argv[2:]:
     (folder / "apart.msgpack").write_bytes(serialization.to_bytes(apart))
 """
 
+# One process builds all networks of an entry.
+QUICK = ("deep", "dranet")
+EVERY = pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(QUICK, id="quick"),
+        pytest.param(tuple(name for name in NETWORKS if name not in QUICK), id="others", marks=pytest.mark.slow),
+    ],
+)
 
-def run(program: str, folder: Path) -> None:
+
+def run(program: str, folder: Path, names: tuple[str, ...]) -> None:
     """Run a program on a folder for each network, in a process of its own."""
     result = subprocess.run(
-        [sys.executable, "-c", program, str(folder), *NETWORKS], capture_output=True, text=True, check=False
+        [sys.executable, "-c", program, str(folder), *names], capture_output=True, text=True, check=False
     )
     assert result.returncode == 0, result.stderr[-3000:]
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(names: tuple[str, ...], tmp_path: Path) -> Path:
     """A folder for each network, with its checkpoint in several formats."""
-    for name, config in NETWORKS.items():
+    for name in names:
+        config = NETWORKS[name]
         (tmp_path / name).mkdir()
         for ending in (".safetensors", ".keras", ".weights.h5"):
             weights_convert.write(Checkpoint(config, synthetic_tensors(config)), tmp_path / name / f"ours{ending}")
@@ -94,21 +105,24 @@ def check(path: Path, config: DANetConfig, states_config: bool) -> None:
 
 
 @pytest.mark.timeout(120)
-def test_keras(folder: Path) -> None:
+@EVERY
+def test_keras(names: tuple[str, ...], folder: Path) -> None:
     pytest.importorskip("keras")
     pytest.importorskip("tensorflow")
-    run(KERAS, folder)
-    for name, config in NETWORKS.items():
+    run(KERAS, folder, names)
+    for name in names:
+        config = NETWORKS[name]
         for file in ("from_archive.safetensors", "from_weights.safetensors", "theirs.keras"):
             check(folder / name / file, config, states_config=True)
         check(folder / name / "theirs.weights.h5", config, states_config=False)
 
 
 @pytest.mark.timeout(120)
-def test_flax(folder: Path) -> None:
+@EVERY
+def test_flax(names: tuple[str, ...], folder: Path) -> None:
     pytest.importorskip("flax")
     pytest.importorskip("orbax.checkpoint")
-    run(FLAX, folder)
-    for name, config in NETWORKS.items():
+    run(FLAX, folder, names)
+    for name in names:
         for file in ("tree", "state", "manager/5", "tree.msgpack", "apart.msgpack"):
-            check(folder / name / file, config, states_config=False)
+            check(folder / name / file, NETWORKS[name], states_config=False)

@@ -81,9 +81,25 @@ def largest_difference(wanted: np.ndarray, found: np.ndarray) -> float:
     return float(np.abs(found - wanted).max() / np.abs(wanted).max())
 
 
-@pytest.mark.parametrize("backend", NETWORKS)
-@pytest.mark.parametrize("name", MODULES)
-@pytest.mark.parametrize("size", [(5, 7), (1, 2)], ids=["odd", "flat"])
+SIZES = {"odd": (5, 7), "flat": (1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("size", "name", "backend"),
+    [
+        # JAX compiles each operation anew for another size.
+        pytest.param(
+            SIZES[size],
+            name,
+            backend,
+            id=f"{size}-{name}-{backend}",
+            marks=[pytest.mark.slow] * (size == "flat" and backend == "jax"),
+        )
+        for size in SIZES
+        for name in MODULES
+        for backend in NETWORKS
+    ],
+)
 def test_alone(backend: str, name: str, size: tuple[int, int]) -> None:
     """On a map of any size, with the stages that were asked for."""
     config = CASES[name].config

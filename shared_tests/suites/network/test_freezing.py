@@ -43,10 +43,10 @@ def assert_kept(before: dict[str, np.ndarray], after: dict[str, np.ndarray], par
     assert kept == {name for name in statistics if name.startswith(PREFIXES[part])}
 
 
-@pytest.mark.parametrize("part", PARTS)
 class TestKeras:
     """`trainable = False`, which puts Keras's own BatchNormalization in inference mode."""
 
+    @pytest.mark.parametrize("part", PARTS)
     def test_copies_are_frozen_alike(self, part: str, tmp_path: Path) -> None:
         danet_tf, keras = pytest.importorskip("danet_tf"), pytest.importorskip("keras")
         model = danet_tf.DANet(CONFIG)
@@ -57,6 +57,7 @@ class TestKeras:
             assert shapes[0] == shapes[1]
             assert not PARTS[part](copy).trainable
 
+    @pytest.mark.parametrize("part", PARTS)
     def test_in_a_call(self, part: str) -> None:
         danet_tf = pytest.importorskip("danet_tf")
         from danet_tf.weights import get_tensors
@@ -70,6 +71,7 @@ class TestKeras:
         model.trainable = True
         assert not np.array_equal(model(x, training=True)["fused"], inference)
 
+    @pytest.mark.parametrize("part", ["everything", pytest.param("backbone", marks=pytest.mark.slow), "one layer"])
     def test_in_fit(self, part: str) -> None:
         keras, danet_tf = pytest.importorskip("keras"), pytest.importorskip("danet_tf")
         from danet_tf.weights import get_tensors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from shared_tests.reference.context import channel
 from shared_tests.reference.network import Network
 from shared_tests.suites.cli.test_cli import assert_one_error
 from shared_tests.suites.conftest import NETWORKS, Start
-from shared_tests.workers.backends import BackendError
+from shared_tests.workers.backends import BackendError, Worker
 from shared_tests.workers.protocol import Request
 
 Streams = pytest.CaptureFixture[str]
@@ -79,7 +80,7 @@ def test_unfit_flags_never_pass(flags: dict[str, str]) -> None:
     assert unfit_flags(PROFILES["f32"], flags) is None
 
 
-def test_silent_backend_is_refused(tmp_path: Path, checkpoint_of: PathOf) -> None:
+def test_silent_backend_is_refused(tmp_path: Path, checkpoint_of: PathOf, monkeypatch: pytest.MonkeyPatch) -> None:
     """A right response from a backend that does not say how it computed is no PASS."""
     pytest.importorskip("torch")
     adapter = tmp_path / "silent.py"
@@ -87,9 +88,11 @@ def test_silent_backend_is_refused(tmp_path: Path, checkpoint_of: PathOf) -> Non
     checkpoint = read_checkpoint(checkpoint_of(TINY))
     backends = find_backends([str(adapter)])
     make_input = built_in_input(17, 25)
-    assert check_checkpoints({"tiny": checkpoint}, make_input, backends, "f32")[0].agrees
-    with pytest.raises(BackendError, match="silent cannot pass this profile: it does not say which device"):
-        check_checkpoints({"tiny": checkpoint}, make_input, backends, "strict")
+    with Worker(backends[0]) as worker:
+        monkeypatch.setattr("shared_tests.parity.check.Worker", lambda backend: nullcontext(worker))  # one for both
+        assert check_checkpoints({"tiny": checkpoint}, make_input, backends, "f32")[0].agrees
+        with pytest.raises(BackendError, match="silent cannot pass this profile: it does not say which device"):
+            check_checkpoints({"tiny": checkpoint}, make_input, backends, "strict")
 
 
 def test_an_accelerator_that_is_not_seen_is_no_pass(tmp_path: Path, checkpoint_of: PathOf, capsys: Streams) -> None:

@@ -56,7 +56,7 @@ LESS = {"torch": 0.6, "jax": 0.85}
 BOTH = {"config": CONFIG.to_dict(), "recompute": [False, True]}
 
 
-@pytest.mark.parametrize("backend", ["torch", "jax"])
+@pytest.mark.parametrize("backend", ["torch", pytest.param("jax", marks=pytest.mark.slow)])
 def test_less_is_kept(backend: str, start: Start) -> None:
     """A block keeps its input, of the four and more tensors of that size that its gradient needs."""
     arrays = {"input": {"x": synthetic_array("recompute:x", (2, 3, 129, 161)).astype(np.float32)}}

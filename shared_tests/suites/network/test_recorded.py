@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 import weights_convert
-from danet_common import Checkpoint, DANetConfig, read_checkpoint, stage_names, write_checkpoint
+from danet_common import Checkpoint, read_checkpoint, stage_names, write_checkpoint
 from shared_tests.fixtures import recorded, upstream_checkpoints
 from shared_tests.fixtures.recorded import FOLDER, Recording
 from shared_tests.suites.conftest import NETWORKS, Start
+from shared_tests.suites.network.test_parity import FASTEST
 from shared_tests.workers.protocol import Request
 
 FLOAT64 = 1e-9  # relative to the map's largest value: their float64 run and ours add in other orders
@@ -68,10 +69,6 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Converted:
     return get
 
 
-def config_of(path: Path) -> DANetConfig:
-    return read_checkpoint(path, verify=False).config
-
-
 def as_a_network(path: Path) -> Path:
     """The same tensors in a file that does not say that only the backbone is its owner's."""
     target = path.with_name("network.safetensors")
@@ -82,10 +79,13 @@ def as_a_network(path: Path) -> Path:
 
 def run(backend: str, dtype: str, converted: tuple[Recording, Path], start: Start) -> dict[str, np.ndarray]:
     found, path = converted
-    if read_checkpoint(path).source.get("backbone_only"):  # which `load` refuses: its head is drawn
+    checkpoint = read_checkpoint(path, verify=False)
+    if checkpoint.source.get("backbone_only"):  # which `load` refuses: its head is drawn
         path = as_a_network(path)
-    stages = tuple(name for name in stage_names(config_of(path)) if name in found.records)
-    response = start(backend).run(Request(checkpoint=str(path), x=found.x, dtype=dtype, stages=stages))
+    stages = tuple(name for name in stage_names(checkpoint.config) if name in found.records)
+    response = start(backend).run(
+        Request(checkpoint=str(path), x=found.x, dtype=dtype, mode=FASTEST[backend], stages=stages)
+    )
     return {**response.stages, **response.outputs}
 
 

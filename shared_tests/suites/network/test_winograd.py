@@ -139,9 +139,9 @@ def test_casting_to_narrow_dtypes_is_refused(dtype: str, checkpoint_of: Checkpoi
 @pytest.mark.parametrize(
     ("backend", "entries"),
     [
-        pytest.param(name, entries, id=f"{name}-{ident}", marks=[pytest.mark.slow] * (name == "jax" or slow))
+        pytest.param(name, entries, id=f"{name}-{ident}", marks=[pytest.mark.slow] * (name != "torch"))
         for name in NETWORKS
-        for entries, ident, slow in ((0, "whole", name == "tf"), (1, "bands", False))
+        for entries, ident in ((0, "whole"), (1, "bands"))
     ],
 )
 def test_gradients(backend: str, entries: int, start: Start, checkpoint_of: CheckpointOf) -> None:
@@ -221,6 +221,7 @@ def test_xla_transforms_kernels_when_needed() -> None:
     assert SPAN**2 * 128 * 128 * 4 < held < 4 * SPAN**2 * 128 * 128 * 4  # of one convolution, with its tiles
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the memory of a process")
 def test_tensorflow_transforms_kernels_when_needed(start: Start) -> None:
     """It too would transform all of them first: 288 MiB of 8 convolutions here, 82 as it is."""

@@ -57,6 +57,7 @@ def test_eight_scenes_are_learned_by_heart(worker: Worker, tmp_path: Path) -> No
     assert scores(confusion_matrix(labels, prediction, CONFIG.num_classes)).mean_iou > LEARNED
 
 
+@pytest.mark.parametrize("worker", ["torch", "tf", pytest.param("jax", marks=pytest.mark.slow)], indirect=True)
 def test_edges_of_data(worker: Worker, tmp_path: Path) -> None:
     """Single pictures: all void, one class in one pixel of another, labels that no class has, one pixel of all."""
     labels = np.full((4, 24, 32), 255, np.int32)

@@ -121,7 +121,9 @@ def test_the_steps_do_something(whole: Any) -> None:
         before = after
 
 
-@pytest.mark.parametrize("order", [("torch", "jax", "tf"), ("tf", "torch", "jax")], ids="-".join)
+@pytest.mark.parametrize(
+    "order", [("torch", "jax", "tf"), pytest.param(("tf", "torch", "jax"), marks=pytest.mark.slow)], ids="-".join
+)
 def test_a_run_handed_over(order: Sequence[str], start: Start, whole: Any, tmp_path: Path) -> None:
     """Seven steps here, seven there, six in the third: the same as twenty in any one."""
     folder = whole(order[0])[1]
