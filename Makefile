@@ -23,7 +23,8 @@ test: $(READY)  ## Run every test but the slow ones
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 test-slow: $(READY)  ## Run the slow tests
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m "slow and not serial" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "slow and serial"
 
 fuzz: $(READY)  ## Read 120,000 mutated files of every format (ten minutes on two cores; FUZZ="--count N --first N")
 	$(BIN)/python -m shared_tests.fuzzing.fuzz $(FUZZ)

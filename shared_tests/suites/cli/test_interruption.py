@@ -57,6 +57,7 @@ def assert_ended_well(found: Interrupted, folder: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.serial  # random moments of a command's own duration
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_two_hundred_signals_at_random_moments(name: str, folder: Path) -> None:

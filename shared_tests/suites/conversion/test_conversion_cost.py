@@ -15,6 +15,7 @@ TIME = 3  # times a bare load and save: every tensor is also checked and hashed
 
 
 @pytest.mark.slow
+@pytest.mark.serial
 @pytest.mark.timeout(1800)
 def test_memory_and_time_of_a_large_conversion() -> None:
     pytest.importorskip("torch")

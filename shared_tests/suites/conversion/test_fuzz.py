@@ -36,6 +36,7 @@ def test_2000_mutated_files(record_property: Callable[..., None]) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.serial
 @pytest.mark.timeout(3600)
 def test_100000_mutated_files(record_property: Callable[..., None]) -> None:
     run(LONG, 2_000_000, record_property)
