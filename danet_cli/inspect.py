@@ -64,8 +64,8 @@ def facts_of(found: Inspection) -> dict[str, str]:
         facts["weights"] = ", ".join(f"{each.key}{' (taken)' * each.taken}" for each in found.weights)
     if found.defaulted:
         facts["assumed"] = " ".join(f"{field}={value}" for field, value in found.defaulted.items())
-    if found.passengers:
-        facts["passengers"] = ", ".join(tensor.name for tensor in found.passengers)
+    if found.extra_tensors:
+        facts["extra tensors"] = ", ".join(tensor.name for tensor in found.extra_tensors)
     if found.classes:
         facts["classes"] = ", ".join(found.classes)
     return facts
@@ -77,7 +77,7 @@ def _print_tensors(found: Inspection) -> None:
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("tensor", "shape", "dtype", "SHA-256"):
         table.add_column(heading, no_wrap=True)
-    for tensor in (*found.tensors, *found.passengers):
+    for tensor in (*found.tensors, *found.extra_tensors):
         shape = "x".join(str(size) for size in tensor.shape) or "scalar"
         table.add_row(tensor.name, shape, tensor.dtype, tensor.sha256[:16])
     console().print(table)

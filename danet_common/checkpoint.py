@@ -27,7 +27,7 @@ FORMAT_VERSION = 1
 LARGEST_SOURCE = 1_000_000  # letters of JSON; a training run's has 10,000
 LONGEST_NAME = 500  # letters of a tensor's name
 LISTED = 100  # faults in a message
-PASSENGER = "passenger."  # prefix of tensors that travel along without being part of the network
+EXTRA_TENSOR = "passenger."  # prefix of tensors that travel along without being part of the network
 
 
 class CheckpointError(ValueError):
@@ -45,14 +45,14 @@ class Checkpoint:
     """One trained network.
 
     tensors     canonical name -> array, in the canonical (torch) layout
-    passengers  owner's key -> array: tensors of a foreign file that its network never uses, kept so that
+    extra_tensors  upstream's key -> array: tensors of a foreign file that its network never uses, kept so that
                 the file can be written again whole
     source      where it came from, for people: schema, what was defaulted, ...
     """
 
     config: DANetConfig
     tensors: Mapping[str, np.ndarray]
-    passengers: Mapping[str, np.ndarray] = field(default_factory=dict)
+    extra_tensors: Mapping[str, np.ndarray] = field(default_factory=dict)
     source: Mapping[str, Any] = field(default_factory=dict)
 
     def check(self) -> None:
@@ -94,7 +94,7 @@ def _digest(array: np.ndarray) -> str:
 
 def manifest(checkpoint: Checkpoint) -> dict[str, Any]:
     """The JSON-ready manifest of a checkpoint. Raises CheckpointError for names that no file could be read with."""
-    for name in (*checkpoint.tensors, *checkpoint.passengers):
+    for name in (*checkpoint.tensors, *checkpoint.extra_tensors):
         require_name(name)
     return {
         "format_version": FORMAT_VERSION,
@@ -148,8 +148,8 @@ def write_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike[str], repla
 
 
 def on_disk(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
-    """The tensors by the names that they are stored under, the passengers last."""
-    return {**checkpoint.tensors, **{PASSENGER + name: array for name, array in checkpoint.passengers.items()}}
+    """The tensors by the names that they are stored under, the extra tensors last."""
+    return {**checkpoint.tensors, **{EXTRA_TENSOR + name: array for name, array in checkpoint.extra_tensors.items()}}
 
 
 def _complain(what: str, names: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from danet_common.checkpoint import PASSENGER, Checkpoint, CheckpointError, write_checkpoint
+from danet_common.checkpoint import EXTRA_TENSOR, Checkpoint, CheckpointError, write_checkpoint
 from danet_common.run_weights import with_run
 from danet_common.shards import INDEX_ENDING
 from danet_common.stored import checkpoint_in, open_stored
@@ -37,7 +37,7 @@ def open_network(
             stored = open_stored(path)
         except CheckpointError:  # perhaps of another format, which its first bytes tell
             stored = None
-        if stored and stored.manifest is not None and not any(key.startswith(PASSENGER) for key in stored.files):
+        if stored and stored.manifest is not None and not any(key.startswith(EXTRA_TENSOR) for key in stored.files):
             return checkpoint_in(path, stored)
     from weights_convert.live.source import open_any
 

@@ -13,7 +13,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from danet_common.checkpoint import PASSENGER, Checkpoint, CheckpointError, check_total, parse_manifest, verify_hashes
+from danet_common.checkpoint import (
+    EXTRA_TENSOR,
+    Checkpoint,
+    CheckpointError,
+    check_total,
+    parse_manifest,
+    verify_hashes,
+)
 from danet_common.config import DANetConfig
 from danet_common.parameters import parameters
 from danet_common.regular_file import WEIGHTS, RegularFile, open_regular
@@ -129,7 +136,7 @@ class StoredCheckpoint(Checkpoint):
     """A checkpoint that is still where it is stored; networks are filled from it tensor by tensor."""
 
     tensors: StoredTensors
-    passengers: StoredTensors
+    extra_tensors: StoredTensors
 
     def check(self) -> None:
         """Raise CheckpointError listing everything missing, unused and misshapen; nothing is read for that."""
@@ -137,7 +144,7 @@ class StoredCheckpoint(Checkpoint):
 
     def read(self, verify: bool = True) -> Checkpoint:
         """The same in memory. Raises CheckpointError where a tensor is not what the manifest was made for."""
-        return Checkpoint(self.config, self.tensors.read(verify), self.passengers.read(verify), self.source)
+        return Checkpoint(self.config, self.tensors.read(verify), self.extra_tensors.read(verify), self.source)
 
 
 def open_file(path: Path) -> StoredFile:
@@ -217,12 +224,12 @@ def checkpoint_in(path: str | os.PathLike[str], stored: Stored, config: DANetCon
         config = stated
     if config is None:
         raise CheckpointError(f"{path}: a safetensors file without a danet manifest; use `danet convert` to import it")
-    passengers = {key: file for key, file in files.items() if key.startswith(PASSENGER)}
-    network = {key: file for key, file in files.items() if key not in passengers}
+    extra_tensors = {key: file for key, file in files.items() if key.startswith(EXTRA_TENSOR)}
+    network = {key: file for key, file in files.items() if key not in extra_tensors}
     names = [name for name in parameters(config) if name in network]  # in the order of the forward pass
     ordered = {name: network[name] for name in dict.fromkeys([*names, *network])}
     checkpoint = StoredCheckpoint(
-        config, StoredTensors(ordered, hashes), StoredTensors(passengers, hashes, PASSENGER), source
+        config, StoredTensors(ordered, hashes), StoredTensors(extra_tensors, hashes, EXTRA_TENSOR), source
     )
     checkpoint.check()
     return checkpoint

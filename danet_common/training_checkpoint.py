@@ -1,7 +1,7 @@
 """A run in the middle: everything that going on needs, in one file for all frameworks.
 
 It is a canonical checkpoint, so that whoever loads a network loads it, with two things more: the optimizer's
-tensors as passengers (`momentum.NAME`, or `adam.mean.NAME` and `adam.square.NAME`; `average.NAME`), and `training`
+tensors as extra tensors (`momentum.NAME`, or `adam.mean.NAME` and `adam.square.NAME`; `average.NAME`), and `training`
 in the manifest's source: recipe, step and the position in the data. The recipe's seed and the step are the whole
 random state, because every draw is keyed by them.
 """
@@ -121,10 +121,10 @@ def training_of(stored: StoredCheckpoint, path: str | os.PathLike[str]) -> Train
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from None
     recipe, step, data = progress.recipe, progress.step, progress.data
-    training = TrainingCheckpoint(stored.config, recipe, step, stored.tensors, stored.passengers, data, source)
+    training = TrainingCheckpoint(stored.config, recipe, step, stored.tensors, stored.extra_tensors, data, source)
     _check_slots(training, path)
     _check_dtypes(stored.tensors, path)
-    _check_dtypes(stored.passengers, path)
+    _check_dtypes(stored.extra_tensors, path)
     return training
 
 

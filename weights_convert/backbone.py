@@ -74,9 +74,9 @@ def _lines(config: DANetConfig, found: Checkpoint, file: str, count: int) -> lis
     """What a user should know."""
     lines = [f"backbone: {count} tensors of {file}"]
     if found.source.get("backbone_only"):
-        lines += [f"dropped: {key}, of the file's classifier" for key in sorted(found.passengers)]
+        lines += [f"dropped: {key}, of the file's classifier" for key in sorted(found.extra_tensors)]
     else:
-        lines += [f"dropped: all else in the file, {len(found.tensors) + len(found.passengers) - count} tensors"]
+        lines += [f"dropped: all else in the file, {len(found.tensors) + len(found.extra_tensors) - count} tensors"]
     for name in SCALING:
         if getattr(found.config, name) != getattr(config, name):
             lines += [

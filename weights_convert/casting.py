@@ -31,7 +31,7 @@ def cast(checkpoint: Checkpoint, dtype: str) -> Checkpoint:
         raise CheckpointError(f"unknown dtype {dtype!r}; known: {', '.join(DTYPES)}")
     wanted = parameters(checkpoint.config)
     tensors = {name: _cast(wanted[name], array, DTYPES[dtype]) for name, array in checkpoint.tensors.items()}
-    return Checkpoint(checkpoint.config, tensors, checkpoint.passengers, {**checkpoint.source, "dtype": dtype})
+    return Checkpoint(checkpoint.config, tensors, checkpoint.extra_tensors, {**checkpoint.source, "dtype": dtype})
 
 
 def _cast(parameter: Parameter, array: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:

@@ -69,16 +69,16 @@ class Contents:
     tensors: Mapping[str, np.ndarray]
     others: Mapping[str, str] = field(default_factory=dict)
     holders: Mapping[str, str] = field(default_factory=dict)
-    passengers: Mapping[str, np.ndarray] = field(default_factory=dict)
+    extra_tensors: Mapping[str, np.ndarray] = field(default_factory=dict)
     manifest: str | None = None
     config: Mapping[str, Any] | None = None
-    remarks: Mapping[str, Any] = field(default_factory=dict)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     nameless: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what no owner's file holds and what would mislead whoever reads a message about it."""
-        for name, tensor in (*headers_of(self.tensors).items(), *headers_of(self.passengers).items()):
+        for name, tensor in (*headers_of(self.tensors).items(), *headers_of(self.extra_tensors).items()):
             require_name(name)
             if 0 in tensor.shape and max(tensor.shape) > LARGEST_EMPTY:
                 raise CheckpointError(f"the tensor {name} of shape {list(tensor.shape)} is empty; the file is damaged")

@@ -66,7 +66,7 @@ def convert(
     """
     lines: list[str] = []
 
-    def say(line: str) -> None:
+    def log(line: str) -> None:
         lines.append(line)
         if report is not None:
             report(line)
@@ -74,11 +74,11 @@ def convert(
     check_destination(dst, to_schema, force)
     destination = Path(dst)
     refuse_overlap(Path(src), destination)
-    checkpoint = read(src, schema, settings, say, weights_key)
+    checkpoint = read(src, schema, settings, log, weights_key)
     if dtype is not None:
         checkpoint = cast(checkpoint, dtype)
-        say(f"cast to {dtype}" + ("; BatchNorm tensors and gammas are float32" if dtype.endswith("16") else ""))
-    written = write_to(checkpoint, destination, to_schema, say, force)
+        log(f"cast to {dtype}" + ("; BatchNorm tensors and gammas are float32" if dtype.endswith("16") else ""))
+    written = write_to(checkpoint, destination, to_schema, log, force)
     return Report(
         source=os.fspath(src),
         destination=os.fspath(dst),

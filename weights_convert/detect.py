@@ -14,11 +14,11 @@ from weights_convert.schemas import SCHEMA_NAMES, SCHEMAS, Schema
 from weights_convert.schemas.refusals import refusal
 
 FIRST_KEYS = 3  # of a file whose names are all unknown, in the message that says so
-FIRST_FAULTS = 5  # of the nearest schema, in the message that none fits
+FIRST_ERRORS = 5  # of the nearest schema, in the message that none fits
 
 
 def find_match(
-    tensors: Mapping[str, np.ndarray], wanted: Sequence[Schema] | None = None, remarks: Mapping[str, Any] | None = None
+    tensors: Mapping[str, np.ndarray], wanted: Sequence[Schema] | None = None, metadata: Mapping[str, Any] | None = None
 ) -> Match:
     """The schema that the names fit: the nearest of the wanted ones whatever its faults, else one without any.
 
@@ -27,12 +27,12 @@ def find_match(
     """
     if not tensors:
         raise CheckpointError("holds no tensors")
-    matches = [match(schema, tensors, remarks) for schema in wanted or SCHEMAS]
-    nearest = min(matches, key=lambda found: (bool(found.faults), -len(found.keys), len(found.faults)))
-    reason = refusal(list(tensors)) if nearest.faults else None
+    matches = [match(schema, tensors, metadata) for schema in wanted or SCHEMAS]
+    nearest = min(matches, key=lambda found: (bool(found.errors), -len(found.keys), len(found.errors)))
+    reason = refusal(list(tensors)) if nearest.errors else None
     if reason is not None:
         raise CheckpointError(f"cannot be converted: {reason}")
-    if nearest.faults and wanted is None:
+    if nearest.errors and wanted is None:
         raise CheckpointError(_no_schema(nearest, list(tensors)))
     return nearest
 
@@ -42,6 +42,6 @@ def _no_schema(nearest: Match, keys: list[str]) -> str:
     tried = f"the tensors are of no known schema (tried {', '.join(SCHEMA_NAMES)}); "
     if not nearest.keys:
         return tried + f"not one of their {len(keys)} names is known: {', '.join(keys[:FIRST_KEYS])}, ..."
-    faults, more = nearest.faults[:FIRST_FAULTS], len(nearest.faults) - FIRST_FAULTS
-    listed = "\n  ".join(faults + [f"and {more} more"] * (more > 0))
-    return tried + f"{nearest.schema.name} is nearest, with {counted(len(nearest.faults), 'fault')}:\n  {listed}"
+    errors, more = nearest.errors[:FIRST_ERRORS], len(nearest.errors) - FIRST_ERRORS
+    listed = "\n  ".join(errors + [f"and {more} more"] * (more > 0))
+    return tried + f"{nearest.schema.name} is nearest, with {counted(len(nearest.errors), 'fault')}:\n  {listed}"

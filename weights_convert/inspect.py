@@ -15,7 +15,7 @@ from danet_common.checkpoint import hash_tensors
 from danet_common.run_weights import with_run
 from weights_convert.read import read_all
 from weights_convert.weight_sets.choose import SeveralSetsError
-from weights_convert.weight_sets.find import Place
+from weights_convert.weight_sets.find import WeightSet
 from weights_convert.weight_sets.report import about_sets
 
 
@@ -66,7 +66,7 @@ class Inspection:
     defaulted: Mapping[str, str]
     source: Mapping[str, Any]
     tensors: tuple[TensorFacts, ...]
-    passengers: tuple[TensorFacts, ...]
+    extra_tensors: tuple[TensorFacts, ...]
     notes: tuple[str, ...]
     weights: tuple[WeightsFacts, ...]
     bytes: int
@@ -94,12 +94,12 @@ def inspect(path: str | os.PathLike[str], schema: str | None = None, weights_key
     """
     notes: list[str] = []
     try:
-        reader, contents, checkpoint, places, taken = read_all(Path(path), schema, None, notes.append, weights_key)
+        reader, contents, checkpoint, weight_sets, taken = read_all(Path(path), schema, None, notes.append, weights_key)
     except SeveralSetsError as error:
         if weights_key is not None:
             raise
         first, lines = error.labels[0], list[str]()
-        reader, contents, checkpoint, places, _ = read_all(Path(path), schema, None, lines.append, first)
+        reader, contents, checkpoint, weight_sets, _ = read_all(Path(path), schema, None, lines.append, first)
         taken = None
         notes = [f"{str(error).removeprefix(f'{path}: ')}; what follows is of {first}"]
         notes += [line for line in lines if not about_sets(line)]
@@ -111,15 +111,17 @@ def inspect(path: str | os.PathLike[str], schema: str | None = None, weights_key
         defaulted=_dict(checkpoint.source.get("defaulted")),
         source=dict(checkpoint.source),
         tensors=_facts(checkpoint.tensors if contents.manifest is not None else _stored(checkpoint)),
-        passengers=_facts(checkpoint.passengers),
+        extra_tensors=_facts(checkpoint.extra_tensors),
         notes=tuple(notes),
-        weights=tuple(_weights(place, place is taken) for place in places),
+        weights=tuple(_weights(weight_set, weight_set is taken) for weight_set in weight_sets),
         bytes=_size(with_run(path)),
     )
 
 
-def _weights(place: Place, taken: bool) -> WeightsFacts:
-    return WeightsFacts(place.label, place.match.schema.name, len(place.keys), place.averages, taken)
+def _weights(weight_set: WeightSet, taken: bool) -> WeightsFacts:
+    return WeightsFacts(
+        weight_set.label, weight_set.match.schema.name, len(weight_set.keys), weight_set.averages, taken
+    )
 
 
 def _text(value: Any) -> str | None:

@@ -11,18 +11,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from danet_common import Checkpoint, CheckpointError, DANetConfig, parameters
-from danet_common.checkpoint import PASSENGER, check_total, parse_manifest, verify_hashes
-from weights_convert.containers.source_file import Opened, open_source
+from danet_common.checkpoint import EXTRA_TENSOR, check_total, parse_manifest, verify_hashes
+from weights_convert.containers.source_file import SourceFile, open_source
 from weights_convert.contents import Contents
 from weights_convert.detect import find_match
 from weights_convert.ema import choose_averages
 from weights_convert.formats import Reader, reader_for
-from weights_convert.mapping.apply import Say, check_settings, to_canonical
+from weights_convert.mapping.apply import Log, check_settings, to_canonical
 from weights_convert.mapping.infer import infer
 from weights_convert.schemas import Schema, layouts_of
 from weights_convert.settings import format_setting, parse_settings
 from weights_convert.weight_sets.choose import SeveralSetsError, choose
-from weights_convert.weight_sets.find import Place
+from weights_convert.weight_sets.find import WeightSet
 
 COUNTER = ".num_batches_tracked"
 
@@ -33,8 +33,8 @@ class Reading(NamedTuple):
     reader: Reader
     contents: Contents
     checkpoint: Checkpoint
-    places: Sequence[Place]
-    taken: Place | None
+    weight_sets: Sequence[WeightSet]
+    taken: WeightSet | None
 
 
 def read(
@@ -73,7 +73,7 @@ def read_all(
 
 
 def read_source(
-    source: Opened,
+    source: SourceFile,
     schema: str | None = None,
     settings: Mapping[str, str] | None = None,
     report: Callable[[str], None] | None = None,
@@ -81,12 +81,12 @@ def read_source(
 ) -> Reading:
     """The same of a file that is open."""
     path = source.path
-    say: Say = report or (lambda line: None)
+    log: Log = report or (lambda line: None)
     values = parse_settings(settings)
     wanted = None if schema is None else layouts_of(schema)
     try:
         reader = reader_for(source)
-        return _reading_of(reader, reader.read(source), wanted, values, say, weights_key)
+        return _reading_of(reader, reader.read(source), wanted, values, log, weights_key)
     except SeveralSetsError as error:
         raise SeveralSetsError(f"{path}: {error}", error.labels) from None
     except CheckpointError as error:
@@ -101,21 +101,21 @@ def _reading_of(
     contents: Contents,
     wanted: tuple[Schema, ...] | None,
     settings: Mapping[str, Any],
-    say: Say,
+    log: Log,
     weights_key: str | None,
 ) -> Reading:
     """The canonical checkpoint of what a file holds."""
     for note in contents.notes:
-        say(note)
+        log(note)
     if contents.manifest is None and contents.config is None:
-        choice = choose(contents, wanted, weights_key, say)
+        choice = choose(contents, wanted, weights_key, log)
         tensors = {name: _whole_counter(name, array) for name, array in choice.tensors.items()}
-        match = choice.place.match if choice.place else find_match(tensors, wanted, contents.remarks)
-        checkpoint = to_canonical(match, tensors, settings, say)
+        match = choice.weight_set.match if choice.weight_set else find_match(tensors, wanted, contents.metadata)
+        checkpoint = to_canonical(match, tensors, settings, log)
         source = {"format": reader.NAME, **checkpoint.source}
-        if choice.place is not None and len(choice.places) > 1:
-            source["weights_key"] = choice.place.label
-        return Reading(reader, contents, replace(checkpoint, source=source), choice.places, choice.place)
+        if choice.weight_set is not None and len(choice.weight_sets) > 1:
+            source["weights_key"] = choice.weight_set.label
+        return Reading(reader, contents, replace(checkpoint, source=source), choice.weight_sets, choice.weight_set)
     if wanted is not None and wanted[0].name != "canonical":
         named = wanted[0].name
         raise CheckpointError(f"the file says that it is canonical, not of schema {named}; leave the schema out")
@@ -124,17 +124,17 @@ def _reading_of(
         config, source = _stated_config(contents.config or {}), {"format": reader.NAME, "schema": "canonical"}
     else:
         config, source, hashes = parse_manifest(contents.manifest)
-        passengers = {PASSENGER + name: array for name, array in contents.passengers.items()}
-        verify_hashes({**contents.tensors, **passengers}, hashes)
-    config = _set(config, contents.tensors, settings, say)
+        extra_tensors = {EXTRA_TENSOR + name: array for name, array in contents.extra_tensors.items()}
+        verify_hashes({**contents.tensors, **extra_tensors}, hashes)
+    config = _set(config, contents.tensors, settings, log)
     check_total(config, {name: array.shape for name, array in contents.tensors.items()})
     if contents.nameless and weights_key is not None:
         raise CheckpointError(f"has {contents.nameless}")
     if contents.nameless:
-        say(f"left out: {contents.nameless}")
+        log(f"left out: {contents.nameless}")
     ordered = {name: contents.tensors[name] for name in parameters(config)}
-    checkpoint = Checkpoint(config, ordered, contents.passengers, source)
-    return Reading(reader, contents, choose_averages(checkpoint, weights_key, say), (), None)
+    checkpoint = Checkpoint(config, ordered, contents.extra_tensors, source)
+    return Reading(reader, contents, choose_averages(checkpoint, weights_key, log), (), None)
 
 
 def _whole_counter(name: str, array: np.ndarray) -> np.ndarray:
@@ -149,7 +149,7 @@ def _stated_config(fields: Mapping[str, Any]) -> DANetConfig:
         raise CheckpointError(f"the config in the file is damaged: {error}") from None
 
 
-def _set(config: DANetConfig, tensors: Mapping[str, np.ndarray], settings: Mapping[str, Any], say: Say) -> DANetConfig:
+def _set(config: DANetConfig, tensors: Mapping[str, np.ndarray], settings: Mapping[str, Any], log: Log) -> DANetConfig:
     """A stated config with settings, which may change only what the tensors do not tell."""
     if not settings:
         return config
@@ -157,7 +157,7 @@ def _set(config: DANetConfig, tensors: Mapping[str, np.ndarray], settings: Mappi
     check_settings(infer(shapes), settings, shapes)
     for name, value in settings.items():
         if getattr(config, name) != value:
-            say(f"{name}={format_setting(value)}: as set; the file says {format_setting(getattr(config, name))}")
+            log(f"{name}={format_setting(value)}: as set; the file says {format_setting(getattr(config, name))}")
     try:
         return config.replace(**settings)
     except ValueError as error:

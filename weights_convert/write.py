@@ -13,7 +13,7 @@ from danet_common import Checkpoint, CheckpointError
 from danet_common.atomic import always, never
 from weights_convert.containers.orbax_layout import require_only_orbax
 from weights_convert.formats import ENDINGS, CanonicalWriter, ForeignWriter, endings_of, writer_of
-from weights_convert.mapping.apply import Say, from_canonical, layout_for
+from weights_convert.mapping.apply import Log, from_canonical, layout_for
 from weights_convert.schemas import SCHEMAS, Schema, layouts_of
 
 
@@ -48,8 +48,8 @@ def _check_destination(destination: str, to_schema: str | None, force: bool) -> 
     if destination.endswith(os.sep) and not writer.DIRECTORY:
         raise CheckpointError(f"{destination}: names a folder; {writer.NAME} is a file: leave out the last {os.sep}")
     if layouts is None and not isinstance(writer, CanonicalWriter):
-        owners = sorted({schema.name for schema in SCHEMAS if writer.NAME in schema.formats})
-        raise CheckpointError(f"{path}: {writer.NAME} files hold their owner's layout; add {_option(owners)}")
+        upstreams = sorted({schema.name for schema in SCHEMAS if writer.NAME in schema.formats})
+        raise CheckpointError(f"{path}: {writer.NAME} files hold their owner's layout; add {_option(upstreams)}")
     if layouts is not None and writer.NAME not in layouts[0].formats:
         endings = " or ".join(endings_of(layouts[0].formats))
         raise CheckpointError(f"{path}: {writer.NAME} files cannot hold schema {to_schema}; write {endings}")
@@ -80,7 +80,7 @@ def _exists(path: Path) -> str:
 
 
 def write_to(
-    checkpoint: Checkpoint, path: Path, to_schema: str | None, say: Say, force: bool = True
+    checkpoint: Checkpoint, path: Path, to_schema: str | None, log: Log, force: bool = True
 ) -> Mapping[str, np.ndarray]:
     """Write a checkpoint, reporting what the file cannot hold; what was written, by its names there.
 
@@ -91,13 +91,17 @@ def write_to(
     try:
         if layouts is not None and isinstance(writer, ForeignWriter):
             schema = layout_for(layouts, checkpoint)
-            wrap = partial(schema.wrap, config=checkpoint.config) if schema.wrap and writer.WRAPS else None
-            named = from_canonical(schema, checkpoint, say, writer.WRAPS)
+            wrap = (
+                partial(schema.wrap_state_dict, config=checkpoint.config)
+                if schema.wrap_state_dict and writer.WRAPS
+                else None
+            )
+            named = from_canonical(schema, checkpoint, log, writer.WRAPS)
             writer.write_foreign(named, path, wrap, replace)
             return named
         if isinstance(writer, CanonicalWriter):
             for line in writer.write(checkpoint, path, replace):
-                say(line)
+                log(line)
         return checkpoint.tensors
     except FileExistsError as error:
         raise CheckpointError(f"{path}: {error.strerror}" if force else _exists(path)) from None

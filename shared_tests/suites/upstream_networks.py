@@ -94,7 +94,7 @@ def named_tensors(name: str, layout: str = "") -> dict[str, np.ndarray]:
     return from_canonical(schema_of(name, layout), checkpoint_of(name, layout), lambda line: None)
 
 
-def write_owners_file(
+def write_upstream_checkpoint(
     folder: Path, name: str, layout: str = "", changes: Mapping[str, np.ndarray | None] | None = None
 ) -> Path:
     """That network's file in the owner's own format, without the owner's object; some tensors changed or left out."""

@@ -14,13 +14,13 @@ from weights_convert.containers.pickled_arrays import native
 
 @dataclass(frozen=True)
 class Dataset:
-    """One dataset: `start` is its first byte in the file; where it cannot be read, `fault` says why."""
+    """One dataset: `start` is its first byte in the file; where it cannot be read, `error` says why."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
     start: int
     attributes: Mapping[str, str | None]
-    fault: str = ""
+    error: str = ""
 
     @property
     def size(self) -> int:
@@ -45,7 +45,7 @@ def check_overlaps(datasets: Mapping[str, Dataset]) -> None:
     """Raise ValueError where a byte belongs to two datasets: a small file could unfold into a large one."""
     end = 0
     for name, dataset in sorted(datasets.items(), key=lambda item: item[1].start):
-        if dataset.size and not dataset.fault:
+        if dataset.size and not dataset.error:
             if dataset.start < end:
                 raise ValueError(f"{name} overlaps another dataset")
             end = dataset.start + dataset.size

@@ -182,8 +182,8 @@ class _Reader:
         if max(shape, default=0) > self.raw.size:  # empty, if another dimension is 0, but no array can be of it
             return Dataset(shape, dtype, 0, attributes, f"claims the shape {list(shape)}")
         if size and (stored != size or address + size > self.raw.size):
-            fault = "is not stored" if address == UNDEFINED else "ends beyond the file, or is of another size"
-            return Dataset(shape, dtype, 0, attributes, fault)
+            error = "is not stored" if address == UNDEFINED else "ends beyond the file, or is of another size"
+            return Dataset(shape, dtype, 0, attributes, error)
         return Dataset(shape, dtype, address if size else 0, attributes)
 
     def shape(self, start: int) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ START = 64  # bytes
 
 
 @dataclass
-class Opened:
+class SourceFile:
     """A file, or, where `file` is None, a folder.
 
     start    the first bytes of a file
@@ -49,13 +49,13 @@ class Opened:
             self.regular.close()
 
 
-def open_source(path: Path) -> Opened:
+def open_source(path: Path) -> SourceFile:
     """Open a file or a folder. Raises CheckpointError where it is neither, or cannot be read."""
     try:
         if path.is_dir():
-            return Opened(path)
+            return SourceFile(path)
         file = open_regular(path, WEIGHTS)
-        return Opened(path, file, file.read_at(0, min(START, file.size)).tobytes(), _records(file))
+        return SourceFile(path, file, file.read_at(0, min(START, file.size)).tobytes(), _records(file))
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file") from None
     except OSError as error:

@@ -17,7 +17,7 @@ import numpy as np
 from danet_common import CheckpointError
 from weights_convert.containers.pickle_reader import read_pickle
 from weights_convert.containers.pickled_tensors import CONSTRUCTORS, PickledTensor, Storage, storage_from_id
-from weights_convert.containers.source_file import Opened
+from weights_convert.containers.source_file import SourceFile
 from weights_convert.containers.zip_archive import Archive
 
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
@@ -31,7 +31,7 @@ PICKLE = "/data.pkl"
 Resolve = Callable[[PickledTensor], np.ndarray]
 
 
-def read_zip(source: Opened) -> tuple[Any, Resolve]:
+def read_zip(source: SourceFile) -> tuple[Any, Resolve]:
     """What the zip container's pickle says, and how to get a tensor's values."""
     path = source.path
     archive = Archive(path, source.file)
@@ -49,7 +49,7 @@ def read_zip(source: Opened) -> tuple[Any, Resolve]:
     )
 
 
-def read_legacy(source: Opened) -> tuple[Any, Resolve]:
+def read_legacy(source: SourceFile) -> tuple[Any, Resolve]:
     """The same for the older container.
 
     Magic number, protocol and system as pickles; the object; the storages' keys; then each storage's length

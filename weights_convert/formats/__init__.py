@@ -10,7 +10,7 @@ import numpy as np
 
 from danet_common import Checkpoint, CheckpointError
 from danet_common.atomic import Judge, always
-from weights_convert.containers.source_file import Opened, open_source
+from weights_convert.containers.source_file import SourceFile, open_source
 from weights_convert.contents import Contents
 from weights_convert.formats import (
     keras_archive,
@@ -26,7 +26,7 @@ from weights_convert.formats import (
     safetensors_index,
     torch_file,
 )
-from weights_convert.mapping.schema import Wrap
+from weights_convert.mapping.schema import WrapStateDict
 
 
 class Reader(Protocol):
@@ -35,11 +35,11 @@ class Reader(Protocol):
     NAME: str
     DIRECTORY: bool
 
-    def recognises(self, source: Opened) -> bool:
+    def recognises(self, source: SourceFile) -> bool:
         """Whether it is this format's."""
         ...
 
-    def read(self, source: Opened) -> Contents: ...
+    def read(self, source: SourceFile) -> Contents: ...
 
 
 class Writer(Protocol):
@@ -65,7 +65,11 @@ class ForeignWriter(Writer, Protocol):
     WRAPS: bool
 
     def write_foreign(
-        self, named: Mapping[str, np.ndarray], path: Path, wrap: Wrap | None, replace: Judge = always
+        self,
+        named: Mapping[str, np.ndarray],
+        path: Path,
+        wrap: WrapStateDict | None,
+        replace: Judge = always,
     ) -> None: ...
 
 
@@ -94,12 +98,12 @@ WRITERS: tuple[tuple[str, CanonicalWriter], ...] = (
     (".orbax", orbax_directory),
     (".npz", npz_file),
 )
-OWNERS_WRITERS: tuple[tuple[str, ForeignWriter], ...] = (  # of formats that hold nothing but an owner's layout
+UPSTREAM_WRITERS: tuple[tuple[str, ForeignWriter], ...] = (  # of formats that hold nothing but an owner's layout
     (".pdparams", pickle_file),
     (".params", mxnet_file),
 )
 
-ENDINGS = tuple(ending for ending, _ in (*WRITERS, *OWNERS_WRITERS))
+ENDINGS = tuple(ending for ending, _ in (*WRITERS, *UPSTREAM_WRITERS))
 MOST_NAMED = 5  # checkpoints of a directory, in the message about it
 
 # What else people hand over, by its first bytes.
@@ -124,7 +128,7 @@ def reader_of(path: Path) -> Reader:
         source.close()
 
 
-def reader_for(source: Opened) -> Reader:
+def reader_for(source: SourceFile) -> Reader:
     """The format that an open file or directory is in. Raises CheckpointError where it is none of them."""
     try:
         for reader in READERS:
@@ -139,7 +143,7 @@ def reader_for(source: Opened) -> Reader:
 
 def writer_of(path: Path) -> Writer:
     """The format that a path's ending asks for. Raises CheckpointError for an unknown ending."""
-    for ending, writer in (*WRITERS, *OWNERS_WRITERS):
+    for ending, writer in (*WRITERS, *UPSTREAM_WRITERS):
         if path.name.endswith(ending) and path.name != ending:
             return writer
     raise CheckpointError(f"{path}: the ending does not say which format to write; known: {', '.join(ENDINGS)}")
@@ -147,13 +151,13 @@ def writer_of(path: Path) -> Writer:
 
 def endings_of(names: Collection[str]) -> list[str]:
     """The endings of paths that are written in formats of these names."""
-    return [ending for ending, writer in (*WRITERS, *OWNERS_WRITERS) if writer.NAME in names]
+    return [ending for ending, writer in (*WRITERS, *UPSTREAM_WRITERS) if writer.NAME in names]
 
 
-def _what(source: Opened) -> str:
+def _what(source: SourceFile) -> str:
     if source.is_folder:
         entries = sorted(entry for entry in source.path.iterdir() if entry.is_dir())
-        within = [entry.name for entry in entries if orbax_directory.recognises(Opened(entry))]
+        within = [entry.name for entry in entries if orbax_directory.recognises(SourceFile(entry))]
         if within:  # as Orbax's manager leaves one for each step
             return f"a directory of Orbax checkpoints, of which one is wanted: {', '.join(within[:MOST_NAMED])}"
         return "a directory without Orbax's metadata or the hub's model.safetensors, and not a run's folder"

@@ -41,8 +41,8 @@ def read_keras_2(file: Hdf5, raw: np.ndarray | FileBytes, path: Path) -> Content
         raise CheckpointError(f"{path}: {UNKNOWN}")
     tensors = {}
     for name, dataset in file.datasets.items():
-        if dataset.fault:
-            raise CheckpointError(f"{path}: {name} {dataset.fault}")
+        if dataset.error:
+            raise CheckpointError(f"{path}: {name} {dataset.error}")
         key, array = name.removesuffix(":0").replace("/", "."), dataset.values(raw)
         if key.endswith(".kernel") and array.ndim == 4:
             key, array = key.removesuffix("kernel") + "weight", array.transpose(3, 2, 0, 1)

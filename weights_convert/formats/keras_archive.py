@@ -14,7 +14,7 @@ from danet_common import Checkpoint, CheckpointError
 from danet_common.atomic import Judge, always, atomic_file
 from danet_common.checkpoint import manifest
 from danet_common.strict_json import parse_json
-from weights_convert.containers.source_file import Opened
+from weights_convert.containers.source_file import SourceFile
 from weights_convert.containers.zip_archive import Archive, Buffer, Stream, write_archive
 from weights_convert.contents import Contents
 from weights_convert.formats.keras_hdf5 import left_out, read_weights, weights_stream
@@ -31,12 +31,12 @@ NAMELESS = (
 )
 
 
-def recognises(source: Opened) -> bool:
+def recognises(source: SourceFile) -> bool:
     """Whether this is a zip archive with Keras's records."""
     return CONFIG in source.records and WEIGHTS in source.records
 
 
-def read(source: Opened) -> Contents:
+def read(source: SourceFile) -> Contents:
     """Read the tensors, and the network's config from the model's. Raises CheckpointError for another model."""
     path = source.path
     archive = Archive(path, source.file)
@@ -48,8 +48,8 @@ def read(source: Opened) -> Contents:
     contents = read_weights(archive.read(WEIGHTS), path)
     text = metadata.get(MANIFEST)
     contents.manifest = text if isinstance(text, str) else None
-    stated = model.get("config")
-    contents.config = stated.get("config") if isinstance(stated, dict) else None
+    from_metadata = model.get("config")
+    contents.config = from_metadata.get("config") if isinstance(from_metadata, dict) else None
     contents.nameless = NAMELESS if _has_averages(model) else ""
     return contents
 

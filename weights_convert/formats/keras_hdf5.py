@@ -42,8 +42,8 @@ def read_weights(raw: np.ndarray | FileBytes, path: Path) -> Contents:
         if top not in NETWORK or match is None:
             others[top] = others.get(top, 0) + 1
             continue
-        if dataset.fault:
-            raise CheckpointError(f"{path}: {name} {dataset.fault}")
+        if dataset.error:
+            raise CheckpointError(f"{path}: {name} {dataset.error}")
         found = parameter_at(match[1], int(match[2]))
         array = dataset.values(raw)
         if found is None:
@@ -73,4 +73,6 @@ def weights_stream(checkpoint: Checkpoint, text: str | None = None) -> Stream:
 
 def left_out(checkpoint: Checkpoint) -> tuple[str, ...]:
     """What of a checkpoint a Keras file does not hold, for the user."""
-    return tuple(f"dropped: passenger {key}; a Keras file holds the network only" for key in checkpoint.passengers)
+    return tuple(
+        f"dropped: extra tensor {key}; a Keras file holds the network only" for key in checkpoint.extra_tensors
+    )

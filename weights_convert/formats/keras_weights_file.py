@@ -9,7 +9,7 @@ from danet_common import Checkpoint
 from danet_common.atomic import Judge, always, atomic_file
 from danet_common.checkpoint import manifest
 from weights_convert.containers.hdf5_reader import SIGNATURE
-from weights_convert.containers.source_file import Opened
+from weights_convert.containers.source_file import SourceFile
 from weights_convert.contents import Contents
 from weights_convert.formats.keras_hdf5 import left_out, read_weights, weights_stream
 
@@ -17,12 +17,12 @@ NAME = "keras weights"
 DIRECTORY = False
 
 
-def recognises(source: Opened) -> bool:
+def recognises(source: SourceFile) -> bool:
     """Whether this is an HDF5 file."""
     return source.start.startswith(SIGNATURE)
 
 
-def read(source: Opened) -> Contents:
+def read(source: SourceFile) -> Contents:
     """Read every tensor of the network."""
     return read_weights(source.data, source.path)
 

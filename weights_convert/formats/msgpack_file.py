@@ -14,7 +14,7 @@ import numpy as np
 from danet_common import CheckpointError
 from danet_common.float8 import FLOAT8
 from weights_convert.containers.msgpack_reader import Extension, read_msgpack
-from weights_convert.containers.source_file import Opened
+from weights_convert.containers.source_file import SourceFile
 from weights_convert.contents import Contents
 from weights_convert.formats.flax_tree import flat, from_leaves
 
@@ -27,7 +27,7 @@ DTYPES = {name: np.dtype(name) for name in ("bool", *INTEGERS, "float16", "float
 DTYPES |= {"bfloat16": np.dtype(ml_dtypes.bfloat16), **FLOAT8}
 
 
-def recognises(source: Opened) -> bool:
+def recognises(source: SourceFile) -> bool:
     """Whether the file opens with a map that is not empty and whose first key is a text."""
     start = source.start
     if not start:
@@ -37,7 +37,7 @@ def recognises(source: Opened) -> bool:
     return bool(first) and len(start) > first and (0xA0 <= start[first] <= 0xBF or start[first] in (0xD9, 0xDA, 0xDB))
 
 
-def read(source: Opened) -> Contents:
+def read(source: SourceFile) -> Contents:
     """Every array, in memory. Raises CheckpointError where the file is damaged."""
     try:
         return from_leaves(flat(_joined(read_msgpack(source.data, _array))))

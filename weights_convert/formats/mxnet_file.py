@@ -18,10 +18,10 @@ import numpy as np
 
 from danet_common import CheckpointError
 from danet_common.atomic import Judge, always, atomic_file
-from weights_convert.containers.source_file import Opened
+from weights_convert.containers.source_file import SourceFile
 from weights_convert.containers.zip_archive import Buffer, raw_bytes
 from weights_convert.contents import Contents
-from weights_convert.mapping.schema import Wrap
+from weights_convert.mapping.schema import WrapStateDict
 
 NAME = "mxnet"
 DIRECTORY = False
@@ -47,12 +47,12 @@ FLAGS = {dtype: flag for flag, dtype in DTYPES.items()}
 PREFIXES = ("arg:", "aux:")  # of weights and statistics in the files of `mxnet.model.save_checkpoint`
 
 
-def recognises(source: Opened) -> bool:
+def recognises(source: SourceFile) -> bool:
     """Whether the file opens with the magic number of a list of arrays."""
     return source.start.startswith(MAGIC)
 
 
-def read(source: Opened) -> Contents:
+def read(source: SourceFile) -> Contents:
     """Every array, in memory. Raises CheckpointError where the file is damaged or its arrays have no names."""
     path, cursor = source.path, _Cursor(source)
     cursor.take("<QQ")
@@ -72,7 +72,7 @@ def read(source: Opened) -> Contents:
 class _Cursor:
     """Reads on in the file. No number is believed before the bytes that it announces are there."""
 
-    def __init__(self, source: Opened) -> None:
+    def __init__(self, source: SourceFile) -> None:
         self.path, self.data, self.position = source.path, source.data, 0
 
     def damage(self, what: str) -> CheckpointError:
@@ -124,7 +124,9 @@ class _Cursor:
             raise self.damage(str(error)) from None
 
 
-def write_foreign(named: Mapping[str, np.ndarray], path: Path, wrap: Wrap | None, replace: Judge = always) -> None:
+def write_foreign(
+    named: Mapping[str, np.ndarray], path: Path, wrap: WrapStateDict | None, replace: Judge = always
+) -> None:
     """Write what `mxnet.nd.load(path)` and Gluon's `load_parameters(path)` read."""
     with atomic_file(path, replace) as temporary, temporary.open("wb") as file:
         for part in _parts(wrap(named) if wrap else named):

@@ -18,11 +18,11 @@ import numpy as np
 
 from danet_common import Checkpoint, CheckpointError
 from danet_common.atomic import Judge, always, atomic_file
-from danet_common.checkpoint import PASSENGER, manifest
+from danet_common.checkpoint import EXTRA_TENSOR, manifest
 from danet_common.leaves import FLAX
 from danet_common.strict_json import parse_json
 from weights_convert.containers.pickled_arrays import is_plain, native
-from weights_convert.containers.source_file import Opened
+from weights_convert.containers.source_file import SourceFile
 from weights_convert.containers.zip_archive import Archive, Stream, may_be_record, raw_bytes, write_archive
 from weights_convert.contents import Contents
 from weights_convert.formats.flax_tree import from_leaves
@@ -43,12 +43,12 @@ HEADER = re.compile(
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 
-def recognises(source: Opened) -> bool:
+def recognises(source: SourceFile) -> bool:
     """Whether this is a zip archive of arrays and nothing else."""
     return bool(source.records) and all(name.endswith(ENDING) for name in source.records)
 
 
-def read(source: Opened) -> Contents:
+def read(source: SourceFile) -> Contents:
     """Read every entry. Raises CheckpointError where one is damaged or no plain array."""
     archive = Archive(source.path, source.file)
     arrays = {name.removesuffix(ENDING): _array(archive, name) for name in archive.names}
@@ -59,8 +59,10 @@ def read(source: Opened) -> Contents:
         if name in arrays and arrays[name].dtype == np.uint16:
             arrays[name] = arrays[name].view(BFLOAT16)
     return Contents(
-        tensors={name: array for name, array in arrays.items() if not name.startswith(PASSENGER)},
-        passengers={name.removeprefix(PASSENGER): arrays[name] for name in arrays if name.startswith(PASSENGER)},
+        tensors={name: array for name, array in arrays.items() if not name.startswith(EXTRA_TENSOR)},
+        extra_tensors={
+            name.removeprefix(EXTRA_TENSOR): arrays[name] for name in arrays if name.startswith(EXTRA_TENSOR)
+        },
         manifest=text,
     )
 
@@ -117,7 +119,7 @@ def _bfloat16_names(text: str) -> list[str]:
 
 def write(checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[str, ...]:
     """Write the archive, uncompressed. `numpy.load(path)` reads it."""
-    arrays = {**checkpoint.tensors, **{PASSENGER + name: array for name, array in checkpoint.passengers.items()}}
+    arrays = {**checkpoint.tensors, **{EXTRA_TENSOR + name: array for name, array in checkpoint.extra_tensors.items()}}
     for name, array in arrays.items():
         if not is_plain(array) and array.dtype != BFLOAT16:
             raise CheckpointError(f"an npz file has no dtype for {name}, which is {array.dtype}")

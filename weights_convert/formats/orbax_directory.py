@@ -19,7 +19,7 @@ from danet_common.regular_file import read_text
 from danet_common.unchanged import read_unchanged
 from weights_convert.containers.orbax_layout import require_only_orbax
 from weights_convert.containers.orbax_tree import TEXT_LIMIT, TREE, read_tree, write_tree
-from weights_convert.containers.source_file import Opened
+from weights_convert.containers.source_file import SourceFile
 from weights_convert.contents import Contents
 from weights_convert.formats.flax_tree import from_leaves, to_leaves
 
@@ -35,12 +35,12 @@ HANDLERS = {
 }
 
 
-def recognises(source: Opened) -> bool:
+def recognises(source: SourceFile) -> bool:
     """Whether this is a directory with a tree of Orbax's in it."""
     return source.is_folder and _state(source.path) is not None
 
 
-def read(source: Opened) -> Contents:
+def read(source: SourceFile) -> Contents:
     """Every tensor as a NumPy array. Raises CheckpointError where the directory is damaged."""
     path = source.path
     _require_tensorstore(path)
@@ -81,7 +81,9 @@ def write(checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[
         (temporary / MANIFEST).mkdir()
         (temporary / MANIFEST / TEXT).write_text(json.dumps(manifest(network)))
         (temporary / ABOUT).write_text(json.dumps(about))
-    return tuple(f"dropped: passenger {key}; an Orbax tree holds the network only" for key in checkpoint.passengers)
+    return tuple(
+        f"dropped: extra tensor {key}; an Orbax tree holds the network only" for key in checkpoint.extra_tensors
+    )
 
 
 def _require_tensorstore(path: Path) -> None:

@@ -18,11 +18,11 @@ from danet_common.atomic import Judge, always, atomic_file
 from weights_convert.containers import pickled_arrays
 from weights_convert.containers.pickle_reader import Opaque, read_pickle
 from weights_convert.containers.pickled_arrays import PickledArray
-from weights_convert.containers.source_file import Opened
+from weights_convert.containers.source_file import SourceFile
 from weights_convert.containers.zip_archive import Buffer, raw_bytes
 from weights_convert.contents import Contents
 from weights_convert.formats.pickled_tree import flatten
-from weights_convert.mapping.schema import Wrap
+from weights_convert.mapping.schema import WrapStateDict
 
 NAME = "pickle"
 DIRECTORY = False
@@ -38,12 +38,12 @@ EMPTY_ARRAY = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tC
 DTYPE = b"cnumpy\ndtype\n(%b\x89\x88tR(K\x03%bNNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
 
 
-def recognises(source: Opened) -> bool:
+def recognises(source: SourceFile) -> bool:
     """Whether it opens as a binary pickle; torch's own pickles are recognised before."""
     return source.start.startswith(PROTOCOLS)
 
 
-def read(source: Opened) -> Contents:
+def read(source: SourceFile) -> Contents:
     """Read every array. Raises CheckpointError where the file is damaged or holds anything but arrays by name."""
     path, data = source.path, source.data
     try:
@@ -66,16 +66,18 @@ def read(source: Opened) -> Contents:
         listed = "\n  ".join(stray[:20])
         raise CheckpointError(f"{path}: a pickle with {len(stray)} entries that are no arrays by name:\n  {listed}")
     tensors = {name: np.asarray(array) for name, array in tree.tensors.items()}
-    remarks = {NAME_TABLE: content.get(NAME_TABLE)}
+    metadata = {NAME_TABLE: content.get(NAME_TABLE)}
     others = {name: what for name, what in tree.others.items() if not name.endswith(NAME_TABLE)}
-    return Contents(tensors=tensors, others=others, holders=tree.holders, remarks=remarks)
+    return Contents(tensors=tensors, others=others, holders=tree.holders, metadata=metadata)
 
 
 def _is_array(key: Any, value: Any) -> bool:
     return type(key) is str and isinstance(value, PickledArray) and value.array is not None
 
 
-def write_foreign(named: Mapping[str, np.ndarray], path: Path, wrap: Wrap | None, replace: Judge = always) -> None:
+def write_foreign(
+    named: Mapping[str, np.ndarray], path: Path, wrap: WrapStateDict | None, replace: Judge = always
+) -> None:
     """Write what `paddle.load(path)` reads: arrays by name, and the table of names where the owner has one."""
     with atomic_file(path, replace) as temporary, temporary.open("wb") as file:
         for part in _pickle(wrap(named) if wrap else named):

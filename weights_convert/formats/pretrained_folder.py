@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from danet_common.pretrained import open_folder, weights_file
-from weights_convert.containers.source_file import Opened
+from weights_convert.containers.source_file import SourceFile
 from weights_convert.contents import Contents
 from weights_convert.formats import safetensors_file
 
@@ -11,12 +11,12 @@ NAME = "pretrained folder"
 DIRECTORY = True
 
 
-def recognises(source: Opened) -> bool:
+def recognises(source: SourceFile) -> bool:
     """Whether this is a directory with weights under the hub's names."""
     return source.is_folder and weights_file(source.path) is not None
 
 
-def read(source: Opened) -> Contents:
+def read(source: SourceFile) -> Contents:
     """Read every tensor, and the config. Raises CheckpointError where anything is damaged or contradicts itself."""
     files = open_folder(source.path)
     contents = safetensors_file.contents_of(files.stored)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from danet_common.run_weights import BEST, is_run, weights_of_run
 from danet_common.stored import open_stored
-from weights_convert.containers.source_file import Opened
+from weights_convert.containers.source_file import SourceFile
 from weights_convert.contents import Contents
 from weights_convert.formats import safetensors_file
 
@@ -13,19 +13,19 @@ DIRECTORY = True
 AVERAGE = "average."  # prefix of the passengers that are moving averages of the weights
 
 
-def recognises(source: Opened) -> bool:
+def recognises(source: SourceFile) -> bool:
     """Whether this is a directory with the files of a training run."""
     return source.is_folder and is_run(source.path)
 
 
-def read(source: Opened) -> Contents:
+def read(source: SourceFile) -> Contents:
     """Read every tensor of the run's weights. Raises CheckpointError where the run has none, or they are damaged."""
     weights = weights_of_run(source.path)
     contents = safetensors_file.contents_of(open_stored(weights))
     taken = f"a run's folder: took {weights.name}"
     if weights.name != BEST:
         taken += f", as there is no {BEST} yet"
-        if any(name.startswith(AVERAGE) for name in contents.passengers):
+        if any(name.startswith(AVERAGE) for name in contents.extra_tensors):
             taken += "; the weights as they are, not their moving averages"
     contents.notes = (taken, *contents.notes)
     return contents

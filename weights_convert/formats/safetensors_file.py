@@ -9,15 +9,15 @@ import numpy as np
 
 from danet_common import Checkpoint, CheckpointError, write_checkpoint
 from danet_common.atomic import Judge, always, atomic_file
-from danet_common.checkpoint import PASSENGER
+from danet_common.checkpoint import EXTRA_TENSOR
 from danet_common.regular_file import WEIGHTS
 from danet_common.safetensors_header import HEADER_LIMIT, Entry
 from danet_common.safetensors_writer import write_safetensors
 from danet_common.stored import Stored, stored_in
-from weights_convert.containers.source_file import Opened
+from weights_convert.containers.source_file import SourceFile
 from weights_convert.contents import Contents
 from weights_convert.detect import find_match
-from weights_convert.mapping.schema import Wrap
+from weights_convert.mapping.schema import WrapStateDict
 
 NAME = "safetensors"
 LARGE = 1_000_000_000  # bytes; more than any network here has in float64
@@ -25,13 +25,13 @@ DIRECTORY = False
 WRAPS = False
 
 
-def recognises(source: Opened) -> bool:
+def recognises(source: SourceFile) -> bool:
     """Whether the file opens with the length of a JSON header, and the header."""
     length = int.from_bytes(source.start[:8], "little")
     return len(source.start) > 8 and source.start[8:9] == b"{" and 1 < length <= HEADER_LIMIT
 
 
-def read(source: Opened) -> Contents:
+def read(source: SourceFile) -> Contents:
     """Every tensor, in memory. Raises CheckpointError where the file is damaged."""
     return contents_of(stored_in(source.path, source.file))
 
@@ -52,9 +52,9 @@ def contents_of(stored: Stored) -> Contents:
     if stored.manifest is None:
         return Contents(tensors=arrays)
     return Contents(
-        tensors={name: array for name, array in arrays.items() if not name.startswith(PASSENGER)},
-        passengers={
-            name.removeprefix(PASSENGER): array for name, array in arrays.items() if name.startswith(PASSENGER)
+        tensors={name: array for name, array in arrays.items() if not name.startswith(EXTRA_TENSOR)},
+        extra_tensors={
+            name.removeprefix(EXTRA_TENSOR): array for name, array in arrays.items() if name.startswith(EXTRA_TENSOR)
         },
         manifest=stored.manifest,
     )
@@ -71,7 +71,9 @@ def write(checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[
     return ()
 
 
-def write_foreign(named: Mapping[str, np.ndarray], path: Path, wrap: Wrap | None, replace: Judge = always) -> None:
+def write_foreign(
+    named: Mapping[str, np.ndarray], path: Path, wrap: WrapStateDict | None, replace: Judge = always
+) -> None:
     """Write tensors under an owner's names, without a manifest and without the owner's object around them."""
     try:
         with atomic_file(path, replace) as temporary:

@@ -9,7 +9,7 @@ from danet_common.atomic import Judge, always
 from danet_common.shards import INDEX_LIMIT, is_index
 from danet_common.stored import Stored, open_stored, stored_in
 from danet_common.unchanged import is_unchanged
-from weights_convert.containers.source_file import Opened
+from weights_convert.containers.source_file import SourceFile
 from weights_convert.contents import Contents
 from weights_convert.formats import safetensors_file
 
@@ -18,24 +18,24 @@ DIRECTORY = False
 KERAS_ENDING = b'.weights.h5"'  # of the files that an index of Keras's names
 
 
-def recognises(source: Opened) -> bool:
+def recognises(source: SourceFile) -> bool:
     """Whether the file is JSON that says which tensor is in which file."""
     return b'"weight_map"' in _text(source)
 
 
-def _text(source: Opened) -> bytes:
+def _text(source: SourceFile) -> bytes:
     """The text of a JSON file that is small enough for an index; empty for any other file."""
     if source.is_folder or not is_index(source.file) or source.file.size > INDEX_LIMIT.size:
         return b""
     return source.data[:].tobytes()
 
 
-def read(source: Opened) -> Contents:
+def read(source: SourceFile) -> Contents:
     """Every tensor of the set, in memory. Raises CheckpointError where anything is damaged or missing."""
     return safetensors_file.contents_of(open_set(source))
 
 
-def open_set(source: Opened) -> Stored:
+def open_set(source: SourceFile) -> Stored:
     """Open all files of the set; where another process replaced it meanwhile, all files of the new one."""
     path = source.path
     if KERAS_ENDING in _text(source):

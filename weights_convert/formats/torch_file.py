@@ -18,26 +18,26 @@ from danet_common.checkpoint import manifest
 from weights_convert.containers.pickle_reader import Opaque
 from weights_convert.containers.pickle_writer import write_pickle
 from weights_convert.containers.pickled_tensors import PickledTensor
-from weights_convert.containers.source_file import Opened
+from weights_convert.containers.source_file import SourceFile
 from weights_convert.containers.torch_container import LEGACY_STARTS, PICKLE, Resolve, read_legacy, read_zip
 from weights_convert.containers.zip_archive import bound, raw_bytes, write_archive
 from weights_convert.contents import OBJECT, Contents, Described, Unread, refuse_others
 from weights_convert.formats.pickled_tree import flatten
-from weights_convert.mapping.schema import Wrap
+from weights_convert.mapping.schema import WrapStateDict
 
 NAME = "torch"
 DIRECTORY = False
 WRAPS = True
 ALIGNMENT = 64  # bytes, of each storage in the file; torch's own
-STATE_DICT, PASSENGERS = "state_dict", "passengers"  # keys of a canonical file
+STATE_DICT, EXTRA_TENSORS = "state_dict", "passengers"  # keys of a canonical file
 
 
-def recognises(source: Opened) -> bool:
+def recognises(source: SourceFile) -> bool:
     """Whether this is a torch file: its pickle record, or the old container's magic number."""
     return source.start.startswith(LEGACY_STARTS) or any(name.endswith(PICKLE) for name in source.records)
 
 
-def read(source: Opened) -> Contents:
+def read(source: SourceFile) -> Contents:
     """Read either container. Raises CheckpointError where it is damaged or holds no state dict."""
     path, legacy = source.path, source.start.startswith(LEGACY_STARTS)
     try:
@@ -50,7 +50,7 @@ def read(source: Opened) -> Contents:
         raise CheckpointError(f"{path}: damaged torch file: {error}") from None
 
 
-def _contents(source: Opened, content: Any, resolve: Resolve) -> Contents:
+def _contents(source: SourceFile, content: Any, resolve: Resolve) -> Contents:
     path = source.path
     if isinstance(content, Opaque):
         raise CheckpointError(
@@ -61,8 +61,8 @@ def _contents(source: Opened, content: Any, resolve: Resolve) -> Contents:
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a state dict")
     manifest = content.get("danet")
     if isinstance(manifest, str):
-        tensors, passengers = (_held(source, content, key, resolve) for key in (STATE_DICT, PASSENGERS))
-        return Contents(tensors=tensors, passengers=passengers, manifest=manifest)
+        tensors, extra_tensors = (_held(source, content, key, resolve) for key in (STATE_DICT, EXTRA_TENSORS))
+        return Contents(tensors=tensors, extra_tensors=extra_tensors, manifest=manifest)
     tree = flatten(content)
     if not tree.tensors:
         objects = [f"{name} is {what}" for name, what in tree.others.items() if what.startswith(OBJECT)]
@@ -74,11 +74,11 @@ def _contents(source: Opened, content: Any, resolve: Resolve) -> Contents:
         tensors=_unread(source, tree.tensors, resolve),
         holders=tree.holders,
         others=tree.others,
-        remarks={key: value for key, value in content.items() if type(key) is str and key not in tree.tensors},
+        metadata={key: value for key, value in content.items() if type(key) is str and key not in tree.tensors},
     )
 
 
-def _held(source: Opened, content: dict[Any, Any], key: str, resolve: Resolve) -> Mapping[str, np.ndarray]:
+def _held(source: SourceFile, content: dict[Any, Any], key: str, resolve: Resolve) -> Mapping[str, np.ndarray]:
     """The tensors of one dictionary of a canonical file, which holds nothing else."""
     held = content.get(key, {})
     tree = flatten(held) if isinstance(held, dict) else None
@@ -87,7 +87,7 @@ def _held(source: Opened, content: dict[Any, Any], key: str, resolve: Resolve) -
     return dict(_unread(source, tree.tensors, resolve))
 
 
-def _unread(source: Opened, headers: Mapping[str, Described], resolve: Resolve) -> Unread:
+def _unread(source: SourceFile, headers: Mapping[str, Described], resolve: Resolve) -> Unread:
     """Tensors that are resolved when they are asked for. Raises CheckpointError where the file cannot have so many."""
     path = source.path
     claimed = sum(header.nbytes for header in headers.values() if isinstance(header, PickledTensor))
@@ -112,13 +112,15 @@ def _unread(source: Opened, headers: Mapping[str, Described], resolve: Resolve) 
 def write(checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[str, ...]:
     """Write the canonical file. `torch.load(path, weights_only=True, mmap=True)` reads it."""
     content: dict[str, Any] = {"danet": json.dumps(manifest(checkpoint)), STATE_DICT: checkpoint.tensors}
-    if checkpoint.passengers:
-        content[PASSENGERS] = checkpoint.passengers
+    if checkpoint.extra_tensors:
+        content[EXTRA_TENSORS] = checkpoint.extra_tensors
     _write(content, path, replace)
     return ()
 
 
-def write_foreign(named: Mapping[str, np.ndarray], path: Path, wrap: Wrap | None, replace: Judge = always) -> None:
+def write_foreign(
+    named: Mapping[str, np.ndarray], path: Path, wrap: WrapStateDict | None, replace: Judge = always
+) -> None:
     """Write tensors under an owner's names, in the object that the owner's trainer saves."""
     _write(wrap(named) if wrap else named, path, replace)
 

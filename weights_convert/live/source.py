@@ -19,7 +19,7 @@ from danet_common.stored import Slices, StoredTensors, checkpoint_in, open_check
 from weights_convert.containers.source_file import open_source
 from weights_convert.ema import choose_averages
 from weights_convert.formats import pretrained_folder, reader_for, run_folder, safetensors_file, safetensors_index
-from weights_convert.mapping.apply import Say
+from weights_convert.mapping.apply import Log
 from weights_convert.read import read_source
 
 CHANNELS_LAST = {"danet_torch": False, "danet_tf": True, "danet_jax": True}  # package of a live network -> its layout
@@ -53,7 +53,7 @@ class LiveTensors(Mapping[str, np.ndarray]):
         return str(self.leaves[name][1].dtype).removeprefix("torch.")
 
 
-def as_checkpoint(source: Source, weights_key: str | None = None, report: Say | None = None) -> Checkpoint:
+def as_checkpoint(source: Source, weights_key: str | None = None, report: Log | None = None) -> Checkpoint:
     """The source as a checkpoint; tensors of canonical files and of live networks are read when asked for.
 
     weights_key  which set of weights of a file to take, where it has several
@@ -82,7 +82,7 @@ def package_of(model: Any) -> str | None:
     return next((top for top in tops if top in CHANNELS_LAST), None)
 
 
-def open_any(path: Path, weights_key: str | None = None, report: Say | None = None) -> Checkpoint:
+def open_any(path: Path, weights_key: str | None = None, report: Log | None = None) -> Checkpoint:
     """Open a file or folder of any format and layout; tensors of a canonical one are read when asked for.
 
     `report` is called with each line about what was assumed. Raises CheckpointError where it cannot be read whole.

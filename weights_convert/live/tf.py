@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from danet_common.leaves import to_channels_last
 from weights_convert.casting import fit
 from weights_convert.live.source import Source, as_checkpoint, kernel_dtype
-from weights_convert.mapping.apply import Say
+from weights_convert.mapping.apply import Log
 
 if TYPE_CHECKING:
     from danet_tf import DANet
@@ -20,7 +20,7 @@ def to_keras(
     dtype: str | None = None,
     device: str | None = None,
     weights_key: str | None = None,
-    report: Say | None = None,
+    report: Log | None = None,
 ) -> DANet:
     """A Keras network from a checkpoint, a path or a live network.
 

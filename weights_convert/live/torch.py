@@ -9,7 +9,7 @@ from danet_common.parameters import Parameter
 from danet_common.stored import Slices
 from weights_convert.casting import fit
 from weights_convert.live.source import LiveTensors, Source, as_checkpoint, kernel_dtype, read_part
-from weights_convert.mapping.apply import Say
+from weights_convert.mapping.apply import Log
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +24,7 @@ def to_torch(
     device: str | torch.device = "cpu",
     share: bool = False,
     weights_key: str | None = None,
-    report: Say | None = None,
+    report: Log | None = None,
 ) -> DANet:
     """A PyTorch network, in inference mode, from a checkpoint, a path or a live network.
 

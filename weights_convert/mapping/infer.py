@@ -48,38 +48,38 @@ BACKBONE_FIELDS = ("block", "layers", "widths", "stem", "stem_widths", "in_chann
 
 
 @dataclass(frozen=True)
-class Told:
+class Inferred:
     """A field's value and the tensor, or the module, that tells it."""
 
     value: Any
     tensor: str
 
 
-def infer(shapes: Shapes, backbone_only: bool = False) -> dict[str, Told]:
+def infer(shapes: Shapes, backbone_only: bool = False) -> dict[str, Inferred]:
     """Config field -> what the tensors tell of it. Fields that no tensor tells are absent."""
-    told = {**_stem(shapes), **_stages(shapes), **_head(shapes)}
+    inferred = {**_stem(shapes), **_stages(shapes), **_head(shapes)}
     for field, witnesses in SIZES.items():
         for name, axis in witnesses:
             if len(shapes.get(name, ())) > axis:
-                told[field] = Told(shapes[name][axis], name)
+                inferred[field] = Inferred(shapes[name][axis], name)
                 break
     if backbone_only:
-        return {field: value for field, value in told.items() if field in BACKBONE_FIELDS}
-    return told
+        return {field: value for field, value in inferred.items() if field in BACKBONE_FIELDS}
+    return inferred
 
 
-def _stem(shapes: Shapes) -> dict[str, Told]:
+def _stem(shapes: Shapes) -> dict[str, Inferred]:
     if _any(shapes, "backbone.conv1.conv"):
         names = [f"backbone.conv1.conv{index}.weight" for index in (1, 2, 3)]
         widths = tuple((shapes.get(name) or (default,))[0] for name, default in zip(names, DEEP_WIDTHS, strict=True))
-        return {"stem": Told("deep", names[0]), "stem_widths": Told(widths, names[0])}
+        return {"stem": Inferred("deep", names[0]), "stem_widths": Inferred(widths, names[0])}
     name = "backbone.conv1.weight"
     if not shapes.get(name):
         return {}
-    return {"stem": Told("plain", name), "stem_widths": Told((shapes[name][0],), name)}
+    return {"stem": Inferred("plain", name), "stem_widths": Inferred((shapes[name][0],), name)}
 
 
-def _stages(shapes: Shapes) -> dict[str, Told]:
+def _stages(shapes: Shapes) -> dict[str, Inferred]:
     layers, widths = [], []
     for stage, default in enumerate(DEFAULTS.widths, start=1):
         prefix = f"backbone.layer{stage}."
@@ -91,67 +91,67 @@ def _stages(shapes: Shapes) -> dict[str, Told]:
         return {}
     witness = "backbone.layer1.0.conv1.weight"
     block = "bottleneck" if any(".conv3." in name for name in shapes if name.startswith("backbone.layer")) else "basic"
-    told = {
-        "block": Told(block, witness),
-        "layers": Told(tuple(layers), witness),
-        "widths": Told(tuple(widths), witness),
+    inferred = {
+        "block": Inferred(block, witness),
+        "layers": Inferred(tuple(layers), witness),
+        "widths": Inferred(tuple(widths), witness),
     }
-    return told | _stride(shapes, told)
+    return inferred | _stride(shapes, inferred)
 
 
-def _stride(shapes: Shapes, told: Mapping[str, Told]) -> dict[str, Told]:
+def _stride(shapes: Shapes, inferred: Mapping[str, Inferred]) -> dict[str, Inferred]:
     """Where layer3 or layer4 keeps the number of channels, a shortcut convolution is there for a stride only."""
-    if min(told["widths"].value) < 1:
+    if min(inferred["widths"].value) < 1:
         return {}
-    config = DANetConfig(**{field: value.value for field, value in told.items()})
+    config = DANetConfig(**{field: value.value for field, value in inferred.items()})
     for stage, stride in ((4, 32), (3, 16)):
         name = f"backbone.layer{stage}.0.downsample.0.weight"
         if name in shapes and config.stage_channels[stage - 1] == config.stage_channels[stage - 2]:
-            return {"output_stride": Told(stride, name)}
+            return {"output_stride": Inferred(stride, name)}
     return {}
 
 
-def _head(shapes: Shapes) -> dict[str, Told]:
+def _head(shapes: Shapes) -> dict[str, Inferred]:
     if not _any(shapes, "head."):
         return {}
     context = tuple(kind for kind in KINDS if _any(shapes, f"head.{kind}_"))
-    told = {"context": Told(context, f"head.{context[0]}_in" if context else "head.plain_out")}
+    inferred = {"context": Inferred(context, f"head.{context[0]}_in" if context else "head.plain_out")}
     if context:
         classifiers = _any(shapes, *(f"head.{kind}_classifier." for kind in context))
-        told["branch_classifiers"] = Told(classifiers, f"head.{context[0]}_classifier")
-        told |= {**_reduction(shapes, context), **_non_local(shapes), **_projections(shapes)}
+        inferred["branch_classifiers"] = Inferred(classifiers, f"head.{context[0]}_classifier")
+        inferred |= {**_reduction(shapes, context), **_non_local(shapes), **_projections(shapes)}
     gating = _any(shapes, "head.merged.", "head.decoder.")
-    told["decoder"] = Told("gating" if gating else "sum", "head.decoder" if gating else "head.fused_classifier")
+    inferred["decoder"] = Inferred("gating" if gating else "sum", "head.decoder" if gating else "head.fused_classifier")
     auxiliary = "fcn" if _any(shapes, "auxiliary.hidden.") else "linear" if _any(shapes, "auxiliary.") else "none"
-    return told | {"auxiliary": Told(auxiliary, "auxiliary.classifier")}
+    return inferred | {"auxiliary": Inferred(auxiliary, "auxiliary.classifier")}
 
 
-def _reduction(shapes: Shapes, context: tuple[str, ...]) -> dict[str, Told]:
+def _reduction(shapes: Shapes, context: tuple[str, ...]) -> dict[str, Inferred]:
     """A whole number that gives the hidden channels of the modules that have some: the usual one if it does."""
     for kind in context:
         name = f"head.{kind}_attention.{'centres.conv' if kind == 'compact_channel' else 'reduce'}.weight"
         hidden, channels = shapes.get(name, ())[:2] or (0, 0)
         if hidden > 0 and channels > 0:
             usual = reduced(channels, DEFAULTS.reduction, LEAST.get(kind, 1)) == hidden
-            return {"reduction": Told(DEFAULTS.reduction if usual else max(channels // hidden, 1), name)}
+            return {"reduction": Inferred(DEFAULTS.reduction if usual else max(channels // hidden, 1), name)}
     return {}
 
 
-def _non_local(shapes: Shapes) -> dict[str, Told]:
+def _non_local(shapes: Shapes) -> dict[str, Inferred]:
     """Two of the four forms; the other two have the same tensors."""
     name = "head.non_local_attention"
     if f"{name}.query_score.weight" in shapes:
-        return {"non_local_form": Told("concatenation", f"{name}.query_score.weight")}
+        return {"non_local_form": Inferred("concatenation", f"{name}.query_score.weight")}
     if f"{name}.value.weight" in shapes and not _any(shapes, f"{name}.query.", f"{name}.key."):
-        return {"non_local_form": Told("gaussian", f"{name}.value.weight")}
+        return {"non_local_form": Inferred("gaussian", f"{name}.value.weight")}
     return {}
 
 
-def _projections(shapes: Shapes) -> dict[str, Told]:
+def _projections(shapes: Shapes) -> dict[str, Inferred]:
     """Query and key are what the joint projections have more than the values."""
     name = "head.joint_position_attention.projections.weight"
     total, channels = shapes.get(name, ())[:2] or (0, 0)
-    return {"query_channels": Told((total - channels) // 2, name)} if total >= channels + 2 else {}
+    return {"query_channels": Inferred((total - channels) // 2, name)} if total >= channels + 2 else {}
 
 
 def _any(names: Iterable[str], *prefixes: str) -> bool:

@@ -10,7 +10,7 @@ from danet_common import CheckpointError, DANetConfig, Parameter, parameters
 from danet_common.config import HINTS
 from danet_common.field_types import is_of_type
 from weights_convert.contents import Described
-from weights_convert.mapping.infer import DEEP_WIDTHS, Told, infer
+from weights_convert.mapping.infer import DEEP_WIDTHS, Inferred, infer
 from weights_convert.mapping.schema import Schema
 from weights_convert.settings import format_setting
 
@@ -31,24 +31,24 @@ class Match:
 
     schema: Schema
     keys: dict[str, str] = field(default_factory=dict)
-    told: dict[str, Told] = field(default_factory=dict)
-    stated: dict[str, Any] = field(default_factory=dict)
+    inferred: dict[str, Inferred] = field(default_factory=dict)
+    from_metadata: dict[str, Any] = field(default_factory=dict)
     config: DANetConfig = field(default_factory=DANetConfig)
-    passengers: list[str] = field(default_factory=list)
+    extra_tensors: list[str] = field(default_factory=list)
     no_counters: bool = False
     notes: list[str] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
 
 
-def match(schema: Schema, tensors: Mapping[str, Described], remarks: Mapping[str, Any] | None = None) -> Match:
+def match(schema: Schema, tensors: Mapping[str, Described], metadata: Mapping[str, Any] | None = None) -> Match:
     """How a file's tensors, and what else it says, fit a schema."""
     result = Match(schema)
     unused = []
     for key in tensors:
         name = schema.canonical_name(key)
-        if key in schema.passengers:
-            result.passengers.append(key)
-        elif key in schema.folded:
+        if key in schema.extra_tensors:
+            result.extra_tensors.append(key)
+        elif key in schema.absorbed_biases:
             continue  # held to its BatchNorm below
         elif name is None or name in result.keys or schema.sharing(name) is not None:
             unused.append(key)
@@ -56,24 +56,24 @@ def match(schema: Schema, tensors: Mapping[str, Described], remarks: Mapping[str
             result.keys[name] = key
     _share(result)
     shapes = {name: tensors[key].shape for name, key in result.keys.items()}
-    result.told = infer(shapes, schema.backbone_only)
+    result.inferred = infer(shapes, schema.backbone_only)
     try:
-        if schema.stated is not None:
-            _state(result, schema.stated(remarks or {}))
-        result.config = untold_channels(config_of(schema, result.told, result.stated, {}))
+        if schema.from_metadata is not None:
+            _state(result, schema.from_metadata(metadata or {}))
+        result.config = default_channels(config_of(schema, result.inferred, result.from_metadata, {}))
     except CheckpointError as error:  # sizes of zero, no sizes at all, or remarks of another network
-        result.faults.append(str(error))
+        result.errors.append(str(error))
         return result
     _check(result, tensors, unused)
     return result
 
 
 def config_of(
-    schema: Schema, told: Mapping[str, Told], stated: Mapping[str, Any], settings: Mapping[str, Any]
+    schema: Schema, inferred: Mapping[str, Inferred], from_metadata: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> DANetConfig:
     """The config by the owner's facts, the file's remarks, its tensors and the settings; each has precedence
     over those before it. Raises CheckpointError where they make no network."""
-    fields = {**schema.facts, **stated, **{name: value.value for name, value in told.items()}}
+    fields = {**schema.fixed_config, **from_metadata, **{name: value.value for name, value in inferred.items()}}
     if fields.get("stem") == "deep":
         fields.setdefault("stem_widths", DEEP_WIDTHS)
     try:
@@ -81,15 +81,19 @@ def config_of(
         if channels != 3:  # ImageNet's mean and standard deviation are those of three channels
             fields |= {"mean": (0.0,) * channels, "std": (1.0,) * channels}
         config = DANetConfig(**{**fields, **settings})
-        known = {*settings, *told, *stated}
+        known = {*settings, *inferred, *from_metadata}
         return config.replace(
-            **{untold.field: untold.default(config) for untold in schema.untold if untold.field not in known}
+            **{
+                assumption.field: assumption.default(config)
+                for assumption in schema.assumptions
+                if assumption.field not in known
+            }
         )
     except (ValueError, TypeError) as error:
         raise CheckpointError(str(error)) from None
 
 
-def untold_channels(config: DANetConfig) -> DANetConfig:
+def default_channels(config: DANetConfig) -> DANetConfig:
     """The config with head and query channels left to their defaults where the tensors have just those."""
     for name, actual in (("query_channels", "attention_channels"), ("head_channels", "inner_channels")):
         default = config.replace(**{name: None})
@@ -100,26 +104,30 @@ def untold_channels(config: DANetConfig) -> DANetConfig:
 
 def _share(result: Match) -> None:
     """Fill the modules that the owner does not have with the keys of those that it uses in their place."""
-    for ours, other in result.schema.shared.items():
+    for ours, other in result.schema.tied_modules.items():
         for name, key in list(result.keys.items()):
             module, _, leaf = name.rpartition(".")
             if module == other:
                 result.keys[f"{ours}.{leaf}"] = key
 
 
-def _state(result: Match, stated: Mapping[str, Any]) -> None:
+def _state(result: Match, from_metadata: Mapping[str, Any]) -> None:
     """Take what the remarks say, without names or colours of another number of classes than the tensors have."""
     wrong = [
-        f"{name}={value!r}"[:LONGEST_VALUE] for name, value in stated.items() if not is_of_type(value, HINTS[name])
+        f"{name}={value!r}"[:LONGEST_VALUE]
+        for name, value in from_metadata.items()
+        if not is_of_type(value, HINTS[name])
     ]
     if wrong:
         raise CheckpointError(f"the file says {', '.join(wrong)}, which no config has")
-    result.stated = dict(stated)
-    classes = result.told.get("num_classes")
+    result.from_metadata = dict(from_metadata)
+    classes = result.inferred.get("num_classes")
     for name in ("class_names", "palette"):
-        if classes is not None and name in stated and len(stated[name]) != classes.value:
-            del result.stated[name]
-            result.notes.append(f"{name}: the file has {len(stated[name])} for {classes.value} classes; left out")
+        if classes is not None and name in from_metadata and len(from_metadata[name]) != classes.value:
+            del result.from_metadata[name]
+            result.notes.append(
+                f"{name}: the file has {len(from_metadata[name])} for {classes.value} classes; left out"
+            )
 
 
 def _check(result: Match, tensors: Mapping[str, Described], unused: Sequence[str]) -> None:
@@ -135,28 +143,29 @@ def _check(result: Match, tensors: Mapping[str, Described], unused: Sequence[str
         wanted = {name: parameter for name, parameter in wanted.items() if name not in counters}
     for name, parameter in wanted.items():
         if name not in result.keys and schema.sharing(name) is None:
-            result.faults.append(
-                f"missing: {schema.owner_name(parameter) or name} {list(schema.owner_shape(parameter))}"
+            result.errors.append(
+                f"missing: {schema.upstream_name(parameter) or name} {list(schema.upstream_shape(parameter))}"
             )
     surplus = [*unused, *(key for name, key in result.keys.items() if name not in wanted)]
-    result.faults += [f"unused: {key} {list(tensors[key].shape)}" for key in surplus]
+    result.errors += [f"unused: {key} {list(tensors[key].shape)}" for key in surplus]
     for name, parameter in wanted.items():
         if name in result.keys and schema.sharing(name) is None:
-            result.faults += _misshapen(schema, parameter, result.keys[name], tensors[result.keys[name]])
-    result.faults += _misfolded(schema, tensors)
-    result.faults += [
-        f"{name} is {format_setting(told.value)} (by {result.keys.get(told.tensor, told.tensor)}), theirs is not"
-        for name, told in result.told.items()
-        if not schema.allows(name, told.value)
+            result.errors += _wrong_shape(schema, parameter, result.keys[name], tensors[result.keys[name]])
+    result.errors += _wrong_biases(schema, tensors)
+    result.errors += [
+        f"{name} is {format_setting(inferred.value)} (by {result.keys.get(inferred.tensor, inferred.tensor)}), "
+        f"which {schema.name} networks never have"
+        for name, inferred in result.inferred.items()
+        if not schema.allows(name, inferred.value)
     ]
 
 
-def _misshapen(schema: Schema, parameter: Parameter, key: str, array: Described) -> list[str]:
-    if array.shape != schema.owner_shape(parameter):
-        return [f"misshapen: {key} is {list(array.shape)}, expected {list(schema.owner_shape(parameter))}"]
+def _wrong_shape(schema: Schema, parameter: Parameter, key: str, array: Described) -> list[str]:
+    if array.shape != schema.upstream_shape(parameter):
+        return [f"wrong shape: {key} is {list(array.shape)}, expected {list(schema.upstream_shape(parameter))}"]
     whole = parameter.kind == "count"
     if not (_is_whole(array) if whole else _is_floating(array)):
-        return [f"misshapen: {key} is {array.dtype}, expected {'whole' if whole else 'floating-point'} numbers"]
+        return [f"wrong dtype: {key} is {array.dtype}, expected {'whole' if whole else 'floating-point'} numbers"]
     return []
 
 
@@ -168,16 +177,16 @@ def _is_floating(array: Described) -> bool:
     return array.dtype.kind in "fV"  # bfloat16 is of the second; a text is neither
 
 
-def _misfolded(schema: Schema, tensors: Mapping[str, Described]) -> list[str]:
+def _wrong_biases(schema: Schema, tensors: Mapping[str, Described]) -> list[str]:
     """Biases that are missing beside their BatchNorm, or are not of its shape."""
-    faults = []
-    for bias, mean in schema.folded.items():
+    errors = []
+    for bias, mean in schema.absorbed_biases.items():
         shape = tensors[mean].shape if mean in tensors else None
         if bias not in tensors and shape is not None:
-            faults.append(f"missing: {bias} {list(shape)}")
+            errors.append(f"missing: {bias} {list(shape)}")
         elif bias in tensors and shape is None:
-            faults.append(f"unused: {bias} {list(tensors[bias].shape)}")
+            errors.append(f"unused: {bias} {list(tensors[bias].shape)}")
         elif bias in tensors and (tensors[bias].shape != shape or not _is_floating(tensors[bias])):
             found = f"{tensors[bias].dtype} {list(tensors[bias].shape)}"
-            faults.append(f"misshapen: {bias} is {found}, expected floating-point numbers {list(shape or ())}")
-    return faults
+            errors.append(f"wrong shape: {bias} is {found}, expected floating-point numbers {list(shape or ())}")
+    return errors

@@ -24,11 +24,11 @@ from danet_common.parameters import Kind
 PLACEHOLDER = re.compile(r"\{(\w)([+-]\d)?\}")
 NUMBER = "(0|[1-9][0-9]{0,3})"  # one spelling for each number, so that no two keys mean the same tensor
 
-Wrap = Callable[[Mapping[str, np.ndarray]], dict[str, Any]]
-State = Callable[[Mapping[str, Any]], dict[str, Any]]
+WrapStateDict = Callable[[Mapping[str, np.ndarray]], dict[str, Any]]
+FromMetadata = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
-class OwnersObject(Protocol):
+class StateDictWrapper(Protocol):
     """Makes the object that the owner's trainer saves."""
 
     def __call__(self, state_dict: Mapping[str, np.ndarray], config: DANetConfig) -> dict[str, Any]: ...
@@ -45,7 +45,7 @@ TORCH_NORM: Mapping[Kind, str] = {
 
 
 @dataclass(frozen=True)
-class Untold:
+class Assumption:
     """A config field that the owner's file cannot tell: what is taken for it unless set, and why.
 
     `value` is the value, or a function of the config that the tensors told; `concerns` says whether it has any
@@ -96,25 +96,25 @@ class Schema:
     gammas: Mapping[str, str] = field(default_factory=dict)
     norm_leaves: Mapping[Kind, str] = field(default_factory=lambda: TORCH_NORM)
     gamma_shape: tuple[int, ...] = (1,)
-    matrices: frozenset[str] = frozenset()
-    shared: Mapping[str, str] = field(default_factory=dict)
-    folded: Mapping[str, str] = field(default_factory=dict)
+    linear_weights: frozenset[str] = frozenset()
+    tied_modules: Mapping[str, str] = field(default_factory=dict)
+    absorbed_biases: Mapping[str, str] = field(default_factory=dict)
     order: tuple[str, ...] = ()
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    choices: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
-    untold: tuple[Untold, ...] = ()
-    stated: State | None = None
-    passengers: Mapping[str, Callable[[DANetConfig], tuple[int, ...]]] = field(default_factory=dict)
+    fixed_config: Mapping[str, Any] = field(default_factory=dict)
+    allowed_config: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    assumptions: tuple[Assumption, ...] = ()
+    from_metadata: FromMetadata | None = None
+    extra_tensors: Mapping[str, Callable[[DANetConfig], tuple[int, ...]]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    wrap: OwnersObject | None = None
+    wrap_state_dict: StateDictWrapper | None = None
     formats: tuple[str, ...] = ("torch", "safetensors")
     backbone_only: bool = False
 
-    def owner_name(self, parameter: Parameter) -> str | None:
+    def upstream_name(self, parameter: Parameter) -> str | None:
         """The owner's key of one of our tensors; None where the owner has no such tensor."""
         if parameter.is_factor:
             return self.gammas.get(parameter.name)
-        module = self._to_owner.translate(parameter.name.rpartition(".")[0], "norm" if parameter.is_norm else "conv")
+        module = self._to_upstream.translate(parameter.name.rpartition(".")[0], "norm" if parameter.is_norm else "conv")
         leaf = (self.norm_leaves if parameter.is_norm else CONVOLUTION).get(parameter.kind)
         return None if module is None or leaf is None else f"{module}.{leaf}"
 
@@ -124,21 +124,21 @@ class Schema:
             return self._gamma_names[key]
         module, _, leaf = key.rpartition(".")
         for kind, leaves in (("conv", CONVOLUTION_NAMES), ("norm", self._norm_names)):
-            ours = self._from_owner.translate(module, kind) if leaf in leaves else None
+            ours = self._from_upstream.translate(module, kind) if leaf in leaves else None
             if ours is not None:
                 return f"{ours}.{leaves[leaf]}"
         return None
 
-    def owner_shape(self, parameter: Parameter) -> tuple[int, ...]:
+    def upstream_shape(self, parameter: Parameter) -> tuple[int, ...]:
         """The shape under which the owner keeps one of our tensors."""
-        if parameter.name in self.matrices:
+        if parameter.name in self.linear_weights:
             return parameter.shape[:2]
         return self.gamma_shape if parameter.is_factor else parameter.shape
 
     def sharing(self, name: str) -> str | None:
         """Our tensor that the owner uses in the place of this one of ours; None where it is the owner's own."""
         module, _, leaf = name.rpartition(".")
-        return f"{self.shared[module]}.{leaf}" if module in self.shared else None
+        return f"{self.tied_modules[module]}.{leaf}" if module in self.tied_modules else None
 
     def place(self, key: str) -> int:
         """Where the owner's order has the first keys that begin like this one."""
@@ -146,16 +146,16 @@ class Schema:
 
     def allows(self, name: str, value: Any) -> bool:
         """Whether a network of this owner can have this value of a config field."""
-        if name in self.facts:
-            return bool(value == self.facts[name])
-        return name not in self.choices or value in self.choices[name]
+        if name in self.fixed_config:
+            return bool(value == self.fixed_config[name])
+        return name not in self.allowed_config or value in self.allowed_config[name]
 
     @cached_property
-    def _to_owner(self) -> _Table:
+    def _to_upstream(self) -> _Table:
         return _Table({"conv": self.convolutions, "norm": self.norms})
 
     @cached_property
-    def _from_owner(self) -> _Table:
+    def _from_upstream(self) -> _Table:
         return _Table(
             {
                 "conv": {theirs: ours for ours, theirs in self.convolutions.items()},

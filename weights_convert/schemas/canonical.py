@@ -7,7 +7,7 @@ Keras's `save_weights`, Orbax's checkpointers) are named so.
 from typing import get_args
 
 from danet_common.config import ContextKind, DANetConfig
-from weights_convert.mapping.schema import Schema, Untold
+from weights_convert.mapping.schema import Assumption, Schema
 
 KINDS = get_args(ContextKind)
 CONVOLUTIONS = (
@@ -81,11 +81,11 @@ CANONICAL = Schema(
     convolutions=dict(zip(CONVOLUTIONS, CONVOLUTIONS, strict=True)),
     norms=dict(zip(NORMS, NORMS, strict=True)),
     gammas=dict(zip(GAMMAS, GAMMAS, strict=True)),
-    untold=(
-        Untold("multi_grid", None, "it changes no tensor"),
-        Untold("upsample_grid", "corners", "it changes no tensor"),
-        Untold("avg_down", False, "it changes no tensor"),
-        Untold("non_local_form", "embedded_gaussian", "dot_product has the same tensors", has_non_local),
-        Untold("non_local_pooled", False, "it changes no tensor", has_non_local),
+    assumptions=(
+        Assumption("multi_grid", None, "it changes no tensor"),
+        Assumption("upsample_grid", "corners", "it changes no tensor"),
+        Assumption("avg_down", False, "it changes no tensor"),
+        Assumption("non_local_form", "embedded_gaussian", "dot_product has the same tensors", has_non_local),
+        Assumption("non_local_pooled", False, "it changes no tensor", has_non_local),
     ),
 )

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from danet_common import DANetConfig
-from weights_convert.mapping.schema import Schema, Untold
+from weights_convert.mapping.schema import Assumption, Schema
 from weights_convert.schemas.official import OFFICIAL, trainer_object
 
 POSITION, CHANNEL = "head.compact_position_attention", "head.compact_channel_attention"
@@ -109,9 +109,9 @@ TODAY = Schema(
     convolutions={**BACKBONE, **{f"{ours}.conv": f"{theirs}.0" for ours, theirs in BLOCKS.items()}, **CONVOLUTIONS},
     norms={**BACKBONE_NORMS, **{f"{ours}.bn": f"{theirs}.1" for ours, theirs in BLOCKS.items()}},
     gammas=GAMMAS,
-    matrices=frozenset({f"{POSITION}.key.weight", f"{POSITION}.value.weight"}),
+    linear_weights=frozenset({f"{POSITION}.key.weight", f"{POSITION}.value.weight"}),
     order=ORDER,
-    facts={
+    fixed_config={
         "output_stride": 8,
         "avg_down": False,
         "contract_dilation": True,
@@ -122,15 +122,15 @@ TODAY = Schema(
         "decoder": "gating",
         "branch_classifiers": False,
     },
-    choices={"auxiliary": ("none", "fcn")},
-    untold=(
-        Untold(
+    allowed_config={"auxiliary": ("none", "fcn")},
+    assumptions=(
+        Assumption(
             "multi_grid",
             (1, 2, 4),
             "their published model has it (layer4 dilations 4,8,16); their code's default is none",
         ),
     ),
-    wrap=trainer_object,
+    wrap_state_dict=trainer_object,
 )
 BEFORE = replace(
     TODAY,
@@ -140,7 +140,7 @@ BEFORE = replace(
     norms={ours: older(theirs) for ours, theirs in TODAY.norms.items()},
     gammas={ours: older(theirs) for ours, theirs in GAMMAS.items()},
     order=("pretrained.", *(f"{older(start.removesuffix('.'))}{'.' * start.endswith('.')}" for start in ORDER[1:])),
-    passengers={
+    extra_tensors={
         "auxlayer.conv5.0.weight": lambda config: (*norm_shape(config), config.stage_channels[2], 3, 3),
         **dict.fromkeys(
             (f"auxlayer.conv5.1.{leaf}" for leaf in ("weight", "bias", "running_mean", "running_var")), norm_shape

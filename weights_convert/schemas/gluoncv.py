@@ -6,7 +6,7 @@ are the first entry of their Sequential, those trained with the dropout that is 
 
 from dataclasses import replace
 
-from weights_convert.mapping.schema import Schema, Untold
+from weights_convert.mapping.schema import Assumption, Schema
 from weights_convert.schemas.official import OFFICIAL
 
 BACKBONE = "pretrained."
@@ -29,7 +29,7 @@ WITHOUT_DROPOUT = Schema(
     gammas=OFFICIAL.gammas,
     norm_leaves={"scale": "gamma", "shift": "beta", "mean": "running_mean", "variance": "running_var"},
     order=("conv1.", "bn1.", "layer", *OFFICIAL.order[1:]),
-    facts={
+    fixed_config={
         "block": "bottleneck",  # the head takes 2048 channels
         "output_stride": 8,
         "avg_down": False,
@@ -39,13 +39,13 @@ WITHOUT_DROPOUT = Schema(
         "auxiliary": "none",
         "branch_classifiers": True,
     },
-    untold=(Untold("dropout_rate", 0.0, "the released network has none"),),
+    assumptions=(Assumption("dropout_rate", 0.0, "the released network has none"),),
     formats=("mxnet",),
 )
 WITH_DROPOUT = replace(
     WITHOUT_DROPOUT,
     layout="with dropout",
     convolutions={**WITHOUT_DROPOUT.convolutions, **_classifiers(1)},
-    untold=(Untold("dropout_rate", 0.1, "what the network's text has, commented out"),),
+    assumptions=(Assumption("dropout_rate", 0.1, "what the network's text has, commented out"),),
 )
 GLUONCV: tuple[Schema, ...] = (WITHOUT_DROPOUT, WITH_DROPOUT)

@@ -77,7 +77,7 @@ SINCE_TORCH_1_13 = Schema(
         "head.branch_ca.conv3.",
         "head.conv.",
     ),
-    facts={
+    fixed_config={
         "block": "bottleneck",
         "stem": "deep",
         "output_stride": 8,
@@ -109,7 +109,7 @@ TF2CV = replace(
     norms={**SCOPED_NORMS, **{ours: f"head.{theirs}" for ours, theirs in HEAD_NORMS.items()}},
     gammas={ours: f"head.{theirs}" for ours, theirs in SINCE_TORCH_1_13.gammas.items()},
     norm_leaves={"scale": "gamma", "shift": "beta", "mean": "moving_mean", "variance": "moving_variance"},
-    facts={**SINCE_TORCH_1_13.facts, "upsample_grid": "half_pixel"},  # tf.image.resize, unlike pytorchcv
+    fixed_config={**SINCE_TORCH_1_13.fixed_config, "upsample_grid": "half_pixel"},  # tf.image.resize, unlike pytorchcv
     formats=(),
 )
 IMGCLSMOB: tuple[Schema, ...] = (SINCE_TORCH_1_13, BEFORE_TORCH_1_13, TF2CV)

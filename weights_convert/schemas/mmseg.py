@@ -8,8 +8,8 @@ ResNetV1d (deep stem, pooled shortcuts, whose convolution is therefore `downsamp
 
 from dataclasses import replace
 
-from weights_convert.mapping.schema import Schema, Untold
-from weights_convert.schemas.mmseg_metadata import stated, trainer_object
+from weights_convert.mapping.schema import Assumption, Schema
+from weights_convert.schemas.mmseg_metadata import from_metadata, trainer_object
 
 DEEP_STEM = {
     "backbone.conv1.conv1": "backbone.stem.0",
@@ -75,34 +75,38 @@ V1C = Schema(
         "decode_head.cam_conv_seg.",
         "auxiliary_head.conv_seg.",
     ),
-    facts={
+    fixed_config={
         "block": "bottleneck",  # its BasicBlock leaves the second convolution undilated, which ours does not
         "stem": "deep",
         "avg_down": False,
         "dropout": "channel",
     },
-    choices={"auxiliary": ("none", "fcn"), "upsample_grid": ("half_pixel", "corners"), "branch_classifiers": (True,)},
-    untold=(
-        Untold("upsample_grid", "half_pixel", f"{NO_CONFIG}; the networks of the 769 crops have corners"),
-        Untold("output_stride", 8, f"{NO_CONFIG}; their DANets (d8) all have 8"),
-        Untold("multi_grid", None, f"{NO_CONFIG}; their DANets have none"),
-        Untold("contract_dilation", True, f"{NO_CONFIG}; their DANets all contract"),
+    allowed_config={
+        "auxiliary": ("none", "fcn"),
+        "upsample_grid": ("half_pixel", "corners"),
+        "branch_classifiers": (True,),
+    },
+    assumptions=(
+        Assumption("upsample_grid", "half_pixel", f"{NO_CONFIG}; the networks of the 769 crops have corners"),
+        Assumption("output_stride", 8, f"{NO_CONFIG}; their DANets (d8) all have 8"),
+        Assumption("multi_grid", None, f"{NO_CONFIG}; their DANets have none"),
+        Assumption("contract_dilation", True, f"{NO_CONFIG}; their DANets all contract"),
     ),
-    stated=stated,
-    wrap=trainer_object,
+    from_metadata=from_metadata,
+    wrap_state_dict=trainer_object,
 )
 PLAIN = replace(
     V1C,
     layout="ResNet",
     convolutions={"backbone.conv1": "backbone.conv1", **STAGES, SHORTCUT: SHORTCUT, **HEAD},
     norms={"backbone.bn1": "backbone.bn1", **STAGE_NORMS, SHORTCUT_NORM: SHORTCUT_NORM, **HEAD_NORMS},
-    facts={**V1C.facts, "stem": "plain"},
+    fixed_config={**V1C.fixed_config, "stem": "plain"},
 )
 V1D = replace(
     V1C,
     layout="ResNetV1d",
     convolutions={**DEEP_STEM, **STAGES, SHORTCUT: SHORTCUT_NORM, **HEAD},  # downsample.0 is the pool
     norms={**DEEP_STEM_NORMS, **STAGE_NORMS, SHORTCUT_NORM: POOLED_SHORTCUT_NORM, **HEAD_NORMS},
-    facts={**V1C.facts, "avg_down": True},
+    fixed_config={**V1C.fixed_config, "avg_down": True},
 )
 MMSEG: tuple[Schema, ...] = (V1C, PLAIN, V1D)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from weights_convert.mapping.schema import Schema, Untold
+from weights_convert.mapping.schema import Assumption, Schema
 from weights_convert.schemas import mmseg
 
 PREFIX = "backbone."
@@ -30,15 +30,15 @@ def _backbone(of: Schema, bare: bool, classifier: bool) -> Schema:
         gammas={},
         gamma_shape=(1,),
         order=(),
-        facts={name: of.facts[name] for name in ("block", "stem", "avg_down")},
-        choices={},
-        untold=(
-            Untold("output_stride", 8, "the classification network has 32; DANet takes its strides out"),
-            Untold("multi_grid", None, "the classification network has no dilation"),
+        fixed_config={name: of.fixed_config[name] for name in ("block", "stem", "avg_down")},
+        allowed_config={},
+        assumptions=(
+            Assumption("output_stride", 8, "the classification network has 32; DANet takes its strides out"),
+            Assumption("multi_grid", None, "the classification network has no dilation"),
         ),
-        stated=None,
-        wrap=None,
-        passengers={
+        from_metadata=None,
+        wrap_state_dict=None,
+        extra_tensors={
             f"{head}.weight": lambda config: (1000, config.stage_channels[3]),
             f"{head}.bias": lambda config: (1000,),
         }

@@ -29,9 +29,9 @@ DEPTHS = {  # of the networks that have a name there
 }
 
 
-def stated(remarks: Mapping[str, Any]) -> dict[str, Any]:
+def from_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
     """Config fields that the file's meta states. Raises CheckpointError for a network that no DANetConfig is."""
-    meta = remarks.get("meta")
+    meta = metadata.get("meta")
     if not isinstance(meta, dict):
         return {}
     config = read_config_text(meta.get("cfg", meta.get("config")))

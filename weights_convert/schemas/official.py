@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from danet_common import DANetConfig
-from weights_convert.mapping.schema import Schema, Untold
+from weights_convert.mapping.schema import Assumption, Schema
 
 
 def published_multi_grid(config: DANetConfig) -> tuple[int, ...] | None:
@@ -72,7 +72,7 @@ OFFICIAL = Schema(
         "head.conv7.",
         "head.conv8.",
     ),
-    facts={
+    fixed_config={
         "output_stride": 8,
         "avg_down": False,
         "contract_dilation": True,
@@ -81,13 +81,13 @@ OFFICIAL = Schema(
         "upsample_grid": "corners",
         "auxiliary": "none",
     },
-    untold=(
-        Untold(
+    assumptions=(
+        Assumption(
             "multi_grid",
             published_multi_grid,
             "their published training has 1,2,4 (layer4 dilations 4,8,16) with the plain stem; "
             "their code's default, with the deep stem, is none",
         ),
     ),
-    wrap=trainer_object,
+    wrap_state_dict=trainer_object,
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from weights_convert.mapping.schema import Schema, Untold
+from weights_convert.mapping.schema import Assumption, Schema
 from weights_convert.schemas.paddleseg import PADDLESEG
 
 PREFIX = "backbone."
@@ -23,23 +23,23 @@ BARE = replace(
     },
     norms={ours: theirs.removeprefix(PREFIX) for ours, theirs in PADDLESEG.norms.items() if ours.startswith(PREFIX)},
     gammas={},
-    shared={},
-    folded={},
+    tied_modules={},
+    absorbed_biases={},
     order=(),
-    facts={name: PADDLESEG.facts[name] for name in ("block", "stem", "avg_down", "contract_dilation")},
-    choices={},
-    untold=(
-        Untold("output_stride", 8, "the classification network has 32; PaddleSeg's DANets have 8"),
-        Untold("multi_grid", None, "the classification network has no dilation"),
+    fixed_config={name: PADDLESEG.fixed_config[name] for name in ("block", "stem", "avg_down", "contract_dilation")},
+    allowed_config={},
+    assumptions=(
+        Assumption("output_stride", 8, "the classification network has 32; PaddleSeg's DANets have 8"),
+        Assumption("multi_grid", None, "the classification network has no dilation"),
     ),
-    passengers={},
+    extra_tensors={},
     notes=(),
     backbone_only=True,
 )
 WITH_CLASSIFIER = replace(
     BARE,
     layout="ResNet_vd with classifier",
-    passengers={
+    extra_tensors={
         "out.weight": lambda config: (config.stage_channels[3], 1000),
         "out.bias": lambda config: (1000,),
     },

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from danet_common import DANetConfig
-from weights_convert.mapping.schema import Schema, Untold
+from weights_convert.mapping.schema import Assumption, Schema
 
 BEFORE_NORMS = ("head.channel_conv", "head.position_conv", "head.conv1", "head.conv2")
 NAME_TABLE = "StructuredToParameterName@@"
@@ -74,8 +74,8 @@ PADDLESEG = Schema(
         "head.channel_attention.gamma": "head.cam.gamma",
     },
     norm_leaves={"scale": "weight", "shift": "bias", "mean": "_mean", "variance": "_variance"},
-    shared={"head.position_classifier": "head.channel_classifier"},
-    folded={f"{layer}._conv.bias": f"{layer}._batch_norm._mean" for layer in BEFORE_NORMS},
+    tied_modules={"head.position_classifier": "head.channel_classifier"},
+    absorbed_biases={f"{layer}._conv.bias": f"{layer}._batch_norm._mean" for layer in BEFORE_NORMS},
     order=(
         "backbone.",
         "head.channel_conv._conv.",
@@ -94,7 +94,7 @@ PADDLESEG = Schema(
         "head.aux_head_cam.",
         "head.cls_head.",
     ),
-    facts={
+    fixed_config={
         "block": "bottleneck",  # its smaller networks project the shortcut of layer1.0, which ours do not
         "stem": "deep",
         "avg_down": True,
@@ -104,19 +104,19 @@ PADDLESEG = Schema(
         "auxiliary": "linear",
         "branch_classifiers": True,
     },
-    untold=(
-        Untold("upsample_grid", "asymmetric", "align_corners, off in their configurations, makes it corners"),
-        Untold("output_stride", 8, "their DANets all have 8"),
-        Untold("multi_grid", None, "their DANets have none"),
-        Untold("mean", lambda config: (0.5,) * config.in_channels, "their transform has 0.5 unless told otherwise"),
-        Untold("std", lambda config: (0.5,) * config.in_channels, "their transform has 0.5 unless told otherwise"),
+    assumptions=(
+        Assumption("upsample_grid", "asymmetric", "align_corners, off in their configurations, makes it corners"),
+        Assumption("output_stride", 8, "their DANets all have 8"),
+        Assumption("multi_grid", None, "their DANets have none"),
+        Assumption("mean", lambda config: (0.5,) * config.in_channels, "their transform has 0.5 unless told otherwise"),
+        Assumption("std", lambda config: (0.5,) * config.in_channels, "their transform has 0.5 unless told otherwise"),
     ),
-    choices={"upsample_grid": ("asymmetric", "corners")},
-    passengers={
+    allowed_config={"upsample_grid": ("asymmetric", "corners")},
+    extra_tensors={
         "head.aux_head_pam.1.weight": lambda config: (config.num_classes, config.inner_channels, 1, 1),
         "head.aux_head_pam.1.bias": lambda config: (config.num_classes,),
     },
     notes=("position_classifier: a copy of channel_classifier; their network uses aux_head_cam for both branches",),
-    wrap=with_name_table,
+    wrap_state_dict=with_name_table,
     formats=("pickle",),
 )

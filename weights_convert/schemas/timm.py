@@ -32,14 +32,14 @@ DEEP = replace(
     layout="c or s",
     convolutions={**STEM, **STAGES, "backbone.layer{L}.{i}.downsample.0": "layer{L}.{i}.downsample.0"},
     norms={**NORMS, "backbone.layer{L}.{i}.downsample.1": "layer{L}.{i}.downsample.1"},
-    facts={"stem": "deep", "avg_down": False},
+    fixed_config={"stem": "deep", "avg_down": False},
 )
 POOLED = replace(
     DEEP,
     layout="d",
     convolutions={**STEM, **STAGES, "backbone.layer{L}.{i}.downsample.0": "layer{L}.{i}.downsample.1"},
     norms={**NORMS, "backbone.layer{L}.{i}.downsample.1": "layer{L}.{i}.downsample.2"},
-    facts={"stem": "deep", "avg_down": True},
+    fixed_config={"stem": "deep", "avg_down": True},
     notes=(
         "shortcuts: where a stride became dilation (output stride 8 or 16), timm's own dilated networks still pool, at "
         "stride 1; DANet does not, as the authors' backbones do not",

@@ -3,7 +3,7 @@
 The names are those of its `torchvision/models/resnet.py`; the classifier `fc` travels along.
 """
 
-from weights_convert.mapping.schema import Schema, Untold
+from weights_convert.mapping.schema import Assumption, Schema
 
 TORCHVISION = Schema(
     name="torchvision",
@@ -18,12 +18,12 @@ TORCHVISION = Schema(
         "backbone.layer{L}.{i}.bn{c}": "layer{L}.{i}.bn{c}",
         "backbone.layer{L}.{i}.downsample.1": "layer{L}.{i}.downsample.1",
     },
-    facts={"stem": "plain", "avg_down": False},
-    untold=(
-        Untold("output_stride", 8, "the classification network has 32; DANet takes its strides out"),
-        Untold("multi_grid", None, "the classification network has no dilation"),
+    fixed_config={"stem": "plain", "avg_down": False},
+    assumptions=(
+        Assumption("output_stride", 8, "the classification network has 32; DANet takes its strides out"),
+        Assumption("multi_grid", None, "the classification network has no dilation"),
     ),
-    passengers={
+    extra_tensors={
         "fc.weight": lambda config: (1000, config.stage_channels[3]),
         "fc.bias": lambda config: (1000,),
     },

@@ -4,7 +4,7 @@ Their ResNet keeps its ImageNet classifier `pretrained.fc`, which the segmentati
 Networks trained without `aux` have no classifiers on the branches. Dropout acts on single elements.
 """
 
-from weights_convert.mapping.schema import Schema, Untold
+from weights_convert.mapping.schema import Assumption, Schema
 
 TRAMAC = Schema(
     name="tramac",
@@ -54,7 +54,7 @@ TRAMAC = Schema(
         "head.conv_p3.",
         "head.conv_c3.",
     ),
-    facts={
+    fixed_config={
         "stem": "deep",
         "output_stride": 8,
         "avg_down": False,
@@ -64,8 +64,8 @@ TRAMAC = Schema(
         "upsample_grid": "corners",
         "auxiliary": "none",
     },
-    untold=(Untold("multi_grid", None, "their code has it as an option that its DANet leaves off"),),
-    passengers={
+    assumptions=(Assumption("multi_grid", None, "their code has it as an option that its DANet leaves off"),),
+    extra_tensors={
         "pretrained.fc.weight": lambda config: (1000, config.stage_channels[3]),
         "pretrained.fc.bias": lambda config: (1000,),
     },

@@ -14,11 +14,11 @@ from danet_common import CheckpointError
 from danet_common.wording import counted
 from weights_convert.contents import OBJECT, Contents, refuse_others
 from weights_convert.detect import find_match
-from weights_convert.mapping.apply import Say
+from weights_convert.mapping.apply import Log
 from weights_convert.schemas import Schema
 from weights_convert.weight_sets.exchanges import Exchange, averages_of, exchange_of, is_at
-from weights_convert.weight_sets.find import PARALLEL, Place, Places, find_places, words_of
-from weights_convert.weight_sets.report import OPTION, equal, say_left, say_taken, spoken
+from weights_convert.weight_sets.find import PARALLEL, WeightSet, WeightSets, find_places, words_of
+from weights_convert.weight_sets.report import OPTION, equal, log_left, log_taken, spoken
 
 MOST_SETS = 10  # named in an error
 
@@ -40,52 +40,52 @@ class Choice:
     places   all sets that the file has
     """
 
-    place: Place | None
+    weight_set: WeightSet | None
     tensors: Mapping[str, np.ndarray]
-    places: Sequence[Place] = field(default_factory=tuple)
+    weight_sets: Sequence[WeightSet] = field(default_factory=tuple)
 
 
-def choose(contents: Contents, wanted: Sequence[Schema] | None, key: str | None, say: Say) -> Choice:
+def choose(contents: Contents, wanted: Sequence[Schema] | None, key: str | None, log: Log) -> Choice:
     """Choose a set of weights, and say what was left out.
 
     Raises CheckpointError where `key` names none, or several that differ, and where without a key the file has
     several that differ and no word tells the averages among them.
     """
-    places = find_places(contents, wanted)
-    exchange = exchange_of(contents, places)
+    weight_sets = find_places(contents, wanted)
+    exchange = exchange_of(contents, weight_sets)
     if key is not None:
-        place = _named(contents, places, key, wanted, exchange)
+        weight_set = _named(contents, weight_sets, key, wanted, exchange)
     else:
-        sets = [each for each in places.whole if not each.backbone_only] or places.whole
-        if not sets and places.parts:
-            _refuse_part(contents, places, wanted)
+        sets = [each for each in weight_sets.whole if not each.backbone_only] or weight_sets.whole
+        if not sets and weight_sets.parts:
+            _refuse_part(contents, weight_sets, wanted)
         if not sets:
             return Choice(None, _nearest(contents))
         trained = [each for each in sets if not each.averages] or sets
         if exchange is not None:
             trained = [each for each in sets if is_at(each, exchange.averages)] or trained
-        place = _one_of(contents, trained)
-    refuse_others(contents.others, contents.holders, place.keys.values(), place.prefix)
-    say_taken(contents, places, place, exchange, say)
-    say_left(contents, places, place, exchange, say)
-    tensors = {name: contents.tensors[file] for name, file in place.keys.items()}
-    return Choice(place, tensors, [*places.whole, *places.parts])
+        weight_set = _one_of(contents, trained)
+    refuse_others(contents.others, contents.holders, weight_set.keys.values(), weight_set.prefix)
+    log_taken(contents, weight_sets, weight_set, exchange, log)
+    log_left(contents, weight_sets, weight_set, exchange, log)
+    tensors = {name: contents.tensors[file] for name, file in weight_set.keys.items()}
+    return Choice(weight_set, tensors, [*weight_sets.whole, *weight_sets.parts])
 
 
 def _named(
-    contents: Contents, places: Places, key: str, wanted: Sequence[Schema] | None, exchange: Exchange | None
-) -> Place:
+    contents: Contents, weight_sets: WeightSets, key: str, wanted: Sequence[Schema] | None, exchange: Exchange | None
+) -> WeightSet:
     """The place that a user named: by its whole label, by some of its keys, or by words of them."""
     word = key.strip().strip(".") or "."
-    sets = [*places.whole, *places.parts]
-    named = [place for place in sets if place.label == word] or [
-        place for place in sets if f".{word}." in f".{place.label}."
+    sets = [*weight_sets.whole, *weight_sets.parts]
+    named = [weight_set for weight_set in sets if weight_set.label == word] or [
+        weight_set for weight_set in sets if f".{word}." in f".{weight_set.label}."
     ]
     if not named and exchange is None:  # of an exchange the words mislead
-        named = [place for place in sets if words_of(word) and words_of(word) <= words_of(place.label)]
+        named = [weight_set for weight_set in sets if words_of(word) and words_of(word) <= words_of(weight_set.label)]
     if named:
-        return _one_of(contents, [place for place in named if not place.averages] or named)
-    within = {name: file for name, file in places.names.items() if name.startswith(f"{word}.")}
+        return _one_of(contents, [weight_set for weight_set in named if not weight_set.averages] or named)
+    within = {name: file for name, file in weight_sets.names.items() if name.startswith(f"{word}.")}
     if within and all(name.rpartition(".")[2].isdecimal() for name in within):
         raise CheckpointError(_nameless(word, len(within)))
     if within:
@@ -95,7 +95,7 @@ def _named(
             )
         except CheckpointError as error:
             raise CheckpointError(f"at {word}: {error}") from None
-        raise CheckpointError(f"at {word}: not whole, or not apart from other sets: {'; '.join(match.faults[:1])}")
+        raise CheckpointError(f"at {word}: not whole, or not apart from other sets: {'; '.join(match.errors[:1])}")
     if contents.others.get(word, "").startswith(OBJECT):
         raise CheckpointError(f"{word} is {contents.others[word]}, which is never run; save its state_dict()")
     exchanged = f"; {exchange.averages} is {averages_of(exchange)}" if exchange is not None else ""
@@ -110,36 +110,36 @@ def _nameless(holder: str, count: int) -> str:
     )
 
 
-def _listed(sets: Sequence[Place]) -> str:
+def _listed(sets: Sequence[WeightSet]) -> str:
     """The sets of a file, for a message."""
     if not sets:
         return "it has no whole set of weights anywhere"
-    labels = [spoken(place) for place in sets[:MOST_SETS]] + ["..."] * (len(sets) > MOST_SETS)
+    labels = [spoken(weight_set) for weight_set in sets[:MOST_SETS]] + ["..."] * (len(sets) > MOST_SETS)
     return f"it has {', '.join(labels)}"
 
 
-def _one_of(contents: Contents, sets: Sequence[Place]) -> Place:
+def _one_of(contents: Contents, sets: Sequence[WeightSet]) -> WeightSet:
     """The only one of these sets; the first, where all are equal. Raises SeveralSetsError where they differ."""
     first, *others = sets
     if all(equal(contents, first, other) for other in others):
         return first
-    options = " or ".join(OPTION.format(place.label) for place in sets[:MOST_SETS])
+    options = " or ".join(OPTION.format(weight_set.label) for weight_set in sets[:MOST_SETS])
     text = f"holds {len(sets)} sets of weights that differ; choose one with {options}"
-    raise SeveralSetsError(text, [place.label for place in sets])
+    raise SeveralSetsError(text, [weight_set.label for weight_set in sets])
 
 
-def _refuse_part(contents: Contents, places: Places, wanted: Sequence[Schema] | None) -> None:
+def _refuse_part(contents: Contents, weight_sets: WeightSets, wanted: Sequence[Schema] | None) -> None:
     """Raise CheckpointError for a file of another network that has a known backbone."""
     tensors = _nearest(contents)
-    label = places.parts[0].label
+    label = weight_sets.parts[0].label
     advice = f"its backbone alone is taken with {OPTION.format(label)}"
     try:
-        match = find_match(tensors, wanted, contents.remarks)
+        match = find_match(tensors, wanted, contents.metadata)
         reason = f"not a whole checkpoint of schema {match.schema.name}"
     except CheckpointError as error:
         reason = str(error)
-    first, *faults = reason.splitlines()
-    raise CheckpointError("\n".join([f"{first.rstrip(':')}; {advice}", *faults]))
+    first, *errors = reason.splitlines()
+    raise CheckpointError("\n".join([f"{first.rstrip(':')}; {advice}", *errors]))
 
 
 def _nearest(contents: Contents) -> Mapping[str, np.ndarray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from weights_convert.contents import Contents
-from weights_convert.weight_sets.find import Place, Places
+from weights_convert.weight_sets.find import WeightSet, WeightSets
 
 
 @dataclass(frozen=True)
@@ -29,18 +29,21 @@ EXCHANGES = (
 )
 
 
-def exchange_of(contents: Contents, places: Places) -> Exchange | None:
+def exchange_of(contents: Contents, weight_sets: WeightSets) -> Exchange | None:
     """Return the trainer that exchanged the sets of a file, if one did."""
     for exchange in EXCHANGES:
-        both = all(any(is_at(place, at) for place in places.whole) for at in (exchange.averages, exchange.trained))
+        both = all(
+            any(is_at(weight_set, at) for weight_set in weight_sets.whole)
+            for at in (exchange.averages, exchange.trained)
+        )
         if both and any(name.startswith(exchange.witness) for name in (*contents.tensors, *contents.others)):
             return exchange
     return None
 
 
-def is_at(place: Place, container: str) -> bool:
+def is_at(weight_set: WeightSet, container: str) -> bool:
     """True for a place within a dictionary of the file."""
-    return place.prefix.startswith(f"{container}.")
+    return weight_set.prefix.startswith(f"{container}.")
 
 
 def averages_of(exchange: Exchange) -> str:

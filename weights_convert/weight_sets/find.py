@@ -33,7 +33,7 @@ WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Za-z][a-z]*")
 
 
 @dataclass(frozen=True)
-class Place:
+class WeightSet:
     """One whole set of weights.
 
     prefix    how the names of its tensors begin
@@ -47,7 +47,7 @@ class Place:
     match: Match
     keys: Mapping[str, str]
     averages: bool
-    base: Place | None = None
+    base: WeightSet | None = None
 
     @property
     def label(self) -> str:
@@ -62,7 +62,7 @@ class Place:
 
 
 @dataclass
-class Places:
+class WeightSets:
     """All places of a file.
 
     parts     backbones that are parts of another network, which only a user may choose
@@ -70,23 +70,23 @@ class Places:
     wrappers  those that were taken out of the names
     """
 
-    whole: list[Place] = field(default_factory=list)
-    parts: list[Place] = field(default_factory=list)
+    whole: list[WeightSet] = field(default_factory=list)
+    parts: list[WeightSet] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
     wrappers: list[str] = field(default_factory=list)
 
 
-def find_places(contents: Contents, wanted: Sequence[Schema] | None = None) -> Places:
+def find_places(contents: Contents, wanted: Sequence[Schema] | None = None) -> WeightSets:
     """Return every place of a file: averages last, of the others the outermost first.
 
     Raises CheckpointError for a file of far too many.
     """
-    places = _Search(contents, wanted or SCHEMAS, WRAPPERS).run()
-    if not places.whole and any(f".{PARALLEL}." in name for name in contents.tensors):
+    weight_sets = _Search(contents, wanted or SCHEMAS, WRAPPERS).run()
+    if not weight_sets.whole and any(f".{PARALLEL}." in name for name in contents.tensors):
         within = _Search(contents, wanted or SCHEMAS, (*WRAPPERS, PARALLEL)).run()
         if within.whole:
             return within
-    return places
+    return weight_sets
 
 
 def words_of(name: str) -> set[str]:
@@ -105,74 +105,74 @@ class _Search:
 
     def __init__(self, contents: Contents, schemas: Sequence[Schema], wrappers: Sequence[str]) -> None:
         self.headers = headers_of(contents.tensors)
-        self.remarks = contents.remarks
+        self.metadata = contents.metadata
         self.schemas = schemas
-        self.places = Places()
+        self.weight_sets = WeightSets()
         self.holders: dict[str, str] = {}  # name -> how the names of its dictionary begin
         for name in self.headers:
             plain, found = _without(name, wrappers)
-            if plain in self.places.names or (found and plain in self.headers):
+            if plain in self.weight_sets.names or (found and plain in self.headers):
                 plain, found = name, []
-            self.places.names[plain] = name
-            self.places.wrappers += [wrapper for wrapper in found if wrapper not in self.places.wrappers]
+            self.weight_sets.names[plain] = name
+            self.weight_sets.wrappers += [wrapper for wrapper in found if wrapper not in self.weight_sets.wrappers]
             self.holders[plain] = _without(contents.holders.get(name, ""), wrappers)[0]
         self.stems = [(schema, *keys) for schema in schemas for keys in _stem_keys(schema)]
         self.taken: set[str] = set()  # names in places that were found
 
-    def run(self) -> Places:
+    def run(self) -> WeightSets:
         """Search from the innermost beginnings outwards: what belongs to a place belongs to no other."""
         beginnings: dict[tuple[str, str], list[Schema]] = {}
-        for name in self.places.names:
+        for name in self.weight_sets.names:
             for schema, key, second in self.stems:
-                if name.endswith(key) and name.removesuffix(key) + second in self.places.names:
+                if name.endswith(key) and name.removesuffix(key) + second in self.weight_sets.names:
                     schemas = beginnings.setdefault((name.removesuffix(key), self.holders[name]), [])
                     schemas += [schema] * (schema not in schemas)
         _require_few(beginnings)
         squeezed = self.squeezed([prefix for prefix, _ in beginnings])
-        backbones: list[tuple[Place, str]] = []
+        backbones: list[tuple[WeightSet, str]] = []
         nearly: list[tuple[str, int]] = []  # prefix, and how many names are known, of sets that are not whole
         for (prefix, holder), schemas in sorted(beginnings.items(), key=lambda item: -len(item[0][0])):
             names = self.names_at(prefix, holder)
-            matches = [match(schema, self.described(names), self.remarks) for schema in schemas]
-            nearest = min(matches, key=lambda found: (bool(found.faults), -len(found.keys), len(found.faults)))
-            if nearest.faults:
+            matches = [match(schema, self.described(names), self.metadata) for schema in schemas]
+            nearest = min(matches, key=lambda found: (bool(found.errors), -len(found.keys), len(found.errors)))
+            if nearest.errors:
                 nearly += [(prefix, len(found.keys)) for found in matches if not found.schema.backbone_only]
                 continue
-            place = Place(prefix, nearest, self.files(names), speaks_of_averages(prefix))
+            weight_set = WeightSet(prefix, nearest, self.files(names), speaks_of_averages(prefix))
             if nearest.schema.backbone_only:
-                backbones.append((place, holder))
+                backbones.append((weight_set, holder))
                 nearly += [(prefix, len(found.keys)) for found in matches if not found.schema.backbone_only]
                 continue
-            self.places.whole.append(place)
+            self.weight_sets.whole.append(weight_set)
             self.taken |= set(names.values())
         backbones = _outermost(backbones)
-        known = {self.places.names[name] for name in self.taken}
-        known |= {name for place, _ in backbones for name in place.keys.values()}
-        for place, holder in backbones:
-            self.sort_backbone(place, holder, nearly, known)
+        known = {self.weight_sets.names[name] for name in self.taken}
+        known |= {name for weight_set, _ in backbones for name in weight_set.keys.values()}
+        for weight_set, holder in backbones:
+            self.sort_backbone(weight_set, holder, nearly, known)
         order = [prefix for prefix, _ in beginnings]
-        self.places.whole.sort(key=lambda each: (each.averages, each.prefix.count("."), order.index(each.prefix)))
-        for base in [place for place in self.places.whole if not place.averages]:
+        self.weight_sets.whole.sort(key=lambda each: (each.averages, each.prefix.count("."), order.index(each.prefix)))
+        for base in [weight_set for weight_set in self.weight_sets.whole if not weight_set.averages]:
             for prefix in self.beginnings_of(base):
                 self.add_partial(base, {key: prefix + key for key in _trainable(base)}, prefix)
             for prefix, group in squeezed.items():
                 self.add_partial(base, {key: group[key] for key in _trainable(base) if key in group}, prefix)
-        return self.places
+        return self.weight_sets
 
     def names_at(self, prefix: str, holder: str) -> dict[str, str]:
         """Name under the schema -> our name, of what one beginning has and no place further in."""
         direct = prefix.startswith(holder)  # else the set is spread over several dictionaries
         return {
             name[len(prefix) :]: name
-            for name in self.places.names
+            for name in self.weight_sets.names
             if name.startswith(prefix) and name not in self.taken and (self.holders[name] == holder if direct else True)
         }
 
     def described(self, names: Mapping[str, str]) -> dict[str, Described]:
-        return {key: self.headers[self.places.names[name]] for key, name in names.items()}
+        return {key: self.headers[self.weight_sets.names[name]] for key, name in names.items()}
 
     def files(self, names: Mapping[str, str]) -> dict[str, str]:
-        return {key: self.places.names[name] for key, name in names.items()}
+        return {key: self.weight_sets.names[name] for key, name in names.items()}
 
     def squeezed(self, beginnings: Sequence[str]) -> dict[str, dict[str, str]]:
         """Averages under names without dots, by how these begin: key -> name. They belong to no other place."""
@@ -181,58 +181,64 @@ class _Search:
             stems = {(key.replace(".", separator), second.replace(".", separator)) for _, key, second in self.stems}
             found = {
                 name.removesuffix(stem)
-                for name in self.places.names
+                for name in self.weight_sets.names
                 for stem, second in stems
-                if name.endswith(stem) and name.removesuffix(stem) + second in self.places.names
+                if name.endswith(stem) and name.removesuffix(stem) + second in self.weight_sets.names
             }
             found = {prefix for prefix in found if speaks_of_averages(prefix)}
             _require_few(found)
             for prefix in found:
                 for beginning in beginnings:
-                    keys = [name[len(beginning) :] for name in self.places.names if name.startswith(beginning)]
+                    keys = [name[len(beginning) :] for name in self.weight_sets.names if name.startswith(beginning)]
                     names = {key: prefix + key.replace(".", separator) for key in keys if "." in key}
-                    group = {key: name for key, name in names.items() if name in self.places.names}
+                    group = {key: name for key, name in names.items() if name in self.weight_sets.names}
                     if len(group) > len(groups.get(prefix, {})):
                         groups[prefix] = group
         self.taken |= {name for group in groups.values() for name in group.values()}
         return groups
 
-    def beginnings_of(self, base: Place) -> list[str]:
+    def beginnings_of(self, base: WeightSet) -> list[str]:
         """How names begin that end with the stem of a place, and speak of averages."""
         stem = next(base.match.keys[f"{name}.weight"] for name in STEMS if f"{name}.weight" in base.match.keys)
-        found = (name.removesuffix(stem) for name in self.places.names if name.endswith(f".{stem}"))
-        known = {place.prefix for place in self.places.whole}
+        found = (name.removesuffix(stem) for name in self.weight_sets.names if name.endswith(f".{stem}"))
+        known = {weight_set.prefix for weight_set in self.weight_sets.whole}
         return [prefix for prefix in found if prefix not in known and speaks_of_averages(prefix)]
 
-    def add_partial(self, base: Place, parts: Mapping[str, str], prefix: str) -> None:
+    def add_partial(self, base: WeightSet, parts: Mapping[str, str], prefix: str) -> None:
         """Add averages of all parameters of a place, and of none but them."""
-        names, trainable = self.places.names, _trainable(base)
+        names, trainable = self.weight_sets.names, _trainable(base)
         whole = len(parts) == len(trainable) and all(
             parts[key] in names and self.headers[names[parts[key]]].shape == self.headers[base.keys[key]].shape
             for key in trainable
         )
-        if whole and prefix not in {place.prefix for place in self.places.whole}:
+        if whole and prefix not in {weight_set.prefix for weight_set in self.weight_sets.whole}:
             keys = {**base.keys, **{key: names[name] for key, name in parts.items()}}
-            self.places.whole.append(Place(prefix, base.match, keys, True, base))
+            self.weight_sets.whole.append(WeightSet(prefix, base.match, keys, True, base))
 
-    def sort_backbone(self, place: Place, holder: str, nearly: Sequence[tuple[str, int]], known: Set[str]) -> None:
+    def sort_backbone(
+        self, weight_set: WeightSet, holder: str, nearly: Sequence[tuple[str, int]], known: Set[str]
+    ) -> None:
         """Take a backbone for a place unless it lies in another one, or is a part of another network."""
-        if any(place.prefix.startswith(other.prefix) for other in self.places.whole if not other.backbone_only):
+        if any(
+            weight_set.prefix.startswith(other.prefix) for other in self.weight_sets.whole if not other.backbone_only
+        ):
             return
-        count = len(place.match.keys)
-        if any(place.prefix.startswith(prefix) and more > count for prefix, more in nearly):
+        count = len(weight_set.match.keys)
+        if any(weight_set.prefix.startswith(prefix) and more > count for prefix, more in nearly):
             return  # of a DANet that is damaged: another schema knows its head too
-        others = [name for name, of in self.holders.items() if of == holder and self.places.names[name] not in known]
-        (self.places.parts if others else self.places.whole).append(place)
+        others = [
+            name for name, of in self.holders.items() if of == holder and self.weight_sets.names[name] not in known
+        ]
+        (self.weight_sets.parts if others else self.weight_sets.whole).append(weight_set)
 
 
-def _outermost(backbones: list[tuple[Place, str]]) -> list[tuple[Place, str]]:
+def _outermost(backbones: list[tuple[WeightSet, str]]) -> list[tuple[WeightSet, str]]:
     """The backbones without those that another schema has from further out, with its own prefix and more tensors."""
-    kept: list[tuple[Place, str]] = []
-    for place, holder in reversed(backbones):  # the shortest prefix first
-        own = set(place.keys.values())
+    kept: list[tuple[WeightSet, str]] = []
+    for weight_set, holder in reversed(backbones):  # the shortest prefix first
+        own = set(weight_set.keys.values())
         if not any(own <= set(other.keys.values()) for other, _ in kept):
-            kept.append((place, holder))
+            kept.append((weight_set, holder))
     return kept
 
 
@@ -252,12 +258,12 @@ def _without(name: str, wrappers: Sequence[str]) -> tuple[str, list[str]]:
 def _stem_keys(schema: Schema) -> list[tuple[str, str]]:
     """The owner's keys of the first convolution, each with that of one in the first block."""
     *stems, second = (
-        schema.owner_name(Parameter(f"{name}.weight", (1, 1, 1, 1), "kernel")) for name in (*STEMS, SECOND)
+        schema.upstream_name(Parameter(f"{name}.weight", (1, 1, 1, 1), "kernel")) for name in (*STEMS, SECOND)
     )
     return [(stem, second) for stem in stems if stem is not None and second is not None]
 
 
-def _trainable(place: Place) -> list[str]:
+def _trainable(weight_set: WeightSet) -> list[str]:
     """The keys of what is learned, under the schema's names."""
-    table, keys = parameters(place.match.config), place.match.keys
+    table, keys = parameters(weight_set.match.config), weight_set.match.keys
     return [key for name, key in keys.items() if name in table and table[name].trainable]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from danet_common.wording import counted
 from weights_convert.contents import OBJECT, Contents, headers_of
-from weights_convert.mapping.apply import Say
+from weights_convert.mapping.apply import Log
 from weights_convert.weight_sets.exchanges import Exchange, averages_of, is_at
-from weights_convert.weight_sets.find import PARALLEL, Place, Places, speaks_of_averages
+from weights_convert.weight_sets.find import PARALLEL, WeightSet, WeightSets, speaks_of_averages
 
 OPTION = "--weights-key {}"
 TRAINERS = ("state_dict.", "model.", "model_state_dict.")  # where nearly all trainers keep the one set that there is
@@ -18,12 +18,12 @@ def about_sets(line: str) -> bool:
     return line.startswith("weights: ") or OPTION.partition(" ")[0] in line
 
 
-def spoken(place: Place) -> str:
+def spoken(weight_set: WeightSet) -> str:
     """Return the label of a place, in words where it is a dot."""
-    return "the top level (.)" if place.label == "." else place.label
+    return "the top level (.)" if weight_set.label == "." else weight_set.label
 
 
-def equal(contents: Contents, one: Place, other: Place) -> bool:
+def equal(contents: Contents, one: WeightSet, other: WeightSet) -> bool:
     """True where two sets are the same tensors, bit for bit."""
     if one.match.schema is not other.match.schema or one.match.keys != other.match.keys:
         return False
@@ -34,41 +34,45 @@ def equal(contents: Contents, one: Place, other: Place) -> bool:
     return True
 
 
-def say_taken(contents: Contents, places: Places, place: Place, exchange: Exchange | None, say: Say) -> None:
+def log_taken(
+    contents: Contents, weight_sets: WeightSets, weight_set: WeightSet, exchange: Exchange | None, log: Log
+) -> None:
     """Say which set is taken where a file has several, or has it in no usual place."""
-    if places.wrappers:
-        say(f"{', '.join(places.wrappers)}: names of torch's wrappers, taken out of the keys")
-    holder = next((contents.holders.get(name, "") for name in place.keys.values()), "")
-    within = place.prefix.removeprefix(holder)
-    if within == f"{PARALLEL}." and place.base is None:
-        say(f"{within}: DataParallel's prefix of every key taken off")
-    several = len(places.whole) > 1
-    usual = place.prefix in ("", f"{PARALLEL}.", *TRAINERS, *(f"{each}{PARALLEL}." for each in TRAINERS))
+    if weight_sets.wrappers:
+        log(f"{', '.join(weight_sets.wrappers)}: names of torch's wrappers, taken out of the keys")
+    holder = next((contents.holders.get(name, "") for name in weight_set.keys.values()), "")
+    within = weight_set.prefix.removeprefix(holder)
+    if within == f"{PARALLEL}." and weight_set.base is None:
+        log(f"{within}: DataParallel's prefix of every key taken off")
+    several = len(weight_sets.whole) > 1
+    usual = weight_set.prefix in ("", f"{PARALLEL}.", *TRAINERS, *(f"{each}{PARALLEL}." for each in TRAINERS))
     if not several and usual:
         return
-    what = _what(place, exchange)
-    say(f"weights: taken from {spoken(place)}{f', {what}' * bool(what)}")
-    if place.base is not None:
-        say(f"BatchNorm's statistics: taken from {spoken(place.base)}, as {place.label} has parameters only")
+    what = _what(weight_set, exchange)
+    log(f"weights: taken from {spoken(weight_set)}{f', {what}' * bool(what)}")
+    if weight_set.base is not None:
+        log(f"BatchNorm's statistics: taken from {spoken(weight_set.base)}, as {weight_set.label} has parameters only")
 
 
-def _what(place: Place, exchange: Exchange | None) -> str:
+def _what(weight_set: WeightSet, exchange: Exchange | None) -> str:
     """What a set is, where that is known."""
-    if exchange is not None and is_at(place, exchange.averages):
+    if exchange is not None and is_at(weight_set, exchange.averages):
         return averages_of(exchange)
-    if exchange is not None and is_at(place, exchange.trained):
+    if exchange is not None and is_at(weight_set, exchange.trained):
         return f"where {exchange.trainer} puts the weights that it trains as it saves"
-    return "moving averages, by its name" if place.averages else ""
+    return "moving averages, by its name" if weight_set.averages else ""
 
 
-def say_left(contents: Contents, places: Places, place: Place, exchange: Exchange | None, say: Say) -> None:
+def log_left(
+    contents: Contents, weight_sets: WeightSets, weight_set: WeightSet, exchange: Exchange | None, log: Log
+) -> None:
     """Say what of a file is left out: the other sets, what trainers keep beside them, and what cannot be read."""
-    for other in [*places.whole, *places.parts]:
-        if other is not place and other.label != place.label:
+    for other in [*weight_sets.whole, *weight_sets.parts]:
+        if other is not weight_set and other.label != weight_set.label:
             what = _what(other, exchange) or "another set of weights"
-            what = "equal weights" if equal(contents, other, place) else what
-            say(f"left out: {spoken(other)}, {what}; {OPTION.format(other.label)} takes it")
-    used = {name for each in [*places.whole, *places.parts, place] for name in each.keys.values()}
+            what = "equal weights" if equal(contents, other, weight_set) else what
+            log(f"left out: {spoken(other)}, {what}; {OPTION.format(other.label)} takes it")
+    used = {name for each in [*weight_sets.whole, *weight_sets.parts, weight_set] for name in each.keys.values()}
     groups: dict[str, list[str]] = {}
     for name in headers_of(contents.tensors):
         if name not in used:
@@ -76,10 +80,10 @@ def say_left(contents: Contents, places: Places, place: Place, exchange: Exchang
     for group, names in list(groups.items())[:MOST_GROUPS]:
         unnamed = speaks_of_averages(group) and all(name.rpartition(".")[2].isdecimal() for name in names)
         without = " without names, perhaps moving averages; they cannot be taken" if unnamed else ""
-        say(f"left out: {names[0] if len(names) == 1 else f'{len(names)} tensors of {group}'}{without}")
+        log(f"left out: {names[0] if len(names) == 1 else f'{len(names)} tensors of {group}'}{without}")
     if len(groups) > MOST_GROUPS:
         rest = sum(len(names) for names in list(groups.values())[MOST_GROUPS:])
-        say(f"left out: {counted(rest, 'tensor')} of {len(groups) - MOST_GROUPS} others")
+        log(f"left out: {counted(rest, 'tensor')} of {len(groups) - MOST_GROUPS} others")
     for name, what in contents.others.items():
         if what.startswith(OBJECT) and speaks_of_averages(name):
-            say(f"left out: {name}, {what}, which is never run; save its state_dict() to take it")
+            log(f"left out: {name}, {what}, which is never run; save its state_dict() to take it")

@@ -19,7 +19,7 @@ from weights_convert.settings import HINTS, format_setting, parse_setting
 CONFIG = VARIANTS["danet_tiny"].replace(multi_grid=(1, 2), num_classes=3, class_names=("sky", "road", "other"))
 OTHER = CONFIG.replace(block="bottleneck", stem="deep", stem_widths=(4, 4, 8), auxiliary="fcn", auxiliary_channels=10)
 ENDINGS = tuple(ending for ending, _ in WRITERS if ending not in (".pt", ".pth.tar"))
-CARRY_PASSENGERS = {".safetensors", ".safetensors.index.json", ".pth", ".npz"}
+CARRY_EXTRA_TENSORS = {".safetensors", ".safetensors.index.json", ".pth", ".npz"}
 NAME_OTHERS = {".orbax", ".safetensors.index.json"}  # a directory, and a file that says what others are called
 DTYPES = tuple(np.dtype(kind) for kind in (np.float32, np.float64, np.float16, ml_dtypes.bfloat16))
 
@@ -39,8 +39,8 @@ def random_bits(config: DANetConfig) -> Checkpoint:
         name: draw(parameter.shape, np.dtype(np.int64) if parameter.kind == "count" else next(dtypes))
         for name, parameter in parameters(config).items()
     }
-    passengers = {"fc.weight": draw((5, 2), np.dtype(np.float32)), "fc.step": draw((), np.dtype(np.int64))}
-    return Checkpoint(config, tensors, passengers, {"schema": "official", "defaulted": {"multi_grid": "1,2"}})
+    extra_tensors = {"fc.weight": draw((5, 2), np.dtype(np.float32)), "fc.step": draw((), np.dtype(np.int64))}
+    return Checkpoint(config, tensors, extra_tensors, {"schema": "official", "defaulted": {"multi_grid": "1,2"}})
 
 
 def test_every_format_into_every_other(tmp_path: Path) -> None:
@@ -53,9 +53,9 @@ def test_every_format_into_every_other(tmp_path: Path) -> None:
         result = weights_convert.read(destination)
         assert result.hashes() == original.hashes(), (source, target)
         assert (result.config, result.source) == (original.config, original.source), (source, target)
-        carried = original.passengers if {source, target} <= CARRY_PASSENGERS else {}
-        assert result.passengers.keys() == carried.keys(), (source, target)
-        assert all(result.passengers[key].tobytes() == array.tobytes() for key, array in carried.items())
+        carried = original.extra_tensors if {source, target} <= CARRY_EXTRA_TENSORS else {}
+        assert result.extra_tensors.keys() == carried.keys(), (source, target)
+        assert all(result.extra_tensors[key].tobytes() == array.tobytes() for key, array in carried.items())
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
@@ -71,7 +71,7 @@ def test_another_architecture(ending: str, tmp_path: Path) -> None:
 def test_dropped_passengers_are_said(ending: str, tmp_path: Path) -> None:
     lines: list[str] = []
     weights_convert.write(random_bits(CONFIG), tmp_path / f"model{ending}", report=lines.append)
-    assert len(lines) == (0 if ending in CARRY_PASSENGERS else 2)
+    assert len(lines) == (0 if ending in CARRY_EXTRA_TENSORS else 2)
 
 
 @pytest.mark.parametrize("ending", sorted(set(ENDINGS) - NAME_OTHERS))
@@ -177,6 +177,6 @@ def test_inspect_tells_what_a_file_is(tmp_path: Path) -> None:
     assert found.classes == ("sky", "road", "other")
     assert found.defaulted == {"multi_grid": "1,2"}
     assert {tensor.name: tensor.sha256 for tensor in found.tensors} == original.hashes()
-    assert [(tensor.name, tensor.shape) for tensor in found.passengers] == [("fc.weight", (5, 2)), ("fc.step", ())]
+    assert [(tensor.name, tensor.shape) for tensor in found.extra_tensors] == [("fc.weight", (5, 2)), ("fc.step", ())]
     assert found.bytes == (tmp_path / "model.npz").stat().st_size
     assert json.loads(json.dumps(found.to_dict()))["config"] == CONFIG.to_dict()

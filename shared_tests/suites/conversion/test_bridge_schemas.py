@@ -44,7 +44,7 @@ NETWORKS: tuple[tuple[str, DANetConfig], ...] = (
 BY_NAME = {schema.name: schema for schema in SCHEMAS}
 
 
-def owners_file(name: str, config: DANetConfig, folder: Path) -> Path:
+def upstream_checkpoint(name: str, config: DANetConfig, folder: Path) -> Path:
     """A file under the owner's names, with the rule's weights."""
     path = folder / f"{name}.safetensors"
     named = from_canonical(BY_NAME[name], Checkpoint(config, synthetic_tensors(config)), lambda line: None)
@@ -61,7 +61,7 @@ def changed(path: Path, changes: Mapping[str, np.ndarray | None]) -> Path:
 
 @pytest.mark.parametrize(("name", "config"), NETWORKS)
 def test_there_and_back(name: str, config: DANetConfig, tmp_path: Path) -> None:
-    path = owners_file(name, config, tmp_path)
+    path = upstream_checkpoint(name, config, tmp_path)
     result = weights_convert.read(path)
     assert result.source["schema"] == name
     assert result.config == config
@@ -70,7 +70,7 @@ def test_there_and_back(name: str, config: DANetConfig, tmp_path: Path) -> None:
         weights_convert.convert(path, tmp_path / "again.pth", to_schema=name)
         again = weights_convert.read(tmp_path / "again.pth")
         assert (again.config, again.hashes()) == (result.config, result.hashes())
-        assert again.passengers.keys() == result.passengers.keys()
+        assert again.extra_tensors.keys() == result.extra_tensors.keys()
 
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.name)
@@ -79,14 +79,14 @@ def test_tables_are_one_to_one(schema: weights_convert.schemas.Schema) -> None:
         assert len(set(table.values())) == len(table)
     for config in (PLAIN, DEEP):
         for parameter in parameters(config).values():
-            key = schema.owner_name(parameter)
+            key = schema.upstream_name(parameter)
             assert key is None or schema.canonical_name(key) == parameter.name
 
 
 @pytest.mark.parametrize("name", ["official", "tramac"])
 def test_every_fault_is_listed(name: str, tmp_path: Path) -> None:
     config = TRAMAC if name == "tramac" else DEEP
-    path = owners_file(name, config, tmp_path)
+    path = upstream_checkpoint(name, config, tmp_path)
     changed(
         path,
         {
@@ -102,13 +102,13 @@ def test_every_fault_is_listed(name: str, tmp_path: Path) -> None:
             weights_convert.read(path, schema=schema)
         first, *faults = str(caught.value).splitlines()
         assert name in first
-        assert "5 faults" in first
+        assert "5 errors" in first
         assert sorted(line.strip() for line in faults) == [
-            "misshapen: pretrained.bn1.bias is [7], expected [8]",
-            "misshapen: pretrained.layer3.0.bn1.running_mean is int64, expected floating-point numbers",
             "missing: pretrained.layer1.0.conv1.weight [8, 8, 1, 1]",
             "unused: extra.weight [3]",
             "unused: pretrained.layer2.00.conv1.weight [1, 1, 1, 1]",
+            "wrong dtype: pretrained.layer3.0.bn1.running_mean is int64, expected floating-point numbers",
+            "wrong shape: pretrained.bn1.bias is [7], expected [8]",
         ]
 
 
@@ -116,12 +116,12 @@ def test_every_fault_is_listed(name: str, tmp_path: Path) -> None:
 def test_each_missing_tensor_is_noticed(name: str, config: DANetConfig) -> None:
     schema = BY_NAME[name]
     named = from_canonical(schema, Checkpoint(config, synthetic_tensors(config)), lambda line: None)
-    for key in named.keys() - schema.passengers.keys():
-        assert match(schema, {other: array for other, array in named.items() if other != key}).faults, key
+    for key in named.keys() - schema.extra_tensors.keys():
+        assert match(schema, {other: array for other, array in named.items() if other != key}).errors, key
 
 
 def test_absent_counters_are_filled_and_said(tmp_path: Path) -> None:
-    path = owners_file("official", PLAIN, tmp_path)
+    path = upstream_checkpoint("official", PLAIN, tmp_path)
     counters = {
         key: None for key in safetensors_file.read(open_source(path)).tensors if key.endswith("num_batches_tracked")
     }
@@ -144,7 +144,9 @@ def test_multi_grid_of_official_files(
     config: DANetConfig, settings: dict[str, str], wanted: tuple[int, ...] | None, said: str | None, tmp_path: Path
 ) -> None:
     lines: list[str] = []
-    result = weights_convert.read(owners_file("official", config, tmp_path), settings=settings, report=lines.append)
+    result = weights_convert.read(
+        upstream_checkpoint("official", config, tmp_path), settings=settings, report=lines.append
+    )
     assert result.config.multi_grid == wanted
     assert [line for line in lines if line.startswith("multi_grid")] == [
         line for line in lines if said and line.startswith(said)
@@ -157,7 +159,7 @@ def test_settings_reach_the_config_and_override_facts_aloud(tmp_path: Path) -> N
     settings = {"upsample_grid": "half_pixel", "output_stride": "16", "class_names": "a,b,c,d,e", "multi_grid": "none"}
     lines: list[str] = []
     config = weights_convert.read(
-        owners_file("official", PLAIN, tmp_path), settings=settings, report=lines.append
+        upstream_checkpoint("official", PLAIN, tmp_path), settings=settings, report=lines.append
     ).config
     assert (config.upsample_grid, config.output_stride) == ("half_pixel", 16)
     assert config.class_names == ("a", "b", "c", "d", "e")
@@ -182,7 +184,7 @@ def test_settings_reach_the_config_and_override_facts_aloud(tmp_path: Path) -> N
 )
 def test_wrong_settings(settings: dict[str, str], message: str, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=message):
-        weights_convert.read(owners_file("official", PLAIN, tmp_path), settings=settings)
+        weights_convert.read(upstream_checkpoint("official", PLAIN, tmp_path), settings=settings)
 
 
 def test_settings_change_what_a_manifest_says_unless_the_tensors_do(tmp_path: Path) -> None:
@@ -278,7 +280,7 @@ def test_a_meta_whose_values_are_of_other_types(
 
 def test_a_backbone_gets_a_fresh_head(tmp_path: Path) -> None:
     lines: list[str] = []
-    path = owners_file("torchvision", PLAIN, tmp_path)
+    path = upstream_checkpoint("torchvision", PLAIN, tmp_path)
     changed(path, {"fc.weight": np.ones((1000, 32), np.float32)})
     result = weights_convert.read(path, settings={"num_classes": "7"}, report=lines.append)
     assert result.source["backbone_only"] is True
@@ -290,7 +292,7 @@ def test_a_backbone_gets_a_fresh_head(tmp_path: Path) -> None:
         assert np.array_equal(result.tensors[name], wanted), name
     weights_convert.write(result, tmp_path / "again.pth", to_schema="torchvision", report=lines.append)
     again = weights_convert.read(tmp_path / "again.pth")
-    assert np.array_equal(again.passengers["fc.weight"], result.passengers["fc.weight"])
+    assert np.array_equal(again.extra_tensors["fc.weight"], result.extra_tensors["fc.weight"])
     assert any(line.startswith("dropped: the head") for line in lines)
 
 
@@ -307,17 +309,17 @@ def test_what_is_written_of_a_backbone_is_counted(tmp_path: Path) -> None:
     assert line == "torchvision files cannot tell these; set them when it is read again: multi_grid=1,2,4"
     assert sum("which torchvision files do not have" in line for line in report.lines) == 1
     found = weights_convert.inspect(tmp_path / "r.safetensors")
-    assert len(found.tensors) + len(found.passengers) == len(stored)
+    assert len(found.tensors) + len(found.extra_tensors) == len(stored)
     weights_convert.convert(tmp_path / "r.safetensors", tmp_path / "whole.safetensors")
     assert len(weights_convert.inspect(tmp_path / "whole.safetensors").tensors) == len(synthetic_tensors(config))
 
 
 @pytest.mark.parametrize("dtype", [np.bool_, np.uint8, np.int64])
 def test_kernels_are_floating_point_numbers(dtype: type[np.generic], tmp_path: Path) -> None:
-    path = owners_file("official", PLAIN, tmp_path)
+    path = upstream_checkpoint("official", PLAIN, tmp_path)
     shape = synthetic_tensors(PLAIN)["backbone.conv1.weight"].shape
     changed(path, {"pretrained.conv1.weight": np.ones(shape, dtype)})
-    with pytest.raises(CheckpointError, match=f"1 fault\n.*conv1.weight is {np.dtype(dtype)}, expected floating-point"):
+    with pytest.raises(CheckpointError, match=f"1 error\n.*conv1.weight is {np.dtype(dtype)}, expected floating-point"):
         weights_convert.read(path, "official")
 
 
@@ -326,13 +328,15 @@ def test_absent_passengers_are_written_as_zeros_and_said(tmp_path: Path) -> None
     checkpoint = Checkpoint(TRAMAC, synthetic_tensors(TRAMAC))
     weights_convert.write(checkpoint, tmp_path / "theirs.pth", to_schema="tramac", report=lines.append)
     result = weights_convert.read(tmp_path / "theirs.pth")
-    assert result.passengers["pretrained.fc.weight"].shape == (1000, TRAMAC.stage_channels[3])
-    assert not result.passengers["pretrained.fc.weight"].any()
+    assert result.extra_tensors["pretrained.fc.weight"].shape == (1000, TRAMAC.stage_channels[3])
+    assert not result.extra_tensors["pretrained.fc.weight"].any()
     assert sum("filled with zeros" in line for line in lines) == 2
 
 
 def test_tramacs_other_network_is_refused_by_name(tmp_path: Path) -> None:
-    path = changed(owners_file("tramac", TRAMAC, tmp_path), {"jpu.conv5.0.weight": np.zeros((4, 4, 3, 3), np.float32)})
+    path = changed(
+        upstream_checkpoint("tramac", TRAMAC, tmp_path), {"jpu.conv5.0.weight": np.zeros((4, 4, 3, 3), np.float32)}
+    )
     with pytest.raises(CheckpointError, match="JPU variant"):
         weights_convert.read(path)
 

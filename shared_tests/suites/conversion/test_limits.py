@@ -166,7 +166,7 @@ def test_a_name_that_an_archive_cannot_hold_is_refused_by_its_writer(name: str, 
             assert "name" in str(error)  # noqa: PT017
             assert not path.exists()
         else:
-            assert list(weights_convert.read(path).passengers) == [name]
+            assert list(weights_convert.read(path).extra_tensors) == [name]
 
 
 @pytest.mark.parametrize("name", ["a\nb", "a\0b", "\x1b[2J", "x" * (LONGEST_NAME + 1)])

@@ -32,7 +32,7 @@ from shared_tests.malicious import (
 )
 from shared_tests.malicious.case import Case
 from shared_tests.malicious.seeds import checkpoint
-from weights_convert.containers.source_file import Opened
+from weights_convert.containers.source_file import SourceFile
 from weights_convert.formats import reader_for
 
 pytest.importorskip("h5py")
@@ -202,7 +202,7 @@ def test_a_file_that_changes_once_it_is_recognised(
     path = tmp_path / f"model{ending}"
     weights_convert.write(checkpoint(), path)
 
-    def recognised(source: Opened) -> Any:
+    def recognised(source: SourceFile) -> Any:
         reader = reader_for(source)
         path.rename(tmp_path / "moved")
         after(path)

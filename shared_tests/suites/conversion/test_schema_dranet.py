@@ -35,7 +35,7 @@ RENAMED = {
 }
 
 
-def owners_file(layout: str, folder: Path) -> Path:
+def upstream_checkpoint(layout: str, folder: Path) -> Path:
     """The small network as the authors' trainer saves it."""
     path = folder / "dran.pth.tar"
     weights_convert.write(checkpoint_of("dranet", layout), path, "dranet")
@@ -45,7 +45,11 @@ def owners_file(layout: str, folder: Path) -> Path:
 @pytest.mark.parametrize("worker", QUICK_FIRST, indirect=True)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_runs_and_goes_back(layout: str, worker: Worker, tmp_path: Path) -> None:
-    source, ours, back = owners_file(layout, tmp_path), tmp_path / "danet.safetensors", tmp_path / "back.pth.tar"
+    source, ours, back = (
+        upstream_checkpoint(layout, tmp_path),
+        tmp_path / "danet.safetensors",
+        tmp_path / "back.pth.tar",
+    )
     weights_convert.convert(source, ours)
     report = check_case(Case(DRANET, height=17, width=23), worker, lambda config: str(ours))
     assert report.agrees, (report.first_mismatch, report.cause)
@@ -72,11 +76,11 @@ def test_the_unused_head_travels_along(tmp_path: Path) -> None:
     tensors = {**named_tensors("dranet", "older"), "auxlayer.conv5.4.bias": np.arange(5, dtype=np.float32)}
     safetensors_file.write_foreign(tensors, tmp_path / "dran.safetensors", None)
     found = weights_convert.read(tmp_path / "dran.safetensors")
-    assert np.array_equal(found.passengers["auxlayer.conv5.4.bias"], np.arange(5))
+    assert np.array_equal(found.extra_tensors["auxlayer.conv5.4.bias"], np.arange(5))
     assert from_canonical(schema_of("dranet", "older"), found, lambda line: None).keys() == tensors.keys()
     lines: list[str] = []
     from_canonical(schema_of("dranet", "today"), found, lines.append)
-    assert any("dropped: passenger auxlayer.conv5.4.bias" in line for line in lines)
+    assert any("dropped: extra tensor auxlayer.conv5.4.bias" in line for line in lines)
 
 
 def test_without_the_auxiliary_head(tmp_path: Path) -> None:
@@ -92,7 +96,7 @@ def test_one_fault_is_named(layout: str, tmp_path: Path) -> None:
     tensors = named_tensors("dranet", layout)
     lost = next(key for key in tensors if key.endswith("gamma"))
     safetensors_file.write_foreign({k: a for k, a in tensors.items() if k != lost}, tmp_path / "cut.safetensors", None)
-    with pytest.raises(CheckpointError, match=rf"dranet is nearest, with 1 fault:\s+missing: {lost} \[1\]"):
+    with pytest.raises(CheckpointError, match=rf"dranet is nearest, with 1 error:\s+missing: {lost} \[1\]"):
         weights_convert.read(tmp_path / "cut.safetensors")
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import weights_convert
 from danet_common import CheckpointError
-from shared_tests.suites.upstream_networks import named_tensors, write_owners_file
+from shared_tests.suites.upstream_networks import named_tensors, write_upstream_checkpoint
 from weights_convert.containers.source_file import open_source
 from weights_convert.formats import mxnet_file
 
@@ -122,6 +122,6 @@ def test_what_the_format_cannot_hold(tmp_path: Path) -> None:
 
 
 def test_the_network_is_the_one_without_dropout(tmp_path: Path) -> None:
-    result = weights_convert.read(write_owners_file(tmp_path, "gluoncv"))
+    result = weights_convert.read(write_upstream_checkpoint(tmp_path, "gluoncv"))
     assert result.source["defaulted"] == {"dropout_rate": "0.0"}
     assert not result.config.dropout_rate

@@ -9,7 +9,13 @@ import pytest
 
 import weights_convert
 from danet_common import CheckpointError, parameters
-from shared_tests.suites.upstream_networks import NETWORKS, checkpoint_of, named_tensors, schema_of, write_owners_file
+from shared_tests.suites.upstream_networks import (
+    NETWORKS,
+    checkpoint_of,
+    named_tensors,
+    schema_of,
+    write_upstream_checkpoint,
+)
 from weights_convert.formats import endings_of
 from weights_convert.mapping.apply import from_canonical
 from weights_convert.mapping.match import match
@@ -26,7 +32,7 @@ def test_no_layout_is_forgotten() -> None:
 @LAYOUTS
 def test_there_and_back(name: str, layout: str, tmp_path: Path) -> None:
     original, schema = checkpoint_of(name, layout), schema_of(name, layout)
-    result = weights_convert.read(write_owners_file(tmp_path, name, layout), schema=name)
+    result = weights_convert.read(write_upstream_checkpoint(tmp_path, name, layout), schema=name)
     assert (result.source["schema"], result.source.get("layout", "")) == (name, layout)
     ours = {
         key: array for key, array in original.tensors.items() if key.startswith("backbone.") or name not in BACKBONES
@@ -46,7 +52,9 @@ def test_there_and_back(name: str, layout: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "layout"), [key for key in NETWORKS if schema_of(*key).formats])
 def test_the_layout_is_remembered_through_a_canonical_file(name: str, layout: str, tmp_path: Path) -> None:
-    weights_convert.convert(write_owners_file(tmp_path, name, layout), tmp_path / "canonical.safetensors", schema=name)
+    weights_convert.convert(
+        write_upstream_checkpoint(tmp_path, name, layout), tmp_path / "canonical.safetensors", schema=name
+    )
     target = tmp_path / f"again{endings_of(schema_of(name, layout).formats)[0]}"
     weights_convert.convert(tmp_path / "canonical.safetensors", target, to_schema=name)
     again = weights_convert.read(target, schema=name)
@@ -57,21 +65,21 @@ def test_the_layout_is_remembered_through_a_canonical_file(name: str, layout: st
 @LAYOUTS
 def test_each_missing_tensor_is_noticed(name: str, layout: str) -> None:
     schema, named = schema_of(name, layout), named_tensors(name, layout)
-    for key in named.keys() - schema.passengers.keys():
-        assert match(schema, {other: array for other, array in named.items() if other != key}).faults, key
+    for key in named.keys() - schema.extra_tensors.keys():
+        assert match(schema, {other: array for other, array in named.items() if other != key}).errors, key
 
 
 @LAYOUTS
 def test_each_misshapen_tensor_is_noticed(name: str, layout: str) -> None:
     schema, named = schema_of(name, layout), named_tensors(name, layout)
-    for key in named.keys() - schema.passengers.keys():
+    for key in named.keys() - schema.extra_tensors.keys():
         wrong = np.zeros((*named[key].shape, 2), named[key].dtype)
-        assert match(schema, {**named, key: wrong}).faults, key
+        assert match(schema, {**named, key: wrong}).errors, key
 
 
 @LAYOUTS
 def test_recognised_from_the_names(name: str, layout: str, tmp_path: Path) -> None:
-    source = weights_convert.read(write_owners_file(tmp_path, name, layout)).source
+    source = weights_convert.read(write_upstream_checkpoint(tmp_path, name, layout)).source
     wanted = "torchvision" if (name, layout) == ("timm", "plain") else name  # whose names they are
     assert source["schema"] == wanted
 

@@ -15,7 +15,7 @@ from danet_common import Checkpoint, CheckpointError
 from shared_tests.suites.upstream_networks import MMSEG, checkpoint_of, named_tensors
 from weights_convert.containers.config_text import read_config_text, write_config_text
 from weights_convert.formats import torch_file
-from weights_convert.schemas.mmseg_metadata import stated
+from weights_convert.schemas.mmseg_metadata import from_metadata
 
 TEXT = """\
 base = 0.9
@@ -144,7 +144,7 @@ def test_a_palette_that_is_an_array(tmp_path: Path) -> None:
     ],
 )
 def test_a_configuration_is_never_run(text: Any) -> None:
-    assert stated({"meta": {"cfg": text}}) == {}
+    assert from_metadata({"meta": {"cfg": text}}) == {}
 
 
 def test_configuration_text_there_and_back() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import weights_convert
 from danet_common import CheckpointError
-from shared_tests.suites.upstream_networks import checkpoint_of, named_tensors, schema_of, write_owners_file
+from shared_tests.suites.upstream_networks import checkpoint_of, named_tensors, schema_of, write_upstream_checkpoint
 from weights_convert.formats.pickle_file import NAME_TABLE
 
 BIAS, MEAN = "head.position_conv._conv.bias", "head.position_conv._batch_norm._mean"
@@ -21,7 +21,7 @@ def biased(folder: Path) -> tuple[Path, np.ndarray, np.ndarray]:
     """A file with a bias that float32 cannot subtract exactly; bias and mean."""
     mean = named_tensors("paddleseg")[MEAN]
     bias = np.linspace(0.1, 0.7, mean.size).astype(np.float32) * np.float32(1e-3)
-    return write_owners_file(folder, "paddleseg", changes={BIAS: bias}), bias, mean
+    return write_upstream_checkpoint(folder, "paddleseg", changes={BIAS: bias}), bias, mean
 
 
 def test_biases_are_folded_exactly(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_the_written_pickle_is_plain(tmp_path: Path) -> None:
 
 def test_both_branches_have_the_one_classifier(tmp_path: Path) -> None:
     lines: list[str] = []
-    result = weights_convert.read(write_owners_file(tmp_path, "paddleseg"), report=lines.append).tensors
+    result = weights_convert.read(write_upstream_checkpoint(tmp_path, "paddleseg"), report=lines.append).tensors
     for leaf in ("weight", "bias"):
         assert np.array_equal(result[f"head.position_classifier.{leaf}"], result[f"head.channel_classifier.{leaf}"])
     assert any("aux_head_cam for both" in line for line in lines)
@@ -79,7 +79,7 @@ def test_both_branches_have_the_one_classifier(tmp_path: Path) -> None:
 def test_the_classifier_that_is_never_used_travels(tmp_path: Path) -> None:
     key = "head.aux_head_pam.1.weight"
     weight = np.full((5, 24, 1, 1), 7, np.float32)
-    path = write_owners_file(tmp_path, "paddleseg", changes={key: weight})
+    path = write_upstream_checkpoint(tmp_path, "paddleseg", changes={key: weight})
     weights_convert.convert(path, tmp_path / "canonical.safetensors")
     weights_convert.convert(tmp_path / "canonical.safetensors", tmp_path / "again.pdparams", to_schema="paddleseg")
     assert np.array_equal(pickle.loads((tmp_path / "again.pdparams").read_bytes())[key], weight)
@@ -89,14 +89,14 @@ def test_the_classifier_that_is_never_used_travels(tmp_path: Path) -> None:
     ("changes", "fault"),
     [
         ({BIAS: None}, "missing: head.position_conv._conv.bias [24]"),
-        ({BIAS: np.zeros(7, np.float32)}, "misshapen: head.position_conv._conv.bias is float32 [7]"),
-        ({BIAS: np.zeros(24, np.int64)}, "misshapen: head.position_conv._conv.bias is int64 [24]"),
+        ({BIAS: np.zeros(7, np.float32)}, "wrong shape: head.position_conv._conv.bias is float32 [7]"),
+        ({BIAS: np.zeros(24, np.int64)}, "wrong shape: head.position_conv._conv.bias is int64 [24]"),
         ({MEAN: None}, "unused: head.position_conv._conv.bias [24]"),
     ],
 )
 def test_faults_of_a_bias(changes: dict[str, np.ndarray | None], fault: str, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError) as caught:
-        weights_convert.read(write_owners_file(tmp_path, "paddleseg", changes=changes), schema="paddleseg")
+        weights_convert.read(write_upstream_checkpoint(tmp_path, "paddleseg", changes=changes), schema="paddleseg")
     assert fault in str(caught.value)
 
 
@@ -128,6 +128,6 @@ def test_truncated_and_lengthened_pickles(tmp_path: Path) -> None:
 
 
 def test_aligned_corners_can_be_set(tmp_path: Path) -> None:
-    path = write_owners_file(tmp_path, "paddleseg")
+    path = write_upstream_checkpoint(tmp_path, "paddleseg")
     assert weights_convert.read(path, settings={"upsample_grid": "corners"}).config.upsample_grid == "corners"
     assert not schema_of("paddleseg").allows("upsample_grid", "half_pixel")

@@ -14,7 +14,7 @@ import pytest
 
 import weights_convert
 from danet_common import Checkpoint, CheckpointError, open_checkpoint, read_checkpoint, write_shards
-from danet_common.checkpoint import PASSENGER, on_disk
+from danet_common.checkpoint import EXTRA_TENSOR, on_disk
 from shared_tests.fixtures.synthetic import synthetic_tensors
 from shared_tests.suites.devices.running import CONFIG, float64_checkpoint, run_program
 from shared_tests.suites.environment import cpu_devices
@@ -67,8 +67,8 @@ def test_tensorflow_mirrored_on_two_devices(path: Path) -> None:
 
 def checkpoint(seed: int = 0) -> Checkpoint:
     """A checkpoint with a passenger."""
-    passengers = {"fc.weight": np.ones((2, 3), np.float32), "step": np.asarray(seed, np.int32)}
-    return Checkpoint(CONFIG, synthetic_tensors(CONFIG), passengers, {"seed": seed})
+    extra_tensors = {"fc.weight": np.ones((2, 3), np.float32), "step": np.asarray(seed, np.int32)}
+    return Checkpoint(CONFIG, synthetic_tensors(CONFIG), extra_tensors, {"seed": seed})
 
 
 def listing(folder: Path) -> list[str]:
@@ -86,8 +86,8 @@ class TestFiles:
             assert found.hashes() == original.hashes()
             assert (found.config, found.source) == (original.config, original.source)
             assert list(found.tensors) == list(original.tensors)
-            assert {name: array.tolist() for name, array in found.passengers.items()} == {
-                name: array.tolist() for name, array in original.passengers.items()
+            assert {name: array.tolist() for name, array in found.extra_tensors.items()} == {
+                name: array.tolist() for name, array in original.extra_tensors.items()
             }
 
     def test_the_layout_is_the_hubs(self, tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ class TestFiles:
         lines: list[str] = []
         with pytest.raises(CheckpointError, match="without a danet manifest"):
             read_checkpoint(tmp_path / NAME)
-        with pytest.raises(CheckpointError, match=PASSENGER):
+        with pytest.raises(CheckpointError, match=EXTRA_TENSOR):
             weights_convert.read(tmp_path / NAME, report=lines.append)
 
 

@@ -392,7 +392,7 @@ def test_a_runs_own_averages(ending: str, tmp_path: Path) -> None:
     averages = weights_convert.read(path, weights_key="average")
     assert np.array_equal(averages.tensors[WITNESS], EMA[WITNESS])
     assert np.array_equal(averages.tensors["backbone.bn1.running_var"], RAW["backbone.bn1.running_var"])
-    assert not averages.passengers
+    assert not averages.extra_tensors
     assert "training" not in averages.source
     with pytest.raises(CheckpointError, match="it has the trained ones and average"):
         weights_convert.read(path, weights_key="ema")

@@ -18,7 +18,7 @@ from danet_common.data.coco_stuff import COCO_STUFF, UNUSED, USED
 from danet_common.data.pascal_context import PASCAL_CONTEXT_59, PASCAL_CONTEXT_60
 from danet_common.data.pascal_voc import PASCAL_VOC
 from danet_common.former_names import FORMER_59
-from weights_convert.schemas.mmseg_metadata import stated
+from weights_convert.schemas.mmseg_metadata import from_metadata
 
 # Ids of the 459 classes' list (cs.stanford.edu/~roozbeh/pascal-context, labels.txt) that the 59 are chosen from, in the
 # order in which mmsegmentation's converter lists them (tools/convert_datasets/pascal_context.py at 159db2f).
@@ -54,7 +54,7 @@ def test_names_that_were_in_a_wrong_order_are_put_right() -> None:
         fields = DANetConfig(num_classes=len(former)).to_dict()
         assert DANetConfig.from_dict(fields | {"class_names": list(former)}).class_names == right.names
         assert DANetConfig.from_dict(fields | {"class_names": list(right.names)}).class_names == right.names
-        assert stated({"meta": {"CLASSES": list(former)}})["class_names"] == right.names
+        assert from_metadata({"meta": {"CLASSES": list(former)}})["class_names"] == right.names
         others = ("a", *former[1:])
         assert DANetConfig.from_dict(fields | {"class_names": list(others)}).class_names == others
 

@@ -19,7 +19,7 @@ from danet_common.safetensors_writer import write_safetensors
 from shared_tests.fixtures.synthetic import synthetic_tensors
 from shared_tests.suites.conftest import NETWORKS
 from shared_tests.suites.devices.running import KERAS_WARNING
-from shared_tests.suites.upstream_networks import write_owners_file
+from shared_tests.suites.upstream_networks import write_upstream_checkpoint
 from weights_convert.formats import WRITERS
 
 pytestmark = pytest.mark.filterwarnings(KERAS_WARNING)
@@ -106,7 +106,7 @@ def test_refuses_endings_of_no_format(package: ModuleType, name: str, tmp_path: 
 
 def test_layouts_of_others(package: ModuleType, tmp_path: Path) -> None:
     """What was assumed is said: to `report`, or as a warning."""
-    path = write_owners_file(tmp_path, "official")
+    path = write_upstream_checkpoint(tmp_path, "official")
     expected, lines = weights_convert.read(path), list[str]()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -116,7 +116,7 @@ def test_layouts_of_others(package: ModuleType, tmp_path: Path) -> None:
 
 
 def test_assumptions_are_one_warning(tmp_path: Path) -> None:
-    path = write_owners_file(tmp_path, "official")
+    path = write_upstream_checkpoint(tmp_path, "official")
     with pytest.warns(UserWarning, match="was read with these assumptions:\n") as caught:
         open_network(path)
     assert len(caught) == 1
@@ -140,7 +140,7 @@ def test_takes_the_set_that_is_named(package: ModuleType, tmp_path: Path) -> Non
 
 
 def test_a_backbone_alone_is_refused(tmp_path: Path) -> None:
-    path = write_owners_file(tmp_path, "torchvision")
+    path = write_upstream_checkpoint(tmp_path, "torchvision")
     with pytest.raises(CheckpointError, match=r"a backbone without a head.*weights_convert\.read"):
         open_network(path)
 

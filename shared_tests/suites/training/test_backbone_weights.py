@@ -13,7 +13,13 @@ import weights_convert
 from danet_common import VARIANTS, Checkpoint, CheckpointError, DANetConfig, write_checkpoint
 from danet_common.config import Block
 from danet_common.initialisation import initial_tensors
-from shared_tests.suites.upstream_networks import NETWORKS, checkpoint_of, named_tensors, schema_of, write_owners_file
+from shared_tests.suites.upstream_networks import (
+    NETWORKS,
+    checkpoint_of,
+    named_tensors,
+    schema_of,
+    write_upstream_checkpoint,
+)
 from weights_convert.backbone import fill_backbone
 from weights_convert.formats import safetensors_file, torch_file
 
@@ -49,14 +55,14 @@ def test_classification_networks(name: str, layout: str, ending: str, tmp_path: 
     tensors, lines = filled(NETWORKS[name, layout].replace(**OTHERS), path)
     assert_backbone(tensors, checkpoint_of(name, layout).tensors)
     count = sum(key.startswith("backbone.") for key in tensors)
-    classifier = [f"dropped: {key}, of the file's classifier" for key in sorted(schema_of(name, layout).passengers)]
+    classifier = [f"dropped: {key}, of the file's classifier" for key in sorted(schema_of(name, layout).extra_tensors)]
     assert lines == [f"backbone: {count} tensors of resnet{ending}", *classifier]
 
 
 @pytest.mark.parametrize("layout", ["ResNet_vd", "ResNet_vd with classifier"])
 def test_paddles_own_backbone(layout: str, tmp_path: Path) -> None:
     """Into the network that PaddleSeg trains from it, with other pixels: that is said."""
-    path = write_owners_file(tmp_path, "paddle_backbone", layout)
+    path = write_upstream_checkpoint(tmp_path, "paddle_backbone", layout)
     config = NETWORKS["paddleseg", ""].replace(num_classes=3)
     tensors, lines = filled(config, path)
     expected = checkpoint_of("paddle_backbone", layout).tensors
@@ -69,7 +75,7 @@ def test_paddles_own_backbone(layout: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "layout"), [key for key in NETWORKS if key not in BACKBONES])
 def test_networks_of_others(name: str, layout: str, tmp_path: Path) -> None:
     checkpoint = checkpoint_of(name, layout)
-    path = write_owners_file(tmp_path, name, layout)
+    path = write_upstream_checkpoint(tmp_path, name, layout)
     tensors, lines = filled(checkpoint.config.replace(num_classes=3, class_names=None, palette=None), path)
     assert_backbone(tensors, weights_convert.read(path).tensors)
     assert lines[1].startswith("dropped: all else in the file, ")
