@@ -1,6 +1,6 @@
-"""Reading the Python text of a configuration as data: `name = value` lines of literals and `dict(...)` calls.
+"""Read the Python text of a configuration as data: `name = value` lines of literals and `dict(...)` calls.
 
-It is parsed, never run: a value that is anything else is left out as if it were not there.
+The text is parsed, never run. The parser skips every other kind of value.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ MAXIMUM_DEPTH = 40
 
 
 class _Unknown(Exception):
-    """A value that is no literal."""
+    """Raised for a value that is not a literal."""
 
 
 def read_config_text(text: Any) -> dict[str, Any]:
-    """Name -> value of each assignment at the top; empty where the text is no such configuration."""
+    """Return name -> value of each top-level assignment; {} if the text is not such a configuration."""
     if type(text) is not str or len(text) > MAXIMUM_LENGTH:
         return {}
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about escapes in its strings
+            warnings.simplefilter("ignore")  # invalid escapes in its strings
             lines = ast.parse(text).body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return {}
@@ -58,7 +58,7 @@ def _value(node: ast.expr, depth: int) -> Any:
 
 
 def _entries(pairs: list[tuple[Any, ast.expr]], depth: int) -> dict[str, Any]:
-    """A dictionary by text, without the entries that are no literals."""
+    """Return the entries that are literals, by name."""
     entries: dict[str, Any] = {}
     for key, value in pairs:
         if type(key) is str:
@@ -70,7 +70,7 @@ def _entries(pairs: list[tuple[Any, ast.expr]], depth: int) -> dict[str, Any]:
 
 
 def write_config_text(values: dict[str, Any]) -> str:
-    """The text of such a configuration, dictionaries as `dict(...)`: the inverse of `read_config_text`."""
+    """Return the text of a configuration with dictionaries as `dict(...)`; the inverse of `read_config_text`."""
     return "".join(f"{name} = {_text(value)}\n" for name, value in values.items())
 
 

@@ -1,6 +1,6 @@
-"""The bytes of an open file as an array that is not in memory: each part is read when it is asked for.
+"""Index an open file like a byte array without loading it: each slice is one read.
 
-A memory-mapped file would do the same, but ends the process by SIGBUS where another one cuts the file short.
+We do not use mmap. If another process truncates a mapped file, SIGBUS kills this process.
 """
 
 from __future__ import annotations
@@ -9,17 +9,17 @@ import numpy as np
 
 from danet_common.regular_file import RegularFile
 
-WINDOW = 1 << 14  # bytes that are read at once where fewer are asked for
+WINDOW = 1 << 14  # bytes; the least that one read of the file takes
 
 
 class FileBytes:
-    """`self[start:end]` is uint8 (n,), in memory of its own."""
+    """An open file; `self[start:end]` returns a new array, uint8 (n,)."""
 
     def __init__(self, file: RegularFile) -> None:
         self.file = file
         self.size = file.size
         self._window = np.empty(0, np.uint8)
-        self._first = 0  # byte of the window
+        self._first = 0  # offset of the window in the file
 
     def __len__(self) -> int:
         return self.size
@@ -35,5 +35,5 @@ class FileBytes:
 
 
 def part_of(data: memoryview | FileBytes, start: int, end: int) -> memoryview:
-    """Bytes in memory: a view of `data` where that is."""
+    """Return bytes in memory; a view if `data` is in memory already."""
     return data[start:end] if isinstance(data, memoryview) else data[start:end].data

@@ -1,4 +1,4 @@
-"""What an HDF5 file holds: its groups, its datasets and where their bytes are."""
+"""Groups and datasets of an HDF5 file, and where the bytes of each dataset start."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from weights_convert.containers.pickled_arrays import native
 
 @dataclass(frozen=True)
 class Dataset:
-    """One dataset: `start` is its first byte in the file; where it cannot be read, `error` says why."""
+    """One dataset. `start` is its offset in the file; `error` says why it cannot be read, "" if it can."""
 
     shape: tuple[int, ...]
     dtype: np.dtype
@@ -24,17 +24,17 @@ class Dataset:
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Size in bytes."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     def values(self, raw: np.ndarray | FileBytes) -> np.ndarray:
-        """The array, in this machine's byte order; a view of `raw`, uint8 (n,), where that is in memory."""
+        """Return the array in native byte order; a view of `raw`, uint8 (n,), if `raw` is in memory."""
         return native(raw[self.start : self.start + self.size].view(self.dtype).reshape(self.shape))
 
 
 @dataclass(frozen=True)
 class Hdf5:
-    """A whole file. `attributes` are the root's, with None for a value that is no text; groups have their paths."""
+    """One file: attributes of the root (None if not text), paths of the groups, datasets by path."""
 
     attributes: Mapping[str, str | None]
     groups: frozenset[str]
@@ -42,7 +42,7 @@ class Hdf5:
 
 
 def check_overlaps(datasets: Mapping[str, Dataset]) -> None:
-    """Raise ValueError where a byte belongs to two datasets: a small file could unfold into a large one."""
+    """Raise ValueError if two datasets share a byte: overlaps let a small file expand to a large one."""
     end = 0
     for name, dataset in sorted(datasets.items(), key=lambda item: item[1].start):
         if dataset.size and not dataset.error:

@@ -1,11 +1,12 @@
-"""Reading an HDF5 file as data: what it holds, and where in the file each dataset lies.
+"""Read the structure of an HDF5 file without the HDF5 library.
 
-Keras writes the plainest kind of HDF5: the first layout of the format, datasets in one piece, nothing
-compressed. That kind is read here, every number in it checked against the file's size before it is used;
-anything else is refused. The C library of HDF5 follows links and data into other files, and damaged ones
-have crashed it often enough, so it is never given a file from elsewhere.
+Keras writes the simplest kind of HDF5: the oldest layout, contiguous datasets, no compression. This module
+reads that kind only. It checks every number against the size of the file before it uses the number.
 
-Source: HDF5 File Format Specification, version 3.0; the section of each structure is named beside it.
+The HDF5 library follows links and external data into other files, and damaged files crash it. So files from
+other people never reach the library.
+
+Source: HDF5 File Format Specification, version 3.0. The section of each structure stands beside its code.
 """
 
 from __future__ import annotations
@@ -22,23 +23,23 @@ from weights_convert.containers.hdf5_types import ATTRIBUTE_TYPES, read_dtype
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 UNDEFINED = (1 << 64) - 1
-SOFT_LINK = 2  # of a symbol table entry's cache types
-LONGEST_NAME = 1 << 10  # bytes, of a link or an attribute; characters, of a path
-READ_FACTOR, READ_FLOOR = 16, 1 << 16  # descriptions may be read this many times over, and this much besides
+SOFT_LINK = 2  # cache type of a symbol table entry
+LONGEST_NAME = 1 << 10  # bytes of a link or an attribute; characters of a path
+READ_FACTOR, READ_FLOOR = 16, 1 << 16  # reads of metadata in total: at most 16 times the file size, plus 64 KiB
 MAXIMUM_RANK = 32
 
 # Types of header messages (IV.A.2).
 SPACE, DTYPE, EXTERNAL, LAYOUT, ATTRIBUTE, CONTINUATION, GROUP = 0x01, 0x03, 0x07, 0x08, 0x0C, 0x10, 0x11
-NEWER = (0x02, 0x06, 0x15)  # groups and attributes as later layouts keep them; links to other files are among these
+NEWER = (0x02, 0x06, 0x15)  # groups and attributes of later layouts, and links to other files
 LEAST_SIZES = {SPACE: 4, DTYPE: 8, LAYOUT: 2, ATTRIBUTE: 8, CONTINUATION: 16, GROUP: 16}  # bytes
-SHARED = 0x02  # flag: the message is elsewhere in the file
+SHARED = 0x02  # flag: the message is stored at another place in the file
 
 
 Messages = list[tuple[int, int, int, int]]  # type, flags, first byte, size
 
 
 def read_hdf5(raw: np.ndarray | FileBytes) -> Hdf5:
-    """What the file in `raw`, uint8 (n,), holds. Raises ValueError where it is damaged or of another layout."""
+    """Return the structure of the file in `raw`, uint8 (n,). Raise ValueError if it is damaged or not of this kind."""
     return _Reader(raw).read()
 
 
@@ -56,11 +57,11 @@ class _Reader:
         while waiting:
             path, address = waiting.pop()
             if address in seen:
-                raise ValueError(f"{path!r} is there twice")
+                raise ValueError(f"{path!r} occurs twice")
             seen.add(address)
             messages = self.messages(address)
             if any(kind in NEWER for kind, *_ in messages):
-                raise ValueError(f"{path or '/'!r} is of a newer layout of HDF5, or has links; Keras writes neither")
+                raise ValueError(f"{path or '/'!r} has a newer HDF5 layout or links; Keras writes neither")
             children = [start for kind, _, start, _ in messages if kind == GROUP]
             if children:
                 groups.add(path)
@@ -75,89 +76,89 @@ class _Reader:
         check_overlaps(datasets)
         return Hdf5(attributes, frozenset(groups), datasets)
 
-    # Bytes, always within the file.
+    # Bytes. Every read is checked against the size of the file.
     def take(self, start: int, size: int) -> bytes:
         self.left -= size
         if start + size > self.raw.size:
-            raise ValueError(f"{size} bytes at {start}, beyond its end")
+            raise ValueError(f"{size} bytes at {start} reach beyond the end of the file")
         if self.left < 0:
-            raise ValueError("its descriptions overlap")
+            raise ValueError("metadata overlaps")
         return self.raw[start : start + size].tobytes()
 
     def unpack(self, layout: str, start: int) -> tuple:
         return struct.unpack(layout, self.take(start, struct.calcsize(layout)))
 
     def text(self, start: int, limit: int = LONGEST_NAME) -> str:
-        """A text that ends with a zero byte."""
+        """Return a zero-terminated text."""
         text, end, _ = self.take(start, min(limit, max(0, self.raw.size - start))).partition(b"\0")
         if not end:
-            raise ValueError("a name without an end")
+            raise ValueError("a name has no terminating zero")
         return text.decode("utf-8")
 
     # Structures.
     def root(self) -> int:
-        """Superblock (II.A): address of the root's object header."""
+        """Return the address of the root's object header, from the superblock (II.A)."""
         signature, version, offset_size, length_size = self.unpack("<8sB4xBB", 0)
         if signature != SIGNATURE or version > 1 or (offset_size, length_size) != (8, 8):
-            raise ValueError(f"a superblock of version {version}, not of the first layout that Keras writes")
+            raise ValueError(f"superblock version {version} is not the layout that Keras writes")
         base, _, end, _, _, address = self.unpack("<6Q", 24 + 4 * version)
         if base != 0 or end > self.raw.size:
-            raise ValueError(f"{self.raw.size} bytes of {end} are there")
+            raise ValueError(f"the file has {self.raw.size} of {end} bytes")
         return int(address)
 
     def messages(self, address: int) -> Messages:
-        """Object header, version 1 (IV.A.1), with its continuations."""
+        """Return the messages of an object header, version 1 (IV.A.1), with its continuations."""
         version, count, size = self.unpack("<BxH4xI4x", address)
         if version != 1:
-            raise ValueError("an object of a newer layout of HDF5 than Keras writes")
+            raise ValueError("an object has a newer HDF5 layout than Keras writes")
         found: Messages = []
         blocks = [(address + 16, address + 16 + size)]
         while blocks and len(found) < count:
             start, end = blocks.pop()
             if end > self.raw.size:
-                raise ValueError("an object that ends beyond its end")
+                raise ValueError("an object reaches beyond the end of the file")
             while start + 8 <= end and len(found) < count:
                 kind, length, flags = self.unpack("<HHB3x", start)
                 if start + 8 + length > end or length < LEAST_SIZES.get(kind, 0):
-                    raise ValueError("a message that leaves its header")
+                    raise ValueError("a message reaches beyond its header")
                 found.append((kind, flags, start + 8, length))
                 if kind == CONTINUATION:
                     first, room = self.unpack("<QQ", start + 8)
                     blocks.append((first, first + room))
                 start += 8 + length
         if len(found) != count:
-            raise ValueError(f"an object with {len(found)} of {count} messages")
+            raise ValueError(f"an object has {len(found)} of {count} messages")
         return found
 
     def links(self, message: int) -> Iterator[tuple[str, int]]:
-        """Names and object headers of a group's members: B-tree (III.A.1), its nodes (III.C), heap (III.D)."""
+        """Yield name and object header of each member of a group: B-tree (III.A.1), nodes (III.C), heap (III.D)."""
         tree, heap = self.unpack("<QQ", message)
         signature, names_size, names = self.unpack("<4s4xQ8xQ", heap)
         if signature != b"HEAP" or names + names_size > self.raw.size:
-            raise ValueError("a group without its names")
+            raise ValueError("the names of a group are missing")
         for node in self.leaves(tree):
             signature, count = self.unpack("<4s2xH", node)
             if signature != b"SNOD":
-                raise ValueError("a group without its members")
+                raise ValueError("the members of a group are missing")
             for index in range(count):
                 offset, address, cached = self.unpack("<QQI", node + 8 + 40 * index)
                 if offset >= names_size:
-                    raise ValueError("a member without a name")
+                    raise ValueError("a member has no name")
                 name = self.text(names + offset, min(LONGEST_NAME, names_size - offset))
                 if cached == SOFT_LINK:
-                    raise ValueError(f"{name!r} is a link, which Keras does not write")
+                    raise ValueError(f"{name!r} is a link; Keras writes no links")
                 if name in ("", ".", "..") or "/" in name:
-                    raise ValueError(f"{name!r} is no name of a member")
+                    raise ValueError(f"{name!r} is not a valid name of a member")
                 yield name, address
 
     def leaves(self, tree: int) -> Iterator[int]:
-        """Addresses of a B-tree's symbol table nodes, in order."""
+        """Yield the addresses of a B-tree's symbol table nodes, in order."""
         waiting = [(tree, 256)]
         while waiting:
             address, above = waiting.pop()
             signature, kind, level, count = self.unpack("<4sBBH", address)
             if signature != b"TREE" or kind != 0 or level >= above:
-                raise ValueError("a group whose tree is damaged")
+                raise ValueError("the tree of a group is damaged")
             children = [self.unpack("<Q", address + 32 + 16 * index)[0] for index in range(count)]
             if level == 0:
                 yield from children
@@ -167,40 +168,41 @@ class _Reader:
     def dataset(self, messages: Messages) -> Dataset:
         parts = {kind: (flags, start, size) for kind, flags, start, size in messages}
         if not {SPACE, DTYPE, LAYOUT} <= parts.keys():
-            raise ValueError("an object that is neither a group nor a dataset")
+            raise ValueError("an object is neither a group nor a dataset")
         shape = self.shape(parts[SPACE][1])
         attributes = self.attributes(messages)
         flags, start, size = parts[DTYPE]
         dtype = None if flags & SHARED else read_dtype(self.take(start, size), attributes.get("dtype"))
         version, kind = self.unpack("<BB", parts[LAYOUT][1])
         if dtype is None:
-            return Dataset(shape, np.dtype(np.uint8), 0, attributes, "is not of numbers")
+            return Dataset(shape, np.dtype(np.uint8), 0, attributes, "does not hold numbers")
         if version != 3 or kind != 1 or EXTERNAL in parts:
-            return Dataset(shape, dtype, 0, attributes, "is not stored in one piece, as Keras stores it; save it again")
+            error = "is chunked or external; Keras stores contiguous datasets. Save the file again with Keras"
+            return Dataset(shape, dtype, 0, attributes, error)
         address, stored = self.unpack("<QQ", parts[LAYOUT][1] + 2)
         size = math.prod(shape) * dtype.itemsize
-        if max(shape, default=0) > self.raw.size:  # empty, if another dimension is 0, but no array can be of it
+        if max(shape, default=0) > self.raw.size:  # another dimension is 0, but NumPy rejects the shape
             return Dataset(shape, dtype, 0, attributes, f"claims the shape {list(shape)}")
         if size and (stored != size or address + size > self.raw.size):
-            error = "is not stored" if address == UNDEFINED else "ends beyond the file, or is of another size"
+            error = "has no data" if address == UNDEFINED else "reaches beyond the end of the file, or has another size"
             return Dataset(shape, dtype, 0, attributes, error)
         return Dataset(shape, dtype, address if size else 0, attributes)
 
     def shape(self, start: int) -> tuple[int, ...]:
-        """Dataspace (IV.A.2.b), versions 1 and 2."""
+        """Return a shape from its dataspace message (IV.A.2.b), versions 1 and 2."""
         version, rank, _, kind = self.unpack("<4B", start)
         if version not in (1, 2) or rank > MAXIMUM_RANK or (version == 2 and kind > 1):
-            raise ValueError("a dataset of no shape")
+            raise ValueError("a dataset has an invalid shape")
         return self.unpack(f"<{rank}Q", start + (8 if version == 1 else 4))
 
     def attributes(self, messages: Messages) -> dict[str, str | None]:
-        """An object's attributes (IV.A.2.m), with None for what is not a single text."""
+        """Return an object's attributes (IV.A.2.m); None for a value that is not a single text."""
         found: dict[str, str | None] = {}
         for kind, flags, start, size in messages:
             if kind == ATTRIBUTE:
                 version, name_size, dtype_size, space_size = self.unpack("<BxHHH", start)
                 if flags & SHARED or version not in (1, 3):
-                    raise ValueError("an attribute of a newer layout of HDF5 than Keras writes")
+                    raise ValueError("an attribute has a newer HDF5 layout than Keras writes")
                 padded = (lambda length: -(-length // 8) * 8) if version == 1 else (lambda length: length)
                 place = start + (8 if version == 1 else 9)
                 name = self.text(place, name_size)
@@ -213,7 +215,7 @@ class _Reader:
         return found
 
     def heap_text(self, start: int) -> str | None:
-        """A text of variable length, in a global heap collection (III.E)."""
+        """Return a variable-length text from a global heap collection (III.E)."""
         length, address, index = self.unpack("<IQI", start)
         if length == 0:
             return ""
@@ -221,17 +223,17 @@ class _Reader:
             self.collections[address] = dict(self.heap_objects(address))
         place, size = self.collections[address].get(index, (0, -1))
         if length != size:
-            raise ValueError("a text that is not in its heap")
+            raise ValueError("a text is missing from its heap")
         return self.take(place, length).decode("utf-8")
 
     def heap_objects(self, address: int) -> Iterator[tuple[int, tuple[int, int]]]:
         signature, size = self.unpack("<4s4xQ", address)
         if signature != b"GCOL" or address + size > self.raw.size:
-            raise ValueError("a heap that is damaged")
+            raise ValueError("a heap is damaged")
         place, end = address + 16, address + size
         while place + 16 <= end:
             index, length = self.unpack("<H6xQ", place)
-            if index == 0:  # the free space at the end
+            if index == 0:  # free space at the end of the heap
                 return
             yield index, (place + 16, length)
             place += 16 + -(-length // 8) * 8

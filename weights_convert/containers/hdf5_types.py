@@ -1,4 +1,4 @@
-"""Numbers and texts as HDF5 describes them, for the few types that a Keras file holds.
+"""HDF5 datatype messages of the few types that Keras writes: integers, floats, bfloat16 and texts.
 
 Source: HDF5 File Format Specification, version 3.0, section IV.A.2.d, the datatype message.
 """
@@ -12,7 +12,7 @@ import ml_dtypes
 import numpy as np
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
-BFLOAT16_ATTRIBUTE = "bfloat16"  # Keras keeps such a tensor as opaque pairs of bytes, with this attribute
+BFLOAT16_ATTRIBUTE = "bfloat16"  # Keras stores a bfloat16 tensor as opaque pairs of bytes with this attribute
 OPAQUE = struct.pack("<BxxxI", 0x15, 2)
 
 # Class and version 1, flags, size, then the bits: first, count, exponent's place and size, mantissa's, bias.
@@ -35,16 +35,16 @@ MESSAGES: Mapping[np.dtype, bytes] = {
     BFLOAT16: OPAQUE,
 }
 DTYPES = {message: dtype for dtype, message in MESSAGES.items() if dtype != BFLOAT16}
-LENGTHS = {0: INTEGER.size - 4, 1: FLOAT.size - 4}  # by class; what follows is padding
-BIG_ENDIAN = 0x01  # flag of both classes
+LENGTHS = {0: INTEGER.size - 4, 1: FLOAT.size - 4}  # by class; the rest is padding
+BIG_ENDIAN = 0x01  # flag in both classes
 
-# A text of variable length in UTF-8, over bytes of a string type.
+# Variable-length UTF-8 text over bytes of a string type.
 TEXT = struct.pack("<B3BI", 0x19, 0x01, 0x01, 0, 16) + struct.pack("<B3BIHH4x", 0x10, 0, 0, 0, 1, 0, 8)
-ATTRIBUTE_TYPES = TEXT[:2]  # class and kind of a text, whatever its character set
+ATTRIBUTE_TYPES = TEXT[:2]  # class and kind of a text of any character set
 
 
 def read_dtype(message: bytes, attribute: str | None) -> np.dtype | None:
-    """The dtype that a datatype message describes; None for anything but plain numbers."""
+    """Return the dtype of a datatype message; None if it is not a plain number."""
     if attribute == BFLOAT16_ATTRIBUTE:
         return BFLOAT16 if message[4:8] == OPAQUE[4:8] else None
     if len(message) < 8:

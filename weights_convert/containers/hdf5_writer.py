@@ -1,8 +1,7 @@
-"""Writing an HDF5 file in the one plain layout that `hdf5_reader` reads, as a stream.
+"""Write an HDF5 file as a stream, in the layout that `hdf5_reader` reads. h5py and Keras read it too.
 
-Every address is known before the first byte is written: superblock, then the datasets one after another,
-then the descriptions. So a file of any size is written tensor by tensor, an interrupted or full disk is an
-ordinary error, and the same content always gives the same bytes. h5py and Keras read it.
+All addresses are computed first: superblock, datasets, metadata. The writer then streams one tensor after
+another. A full disk raises OSError, and equal content gives equal bytes.
 
 Source: HDF5 File Format Specification, version 3.0; see `hdf5_reader` for the sections.
 """
@@ -23,16 +22,16 @@ from weights_convert.containers.zip_archive import Stream, raw_bytes
 
 FILL_VALUE = 0x05
 NO_FILL_VALUE = bytes((2, 2, 2, 0))  # version 2, allocated late, written if set, not set
-TREE_RANK = 16  # half the members of a tree node
+TREE_RANK = 16  # half the capacity of a tree node
 LEAST_LEAF_RANK = 4
 DATA_START = 128
-HEAP_LEAST = 4096  # bytes of a global heap collection
-NO_FREE_SPACE = 1  # of a local heap
+HEAP_LEAST = 4096  # bytes; the least size of a global heap collection
+NO_FREE_SPACE = 1  # in a local heap
 
 
 @dataclass(frozen=True, eq=False)
 class Array:
-    """A dataset to be written, in C order whatever the order of `values` in memory."""
+    """A dataset to write; the file has C order even if `values` has another."""
 
     values: np.ndarray
     attributes: Mapping[str, str] = field(default_factory=dict)
@@ -40,13 +39,13 @@ class Array:
 
 @dataclass
 class Group:
-    """A group to be written."""
+    """A group to write."""
 
     members: dict[str, Group | Array] = field(default_factory=dict)
     attributes: dict[str, str] = field(default_factory=dict)
 
     def group(self, path: str) -> Group:
-        """The group at a path below this one, made where there is none."""
+        """Return the group at a path below this one; create it if it is missing."""
         here = self
         for name in path.split("/"):
             found = here.members.setdefault(name, Group())
@@ -56,12 +55,12 @@ class Group:
 
 
 def hdf5_stream(root: Group) -> Stream:
-    """The whole file. Raises CheckpointError for a dtype that no Keras file holds."""
+    """Return the file as a stream. Raise CheckpointError for a dtype that Keras files cannot hold."""
     starts: dict[int, int] = {}
     end = DATA_START
     for array in _arrays(root):
         if array.values.dtype not in MESSAGES:
-            raise CheckpointError(f"a Keras file has no dtype for a tensor of {array.values.dtype}")
+            raise CheckpointError(f"Keras files cannot hold dtype {array.values.dtype}. Choose another with --dtype")
         starts[id(array)] = end
         end += -(-array.values.nbytes // 8) * 8
     descriptions = _Descriptions(end, starts, root)
@@ -86,7 +85,7 @@ def _arrays(group: Group) -> Iterator[Array]:
 
 
 class _Descriptions:
-    """All but the superblock and the data, built from the leaves up; `base` is its first byte in the file."""
+    """Metadata other than the superblock, built bottom-up; `base` is its offset in the file."""
 
     def __init__(self, base: int, starts: Mapping[int, int], root: Group) -> None:
         self.base, self.starts = base, starts
@@ -99,7 +98,7 @@ class _Descriptions:
     def superblock(self) -> bytes:
         head = struct.pack("<8s8BHHI", SIGNATURE, 0, 0, 0, 0, 0, 8, 8, 0, self.leaf_rank, TREE_RANK, 0)
         head += struct.pack("<4Q", 0, UNDEFINED, self.base + len(self.bytes), UNDEFINED)
-        head += struct.pack("<QQIIQQ", 0, self.root, 1, 0, self.tree, self.heap)  # 1: tree and heap are given here
+        head += struct.pack("<QQIIQQ", 0, self.root, 1, 0, self.tree, self.heap)  # 1: tree and heap follow
         return head.ljust(DATA_START, b"\0")
 
     def _add(self, data: bytes) -> int:
@@ -108,7 +107,7 @@ class _Descriptions:
         return address
 
     def _heap(self, texts: list[str]) -> dict[str, tuple[int, int]]:
-        """Put each text into the file once; text -> address of its collection and its number there."""
+        """Store each text once; return text -> (address of its collection, index in it)."""
         known = {text: number for number, text in enumerate(dict.fromkeys(texts), start=1)}
         objects = b"".join(
             struct.pack("<HHIQ", number, 0, 0, len(text.encode())) + _padded(text.encode())
@@ -121,7 +120,7 @@ class _Descriptions:
         return {text: (address, number) for text, number in known.items()}
 
     def _group(self, group: Group) -> tuple[int, int, int]:
-        """Addresses of a group's object header, tree and heap."""
+        """Return the addresses of a group's object header, tree and heap."""
         members = []
         names, offset = bytearray(8), 8
         for name in sorted(group.members, key=str.encode):
@@ -137,7 +136,7 @@ class _Descriptions:
         return header, tree, heap
 
     def _tree(self, members: list[tuple[int, int]]) -> int:
-        """A tree of one level; its keys are the offsets of the last name in each node."""
+        """Return the address of a tree of one level; each key is the offset of the last name in a node."""
         per_node = 2 * self.leaf_rank
         keys_and_nodes, count = struct.pack("<Q", 0), 0
         for start in range(0, len(members), per_node):
@@ -184,11 +183,11 @@ def _groups(group: Group) -> Iterator[Group]:
 
 
 def _described(root: Group) -> Iterator[Group | Array]:
-    """Everything that may have attributes."""
+    """Yield all groups and datasets."""
     yield from _groups(root)
     yield from _arrays(root)
 
 
 def _padded(data: bytes) -> bytes:
-    """With zero bytes up to a multiple of eight, as the first layout keeps its parts."""
+    """Pad with zero bytes to a multiple of eight."""
     return data + bytes(-len(data) % 8)

@@ -1,8 +1,7 @@
-"""Reading msgpack as data, nothing of it twice.
+"""Read msgpack in one pass; large byte strings stay in the file until they are used.
 
-No number in the file is believed before the bytes that it announces are there: a list of so many items
-needs at least as many bytes, so it cannot be made larger than the file. Source: the msgpack specification,
-https://github.com/msgpack/msgpack/blob/master/spec.md
+The reader compares every announced length with the bytes that are left. A list of n items needs n bytes or
+more, so no list outgrows the file. Source: https://github.com/msgpack/msgpack/blob/master/spec.md
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Any, NamedTuple
 
 from weights_convert.containers.file_bytes import FileBytes, part_of
 
-MAXIMUM_DEPTH = 64  # of maps and lists in one another; a network's tree has about 8
+MAXIMUM_DEPTH = 64  # nested maps and lists; a network's tree has about 8
 
 NUMBERS: Mapping[int, str] = {
     0xCA: ">f",
@@ -30,18 +29,18 @@ MAPS: Mapping[int, str] = {0xDE: ">H", 0xDF: ">I"}
 
 
 class Extension(NamedTuple):
-    """An application's own kind of value."""
+    """A msgpack extension value."""
 
     code: int
     data: memoryview
 
 
 def read_msgpack(data: memoryview | FileBytes, convert: Callable[[Extension], Any]) -> Any:
-    """The value that fills `data`; `convert` is given its extensions. Raises ValueError where it is damaged."""
+    """Return the value in `data`; `convert` maps its extensions. Raise ValueError if it is damaged."""
     reader = _Reader(data, convert)
     value = reader.value(0)
     if reader.position != len(data):
-        raise ValueError(f"{len(data) - reader.position} bytes after its end")
+        raise ValueError(f"{len(data) - reader.position} bytes follow its end")
     return value
 
 
@@ -82,20 +81,20 @@ class _Reader:
         if code <= 0x8F or code in MAPS:
             count = code & 0x0F if code not in MAPS else self.number(MAPS[code])
             return self.map(self.announced(2 * count) // 2, depth + 1)
-        raise ValueError(f"{code:#04x} begins no value")
+        raise ValueError(f"{code:#04x} is not a msgpack type code")
 
     def announced(self, count: int) -> int:
-        """A number of values, of which each takes a byte at least."""
+        """Return a count of values; each value needs at least one byte."""
         if count > len(self.data) - self.position:
             raise ValueError(f"{count} values announced, {len(self.data) - self.position} bytes left")
         return count
 
     def map(self, count: int, depth: int) -> dict[str, Any]:
-        """A map by text; a whole number, which some trees have for a list's index, becomes one."""
+        """Return a map by text. An integer key (the index of a list, in some trees) becomes text."""
         result: dict[str, Any] = {}
         for _ in range(count):
             key = self.value(depth)
             if type(key) not in (str, int) or str(key) in result:
-                raise ValueError("a key that is no text, or there twice")
+                raise ValueError("a key is not text, or occurs twice")
             result[str(key)] = self.value(depth)
         return result

@@ -1,7 +1,7 @@
-"""What an Orbax checkpoint consists of, so that a folder with anything else in it is never replaced.
+"""List the files that Orbax writes, so that a folder with any other file is never replaced.
 
-Source: what the checkpointers of Orbax 0.11 and 0.12 write, with and without OCDBT, as zarr and zarr3, and the
-files of TensorStore's drivers `ocdbt`, `zarr` and `zarr3`.
+Source: the output of Orbax 0.11 and 0.12, with and without OCDBT, as zarr and zarr3; and the files of
+TensorStore's drivers `ocdbt`, `zarr` and `zarr3`.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from pathlib import Path
 from danet_common import CheckpointError
 from weights_convert.containers.orbax_tree import TREE
 
-TRIES = 20  # another process may replace the folder while it is looked at
+TRIES = 20  # another process may replace the folder during the check
 ABOUT = {"_CHECKPOINT_METADATA", "commit_success.txt"}
-ITEM_FILES = {*ABOUT, "metadata", "metrics", "descriptor.pbtxt"}  # of an item that is no tree: JSON, ...
+ITEM_FILES = {*ABOUT, "metadata", "metrics", "descriptor.pbtxt"}  # files of an item that is not a tree: JSON, ...
 TREE_FILES = {*ABOUT, TREE, "_sharding", "_strings.json", "manifest.ocdbt", "checkpoint"}
 ARRAY_FILES = {".zarray", ".zattrs", "zarr.json"}
-DATA = re.compile(r"[0-9a-f]{32}")  # of OCDBT's data files
+DATA = re.compile(r"[0-9a-f]{32}")  # a data file of OCDBT
 PROCESS = re.compile(r"process_\d+")
 CHUNK = re.compile(r"\d+(\.\d+)*|c")
 
 
 class _Foreign(Exception):
-    """An entry that Orbax does not write."""
+    """Raised for an entry that Orbax does not write."""
 
 
 def require_only_orbax(path: Path) -> None:
@@ -38,15 +38,15 @@ def require_only_orbax(path: Path) -> None:
         except FileNotFoundError:
             continue
         except NotADirectoryError:
-            raise CheckpointError(f"{path}: is a file; give another name") from None
+            raise CheckpointError(f"{path}: is a file, not a folder. Choose another name") from None
         except _Foreign as error:
             if attempt + 1 < TRIES and _version(path) != before:
                 continue
-            raise CheckpointError(f"{path}: not replaced: {error}; give another name") from None
+            raise CheckpointError(f"{path}: not replaced: {error}. Choose another name") from None
 
 
 def _version(path: Path) -> tuple[int, int] | None:
-    """Something that differs once another folder has the name or the folder's entries have changed."""
+    """Return inode and change time of the folder; None if it is missing."""
     try:
         status = path.stat()
     except FileNotFoundError:
@@ -71,11 +71,11 @@ def _check(path: Path) -> None:
             _require(bool(_entries(path / name)), "", name)
             _files(path / name, f"{name}/", ITEM_FILES.__contains__)
     if not trees:
-        raise _Foreign("it is a folder of other things than an Orbax checkpoint")
+        raise _Foreign("the folder is not an Orbax checkpoint")
 
 
 def _tree(path: Path, within: str) -> None:
-    """Check a tree: its description, an OCDBT database or a folder for each array."""
+    """Check a tree: metadata, and an OCDBT database or one folder for each array."""
     for name, is_folder in _entries(path).items():
         inner = f"{within}{name}/"
         if not is_folder:
@@ -92,7 +92,7 @@ def _tree(path: Path, within: str) -> None:
 
 
 def _database(path: Path, within: str) -> None:
-    """Check what one process wrote of an OCDBT database."""
+    """Check the part of an OCDBT database that one process wrote."""
     for name, is_folder in _entries(path).items():
         _require(name == ("d" if is_folder else "manifest.ocdbt"), within, name)
         if is_folder:
@@ -100,7 +100,7 @@ def _database(path: Path, within: str) -> None:
 
 
 def _array(path: Path, within: str) -> None:
-    """Check a zarr array: what describes it, and its chunks, which may be in folders by their indices."""
+    """Check a zarr array: metadata and chunks; chunks may lie in folders by index."""
     for name, is_folder in _entries(path).items():
         _require(bool(CHUNK.fullmatch(name)) or (name in ARRAY_FILES and not is_folder), within, name)
         if is_folder:
@@ -114,16 +114,16 @@ def _files(path: Path, within: str, known: Callable[[str], object]) -> None:
 
 def _require(known: bool, within: str, name: str) -> None:
     if not known:
-        raise _Foreign(f"it holds {within}{name}, which is no part of an Orbax checkpoint")
+        raise _Foreign(f"the folder contains {within}{name}, which Orbax does not write")
 
 
 def _entries(path: Path) -> dict[str, bool]:
-    """Names in a folder; True for folders. Links and pipes are nothing that Orbax writes."""
+    """Return name -> is folder. Raise _Foreign for links and special files, which Orbax never writes."""
     found = {}
     with os.scandir(path) as entries:
         for entry in entries:
             is_folder = entry.is_dir(follow_symlinks=False)
             if not is_folder and not entry.is_file(follow_symlinks=False):
-                raise _Foreign(f"it holds {entry.name}, a link or no regular file, which Orbax writes none of")
+                raise _Foreign(f"the folder contains {entry.name}, a link or special file; Orbax writes neither")
             found[entry.name] = is_folder
     return found

@@ -1,8 +1,8 @@
-"""The arrays of an Orbax tree, read and written with TensorStore, in which Orbax keeps them.
+"""Read and write the arrays of an Orbax tree with TensorStore, the storage of Orbax.
 
-Neither Orbax nor JAX takes part: JAX would cast what has 64 bits, and Orbax holds a whole network three times
-while it writes one. What is written is what Orbax 0.12 writes: one zarr array for each tensor, in an OCDBT
-database, and `_METADATA`, which lists them. What is read is also what Orbax wrote without OCDBT or as zarr3.
+Orbax itself is not used: it needs JAX, which casts 64-bit arrays, and it holds three copies of a network while
+it writes one. The writer makes the layout of Orbax 0.12: one zarr array for each tensor in an OCDBT database,
+and `_METADATA`, which lists them. The reader also takes trees without OCDBT and trees in zarr3.
 """
 
 from __future__ import annotations
@@ -24,26 +24,27 @@ from danet_common.strict_json import parse_json
 from weights_convert.containers.pickled_arrays import is_plain
 from weights_convert.containers.zip_archive import bound
 
-TREE = "_METADATA"  # Orbax's description of a tree
-TEXT_LIMIT = Limit(10_000_000, "a text of Orbax's")  # 10 times the description of a ResNet-152's training state
-BATCH = 1 << 26  # bytes that are written to the database at a time
+TREE = "_METADATA"  # Orbax's list of the arrays
+TEXT_LIMIT = Limit(10_000_000, "an Orbax metadata file")  # 10 times that of a ResNet-152's training state
+BATCH = 1 << 26  # bytes in one transaction
 SYSTEM_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EMFILE, errno.EIO)
-DICT_KEY = 2  # of Orbax's types of keys
+DICT_KEY = 2  # Orbax's key type of a dictionary
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 Leaves = Mapping[tuple[str, ...], np.ndarray]
 
 
 def write_tree(state: Path, leaves: Leaves) -> None:
-    """Write the arrays into the directory `state`, which is made. Whatever goes wrong is an OSError.
+    """Create the directory `state` and write the arrays into it.
 
-    Raises CheckpointError for a dtype that no such array has.
+    Raise OSError if writing fails, and CheckpointError for a dtype that zarr cannot hold.
     """
     import tensorstore
 
     for leaf, array in leaves.items():
         if not is_plain(array) and array.dtype != BFLOAT16:
-            raise CheckpointError(f"an Orbax tree has no dtype for {'.'.join(leaf)}, which is {array.dtype}")
+            name = ".".join(leaf)
+            raise CheckpointError(f"Orbax cannot hold {name} of dtype {array.dtype}. Choose another with --dtype")
     description = {
         "tree_metadata": {str(leaf): _leaf(leaf) for leaf in leaves},
         "use_ocdbt": True,
@@ -59,7 +60,7 @@ def write_tree(state: Path, leaves: Leaves) -> None:
                 for leaf in batch:
                     for key, value in _records(".".join(leaf), leaves[leaf]):
                         store.with_transaction(transaction)[key] = value
-    except (ValueError, RuntimeError) as error:  # TensorStore's, where the disk is full, ...
+    except (ValueError, RuntimeError) as error:  # TensorStore raises them if the disk is full, ...
         raise as_os_error(error) from None
     (state / TREE).write_text(json.dumps(description))
 
@@ -72,7 +73,7 @@ def _leaf(leaf: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _records(name: str, array: np.ndarray) -> Iterator[tuple[str, bytes]]:
-    """A zarr array (version 2): its metadata, and its values as a single chunk."""
+    """Return the records of a zarr array (version 2): metadata, and one chunk with all values."""
     metadata = {
         "zarr_format": 2,
         "shape": array.shape,
@@ -89,7 +90,7 @@ def _records(name: str, array: np.ndarray) -> Iterator[tuple[str, bytes]]:
 
 
 def _batches(leaves: Leaves) -> Iterator[list[tuple[str, ...]]]:
-    """The paths in runs of at least BATCH bytes: a transaction holds its arrays, and each leaves a file."""
+    """Yield groups of paths with BATCH bytes or more. A transaction holds its arrays and leaves one file."""
     batch: list[tuple[str, ...]] = []
     size = 0
     for leaf, array in leaves.items():
@@ -103,7 +104,7 @@ def _batches(leaves: Leaves) -> Iterator[list[tuple[str, ...]]]:
 
 
 def read_tree(state: Path) -> dict[tuple[str, ...], np.ndarray]:
-    """Every array of the directory `state` by its path. Raises ValueError where it is incomplete or damaged."""
+    """Return every array of the directory `state` by path. Raise ValueError if it is incomplete or damaged."""
     import tensorstore
 
     try:
@@ -125,16 +126,16 @@ def read_tree(state: Path) -> dict[tuple[str, ...], np.ndarray]:
 
 
 def _check_leaves(leaves: list[tuple[str, ...]]) -> None:
-    """Raise ValueError for a path that is there twice, or that leads out of the directory as the name of a file."""
+    """Raise ValueError for a path that occurs twice or leads out of the directory."""
     for leaf in leaves:
         if any(part in ("", ".", "..") or not set("/\\\0").isdisjoint(part) for part in leaf):
-            raise ValueError(f"{'.'.join(leaf)[:100]!r} is no name of an array")
+            raise ValueError(f"{'.'.join(leaf)[:100]!r} is not a valid name of an array")
     if len(set(leaves)) != len(leaves):
-        raise ValueError("an array is there twice")
+        raise ValueError("an array occurs twice")
 
 
 def _location(state: Path, leaf: tuple[str, ...], description: Mapping[str, Any]) -> dict[str, Any]:
-    """Where TensorStore finds one array, and that a missing piece of it is an error and not zeros."""
+    """Return the TensorStore spec of one array. A missing chunk is an error, not zeros."""
     name, files = ".".join(leaf), _files(state)
     if description.get("use_ocdbt"):
         store = {"driver": "ocdbt", "base": files, "path": f"{name}/"}
@@ -156,11 +157,11 @@ def _size(path: Path) -> int:
 
 
 def as_os_error(error: Exception) -> OSError:
-    """An error of TensorStore's as the system's: it quotes that at the end of a line of paths."""
+    """Return TensorStore's error as an OSError; TensorStore quotes the system's error at the end of its text."""
     code = next((code for code in SYSTEM_ERRORS if os.strerror(code) in str(error)), None)
     return OSError(first_line(error)) if code is None else OSError(code, os.strerror(code))
 
 
 def first_line(error: Exception) -> str:
-    """The first line of an error of TensorStore's, which go on for many."""
+    """Return the first line of TensorStore's error, which has many."""
     return str(error).partition("\n")[0][:200]

@@ -1,12 +1,12 @@
-"""Reading a pickle as data: nothing that it names is ever imported or called.
+"""Read a pickle as data: this reader imports and calls nothing that the pickle names.
 
-A pickle is a program for a small stack machine. This is that machine, protocols 0 to 5, with one
-difference: a global is only its name. A table of constructors, handed in by the file format, says which
-few names build something; every other name, and everything built from it, becomes an inert `Opaque`.
+A pickle is a program for a small stack machine. This module implements the machine, protocols 0 to 5. A
+global is only a name here. The file format passes a table of constructors for the few names that it knows.
+Every other name, and every object built from it, becomes an inert `Opaque`.
 
-Memory is bounded by the file: no number in it is believed before the bytes it announces are there. Sets
-are read as lists and only texts, bytes and small whole numbers serve as dictionary keys: hashing a foreign
-nested value could take forever, and so could a dictionary of large numbers chosen to have one hash.
+The file bounds the memory: the reader compares each announced length with the bytes that are left. Sets become
+lists, and keys are texts, bytes and small integers. Hashing a nested value could take forever, and so could a
+dictionary of large integers with equal hashes.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from weights_convert.containers.pickle_objects import Global, Opaque, Stateful, 
 from weights_convert.containers.pickle_values import CONSTANTS, LINES, LONG_BYTES, NUMBERS, STRINGS
 
 MAXIMUM_INSTRUCTIONS = 1_000_000  # a ResNet-101 with its optimizer takes about 100,000
-MAXIMUM_MEMO = 1 << 32  # the largest number that the binary instructions can name
-LINE_STEP = 1 << 12  # bytes that are searched at a time for the end of a line
+MAXIMUM_MEMO = 1 << 32  # the largest index of the binary instructions
+LINE_STEP = 1 << 12  # bytes in one search for the end of a line
 DAMAGE = (LookupError, ValueError, TypeError, AttributeError, OverflowError, struct.error, RecursionError)
 SIZED = (str, bytes, memoryview, list, tuple, dict)
 
 Bytes = memoryview | FileBytes
-Constructor = Callable[..., Any]  # called with the positional arguments in the file
+Constructor = Callable[..., Any]  # its positional arguments come from the file
 
 
 def read_pickle(
@@ -36,9 +36,9 @@ def read_pickle(
     persistent: Callable[[Any], Any] | None = None,
     position: int = 0,
 ) -> tuple[Any, int]:
-    """The value of the pickle that starts at `position`, and where it ends.
+    """Return the value of the pickle that starts at `position`, and the position of its end.
 
-    `persistent` turns a persistent id into its value. Raises CheckpointError where the pickle is damaged.
+    `persistent` turns a persistent id into its value. Raise CheckpointError if the pickle is damaged.
     """
     machine = _Machine(data, constructors, persistent, position)
     try:
@@ -59,12 +59,12 @@ class _Machine:
         position: int,
     ) -> None:
         self.data, self.position = data, position
-        self.window, self.first = memoryview(b""), position  # the part of the data that small values are taken from
+        self.window, self.first = memoryview(b""), position  # a buffered part of the data, for small reads
         self.constructors, self.persistent = constructors, persistent
         self.stack: list[Any] = []
         self.marked: list[list[Any]] = []  # the stacks below each MARK
         self.memo: dict[int, Any] = {}
-        self.charged = 0  # total length of what constructors were given
+        self.charged = 0  # total length of constructor arguments
 
     def run(self) -> Any:
         for _ in range(MAXIMUM_INSTRUCTIONS):
@@ -83,10 +83,10 @@ class _Machine:
             elif code in ACTIONS:
                 ACTIONS[code](self)
             else:
-                raise ValueError(f"{code:#04x} is no pickle instruction")
-        raise CheckpointError(f"the pickle has more than {MAXIMUM_INSTRUCTIONS} instructions; no checkpoint has")
+                raise ValueError(f"{code:#04x} is not a pickle instruction")
+        raise CheckpointError(f"the pickle has more than {MAXIMUM_INSTRUCTIONS} instructions, more than any checkpoint")
 
-    # Reading the program.
+    # Reads from the program.
     def take(self, count: int) -> memoryview:
         if count < 0 or count > len(self.data) - self.position:
             raise ValueError(f"{count} bytes announced, {len(self.data) - self.position} left")
@@ -108,7 +108,7 @@ class _Machine:
                 self.position = end + found + 1
                 return str(part_of(self.data, start, end + found), "latin-1")
             end += LINE_STEP
-        raise ValueError("a line without an end")
+        raise ValueError("a line has no end")
 
     # The stack.
     def push(self, value: Any) -> None:
@@ -136,13 +136,13 @@ class _Machine:
     # The memo.
     def remember(self, index: int) -> None:
         if not 0 <= index < MAXIMUM_MEMO:
-            raise ValueError(f"a memo numbered {index}")
+            raise ValueError(f"memo index {index} is out of range")
         self.memo[index] = self.stack[-1]
 
     def recall(self, index: int) -> None:
         self.push(self.memo[index])
 
-    # Containers. What is not the container it should be is inert, and swallows its items.
+    # Containers. An inert value in the place of a container drops its items.
     def extend(self, items: list[Any]) -> None:
         if type(self.stack[-1]) is list:
             self.stack[-1].extend(items)
@@ -151,16 +151,16 @@ class _Machine:
         if type(self.stack[-1]) is dict:
             before, new = self.stack[-1], as_dict(items)
             if not before.keys().isdisjoint(new):
-                raise ValueError("a key is there twice")
+                raise ValueError("a key occurs twice")
             before.update(new)
 
-    # Names, and what is built from them.
+    # Globals and their objects.
     def charge(self, arguments: Any) -> None:
-        """Hold what constructors are given to the size of the file: one long string could be used many times."""
+        """Limit the arguments of all constructors to the size of the file: a memo can repeat one long string."""
         if type(arguments) is tuple:
             self.charged += sum(len(argument) for argument in arguments if isinstance(argument, SIZED))
         if self.charged > 2 * len(self.data) + LONG_BYTES:
-            raise CheckpointError("the pickle builds far more data than it holds; no checkpoint does")
+            raise CheckpointError("the pickle expands to far more data than it contains; no checkpoint does")
 
     def build(self) -> None:
         state = self.stack.pop()
@@ -198,7 +198,7 @@ class _Machine:
     def global_from_stack(self) -> None:
         name, module = self.stack.pop(), self.stack.pop()
         if type(name) is not str or type(module) is not str:
-            raise TypeError("a global whose name is not text")
+            raise TypeError("the name of a global is not text")
         self.push(named(module, name))
 
     def resolve_persistent(self, identity: Any) -> None:
@@ -232,7 +232,7 @@ ACTIONS: dict[int, Callable[[_Machine], Any]] = {
     ord("o"): _Machine.build_object,
     ord("i"): _Machine.build_instance,
     ord("b"): _Machine.build,
-    # Extension codes stand for names in a registry of the process that wrote the file: never looked up.
+    # Extension codes index a registry of the writing process; this reader never looks them up.
     0x82: lambda machine: machine.push(Global(f"extension {machine.number('<B')}")),
     0x83: lambda machine: machine.push(Global(f"extension {machine.number('<H')}")),
     0x84: lambda machine: machine.push(Global(f"extension {machine.number('<i')}")),

@@ -1,4 +1,4 @@
-"""The pickle instructions that push one value, by what follows them in the file. Source: Lib/pickletools.py."""
+"""Tables of the pickle instructions that push one value, by operand. Source: Lib/pickletools.py."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-LONG_BYTES = 1 << 16  # byte strings from this length on are read where they are needed, and not copied again
-ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|(.))", re.DOTALL)  # as repr() of Python 2's str writes them
+LONG_BYTES = 1 << 16  # byte strings of this length or more are views, not copies
+ESCAPE = re.compile(r"\\(?:x([0-9a-fA-F]{2})|(.))", re.DOTALL)  # in repr() of Python 2's str
 ESCAPES = {"\\": "\\", "'": "'", '"': '"', "n": "\n", "r": "\r", "t": "\t"}
 
 
@@ -25,7 +25,7 @@ def _bytes(raw: memoryview) -> bytes | memoryview:
 
 def _quoted(line: str) -> str:
     if len(line) < 2 or line[0] not in "'\"" or line[-1] != line[0]:
-        raise ValueError("a string without quotes")
+        raise ValueError("a string has no quotes")
     return ESCAPE.sub(lambda match: chr(int(match[1], 16)) if match[1] else ESCAPES.get(match[2], match[0]), line[1:-1])
 
 
@@ -33,9 +33,9 @@ def _whole(line: str) -> int | bool:
     return {"00": False, "01": True}.get(line, int(line.removesuffix("L")))
 
 
-# A number of this layout.
+# Operand: a number of this layout.
 NUMBERS: Mapping[int, str] = {ord("J"): "<i", ord("K"): "<B", ord("M"): "<H", ord("G"): ">d"}
-# A length of this layout, and as many bytes.
+# Operand: a length of this layout, then that many bytes.
 STRINGS: Mapping[int, tuple[str, Callable[[memoryview], Any]]] = {
     ord("U"): ("<B", _old_text),
     ord("T"): ("<i", _old_text),
@@ -49,7 +49,7 @@ STRINGS: Mapping[int, tuple[str, Callable[[memoryview], Any]]] = {
     0x8A: ("<B", lambda raw: int.from_bytes(raw, "little", signed=True)),
     0x8B: ("<i", lambda raw: int.from_bytes(raw, "little", signed=True)),
 }
-# A line of text.
+# Operand: a line of text.
 LINES: Mapping[int, Callable[[str], Any]] = {
     ord("F"): float,
     ord("I"): _whole,
@@ -57,7 +57,7 @@ LINES: Mapping[int, Callable[[str], Any]] = {
     ord("S"): _quoted,
     ord("V"): lambda line: line.encode("latin-1").decode("raw_unicode_escape"),
 }
-# Nothing.
+# No operand.
 CONSTANTS: Mapping[int, Callable[[], Any]] = {
     ord("N"): lambda: None,
     ord(")"): tuple,

@@ -1,7 +1,7 @@
-"""Writing the pickle of a torch checkpoint, protocol 2, instruction by instruction.
+"""Write the pickle of a torch checkpoint, protocol 2, without torch.
 
-The instructions are those that `torch.load(weights_only=True)` accepts, and the same value always gives
-the same bytes. Source: `torch.save` of torch 2.13.
+`torch.load(weights_only=True)` accepts every instruction used here. Equal values give equal bytes.
+Source: `torch.save` of torch 2.13.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ TENSOR = b"ctorch._utils\n_rebuild_tensor_v2\n"
 
 
 def write_pickle(value: Mapping[str, Any]) -> tuple[bytes, list[np.ndarray]]:
-    """The pickle of a dictionary, and the arrays in it in the order of their storages' keys "0", "1", ...
+    """Return the pickle of a dictionary, and its arrays in the order of their storage keys "0", "1", ...
 
-    Holds dictionaries by text, lists, tuples, texts, 64-bit whole numbers, floats, booleans, None and arrays; the
-    innermost dictionaries of arrays become OrderedDicts, as a state dict is. Raises CheckpointError for an array
-    that torch has no dtype for.
+    Values may be dictionaries by text, lists, tuples, texts, 64-bit integers, floats, booleans, None and arrays.
+    The innermost dictionaries of arrays become OrderedDicts, like a state dict. Raise CheckpointError for a
+    dtype that torch does not have.
     """
     arrays: list[np.ndarray] = []
     return b"".join([b"\x80\x02", *_value(value, arrays), b"."]), arrays
@@ -66,7 +66,7 @@ def _text(text: str) -> bytes:
 
 
 def _whole(number: int) -> bytes:
-    """The shortest of BININT and LONG1."""
+    """Encode an integer as BININT or LONG1, the shorter of the two."""
     if -(1 << 31) <= number < 1 << 31:
         return b"J" + struct.pack("<i", number)
     raw = number.to_bytes(9, "little", signed=True)
@@ -78,9 +78,9 @@ def _sizes(numbers: tuple[int, ...]) -> bytes:
 
 
 def _tensor(array: np.ndarray, index: int) -> bytes:
-    """A contiguous tensor that is its storage; (storage, offset, size, strides, gradient, hooks)."""
+    """Encode a contiguous tensor: (storage, offset, size, strides, requires_grad, hooks)."""
     if array.dtype not in STORAGE_NAMES:
-        raise CheckpointError(f"torch has no dtype for a tensor of {array.dtype}")
+        raise CheckpointError(f"torch has no dtype {array.dtype}. Choose another with --dtype")
     strides = tuple(int(np.prod(array.shape[axis + 1 :], dtype=np.int64)) for axis in range(array.ndim))
     kind = f"ctorch\n{STORAGE_NAMES[array.dtype]}\n".encode()
     storage = b"(" + _text("storage") + kind + _text(str(index)) + _text("cpu") + _whole(array.size) + b"tQ"

@@ -1,7 +1,7 @@
-"""NumPy values in pickles, rebuilt here and not by NumPy's own pickle functions.
+"""Rebuild NumPy values of a pickle without NumPy's own pickle functions.
 
-Sources: numpy/_core/multiarray.py and `ndarray.__reduce__`, NumPy 1.x and 2.x. Only plain numbers have values here;
-texts, objects and records stay inert, for a trainer may have put some of them beside the weights.
+Only plain numbers get values. Texts, objects and records stay inert: trainers store some beside the weights.
+Sources: numpy/_core/multiarray.py and `ndarray.__reduce__`, NumPy 1.x and 2.x.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import numpy as np
 
 from weights_convert.containers.pickle_reader import Constructor, Global, Opaque
 
-PLAIN = "?efd" + np.typecodes["AllInteger"]  # characters of dtypes
+PLAIN = "?efd" + np.typecodes["AllInteger"]  # `numpy.dtype.char` of plain numbers
 PLAIN_DTYPE = re.compile(r"[<>=|]?(b1|[iu][1248]|f[248])")
 
 
 class PickledDtype:
-    """`numpy.dtype(text, align, copy)`; its state brings the byte order."""
+    """Stand-in for `numpy.dtype(text, align, copy)`; its state has the byte order."""
 
     def __init__(self, text: Any = None, *_: Any) -> None:
         name = text.name.rpartition(".")[2] if isinstance(text, Global) else text
@@ -27,11 +27,11 @@ class PickledDtype:
         self.big = False
 
     def set_state(self, state: Any) -> None:
-        """`state` is (version, byte order, subdtype, names, fields, size, alignment, flags)."""
+        """Set the byte order. `state` is (version, byte order, subdtype, names, fields, size, alignment, flags)."""
         self.big = type(state) is tuple and state[1:2] == (">",)
 
     def resolve(self) -> np.dtype[Any] | None:
-        """The dtype; None where it is not a plain number's."""
+        """Return the dtype; None if it is not a plain number."""
         if not PLAIN_DTYPE.fullmatch(self.text):
             return None
         dtype = np.dtype(self.text)
@@ -39,21 +39,21 @@ class PickledDtype:
 
 
 class PickledArray:
-    """`numpy.ndarray`; its array is None until it has its state, and where that is not of plain numbers."""
+    """Stand-in for `numpy.ndarray`; `array` is None before its state is set, and if it is not of plain numbers."""
 
     def __init__(self, *_: Any) -> None:
         self.array: np.ndarray | None = None
 
     def set_state(self, state: Any) -> None:
-        """`state` is (version, shape, dtype, is Fortran-ordered, bytes)."""
+        """Set the array. `state` is (version, shape, dtype, is Fortran-ordered, bytes)."""
         shape, dtype, fortran, data = state[-4:]
         self.array = array_from_buffer(data, dtype, shape, "F" if fortran else "C").array
 
 
 def array_from_buffer(data: Any, dtype: Any, shape: Any, order: str = "C") -> PickledArray:
-    """An array over the file's bytes. Raises ValueError unless their number is exactly the shape's."""
+    """Return an array over the file's bytes. Raise ValueError unless their number matches the shape exactly."""
     if not isinstance(dtype, PickledDtype):
-        raise ValueError("an array without a dtype")
+        raise ValueError("an array has no dtype")
     result = PickledArray()
     plain = dtype.resolve()
     if plain is not None:
@@ -63,32 +63,32 @@ def array_from_buffer(data: Any, dtype: Any, shape: Any, order: str = "C") -> Pi
 
 
 def scalar(dtype: Any, data: Any = b"") -> Any:
-    """`numpy.float64(...)` and the like, as a Python number; inert where it is none."""
+    """Return `numpy.float64(...)` and other scalars as a Python number; inert if not a plain number."""
     array = array_from_buffer(data, dtype, ()).array
     return Opaque("numpy.generic") if array is None else array.item()
 
 
 def encode(text: Any, encoding: Any = "latin1") -> bytes | str:
-    """`_codecs.encode`: how protocol 2 writes bytes."""
+    """Stand-in for `_codecs.encode`, with which protocol 2 writes bytes."""
     return text.encode("latin-1") if type(text) is str and encoding in ("latin1", "latin-1") else b""
 
 
 def as_bytes(data: Any) -> bytes | memoryview:
-    """Array data as bytes; Python 2 wrote them as text."""
+    """Return array data as bytes; Python 2 wrote them as text."""
     if type(data) is str:
         return data.encode("latin-1")
     if isinstance(data, bytes | memoryview):
         return data
-    raise ValueError("an array whose data are not bytes")
+    raise ValueError("the data of an array are not bytes")
 
 
 def is_plain(array: np.ndarray) -> bool:
-    """Whether its numbers are NumPy's own. bfloat16 and its like are another package's, and have no name in a file."""
+    """True if the dtype is NumPy's own. bfloat16 and float8 come from ml_dtypes and have no name in a file."""
     return array.dtype.char in PLAIN
 
 
 def native(array: np.ndarray) -> np.ndarray:
-    """The array in this machine's byte order; itself where it already is."""
+    """Return the array in native byte order; the same array if it is native."""
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 

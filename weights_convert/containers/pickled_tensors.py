@@ -1,8 +1,8 @@
-"""torch tensors in pickles, rebuilt over the file's bytes without torch.
+"""Rebuild the torch tensors of a pickle over the file's bytes, without torch.
 
-Source: torch/_utils.py and torch/serialization.py, torch 0.4 to 2.13. The pickle holds, for each tensor,
-a storage's key and how the tensor lies in it; the storages' bytes are elsewhere in the file and are asked
-for only when a tensor's values are.
+For each tensor the pickle has the key of a storage, an offset, a shape and strides. The bytes of the storages
+lie outside the pickle and are read only with a tensor's values.
+Source: torch/_utils.py and torch/serialization.py, torch 0.4 to 2.13.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ STORAGE_DTYPES: Mapping[str, np.dtype[Any]] = {
     "BoolStorage": np.dtype(np.bool_),
     "UntypedStorage": np.dtype(np.uint8),
 }
-TYPED_DTYPES: Mapping[str, np.dtype[Any]] = {  # that have no class of storages
+TYPED_DTYPES: Mapping[str, np.dtype[Any]] = {  # dtypes without a storage class
     **{name: np.dtype(name) for name in ("uint16", "uint32", "uint64")},
     **FLOAT8,
 }
@@ -42,7 +42,7 @@ MAXIMUM_DIMENSIONS = 16
 
 @dataclass(frozen=True)
 class Storage:
-    """A run of `length` elements; `offset` is where it starts within the bytes kept under `key`."""
+    """A torch storage of `length` elements; it starts at element `offset` of the bytes under `key`."""
 
     key: str
     dtype: np.dtype[Any]
@@ -52,7 +52,7 @@ class Storage:
 
 @dataclass(frozen=True)
 class PickledTensor:
-    """How a tensor lies in its storage; offset and strides in elements. `negated`: its values are those times -1."""
+    """A tensor in its storage, with offset and strides in elements. `negated`: multiply the values by -1."""
 
     storage: Storage
     dtype: np.dtype[Any]
@@ -63,14 +63,14 @@ class PickledTensor:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the values; more than in the storage where strides repeat them."""
+        """Bytes of the values; strides of 0 can make them more than the storage has."""
         return math.prod(self.shape) * self.dtype.itemsize
 
     def resolve(self, bytes_of: Callable[[str], np.ndarray], swapped: bool) -> np.ndarray:
-        """The values. Raises ValueError where the tensor leaves its storage.
+        """Return the values. Raise ValueError if the tensor reaches beyond its storage.
 
-        bytes_of   a storage's bytes by key, uint8 (n,)
-        swapped    whether the file's byte order is not this machine's
+        bytes_of   key -> bytes of a storage, uint8 (n,)
+        swapped    True if the file's byte order is not native
         """
         size = self.dtype.itemsize
         start = self.storage.offset * self.storage.dtype.itemsize
@@ -82,7 +82,7 @@ class PickledTensor:
         last = self.offset + sum((n - 1) * step for n, step in zip(self.shape, self.strides, strict=True))
         if last >= available:
             raise ValueError(f"a tensor {list(self.shape)} reaches beyond its storage of {available} elements")
-        flat = raw[: available * size].view(f"u{size}")[self.offset :]  # NumPy strides its own numbers only
+        flat = raw[: available * size].view(f"u{size}")[self.offset :]  # as_strided takes NumPy's own dtypes only
         words = np.lib.stride_tricks.as_strided(
             flat, self.shape, [step * size for step in self.strides], writeable=False
         )
@@ -91,15 +91,15 @@ class PickledTensor:
 
 
 def storage_from_id(identity: Any) -> Storage | Opaque:
-    """A persistent id ("storage", class, key, location, length[, view]). Anything else is inert."""
+    """Return the storage of a persistent id ("storage", class, key, location, length[, view]); else inert."""
     if type(identity) is not tuple or len(identity) < 5 or identity[0] not in ("storage", b"storage"):
         return Opaque("persistent id")
     kind, key, _, length = identity[1:5]
     if type(key) is not str and type(key) is not int:  # torch before 0.4 wrote addresses
-        raise ValueError("a storage whose key is no text")
+        raise ValueError("the key of a storage is not text")
     module, _, name = kind.name.rpartition(".") if isinstance(kind, Global) else ("", "", "")
     if name not in STORAGE_DTYPES or module not in STORAGE_MODULES:
-        return Opaque(f"{module}.{name}")  # of complex or quantised numbers, perhaps, which a trainer may keep
+        return Opaque(f"{module}.{name}")  # complex or quantised, for example; trainers may store them
     dtype = STORAGE_DTYPES[name]
     view = identity[5] if len(identity) > 5 else None
     if view is not None:  # (key of the view, first element, number of elements): torch before 0.4
@@ -110,7 +110,7 @@ def storage_from_id(identity: Any) -> Storage | Opaque:
 def tensor(
     storage: Any, offset: Any, shape: Any, strides: Any, gradient: Any = None, hooks: Any = None, flags: Any = None
 ) -> PickledTensor | Opaque:
-    """`torch._utils._rebuild_tensor` and `_v2`; `flags` are those of `_get_tensor_metadata`, as {"neg": True}."""
+    """Stand-in for `torch._utils._rebuild_tensor` and `_v2`; `flags` is like {"neg": True}."""
     return _tensor(storage, offset, shape, strides, storage.dtype if isinstance(storage, Storage) else None, flags)
 
 
@@ -124,7 +124,7 @@ def typed_tensor(
     dtype: Any,
     flags: Any = None,
 ) -> PickledTensor | Opaque:
-    """`torch._utils._rebuild_tensor_v3`: the dtype is named apart from the storage."""
+    """Stand-in for `torch._utils._rebuild_tensor_v3`, which names the dtype apart from the storage."""
     name = dtype.name.removeprefix("torch.") if isinstance(dtype, Global) else ""
     if name not in TYPED_DTYPES:
         return Opaque(f"tensor of dtype {name}")
@@ -135,10 +135,10 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, dtype: Any, fla
     if not isinstance(storage, Storage):
         return Opaque(f"tensor in a {storage.name}" if isinstance(storage, Opaque) else "tensor without a storage")
     names = {name for name, set_ in flags.items() if set_} if isinstance(flags, dict) else set()
-    if not names <= {"neg"} or (names and dtype.kind in "bu"):  # a conjugate is of complex numbers, which no DANet has
+    if not names <= {"neg"} or (names and dtype.kind in "bu"):  # the other flag is conjugation
         return Opaque(f"tensor with torch's flag {', '.join(sorted(map(str, names)))[:100]}")
     if type(shape) is not tuple or type(strides) is not tuple or len(shape) != len(strides):
-        raise ValueError("a tensor whose shape and strides differ in length")
+        raise ValueError("shape and strides of a tensor differ in length")
     if len(shape) > MAXIMUM_DIMENSIONS:
         raise ValueError(f"a tensor of {len(shape)} dimensions")
     numbers = [_whole(number) for number in (offset, *shape, *strides)]
@@ -154,23 +154,23 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, dtype: Any, fla
 
 def _whole(number: Any) -> int:
     if type(number) is not int or not 0 <= number < 1 << 62:
-        raise ValueError(f"{number if type(number) is int else type(number).__name__} is no size")
+        raise ValueError(f"{number if type(number) is int else type(number).__name__} is not a valid size")
     return number
 
 
 def parameter(data: Any = None, *_: Any) -> Any:
-    """`torch.nn.Parameter` and its rebuild functions: the tensor itself."""
+    """Stand-in for `torch.nn.Parameter` and its rebuild functions: return the tensor."""
     return data
 
 
 def from_type(function: Any, kind: Any, arguments: Any, *_: Any) -> Any:
-    """`torch._tensor._rebuild_from_type_v2`: a tensor of a subclass, or with attributes."""
+    """Stand-in for `torch._tensor._rebuild_from_type_v2`: a tensor of a subclass or with attributes."""
     known = isinstance(function, Global) and function.name in TENSORS and type(arguments) is tuple
     return TENSORS[function.name](*arguments) if known else Opaque("tensor of an unknown class")
 
 
 def ordered(items: Any = ()) -> dict[Any, Any]:
-    """`collections.OrderedDict`, empty or from pairs; a dict keeps their order."""
+    """Stand-in for `collections.OrderedDict`, empty or from pairs; a dict keeps the order."""
     return as_dict([part for pair in items for part in pair[:2]])
 
 

@@ -1,4 +1,4 @@
-"""A file or folder that a checkpoint is read from, opened once: its kind is told and it is read by one descriptor."""
+"""Open a checkpoint's file or folder once: detection and reading share one descriptor."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ START = 64  # bytes
 
 @dataclass
 class SourceFile:
-    """A file, or, where `file` is None, a folder.
+    """An open file, or a folder (`regular` is None).
 
-    start    the first bytes of a file
-    records  names of a zip archive's records
+    start    first bytes of the file
+    records  names in a zip archive; [] for any other file
     """
 
     path: Path
@@ -33,14 +33,14 @@ class SourceFile:
 
     @property
     def file(self) -> RegularFile:
-        """The open file. Raises CheckpointError for a folder."""
+        """Open file. Raises CheckpointError for a folder."""
         if self.regular is None:
             raise CheckpointError(f"{self.path}: is a folder, not a file")
         return self.regular
 
     @property
     def data(self) -> FileBytes:
-        """The file's bytes, each read when it is asked for."""
+        """Bytes of the file, read on access."""
         return FileBytes(self.file)
 
     def close(self) -> None:
@@ -50,7 +50,7 @@ class SourceFile:
 
 
 def open_source(path: Path) -> SourceFile:
-    """Open a file or a folder. Raises CheckpointError where it is neither, or cannot be read."""
+    """Open a file or a folder. Raise CheckpointError if it is missing, special or unreadable."""
     try:
         if path.is_dir():
             return SourceFile(path)
@@ -63,7 +63,7 @@ def open_source(path: Path) -> SourceFile:
 
 
 def _records(file: RegularFile) -> list[str]:
-    """Names of a zip archive's records; none for any other file."""
+    """Return the names in a zip archive; [] for any other file."""
     try:
         return [entry.filename for entry in directory_of(file)]
     except ZIP_DAMAGE:

@@ -1,7 +1,7 @@
-"""torch's two containers: the zip archive of torch 1.6 and later, and the single stream before it.
+"""Read torch's two containers: the zip archive since torch 1.6, and the older single stream.
 
-Source: torch/serialization.py, torch 2.13. Both keep a pickle, and apart from it the bytes of the tensors'
-storages, which are not read until a tensor is asked for.
+Both have a pickle, and the bytes of the storages outside of it. Storages are read on access.
+Source: torch/serialization.py, torch 2.13.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from weights_convert.containers.zip_archive import Archive
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 LEGACY_NUMBER = b"\x8a\x0a" + MAGIC_NUMBER.to_bytes(10, "little")
 LEGACY_START = b"\x80\x02" + LEGACY_NUMBER
-# As pickles of other protocols begin, which torch.save takes; from 4 on they have frames.
+# First bytes for the other protocols that torch.save takes; from 4 on they have frames.
 FRAME = b"\x95" + struct.pack("<Q", len(LEGACY_NUMBER + b"."))
 LEGACY_STARTS = (LEGACY_START, b"\x80\x03" + LEGACY_NUMBER, *(b"\x80%c" % n + FRAME + LEGACY_NUMBER for n in (4, 5)))
 PICKLE = "/data.pkl"
@@ -32,12 +32,12 @@ Resolve = Callable[[PickledTensor], np.ndarray]
 
 
 def read_zip(source: SourceFile) -> tuple[Any, Resolve]:
-    """What the zip container's pickle says, and how to get a tensor's values."""
+    """Return the object of the zip container's pickle, and a function that reads a tensor's values."""
     path = source.path
     archive = Archive(path, source.file)
     root = min((name for name in archive.names if name.endswith(PICKLE)), key=len).removesuffix(PICKLE)
     if f"{root}/constants.pkl" in archive:
-        raise CheckpointError(f"{path}: a TorchScript program, not a state dict; save model.state_dict() instead")
+        raise CheckpointError(f"{path}: is a TorchScript program, not a state dict. Save model.state_dict() instead")
     order = "little"
     if f"{root}/byteorder" in archive:
         order = archive.read(f"{root}/byteorder").tobytes().decode("ascii", "replace")
@@ -50,18 +50,18 @@ def read_zip(source: SourceFile) -> tuple[Any, Resolve]:
 
 
 def read_legacy(source: SourceFile) -> tuple[Any, Resolve]:
-    """The same for the older container.
+    """Return object and reader function of the older container.
 
-    Magic number, protocol and system as pickles; the object; the storages' keys; then each storage's length
-    and elements, always little-endian.
+    The container has pickles of magic number, protocol, system, object and storage keys. Length and elements of
+    each storage follow, always little-endian.
     """
     path, data = source.path, source.data
     storages: dict[str, Storage] = {}
 
     def remember(identity: Any) -> Any:
         storage = storage_from_id(identity)
-        if not isinstance(storage, Storage):  # its bytes are among the others, and nothing tells where they end
-            raise ValueError(f"a storage of class {storage.name}, which is not supported")
+        if not isinstance(storage, Storage):  # the size of its bytes in the stream is unknown
+            raise ValueError(f"storage class {storage.name} is not supported")
         storages[storage.key] = storage
         return storage
 

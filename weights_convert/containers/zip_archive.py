@@ -1,10 +1,9 @@
-"""The records of a zip archive.
+"""Read and write the records of a zip archive, the container of torch, Keras and NumPy.
 
-torch, Keras and NumPy all keep weights in zip archives, nearly always stored without compression. A record
-is read when it is asked for; a deflated one is inflated, within a bound. Written records are always stored.
+Records are read on access. Deflated records are inflated up to a limit. Written records are uncompressed.
 
-No record is ever unpacked to a file. An archive whose names could lead out of a folder, or are there twice,
-or whose records overlap, is refused all the same: it was made to mislead somebody.
+The reader never extracts to a file. It still rejects an archive with names that lead out of a folder, duplicate
+names or overlapping records: only an attacker makes one.
 """
 
 from __future__ import annotations
@@ -24,30 +23,30 @@ from danet_common import CheckpointError
 from danet_common.regular_file import RegularFile
 from weights_convert.containers.file_bytes import FileBytes
 
-DIRECTORY_LIMIT = 8_000_000  # bytes of the list of records; that of a ResNet-152 with its optimizer has 300,000
-ROOM = 1 << 26  # bytes; beyond it nothing may unpack to more than MAXIMUM_EXPANSION times what is stored
+DIRECTORY_LIMIT = 8_000_000  # bytes of the central directory; a ResNet-152 with its optimizer has 300,000
+ROOM = 1 << 26  # bytes that any archive may unpack to; beyond, MAXIMUM_EXPANSION times the stored bytes
 MAXIMUM_EXPANSION = 100
 LOCAL_HEADER = struct.Struct("<4s22xHH")  # signature, ..., length of the name, length of the extra field
-PADDING = struct.Struct("<2sH")  # an extra field: "FB" as torch calls it, its length
-ENCRYPTED = 0x1 | 0x40 | 0x2000  # flags of a record, or of its name
+PADDING = struct.Struct("<2sH")  # an extra field: torch's tag "FB", length
+ENCRYPTED = 0x1 | 0x40 | 0x2000  # flags of a record or of its name
 ZIP_DAMAGE = (zipfile.BadZipFile, OSError, ValueError, OverflowError, struct.error, NotImplementedError, LookupError)
 Buffer = bytes | memoryview
 
 
 class Stream(NamedTuple):
-    """Bytes to be written that are not all in memory at once."""
+    """Bytes to write, in chunks that are made one at a time."""
 
     size: int
     chunks: Iterable[Buffer]
 
 
 def bound(stored: int) -> int:
-    """The most bytes that so many stored bytes may unpack to. Trained weights hardly shrink at all."""
+    """Return the most bytes that `stored` bytes may unpack to. Trained weights hardly compress."""
     return max(ROOM, MAXIMUM_EXPANSION * stored)
 
 
 class _Directory:
-    """The file as zipfile reads it, which would take a list of records of any size into memory."""
+    """File object for zipfile with a limit on the central directory, which zipfile loads at any size."""
 
     def __init__(self, file: RegularFile) -> None:
         self.seek, self.tell, self.file = file.seek, file.tell, file
@@ -55,18 +54,18 @@ class _Directory:
     def read(self, size: int = -1) -> bytes:
         left = self.file.size - self.file.tell()
         if (left if size < 0 else min(size, left)) > DIRECTORY_LIMIT:
-            raise ValueError(f"its list of records is larger than {DIRECTORY_LIMIT // 1_000_000} MB")
+            raise ValueError(f"its central directory is larger than {DIRECTORY_LIMIT // 1_000_000} MB")
         return self.file.read(size)
 
 
 def directory_of(file: RegularFile) -> list[zipfile.ZipInfo]:
-    """The records of a zip archive. Raises one of ZIP_DAMAGE where the file is none."""
+    """Return the records of a zip archive. Raise one of ZIP_DAMAGE if the file is not one."""
     with zipfile.ZipFile(_Directory(file)) as archive:
         return archive.infolist()
 
 
 class Archive:
-    """A zip archive. Raises CheckpointError where it is damaged."""
+    """A zip archive, open for reading. Raises CheckpointError if it is damaged."""
 
     def __init__(self, path: str | os.PathLike[str], file: RegularFile) -> None:
         self.path = path
@@ -74,7 +73,7 @@ class Archive:
         try:
             entries = directory_of(file)
         except ZIP_DAMAGE as error:
-            raise CheckpointError(f"{path}: a zip archive that is cut short or damaged ({error})") from None
+            raise CheckpointError(f"{path}: zip archive is truncated or damaged: {error}") from None
         self._entries = {entry.filename: entry for entry in entries}
         self._check_names(entries)
         self._extents = {name: self._extent(name) for name in self._entries}
@@ -91,7 +90,7 @@ class Archive:
         return name in self._entries
 
     def read(self, name: str) -> np.ndarray:
-        """A record's bytes, uint8 (n,). They are kept: whoever asks for them again is given the same."""
+        """Return a record's bytes, uint8 (n,), cached. Raise CheckpointError if it is missing or damaged."""
         if name not in self._entries:
             raise CheckpointError(f"{self.path}: the archive has no record {name!r}; it is damaged or incomplete")
         if name not in self._read:
@@ -103,20 +102,20 @@ class Archive:
         start, end = self._extents[name]
         data = self._bytes[start:end]
         if entry.flag_bits & ENCRYPTED:
-            raise CheckpointError(f"{self.path}: record {name!r} is encrypted; decrypt the archive first")
+            raise CheckpointError(f"{self.path}: record {name!r} is encrypted. Decrypt the archive first")
         if entry.compress_type == zipfile.ZIP_DEFLATED:
             data = self._inflate(entry, data)
         elif entry.compress_type != zipfile.ZIP_STORED:
             raise CheckpointError(
                 f"{self.path}: record {name!r} is compressed by method {entry.compress_type}, not deflate"
             )
-        # torch writes 0 where it is told not to compute checksums.
+        # torch writes 0 if it computes no checksums.
         if entry.CRC and zlib.crc32(data.data) != entry.CRC:
-            raise CheckpointError(f"{self.path}: record {name!r} is damaged: its CRC-32 is not the recorded one")
+            raise CheckpointError(f"{self.path}: record {name!r} is damaged: its CRC-32 does not match")
         return data
 
     def _extent(self, name: str) -> tuple[int, int]:
-        """Where in the file the record's (possibly compressed) bytes start and end."""
+        """Return start and end of the record's stored bytes in the file."""
         entry = self._entries[name]
         header = self._bytes[entry.header_offset : entry.header_offset + LOCAL_HEADER.size].tobytes()
         if len(header) == LOCAL_HEADER.size:
@@ -132,9 +131,9 @@ class Archive:
         if len(entries) != len(self._entries):
             raise CheckpointError(f"{self.path}: the archive has several records of one name; it is damaged")
         for entry in entries:
-            name = entry.orig_filename  # before zipfile ends it at a zero byte
+            name = entry.orig_filename  # zipfile cuts `filename` at a zero byte
             if name.startswith("/") or ".." in name.split("/") or not name.isprintable() or "\\" in name:
-                raise CheckpointError(f"{self.path}: the archive has a record {name!r}, a name that leads out of it")
+                raise CheckpointError(f"{self.path}: the archive has a record {name!r}, which leads out of a folder")
 
     def _check_overlaps(self) -> None:
         extents = sorted((entry.header_offset, *self._extents[name]) for name, entry in self._entries.items())
@@ -150,32 +149,32 @@ class Archive:
                 f"{entry.file_size} bytes; not read"
             )
         try:
-            # One byte more than announced is allowed for, so that a longer stream is noticed.
+            # One byte more than announced, to notice a longer stream.
             data = zlib.decompressobj(-zlib.MAX_WBITS).decompress(raw.data, entry.file_size + 1)
         except zlib.error as error:
             raise CheckpointError(f"{self.path}: record {entry.filename!r} is damaged ({error})") from None
         if len(data) != entry.file_size:
-            raise CheckpointError(f"{self.path}: record {entry.filename!r} unpacks to another size than announced")
+            raise CheckpointError(f"{self.path}: record {entry.filename!r} does not unpack to the announced size")
         return np.frombuffer(data, np.uint8)
 
 
 def may_be_record(name: str) -> bool:
-    """True for a name of a record that leads nowhere and is the same after any unpacking."""
+    """True if the name stays inside a folder and every unpacker keeps it as it is."""
     parts = name.split("/")
     return "" not in parts and not {".", ".."} & {*parts} and name.isprintable() and "\\" not in name
 
 
 def raw_bytes(array: np.ndarray) -> Buffer:
-    """An array's bytes in C order; a view where the array is contiguous."""
+    """Return an array's bytes in C order; a view if the array is contiguous."""
     return np.ascontiguousarray(array).reshape(-1).view(np.uint8).data if array.size else b""
 
 
 def write_archive(
     path: str | os.PathLike[str], records: Iterable[tuple[str, Buffer | Stream]], alignment: int = 1
 ) -> None:
-    """Write a zip archive of stored records; the same records always give the same bytes.
+    """Write a zip archive of uncompressed records; equal records give equal bytes.
 
-    alignment  of each record's first byte in the file, so that it can be mapped; torch's own padding is copied
+    alignment  bytes; each record's data start at a multiple of it, with torch's padding, so that mmap works
     """
     with Path(path).open("wb") as file, zipfile.ZipFile(file, "w") as archive:
         for name, data in records:
