@@ -1,6 +1,6 @@
-"""Checkpoints between files, frameworks and schemas: any format -> canonical -> any format.
+"""Convert checkpoints between file formats, frameworks and schemas: any format -> canonical -> any format.
 
-No framework is imported here: NumPy does for every format, with TensorStore for Orbax's.
+Importing this package imports no framework. Every format needs NumPy only; Orbax also needs TensorStore.
 """
 
 from danet_common import Checkpoint, CheckpointError

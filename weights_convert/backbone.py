@@ -1,4 +1,4 @@
-"""A trained backbone in the place of the one that was drawn: what training starts from."""
+"""Start training from the trained backbone of a file."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from weights_convert.settings import format_setting
 from weights_convert.weight_sets.report import about_sets
 
 PREFIX = "backbone."
-SHAPING = (*BACKBONE_FIELDS, "avg_down")  # fields that must be as the backbone was trained
-SCALING = ("mean", "std", "batch_norm_epsilon")  # fields that should be
+SHAPING = (*BACKBONE_FIELDS, "avg_down")  # fields that must equal those of the trained backbone
+SCALING = ("mean", "std", "batch_norm_epsilon")  # fields that should be equal
 
 
 def fill_backbone(
@@ -26,26 +26,26 @@ def fill_backbone(
     report: Callable[[str], None] | None = None,
     weights_key: str | None = None,
 ) -> dict[str, np.ndarray]:
-    """A network's tensors with the backbone of a file among them, bit for bit and in the file's dtype.
+    """Return a network's tensors with the backbone replaced by a file's, bit for bit and in the file's dtype.
 
-    tensors      canonical name -> array: all of the network's, as `initial_tensors` draws them; the head stays as it is
-    path         a ResNet of torchvision, timm, mmseg or PaddleSeg, or any DANet, in any format that `read` knows
-    report       called with each line about what was taken, dropped, left out, or trained otherwise
-    weights_key  which set of weights of the file to take, where it has several
+    tensors      canonical name -> array, as `initial_tensors` draws them; the head stays unchanged
+    path         a ResNet of torchvision, timm, mmseg or PaddleSeg, or any DANet, in any format of `read`
+    report       called with each line about tensors taken or dropped, and about other training settings
+    weights_key  the set of weights to take if the file has several
 
-    Raises CheckpointError, naming the file, where it cannot be read whole, and where its backbone is of another
-    network: with the fields in which they differ, and the variant that has it.
+    Raise CheckpointError, naming the file, if it cannot be read completely or has another backbone. The error
+    then lists the differing fields, and the variant that fits.
     """
     chosen: list[str] = []
     found = read(path, report=chosen.append, weights_key=weights_key)
     backbone = {name: array for name, array in found.tensors.items() if name.startswith(PREFIX)}
     differing = _differing(config, found.config)
     if not differing and backbone.keys() != {name for name in tensors if name.startswith(PREFIX)}:
-        differing = ["output_stride"]  # nothing else is left to make a shortcut's convolution needed
+        differing = ["output_stride"]  # only this field can still add or remove a shortcut convolution
     if differing:
         theirs, ours = _settings(found.config, differing), _settings(config, differing)
         raise CheckpointError(
-            f"{path}: its backbone has {theirs}, the network {ours}; it fits {_nearest(found.config)}"
+            f"{path}: backbone does not fit: the file has {theirs}, the network {ours}. Use {_nearest(found.config)}"
         )
     if report is not None:
         for line in [*filter(about_sets, chosen), *_lines(config, found, Path(path).name, len(backbone))]:
@@ -54,24 +54,24 @@ def fill_backbone(
 
 
 def _differing(one: DANetConfig, other: DANetConfig) -> list[str]:
-    """The fields in which two networks' backbones have another shape."""
+    """Return the fields that make the shapes of two backbones differ."""
     return [name for name in SHAPING if getattr(one, name) != getattr(other, name)]
 
 
 def _settings(config: DANetConfig, names: list[str]) -> str:
-    """These fields of a config, as settings."""
+    """Return these fields of a config as settings."""
     return " ".join(f"{name}={format_setting(getattr(config, name))}" for name in names)
 
 
 def _nearest(config: DANetConfig) -> str:
-    """The variant that has this backbone, or will with these settings."""
+    """Return the variant that has this backbone, with settings if it needs them."""
     name = min(VARIANTS, key=lambda name: len(_differing(VARIANTS[name], config)))
     settings = _differing(VARIANTS[name], config)
     return f"{name} with {_settings(config, settings)}" if settings else name
 
 
 def _lines(config: DANetConfig, found: Checkpoint, file: str, count: int) -> list[str]:
-    """What a user should know."""
+    """Return lines for the user: tensors taken and dropped, and settings that differ."""
     lines = [f"backbone: {count} tensors of {file}"]
     if found.source.get("backbone_only"):
         lines += [f"dropped: {key}, of the file's classifier" for key in sorted(found.extra_tensors)]

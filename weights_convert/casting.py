@@ -1,4 +1,4 @@
-"""Changing the precision of a checkpoint's floating-point tensors."""
+"""Cast a checkpoint's floating-point tensors to another dtype."""
 
 from __future__ import annotations
 
@@ -21,11 +21,10 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
 
 
 def cast(checkpoint: Checkpoint, dtype: str) -> Checkpoint:
-    """The checkpoint in another precision.
+    """Return the checkpoint in another dtype.
 
-    With a 16-bit dtype BatchNorm tensors and gammas become float32: statistics and the attention scale
-    lose too much, and the networks keep them so. Raises CheckpointError for an unknown dtype, and
-    where a finite value would become infinite.
+    With a 16-bit dtype, BatchNorm tensors and gammas become float32, as in the networks: 16 bits are too few for
+    them. Raise CheckpointError for an unknown dtype, or if a finite value would become infinite.
     """
     if dtype not in DTYPES:
         raise CheckpointError(f"unknown dtype {dtype!r}; known: {', '.join(DTYPES)}")
@@ -43,14 +42,14 @@ def _cast(parameter: Parameter, array: np.ndarray, dtype: np.dtype[Any]) -> np.n
 
 
 def fit(name: str, array: np.ndarray, dtype: npt.DTypeLike) -> np.ndarray:
-    """A tensor in another dtype, copied where it has another.
+    """Return a tensor in another dtype; no copy if it has that dtype.
 
-    Raises CheckpointError where a finite value would become infinite.
+    Raise CheckpointError if a finite value would become infinite.
     """
     with np.errstate(over="ignore", invalid="ignore"):
         result = array.astype(dtype, copy=False)
-    # Only a wider dtype holds everything: of two that are as wide, bfloat16 has values that float16 has not.
+    # Only a wider dtype holds every value: bfloat16 has larger values than float16, which is as wide.
     widened = result is array or result.dtype.itemsize > array.dtype.itemsize or array.dtype.kind in "iu"
     if not widened and np.isfinite(array[~np.isfinite(result)]).any():
-        raise CheckpointError(f"{name} has values too large for {result.dtype}; choose a wider dtype")
+        raise CheckpointError(f"cannot cast {name}: it has values too large for {result.dtype}. Choose a wider dtype")
     return result

@@ -1,4 +1,4 @@
-"""What a file holds, as a format's reader hands it over and before a schema has named it canonically."""
+"""Tensors and metadata of a file under its own names, as a format's reader returns them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from danet_common import CheckpointError
 from danet_common.checkpoint import require_name
 from danet_common.safetensors_header import LARGEST_EMPTY
 
-OBJECT = "a pickled object of class"  # begins what a value is that no reader makes
+OBJECT = "a pickled object of class"  # prefix that marks a value which no reader builds
 
 
 class Described(Protocol):
-    """A tensor whose values may still lie in the file."""
+    """Shape and dtype of a tensor whose values may still be in the file."""
 
     @property
     def shape(self) -> tuple[int, ...]: ...
@@ -26,7 +26,7 @@ class Described(Protocol):
 
 
 class Unread(Mapping[str, np.ndarray]):
-    """Tensors of a file by name; the values of each are read when it is asked for, and not kept."""
+    """Tensors of a file by name. Access reads the values; nothing is cached."""
 
     def __init__(self, headers: Mapping[str, Any], read: Callable[[str], np.ndarray]) -> None:
         self.headers: Mapping[str, Described] = headers
@@ -36,7 +36,7 @@ class Unread(Mapping[str, np.ndarray]):
         return self._read(name)
 
     def __contains__(self, name: object) -> bool:
-        return name in self.headers  # nothing is read for that
+        return name in self.headers  # without a read
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.headers)
@@ -54,16 +54,16 @@ def headers_of(tensors: Mapping[str, np.ndarray]) -> Mapping[str, Described]:
 class Contents:
     """The tensors of one file.
 
-    tensors     name -> array. The name of one within other dictionaries begins with their keys: `state_dict.a.weight`.
-                Readers of Keras and Flax files have already given canonical names and layout
-    others      name -> what is there, of all that is no tensor
-    holders     name -> how all names in the same dictionary begin; "" where it is not there
-    passengers  tensors that canonical files carry along
-    manifest    JSON text of a danet manifest, where the file has one
-    config      fields of the config that the file states itself (Keras's config.json), where it does
-    remarks     what an owner's file says beside its tensors, as plain values
-    notes       what the reader left out, for the user
-    nameless    averages that the file has without names, and how to get them; "" where it has none
+    tensors        name -> array. Names of nested tensors are dotted paths of keys: `state_dict.a.weight`.
+                   The readers of Keras and Flax files return canonical names and layout
+    others         name -> description of each value that is not a tensor
+    holders        name -> prefix of all names in the same dictionary; absent means ""
+    extra_tensors  tensors of a canonical file that the network does not use
+    manifest       JSON text of a danet manifest; None if the file has none
+    config         config fields of the file itself (Keras's config.json); None if it has none
+    metadata       plain values of an upstream file beside its tensors
+    notes          lines for the user about parts that the reader left out
+    nameless       text about averages that have no names, and a remedy; "" if there are none
     """
 
     tensors: Mapping[str, np.ndarray]
@@ -77,7 +77,7 @@ class Contents:
     nameless: str = ""
 
     def __post_init__(self) -> None:
-        """Refuse what no owner's file holds and what would mislead whoever reads a message about it."""
+        """Raise CheckpointError for invalid names, and for empty tensors with a huge dimension."""
         for name, tensor in (*headers_of(self.tensors).items(), *headers_of(self.extra_tensors).items()):
             require_name(name)
             if 0 in tensor.shape and max(tensor.shape) > LARGEST_EMPTY:
@@ -87,9 +87,9 @@ class Contents:
 def refuse_others(
     others: Mapping[str, str], holders: Mapping[str, str], weights: Iterable[str], prefix: str = ""
 ) -> None:
-    """Raise CheckpointError for what lies among the weights and is no tensor.
+    """Raise CheckpointError if a dictionary of weights also has other values.
 
-    weights  names in the file; the dictionaries that hold them must hold nothing else under `prefix`
+    weights  names in the file; their dictionaries must hold nothing else under `prefix`
     """
     own = set(weights)
     holding = {holders.get(name, "") for name in own}
@@ -100,4 +100,4 @@ def refuse_others(
     ]
     if stray:
         listed = "\n  ".join(stray)
-        raise CheckpointError(f"{len(stray)} entries of its state dict are no tensors:\n  {listed}")
+        raise CheckpointError(f"{len(stray)} entries of its state dict are not tensors:\n  {listed}")

@@ -1,4 +1,4 @@
-"""From one file to another, always through the canonical checkpoint."""
+"""Convert a file to another format or schema, always through the canonical checkpoint."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from weights_convert.write import check_destination, write_to
 
 @dataclass(frozen=True)
 class Report:
-    """What a conversion did.
+    """Result of a conversion.
 
-    tensors  how many the file holds, without passengers where it is canonical
-    bytes    of them
-    lines    everything that was defaulted, filled, dropped or left out, in the order in which it was reported
+    tensors  number of tensors written; a canonical file's extra tensors do not count
+    bytes    their total size
+    lines    reported lines in order: defaults, filled, dropped and omitted tensors
     """
 
     source: str
@@ -35,7 +35,7 @@ class Report:
     lines: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Return a dictionary for JSON."""
         return {**vars(self), "config": self.config.to_dict(), "lines": list(self.lines)}
 
 
@@ -53,16 +53,16 @@ def convert(
 ) -> Report:
     """Read `src`, write `dst`; the ending of `dst` chooses the format.
 
-    schema       the layout of `src`; None: recognised from its tensors
-    to_schema    the layout of `dst`; None: canonical
-    settings     config field -> text, for what `src` cannot tell
-    dtype        float32, float64, bfloat16 or float16; None: as they are
-    force        replace an existing `dst`: a file, or a folder that is an Orbax checkpoint and nothing else
-    report       called with each line about what was defaulted, filled, dropped or left out, as it happens
-    weights_key  which set of weights of `src` to take, where it has several; None: the one that was trained
+    schema       schema of `src`; None: detect it from the names of the tensors
+    to_schema    schema of `dst`; None: canonical
+    settings     config field -> text, for fields that `src` does not determine
+    dtype        float32, float64, bfloat16 or float16; None: keep the dtypes
+    force        replace an existing `dst`: a file, or a folder with only an Orbax checkpoint
+    report       called at once with each line about defaults, filled, dropped or omitted tensors
+    weights_key  the set of weights to take if `src` has several; None: the trained one
 
-    Raises CheckpointError for anything wrong with either end, and where `dst` is `src` or a part of it; then nothing
-    is written and an existing `dst` is as it was.
+    Raise CheckpointError if `src` cannot be read, if `dst` cannot be written, or if `dst` is part of `src`.
+    After an error, `dst` is unchanged.
     """
     lines: list[str] = []
 

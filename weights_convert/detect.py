@@ -1,4 +1,4 @@
-"""Whose checkpoint a file is, told by the names of its tensors alone."""
+"""Detect the schema of a file from the names and shapes of its tensors."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from weights_convert.mapping.match import Match, match
 from weights_convert.schemas import SCHEMA_NAMES, SCHEMAS, Schema
 from weights_convert.schemas.refusals import refusal
 
-FIRST_KEYS = 3  # of a file whose names are all unknown, in the message that says so
-FIRST_ERRORS = 5  # of the nearest schema, in the message that none fits
+FIRST_KEYS = 3  # names in the error for a file of unknown names only
+FIRST_ERRORS = 5  # errors of the nearest schema in the error text
 
 
 def find_match(
     tensors: Mapping[str, np.ndarray], wanted: Sequence[Schema] | None = None, metadata: Mapping[str, Any] | None = None
 ) -> Match:
-    """The schema that the names fit: the nearest of the wanted ones whatever its faults, else one without any.
+    """Return the best match. With `wanted` schemas it may have errors; without, it fits exactly.
 
-    Raises CheckpointError where the file is known to be of a network that cannot be converted, and where no
-    schema fits, with those tried and the first faults of the nearest.
+    Raise CheckpointError if no schema fits; the error lists the first errors of the nearest one. Raise it too for
+    a known network that cannot be converted.
     """
     if not tensors:
         raise CheckpointError("holds no tensors")
@@ -38,10 +38,10 @@ def find_match(
 
 
 def _no_schema(nearest: Match, keys: list[str]) -> str:
-    """Which schemas were tried, and what the nearest of them finds wrong."""
+    """Return the error text: schemas tried, and the first errors of the nearest."""
     tried = f"the tensors are of no known schema (tried {', '.join(SCHEMA_NAMES)}); "
     if not nearest.keys:
         return tried + f"not one of their {len(keys)} names is known: {', '.join(keys[:FIRST_KEYS])}, ..."
     errors, more = nearest.errors[:FIRST_ERRORS], len(nearest.errors) - FIRST_ERRORS
     listed = "\n  ".join(errors + [f"and {more} more"] * (more > 0))
-    return tried + f"{nearest.schema.name} is nearest, with {counted(len(nearest.errors), 'fault')}:\n  {listed}"
+    return tried + f"{nearest.schema.name} is nearest, with {counted(len(nearest.errors), 'error')}:\n  {listed}"

@@ -1,4 +1,4 @@
-"""The moving averages that a run of this project keeps beside its weights, in `last.safetensors` and copies of it."""
+"""Moving averages of the weights (EMA) that a training run stores in `last.safetensors`."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from danet_common import Checkpoint, CheckpointError, parameters
 from danet_common.training_checkpoint import AVERAGE
 from weights_convert.mapping.apply import Log
 
-TRAINING = "training"  # in the source: the state of a run, which averages alone do not go on with
+TRAINING = "training"  # key of the source: state of a run, which averages alone cannot resume
 
 
 def choose_averages(checkpoint: Checkpoint, key: str | None, log: Log) -> Checkpoint:
-    """Return the checkpoint of a canonical file, or with the key "average" that of its moving averages.
+    """Return the checkpoint, or with the key "average" its moving averages.
 
-    Raises CheckpointError for any other key, and where there are no averages.
+    Raise CheckpointError for any other key, or if the file has no averages.
     """
     averages = {name: AVERAGE + name for name in checkpoint.tensors if AVERAGE + name in checkpoint.extra_tensors}
     label = AVERAGE.rstrip(".")

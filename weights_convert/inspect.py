@@ -1,4 +1,4 @@
-"""What a checkpoint is: format, schema, config and tensors. Nothing in the file is run."""
+"""Describe a checkpoint: format, schema, config and tensors. No code of the file runs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from weights_convert.weight_sets.report import about_sets
 
 @dataclass(frozen=True)
 class TensorFacts:
-    """One tensor: its canonical name, or the owner's for a passenger, and the SHA-256 of its bytes in C order."""
+    """One tensor: name (canonical; upstream for an extra tensor), shape, dtype, SHA-256 of its bytes in C order."""
 
     name: str
     shape: tuple[int, ...]
@@ -33,10 +33,10 @@ class TensorFacts:
 class WeightsFacts:
     """One set of weights of a file.
 
-    key       what `--weights-key` calls it
-    tensors   how many it has
-    averages  True where its name says that it is moving averages
-    taken     True for the one that reading the file takes
+    key       its name for `--weights-key`
+    tensors   number of tensors
+    averages  True if its name says that it is moving averages
+    taken     True for the set that `read` takes
     """
 
     key: str
@@ -50,13 +50,13 @@ class WeightsFacts:
 class Inspection:
     """One checkpoint.
 
-    schema     the owner's layout that its names fit
-    defaulted  config fields that the file cannot tell -> what is taken for them, as settings
-    source     where it came from, as the file or the reader says
-    tensors    those of the network, under our names; of a backbone's file without the head that reading it draws
-    notes      everything that reading it defaults, fills or leaves out
-    weights    the sets of weights that a file of another program has
-    bytes      size of the file, of all files of the directory, or of the weights of a run
+    schema     name of the schema that its names fit
+    defaulted  config fields that the file does not determine -> their defaults, as settings
+    source     its origin, from the file or the reader
+    tensors    tensors of the network by canonical name; only the backbone for a backbone file
+    notes      lines of `read` about defaults, filled and omitted tensors
+    weights    the sets of weights of another program's file
+    bytes      size of the file, of all files of the directory, or of a run's weights
     """
 
     path: str
@@ -73,24 +73,24 @@ class Inspection:
 
     @property
     def classes(self) -> tuple[str, ...] | None:
-        """Names of the classes, where the checkpoint has them."""
+        """Names of the classes; None if the checkpoint has none."""
         return self.config.class_names
 
     @property
     def origin(self) -> str | None:
-        """Whose network it is: the repository that the schema's facts are from, and which of its layouts."""
+        """Repository of the schema, and its layout in parentheses."""
         repository, layout = (_text(self.source.get(name)) for name in ("repository", "layout"))
         return f"{repository} ({layout})" if repository and layout else repository
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Return a dictionary for JSON."""
         return {**asdict(self), "config": self.config.to_dict(), "classes": self.classes}
 
 
 def inspect(path: str | os.PathLike[str], schema: str | None = None, weights_key: str | None = None) -> Inspection:
-    """What the checkpoint at `path` is. Raises CheckpointError where it is none, or not whole.
+    """Describe the checkpoint at `path`. Raise CheckpointError if it is not a complete checkpoint.
 
-    Of a file whose sets of weights differ, where nothing tells which to take, the first is described and none is taken.
+    If its sets of weights differ and none is the obvious choice, describe the first; then none is `taken`.
     """
     notes: list[str] = []
     try:
@@ -101,7 +101,7 @@ def inspect(path: str | os.PathLike[str], schema: str | None = None, weights_key
         first, lines = error.labels[0], list[str]()
         reader, contents, checkpoint, weight_sets, _ = read_all(Path(path), schema, None, lines.append, first)
         taken = None
-        notes = [f"{str(error).removeprefix(f'{path}: ')}; what follows is of {first}"]
+        notes = [f"{str(error).removeprefix(f'{path}: ')}. The rest describes {first}"]
         notes += [line for line in lines if not about_sets(line)]
     return Inspection(
         path=os.fspath(path),
@@ -125,7 +125,7 @@ def _weights(weight_set: WeightSet, taken: bool) -> WeightsFacts:
 
 
 def _text(value: Any) -> str | None:
-    """A text of a manifest's source; None where the file has something else there, or nothing."""
+    """Return a text of a manifest's source; None for any other value."""
     return value if isinstance(value, str) else None
 
 
@@ -134,7 +134,7 @@ def _dict(value: Any) -> dict[str, Any]:
 
 
 def _stored(checkpoint: Checkpoint) -> Mapping[str, np.ndarray]:
-    """The network's tensors without the head that was drawn for an owner's file of a backbone."""
+    """Return the tensors that the file has: without the drawn head of a backbone file."""
     if not checkpoint.source.get("backbone_only"):
         return checkpoint.tensors
     return {name: array for name, array in checkpoint.tensors.items() if name.startswith("backbone.")}

@@ -1,4 +1,4 @@
-"""From any file to a canonical checkpoint."""
+"""Read a file of any format and schema as a canonical checkpoint."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ COUNTER = ".num_batches_tracked"
 
 
 class Reading(NamedTuple):
-    """A file's format, what it holds, the checkpoint that is made of it, its sets of weights, and the one taken."""
+    """Result of `read_all`: format, contents, checkpoint, all sets of weights, and the set taken."""
 
     reader: Reader
     contents: Contents
@@ -46,13 +46,13 @@ def read(
 ) -> Checkpoint:
     """Read a checkpoint of any format and schema.
 
-    schema       the owner's layout; None: recognised from the names of the tensors
-    settings     config field -> text, for what the file cannot tell: {"multi_grid": "1,2,4"}
-    report       called with each line about what was defaulted, filled, dropped or left out
-    weights_key  which set of weights to take, of a file with several: "ema". None: the one that was trained
+    schema       name of its schema; None: detect it from the names of the tensors
+    settings     config field -> text, for fields that the file does not determine: {"multi_grid": "1,2,4"}
+    report       called with each line about defaults, filled, dropped or omitted tensors
+    weights_key  the set of weights to take if there are several, such as "ema"; None: the trained one
 
-    Raises CheckpointError, naming the file, where it cannot be read whole, and where it has several sets of
-    weights and nothing tells which of them to take.
+    Raise CheckpointError, naming the file, if it cannot be read completely, or if it has several sets of weights
+    and none is the obvious choice.
     """
     return read_all(Path(path), schema, settings, report, weights_key).checkpoint
 
@@ -64,7 +64,7 @@ def read_all(
     report: Callable[[str], None] | None = None,
     weights_key: str | None = None,
 ) -> Reading:
-    """Return what the file holds, and the checkpoint that `read` makes of it."""
+    """Read a checkpoint as `read` does; return contents and sets of weights as well."""
     source = open_source(path)
     try:
         return read_source(source, schema, settings, report, weights_key)
@@ -79,7 +79,7 @@ def read_source(
     report: Callable[[str], None] | None = None,
     weights_key: str | None = None,
 ) -> Reading:
-    """The same of a file that is open."""
+    """Read an open file as `read_all` does."""
     path = source.path
     log: Log = report or (lambda line: None)
     values = parse_settings(settings)
@@ -104,7 +104,7 @@ def _reading_of(
     log: Log,
     weights_key: str | None,
 ) -> Reading:
-    """The canonical checkpoint of what a file holds."""
+    """Make the canonical checkpoint from a file's contents."""
     for note in contents.notes:
         log(note)
     if contents.manifest is None and contents.config is None:
@@ -118,7 +118,7 @@ def _reading_of(
         return Reading(reader, contents, replace(checkpoint, source=source), choice.weight_sets, choice.weight_set)
     if wanted is not None and wanted[0].name != "canonical":
         named = wanted[0].name
-        raise CheckpointError(f"the file says that it is canonical, not of schema {named}; leave the schema out")
+        raise CheckpointError(f"the file is canonical, not of schema {named}. Omit the schema")
     if contents.manifest is None:
         contents.tensors = {name: _whole_counter(name, array) for name, array in contents.tensors.items()}
         config, source = _stated_config(contents.config or {}), {"format": reader.NAME, "schema": "canonical"}
@@ -138,7 +138,7 @@ def _reading_of(
 
 
 def _whole_counter(name: str, array: np.ndarray) -> np.ndarray:
-    """A counter of batches in 64 bits: JAX, and Keras with it, saves 32."""
+    """Return a counter of batches as int64; JAX, and Keras on JAX, save int32."""
     return array.astype(np.int64) if name.endswith(COUNTER) and array.dtype == np.int32 else array
 
 
@@ -150,7 +150,7 @@ def _stated_config(fields: Mapping[str, Any]) -> DANetConfig:
 
 
 def _set(config: DANetConfig, tensors: Mapping[str, np.ndarray], settings: Mapping[str, Any], log: Log) -> DANetConfig:
-    """A stated config with settings, which may change only what the tensors do not tell."""
+    """Return a file's config with settings. Raise CheckpointError if they contradict the tensors."""
     if not settings:
         return config
     shapes = {name: array.shape for name, array in tensors.items()}

@@ -1,4 +1,4 @@
-"""`FIELD=VALUE` settings: text to a config field's value, by the field's declared type, and back."""
+"""Parse and format `FIELD=VALUE` settings of a config, by the declared type of the field."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 from danet_common import CheckpointError, DANetConfig
 
 HINTS = get_type_hints(DANetConfig)
-LONGEST = 60  # letters of a wrong value, in the error
-MOST_DIGITS = 19  # of a whole number, with its sign: 64 bits
-SEPARATORS = (",", "-")  # of a tuple's items, and of the items of a tuple within: palette=128-64-128,244-35-232
+LONGEST = 60  # characters of a wrong value in the error
+MOST_DIGITS = 19  # of an integer with its sign: 64 bits
+SEPARATORS = (",", "-")  # of items, and of the items of a nested tuple: palette=128-64-128,244-35-232
 NAMES: Mapping[Any, str] = {int: "a whole number", float: "a finite number", bool: "true or false", str: "a text"}
 
 
 def parse_settings(settings: Mapping[str, str] | None) -> dict[str, Any]:
-    """Field -> value. Raises CheckpointError for an unknown field or a value of the wrong type."""
+    """Return field -> value. Raise CheckpointError for an unknown field or a value of the wrong type."""
     return {field: parse_setting(field, text) for field, text in (settings or {}).items()}
 
 
 def parse_setting(field: str, text: str) -> Any:
-    """One field's value: `none`, `true`, `8`, `0.1`, `corners`, `1,2,4`. Raises CheckpointError."""
+    """Parse one field's value: `none`, `true`, `8`, `0.1`, `corners`, `1,2,4`. Raise CheckpointError if invalid."""
     if field not in HINTS:
         raise CheckpointError(f"unknown setting {field!r}; a config has {', '.join(HINTS)}")
     return parse_as(HINTS[field], field, text)
 
 
 def parse_as(hint: Any, field: str, text: str) -> Any:
-    """The value of a field declared with this type. Raises CheckpointError."""
+    """Parse a value of this type. Raise CheckpointError if it is invalid."""
     try:
         return _parse(text.strip(), hint)
     except (ValueError, KeyError):
@@ -38,7 +38,7 @@ def parse_as(hint: Any, field: str, text: str) -> Any:
 
 
 def format_setting(value: Any, depth: int = 0) -> str:
-    """A value as a setting's text; the inverse of `parse_setting`."""
+    """Return a value as the text of a setting; the inverse of `parse_setting`."""
     if value is None or isinstance(value, bool):
         return str(value).lower()
     if value == ():
@@ -49,7 +49,7 @@ def format_setting(value: Any, depth: int = 0) -> str:
 
 
 def describe(hint: Any, depth: int = 0) -> str:
-    """A type in the words of a setting: "whole numbers with ',' between, or none"."""
+    """Describe a type in the words of a setting: "whole numbers with ',' between, or none"."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         return f"{describe(_present(arguments), depth)}, or none"
@@ -84,5 +84,5 @@ def _parse(text: str, hint: Any, depth: int = 0) -> Any:
 
 
 def _present(arguments: tuple[Any, ...]) -> Any:
-    """What an optional type is when it is not None."""
+    """Return an optional type without None."""
     return next(argument for argument in arguments if argument is not types.NoneType)

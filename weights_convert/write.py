@@ -1,4 +1,4 @@
-"""From a canonical checkpoint to a file of any format, canonical or under an owner's names."""
+"""Write a canonical checkpoint to a file of any format, with canonical or upstream names."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ def write(
     to_schema: str | None = None,
     report: Callable[[str], None] | None = None,
 ) -> None:
-    """Write a checkpoint, atomically, replacing an existing file; the ending of `path` chooses the format.
+    """Write a checkpoint atomically; the ending of `path` chooses the format. Replace an existing file.
 
-    A folder is replaced only if it is an Orbax checkpoint and nothing else. Raises CheckpointError where the format
-    or the schema cannot hold it, or the path cannot be written.
+    A folder is replaced only if it contains an Orbax checkpoint and nothing else. Raise CheckpointError if the
+    format or the schema cannot hold the checkpoint, or if `path` cannot be written.
     """
     check_destination(path, to_schema, force=True)
     write_to(checkpoint, Path(path), to_schema, report or (lambda line: None))
 
 
 def check_destination(destination: str | os.PathLike[str], to_schema: str | None, force: bool) -> None:
-    """Raise CheckpointError where writing there is bound to fail, before any work is done."""
+    """Raise CheckpointError if writing there is certain to fail, before any work."""
     try:
         _check_destination(os.fspath(destination), to_schema, force)
     except OSError as error:
@@ -43,48 +43,48 @@ def check_destination(destination: str | os.PathLike[str], to_schema: str | None
 def _check_destination(destination: str, to_schema: str | None, force: bool) -> None:
     path = Path(destination)
     if not path.name.endswith(ENDINGS) and path.is_dir():
-        raise CheckpointError(f"{path}: is a folder; name the file in it, as {path / 'danet.safetensors'}")
+        raise CheckpointError(f"{path}: is a folder. Name a file in it, such as {path / 'danet.safetensors'}")
     writer, layouts = writer_of(path), _foreign(to_schema)
     if destination.endswith(os.sep) and not writer.DIRECTORY:
-        raise CheckpointError(f"{destination}: names a folder; {writer.NAME} is a file: leave out the last {os.sep}")
+        raise CheckpointError(f"{destination}: names a folder, but {writer.NAME} is a file. Remove the last {os.sep}")
     if layouts is None and not isinstance(writer, CanonicalWriter):
         upstreams = sorted({schema.name for schema in SCHEMAS if writer.NAME in schema.formats})
-        raise CheckpointError(f"{path}: {writer.NAME} files hold their owner's layout; add {_option(upstreams)}")
+        raise CheckpointError(f"{path}: {writer.NAME} files have no canonical layout. Add {_option(upstreams)}")
     if layouts is not None and writer.NAME not in layouts[0].formats:
         endings = " or ".join(endings_of(layouts[0].formats))
-        raise CheckpointError(f"{path}: {writer.NAME} files cannot hold schema {to_schema}; write {endings}")
+        raise CheckpointError(f"{path}: {writer.NAME} files cannot hold schema {to_schema}. Write {endings}")
     _check_place(path, writer.DIRECTORY, force)
 
 
 def _check_place(path: Path, wants_directory: bool, force: bool) -> None:
-    """Raise CheckpointError where there is no place for it, or something else is in it."""
+    """Raise CheckpointError if the parent folder is missing, or if `path` may not be replaced."""
     if not path.parent.is_dir():
-        raise CheckpointError(f"{path}: there is no directory {path.parent}; make it first")
+        raise CheckpointError(f"{path}: directory {path.parent} is missing. Create it first")
     if not path.exists():
         return
     if not force:
         raise CheckpointError(_exists(path))
     if path.is_dir() != wants_directory:
-        raise CheckpointError(f"{path}: is a {'directory' if path.is_dir() else 'file'}; give another name")
+        raise CheckpointError(f"{path}: is a {'directory' if path.is_dir() else 'file'}. Choose another name")
     if wants_directory:
         require_only_orbax(path)
 
 
 def _option(schemas: list[str]) -> str:
-    """The option that names a schema, on the command line and in Python."""
-    return f"--to {' or '.join(schemas)}; in Python, call weights_convert.write(checkpoint, path, to_schema=...)"
+    """Return the option that names a schema, on the command line and in Python."""
+    return f"--to {' or '.join(schemas)}. In Python, call weights_convert.write(checkpoint, path, to_schema=...)"
 
 
 def _exists(path: Path) -> str:
-    return f"{path}: exists already; give another name, or --force to replace it"
+    return f"{path}: exists already. Choose another name, or replace it with --force"
 
 
 def write_to(
     checkpoint: Checkpoint, path: Path, to_schema: str | None, log: Log, force: bool = True
 ) -> Mapping[str, np.ndarray]:
-    """Write a checkpoint, reporting what the file cannot hold; what was written, by its names there.
+    """Write a checkpoint, log the parts that the file cannot hold, and return the tensors by their names there.
 
-    Without `force`, a file that has come to `path` meanwhile stays: CheckpointError.
+    Without `force`, raise CheckpointError if `path` exists by now.
     """
     writer, layouts = writer_of(path), _foreign(to_schema)
     replace = always if force else never
@@ -105,13 +105,13 @@ def write_to(
         return checkpoint.tensors
     except FileExistsError as error:
         raise CheckpointError(f"{path}: {error.strerror}" if force else _exists(path)) from None
-    except (OSError, RuntimeError) as error:  # HDF5 raises RuntimeError where it cannot finish a file
+    except (OSError, RuntimeError) as error:  # TensorStore raises RuntimeError
         reason = str(getattr(error, "strerror", None) or error).removeprefix(f"{os.path.realpath(path)}: ")
         raise CheckpointError(f"{path}: cannot be written: {reason}") from None
 
 
 def _foreign(name: str | None) -> tuple[Schema, ...] | None:
-    """The layouts of the schema to write, where it is not the canonical one; without those that are only read."""
+    """Return the writable layouts of a schema; None for the canonical one."""
     if name is None or name == "canonical":
         return None
     return tuple(schema for schema in layouts_of(name) if schema.formats)

@@ -1,4 +1,4 @@
-"""Applying a schema: from a file's tensors to the canonical checkpoint, and back to the owner's keys."""
+"""Apply a schema: tensors of a file to the canonical checkpoint, and back to upstream keys."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Log = Callable[[str], None]
 
 SETS = "danet convert --set {}=... sets it"
 
-# Fields that have a part in a backbone, whether a file can tell them or not.
+# Config fields of the backbone, inferred or not.
 BACKBONES_OWN = (
     *BACKBONE_FIELDS,
     "avg_down",
@@ -34,12 +34,12 @@ BACKBONES_OWN = (
 
 
 def to_canonical(found: Match, tensors: Mapping[str, np.ndarray], settings: Mapping[str, Any], log: Log) -> Checkpoint:
-    """The checkpoint of a file whose keys fit. Raises CheckpointError listing the faults, or a wrong setting."""
+    """Return the checkpoint of a matched file. Raise CheckpointError for errors of the match or a wrong setting."""
     schema = found.schema
     if found.errors:
         listed = "\n  ".join(found.errors)
         count = counted(len(found.errors), "error")
-        raise CheckpointError(f"not a whole checkpoint of schema {schema.name}: {count}\n  {listed}")
+        raise CheckpointError(f"incomplete checkpoint of schema {schema.name}: {count}\n  {listed}")
     inferred = {
         name: Inferred(value.value, found.keys.get(value.tensor, value.tensor))
         for name, value in found.inferred.items()
@@ -59,12 +59,12 @@ def to_canonical(found: Match, tensors: Mapping[str, np.ndarray], settings: Mapp
             filled[name] = initial_tensor(name, table)
     filled |= _absorb_biases(found, tensors, log)
     if found.no_counters:
-        log("num_batches_tracked: the file has no counters of batches; filled with 0")
+        log("num_batches_tracked: missing from the file; filled with 0")
     source: dict[str, Any] = {"schema": schema.name, "repository": schema.source, "defaulted": defaulted}
     if schema.layout:
         source["layout"] = schema.layout
     if schema.backbone_only:
-        log(f"head: {schema.name} files end with the backbone; the head is freshly initialised (seed 0)")
+        log(f"head: {schema.name} files have no head; the head is freshly initialised (seed 0)")
         source["backbone_only"] = True
     checkpoint = Checkpoint(config, filled, {key: tensors[key] for key in found.extra_tensors}, source)
     checkpoint.check()
@@ -74,26 +74,26 @@ def to_canonical(found: Match, tensors: Mapping[str, np.ndarray], settings: Mapp
 def check_settings(
     inferred: Mapping[str, Inferred], settings: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...]]
 ) -> None:
-    """Raise CheckpointError for a setting that contradicts the tensors, naming both."""
+    """Raise CheckpointError for a setting that contradicts the tensors; name both."""
     for name, value in settings.items():
         if name in inferred and value is not None and not _agree(name, value, inferred[name].value):
             witness = inferred[name].tensor
             shape = f" ({witness} is {list(shapes[witness])})" if witness in shapes else f" (by {witness})"
             raise CheckpointError(
                 f"{name}={format_setting(value)} was set, but the tensors say "
-                f"{format_setting(inferred[name].value)}{shape}; leave the setting out"
+                f"{format_setting(inferred[name].value)}{shape}; remove the setting"
             )
 
 
 def _agree(name: str, setting: Any, inferred: Any) -> bool:
-    """Whether a setting is what the tensors tell, which of two branches is not the order."""
+    """True if a setting equals the inferred value; tensors do not determine the order of branches."""
     return bool(sorted(setting) == sorted(inferred) if name == "context" else setting == inferred)
 
 
 def _absorb_biases(found: Match, tensors: Mapping[str, np.ndarray], log: Log) -> dict[str, np.ndarray]:
-    """BatchNorm means less the bias of the convolution before them.
+    """Return BatchNorm means minus the bias of the convolution before them.
 
-    In float64, where the difference of two float32 numbers of similar size is exact.
+    float64 holds the difference of two float32 numbers of similar size exactly.
     """
     names = {key: name for name, key in found.keys.items()}
     means = {}
@@ -102,26 +102,26 @@ def _absorb_biases(found: Match, tensors: Mapping[str, np.ndarray], log: Log) ->
             means[names[mean]] = tensors[mean].astype(np.float64) - tensors[bias].astype(np.float64)
     if means:
         count = counted(len(means), "convolution")
-        log(f"folded: the biases of {count} into the means after them, kept exactly in float64")
+        log(f"absorbed: the biases of {count} into the BatchNorm means after them, exactly, in float64")
     return means
 
 
 def _log_settings(
     schema: Schema, found: Match, config: DANetConfig, settings: Mapping[str, Any], log: Log
 ) -> dict[str, str]:
-    """Print what was taken for the fields that the file cannot tell; return it as field -> text."""
+    """Log and return the defaults of fields that the file does not determine: field -> text."""
     defaulted = {}
     for assumption in schema.assumptions:
         if assumption.concerns(config) and assumption.field not in {*settings, *found.inferred, *found.from_metadata}:
             field = assumption.field
             text = defaulted[field] = format_setting(getattr(config, field))
-            log(f"{field}={text}: the file cannot tell; {assumption.reason} ({SETS.format(field)})")
+            log(f"{field}={text}: the file does not determine it; {assumption.reason} ({SETS.format(field)})")
     if len(config.context) > 1 and config.decoder == "gating" and "context" not in {**schema.fixed_config, **settings}:
         text = defaulted["context"] = format_setting(config.context)
-        log(f"context={text}: the file cannot tell in which order the decoder joins them ({SETS.format('context')})")
+        log(f"context={text}: the file does not determine the order of the branches ({SETS.format('context')})")
     if config.in_channels != 3 and not {"mean", "std"} & {*settings, *defaulted}:
         advice = "danet convert --set sets them"
-        log(f"mean=0, std=1: the file cannot tell, for {config.in_channels} input channels ({advice})")
+        log(f"mean=0, std=1: the file does not determine them for {config.in_channels} input channels ({advice})")
     for name, value in settings.items():
         if not schema.allows(name, value):
             theirs = " or ".join(map(format_setting, schema.allowed_config.get(name, (schema.fixed_config.get(name),))))
@@ -132,14 +132,14 @@ def _log_settings(
 
 
 def layout_for(layouts: Sequence[Schema], checkpoint: Checkpoint) -> Schema:
-    """Of an owner's layouts, the one that the checkpoint came in, else the first that can hold it."""
+    """Choose a layout of the schema: that of the checkpoint's origin, else the first that can hold it."""
     came_in = (checkpoint.source.get("schema"), checkpoint.source.get("layout", ""))
     remembered = [schema for schema in layouts if (schema.name, schema.layout) == came_in]
     return min([*remembered, *layouts], key=lambda schema: len(differences(schema, checkpoint)))
 
 
 def differences(schema: Schema, checkpoint: Checkpoint) -> list[str]:
-    """Why the owner has no such network; empty where it has."""
+    """Return reasons why the schema cannot hold this network; [] if it can."""
     config, tensors = checkpoint.config, checkpoint.tensors
     errors = []
     for name in {**schema.fixed_config, **schema.allowed_config}:
@@ -162,11 +162,11 @@ def _droppable(schema: Schema, name: str, kind: str) -> bool:
 
 
 def from_canonical(schema: Schema, checkpoint: Checkpoint, log: Log, wrapped: bool = True) -> dict[str, np.ndarray]:
-    """A checkpoint's tensors under the owner's keys, in the owner's order.
+    """Return a checkpoint's tensors under upstream keys, in upstream order.
 
-    wrapped  whether the owner's object, and what it says, will be around them in the file
+    wrapped  True if the file gets the trainer's object, with its metadata, around the state dict
 
-    Raises CheckpointError where the owner has no such network.
+    Raise CheckpointError if the schema cannot hold the network.
     """
     errors = differences(schema, checkpoint)
     if errors:
@@ -183,17 +183,17 @@ def from_canonical(schema: Schema, checkpoint: Checkpoint, log: Log, wrapped: bo
             dropped += schema.sharing(name) is None
     if dropped:
         what = "the head" if schema.backbone_only else "the counters of batches"
-        log(f"dropped: {what} ({counted(dropped, 'tensor')}), which {schema.name} files do not have")
+        log(f"dropped: {what} ({counted(dropped, 'tensor')}); {schema.name} files do not have it")
     lost = _lost(schema, checkpoint.config, named, wrapped)
     if lost:
-        log(f"{schema.name} files cannot tell these; set them when it is read again: {' '.join(lost)}")
+        log(f"{schema.name} files do not store these settings; set them when reading the file: {' '.join(lost)}")
     named |= _unfolded(schema, named, log)
     named |= _extra_tensors(schema, checkpoint, log)
     return dict(sorted(named.items(), key=lambda item: schema.place(item[0])))
 
 
 def _lost(schema: Schema, config: DANetConfig, named: Mapping[str, np.ndarray], wrapped: bool) -> list[str]:
-    """The fields, as settings, that a reader of the owner's file would take otherwise."""
+    """Return the settings that a reader of the upstream file cannot recover."""
     found = match(schema, named, schema.wrap_state_dict(named, config) if schema.wrap_state_dict and wrapped else None)
     taken = default_channels(config_of(schema, found.inferred, found.from_metadata, {}))
     lost = []
@@ -206,7 +206,7 @@ def _lost(schema: Schema, config: DANetConfig, named: Mapping[str, np.ndarray], 
 
 
 def _unfolded(schema: Schema, named: Mapping[str, np.ndarray], log: Log) -> dict[str, np.ndarray]:
-    """Biases of zero before the BatchNorms whose means already have them in, in the precision of the others."""
+    """Return zero biases, and the means that contain the biases, in the dtype of the variance."""
     tensors: dict[str, np.ndarray] = {}
     for bias, mean in schema.absorbed_biases.items():
         if mean in named:
@@ -222,7 +222,7 @@ def _extra_tensors(schema: Schema, checkpoint: Checkpoint, log: Log) -> dict[str
     for key, shape_of in schema.extra_tensors.items():
         if key not in carried:
             carried[key] = np.zeros(shape_of(checkpoint.config), np.float32)
-            log(f"{key}: their network has it but never uses it; filled with zeros {list(carried[key].shape)}")
+            log(f"{key}: the upstream network has it but never uses it; filled with zeros {list(carried[key].shape)}")
     for key in checkpoint.extra_tensors:
         if key not in carried:
             log(f"dropped: extra tensor {key}; schema {schema.name} does not have it")

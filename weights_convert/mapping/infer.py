@@ -1,7 +1,7 @@
-"""What the tensors tell of a config: depth, widths, stem and head, from canonical names and shapes.
+"""Infer a config from canonical names and shapes: depth, widths, stem and head.
 
-Where a tensor that tells a field is missing, another that tells the same is asked, then the default
-taken: the check for totality names what is missing better than this could.
+If the tensor that determines a field is missing, a second tensor or the default decides. The later check for
+completeness then names the missing tensor.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from danet_common.reduction import SELECTIVE_KERNEL_LEAST, reduced
 Shapes = Mapping[str, tuple[int, ...]]
 
 DEFAULTS = DANetConfig()
-KINDS = get_args(ContextKind)  # in the order in which a context of two is read
+KINDS = get_args(ContextKind)  # order of the branches in a config
 LEAST = {"selective_kernel": SELECTIVE_KERNEL_LEAST}
 DEEP_WIDTHS = (64, 64, 128)
 
-# Field -> tensors that tell it, the best first, and the axis that does.
+# Field -> (tensor, axis) that determine it, the best first.
 SIZES: Mapping[str, tuple[tuple[str, int], ...]] = {
     "in_channels": (("backbone.conv1.weight", 1), ("backbone.conv1.conv1.weight", 1)),
     "head_channels": (
@@ -49,14 +49,14 @@ BACKBONE_FIELDS = ("block", "layers", "widths", "stem", "stem_widths", "in_chann
 
 @dataclass(frozen=True)
 class Inferred:
-    """A field's value and the tensor, or the module, that tells it."""
+    """Value of a config field, and the tensor or module that determines it."""
 
     value: Any
     tensor: str
 
 
 def infer(shapes: Shapes, backbone_only: bool = False) -> dict[str, Inferred]:
-    """Config field -> what the tensors tell of it. Fields that no tensor tells are absent."""
+    """Return config field -> inferred value, for the fields that tensors determine."""
     inferred = {**_stem(shapes), **_stages(shapes), **_head(shapes)}
     for field, witnesses in SIZES.items():
         for name, axis in witnesses:
@@ -100,7 +100,7 @@ def _stages(shapes: Shapes) -> dict[str, Inferred]:
 
 
 def _stride(shapes: Shapes, inferred: Mapping[str, Inferred]) -> dict[str, Inferred]:
-    """Where layer3 or layer4 keeps the number of channels, a shortcut convolution is there for a stride only."""
+    """Infer the output stride: with equal channels, layer3 and layer4 need a shortcut only for a stride."""
     if min(inferred["widths"].value) < 1:
         return {}
     config = DANetConfig(**{field: value.value for field, value in inferred.items()})
@@ -127,7 +127,7 @@ def _head(shapes: Shapes) -> dict[str, Inferred]:
 
 
 def _reduction(shapes: Shapes, context: tuple[str, ...]) -> dict[str, Inferred]:
-    """A whole number that gives the hidden channels of the modules that have some: the usual one if it does."""
+    """Infer the reduction from the hidden channels; prefer the default if it gives the same number."""
     for kind in context:
         name = f"head.{kind}_attention.{'centres.conv' if kind == 'compact_channel' else 'reduce'}.weight"
         hidden, channels = shapes.get(name, ())[:2] or (0, 0)
@@ -138,7 +138,7 @@ def _reduction(shapes: Shapes, context: tuple[str, ...]) -> dict[str, Inferred]:
 
 
 def _non_local(shapes: Shapes) -> dict[str, Inferred]:
-    """Two of the four forms; the other two have the same tensors."""
+    """Infer two of the four non-local forms; the other two have equal tensors."""
     name = "head.non_local_attention"
     if f"{name}.query_score.weight" in shapes:
         return {"non_local_form": Inferred("concatenation", f"{name}.query_score.weight")}
@@ -148,7 +148,7 @@ def _non_local(shapes: Shapes) -> dict[str, Inferred]:
 
 
 def _projections(shapes: Shapes) -> dict[str, Inferred]:
-    """Query and key are what the joint projections have more than the values."""
+    """Infer query channels: joint projections have the channels of value, query and key."""
     name = "head.joint_position_attention.projections.weight"
     total, channels = shapes.get(name, ())[:2] or (0, 0)
     return {"query_channels": Inferred((total - channels) // 2, name)} if total >= channels + 2 else {}

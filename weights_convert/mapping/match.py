@@ -1,4 +1,4 @@
-"""How a file's tensors fit a schema: every key is used exactly once, every tensor filled exactly once."""
+"""Match a file's tensors with a schema: use every key exactly once, fill every tensor exactly once."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from weights_convert.mapping.infer import DEEP_WIDTHS, Inferred, infer
 from weights_convert.mapping.schema import Schema
 from weights_convert.settings import format_setting
 
-LONGEST_VALUE = 100  # characters, in a message
+LONGEST_VALUE = 100  # characters in a message
 
 
 @dataclass
 class Match:
-    """A file's keys under a schema. It fits where `faults` is empty.
+    """Keys of a file under a schema. The schema fits if `errors` is empty.
 
-    keys     canonical name -> the file's key
-    told     what the tensors tell of the config
-    stated   what the remarks in the file say of it
-    config   the config before anything that the file cannot tell is set
-    notes    what of the remarks does not fit the tensors
-    faults   missing, unused and misshapen tensors, by the owner's keys
+    keys           canonical name -> key in the file
+    inferred       config fields that the tensors determine
+    from_metadata  config fields that the file's metadata has
+    config         config with defaults for all other fields
+    notes          lines about metadata that do not fit the tensors
+    errors         missing and unused tensors, and wrong shapes, by upstream key
     """
 
     schema: Schema
@@ -41,7 +41,7 @@ class Match:
 
 
 def match(schema: Schema, tensors: Mapping[str, Described], metadata: Mapping[str, Any] | None = None) -> Match:
-    """How a file's tensors, and what else it says, fit a schema."""
+    """Match tensors and metadata of a file with a schema."""
     result = Match(schema)
     unused = []
     for key in tensors:
@@ -49,7 +49,7 @@ def match(schema: Schema, tensors: Mapping[str, Described], metadata: Mapping[st
         if key in schema.extra_tensors:
             result.extra_tensors.append(key)
         elif key in schema.absorbed_biases:
-            continue  # held to its BatchNorm below
+            continue  # checked by _wrong_biases
         elif name is None or name in result.keys or schema.sharing(name) is not None:
             unused.append(key)
         else:
@@ -61,7 +61,7 @@ def match(schema: Schema, tensors: Mapping[str, Described], metadata: Mapping[st
         if schema.from_metadata is not None:
             _state(result, schema.from_metadata(metadata or {}))
         result.config = default_channels(config_of(schema, result.inferred, result.from_metadata, {}))
-    except CheckpointError as error:  # sizes of zero, no sizes at all, or remarks of another network
+    except CheckpointError as error:  # sizes of zero, no sizes, or metadata of another network
         result.errors.append(str(error))
         return result
     _check(result, tensors, unused)
@@ -71,14 +71,16 @@ def match(schema: Schema, tensors: Mapping[str, Described], metadata: Mapping[st
 def config_of(
     schema: Schema, inferred: Mapping[str, Inferred], from_metadata: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> DANetConfig:
-    """The config by the owner's facts, the file's remarks, its tensors and the settings; each has precedence
-    over those before it. Raises CheckpointError where they make no network."""
+    """Return the config. Precedence rises from fixed_config over metadata and tensors to settings.
+
+    Raise CheckpointError if they contradict each other.
+    """
     fields = {**schema.fixed_config, **from_metadata, **{name: value.value for name, value in inferred.items()}}
     if fields.get("stem") == "deep":
         fields.setdefault("stem_widths", DEEP_WIDTHS)
     try:
         channels = {**fields, **settings}.get("in_channels", 3)
-        if channels != 3:  # ImageNet's mean and standard deviation are those of three channels
+        if channels != 3:  # ImageNet's mean and std are for three channels
             fields |= {"mean": (0.0,) * channels, "std": (1.0,) * channels}
         config = DANetConfig(**{**fields, **settings})
         known = {*settings, *inferred, *from_metadata}
@@ -94,7 +96,7 @@ def config_of(
 
 
 def default_channels(config: DANetConfig) -> DANetConfig:
-    """The config with head and query channels left to their defaults where the tensors have just those."""
+    """Set head and query channels to None if they equal their defaults."""
     for name, actual in (("query_channels", "attention_channels"), ("head_channels", "inner_channels")):
         default = config.replace(**{name: None})
         if getattr(default, actual) == getattr(config, actual):
@@ -103,7 +105,7 @@ def default_channels(config: DANetConfig) -> DANetConfig:
 
 
 def _share(result: Match) -> None:
-    """Fill the modules that the owner does not have with the keys of those that it uses in their place."""
+    """Fill tied modules with the keys of the modules that they share."""
     for ours, other in result.schema.tied_modules.items():
         for name, key in list(result.keys.items()):
             module, _, leaf = name.rpartition(".")
@@ -112,7 +114,7 @@ def _share(result: Match) -> None:
 
 
 def _state(result: Match, from_metadata: Mapping[str, Any]) -> None:
-    """Take what the remarks say, without names or colours of another number of classes than the tensors have."""
+    """Take the metadata; drop class names and colours if their number differs from the tensors' classes."""
     wrong = [
         f"{name}={value!r}"[:LONGEST_VALUE]
         for name, value in from_metadata.items()
@@ -174,11 +176,11 @@ def _is_whole(array: Described) -> bool:
 
 
 def _is_floating(array: Described) -> bool:
-    return array.dtype.kind in "fV"  # bfloat16 is of the second; a text is neither
+    return array.dtype.kind in "fV"  # bfloat16 is V
 
 
 def _wrong_biases(schema: Schema, tensors: Mapping[str, Described]) -> list[str]:
-    """Biases that are missing beside their BatchNorm, or are not of its shape."""
+    """Return errors about absorbed biases: missing, unused or of another shape than their BatchNorm."""
     errors = []
     for bias, mean in schema.absorbed_biases.items():
         shape = tensors[mean].shape if mean in tensors else None

@@ -1,11 +1,11 @@
-"""A schema: one owner's names for the tensors of a DANet, as facts, and what follows from them.
+"""Define `Schema`: the names that an upstream project gives the tensors of a DANet, as tables.
 
-A name is a module's path and a leaf. The tables pair module paths of ours with the owner's; `{L}` and the
-like stand for numbers, equal on both sides up to a shift: `layer{L}.{i}` with `bb_{L-1}_{i}`. Nothing is
-guessed: a key that no row produces is a fault.
+A name is a module path and a leaf. Each table maps a canonical module path to the upstream one. `{L}` and
+other letters stand for numbers, equal on both sides up to a shift: `layer{L}.{i}` to `bb_{L-1}_{i}`. A key
+that no row produces is an error; nothing is guessed.
 
-Where an owner's names differ from version to version or from stem to stem, the owner has several schemas
-of one name, told apart by `layout`.
+If the names depend on a version or on the stem, the project has several schemas of one name with different
+`layout`.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from danet_common import DANetConfig, Parameter
 from danet_common.parameters import Kind
 
 PLACEHOLDER = re.compile(r"\{(\w)([+-]\d)?\}")
-NUMBER = "(0|[1-9][0-9]{0,3})"  # one spelling for each number, so that no two keys mean the same tensor
+NUMBER = "(0|[1-9][0-9]{0,3})"  # no leading zeros, so that no two keys mean the same tensor
 
 WrapStateDict = Callable[[Mapping[str, np.ndarray]], dict[str, Any]]
 FromMetadata = Callable[[Mapping[str, Any]], dict[str, Any]]
 
 
 class StateDictWrapper(Protocol):
-    """Makes the object that the owner's trainer saves."""
+    """Function that makes the object which the upstream trainer saves."""
 
     def __call__(self, state_dict: Mapping[str, np.ndarray], config: DANetConfig) -> dict[str, Any]: ...
 
@@ -46,10 +46,10 @@ TORCH_NORM: Mapping[Kind, str] = {
 
 @dataclass(frozen=True)
 class Assumption:
-    """A config field that the owner's file cannot tell: what is taken for it unless set, and why.
+    """Default of a config field that the upstream file does not determine, and the reason.
 
-    `value` is the value, or a function of the config that the tensors told; `concerns` says whether it has any
-    part in a network.
+    `value` is the default, or a function of the inferred config. `concerns(config)` is False for networks that do
+    not use the field.
     """
 
     field: str
@@ -58,34 +58,34 @@ class Assumption:
     concerns: Callable[[DANetConfig], bool] = lambda config: True
 
     def default(self, config: DANetConfig) -> Any:
-        """The value for this network."""
+        """Return the default for this network."""
         return self.value(config) if callable(self.value) else self.value
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schema:
-    """One owner's layout.
+    """One upstream layout of names.
 
-    source         repository, and the commit or version that the facts were read from
-    layout         which of the owner's several layouts of names, where there are several
-    convolutions   our module -> the owner's, for convolutions
-    norms          the same for BatchNorms
-    gammas         our tensor -> the owner's, for the attention scales and other factors
-    norm_leaves    the owner's words for a BatchNorm's tensors; without "count" the owner keeps no counter
-    gamma_shape    (1,) or ()
-    matrices       our 1x1 kernels that the owner keeps as the matrices of linear layers
-    shared         our module that the owner does not have -> the one of ours whose tensors it uses
-    folded         the owner's bias before a BatchNorm -> that BatchNorm's mean, from which it is subtracted
-    order          how keys begin, in the owner's order; keys that begin alike are in ours
-    facts          config fields that all networks of this owner share
-    choices        config field -> the values that networks of this owner have, where they are several
-    untold         config fields that neither the tensors nor the owner fix
-    stated         what the remarks in the owner's file say: {"meta": ...} -> config fields
-    passengers     tensors that the owner's network has but never uses, and their shape where we make them up
-    notes          what a user should know of every file of this owner
-    wrap           the object around the state dict, where there is one; from the tensors and the config
-    formats        names of the file formats in which the owner's code reads it
-    backbone_only  the owner's network ends before the head
+    source           repository, and the commit or version that the tables come from
+    layout           name of the layout if the project has several
+    convolutions     canonical module -> upstream module, for convolutions
+    norms            canonical module -> upstream module, for BatchNorms
+    gammas           canonical tensor -> upstream tensor, for gammas and other factors
+    norm_leaves      kind -> upstream leaf of a BatchNorm's tensors; without "count" there is no counter
+    gamma_shape      (1,) or ()
+    linear_weights   canonical 1x1 kernels that upstream stores as matrices of linear layers
+    tied_modules     canonical module that upstream lacks -> the canonical module that it shares
+    absorbed_biases  upstream bias before a BatchNorm -> upstream mean, from which we subtract it
+    order            prefixes of keys in upstream order; keys of one prefix have canonical order
+    fixed_config     config fields of all networks of the project
+    allowed_config   config field -> possible values, if a project has several
+    assumptions      config fields that neither the tensors nor the project determine
+    from_metadata    function from the file's metadata, {"meta": ...}, to config fields
+    extra_tensors    upstream tensors that the network never uses -> their shape, to fill them with zeros
+    notes            lines for the user of any file of the project
+    wrap_state_dict  function from tensors and config to the trainer's object; None if there is none
+    formats          names of the file formats that upstream code reads
+    backbone_only    True if the upstream network has no head
     """
 
     name: str
@@ -111,7 +111,7 @@ class Schema:
     backbone_only: bool = False
 
     def upstream_name(self, parameter: Parameter) -> str | None:
-        """The owner's key of one of our tensors; None where the owner has no such tensor."""
+        """Return the upstream key of a canonical tensor; None if upstream has no such tensor."""
         if parameter.is_factor:
             return self.gammas.get(parameter.name)
         module = self._to_upstream.translate(parameter.name.rpartition(".")[0], "norm" if parameter.is_norm else "conv")
@@ -119,7 +119,7 @@ class Schema:
         return None if module is None or leaf is None else f"{module}.{leaf}"
 
     def canonical_name(self, key: str) -> str | None:
-        """Our name for an owner's key; None where no row of the tables has it."""
+        """Return the canonical name of an upstream key; None if no table has it."""
         if key in self._gamma_names:
             return self._gamma_names[key]
         module, _, leaf = key.rpartition(".")
@@ -130,22 +130,22 @@ class Schema:
         return None
 
     def upstream_shape(self, parameter: Parameter) -> tuple[int, ...]:
-        """The shape under which the owner keeps one of our tensors."""
+        """Return the upstream shape of a canonical tensor."""
         if parameter.name in self.linear_weights:
             return parameter.shape[:2]
         return self.gamma_shape if parameter.is_factor else parameter.shape
 
     def sharing(self, name: str) -> str | None:
-        """Our tensor that the owner uses in the place of this one of ours; None where it is the owner's own."""
+        """Return the canonical tensor that a tied module shares; None if it is not tied."""
         module, _, leaf = name.rpartition(".")
         return f"{self.tied_modules[module]}.{leaf}" if module in self.tied_modules else None
 
     def place(self, key: str) -> int:
-        """Where the owner's order has the first keys that begin like this one."""
+        """Return the position of a key's prefix in the upstream order."""
         return next((place for place, start in enumerate(self.order) if key.startswith(start)), len(self.order))
 
     def allows(self, name: str, value: Any) -> bool:
-        """Whether a network of this owner can have this value of a config field."""
+        """True if networks of the project can have this value of a config field."""
         if name in self.fixed_config:
             return bool(value == self.fixed_config[name])
         return name not in self.allowed_config or value in self.allowed_config[name]
@@ -176,7 +176,7 @@ CONVOLUTION_NAMES = {leaf: leaf for leaf in CONVOLUTION.values()}
 
 
 class _Table:
-    """Rows of one direction: those without numbers looked up, those with numbers matched."""
+    """One direction of the tables: a dictionary for plain rows, patterns for rows with numbers."""
 
     def __init__(self, rows: Mapping[str, Mapping[str, str]]) -> None:
         self.plain: dict[tuple[str, str], str] = {}
@@ -201,10 +201,10 @@ class _Table:
                     (name, int(text) - shift) for (name, shift), text in zip(variables, match.groups(), strict=True)
                 }
                 numbers = dict(values)
-                return _fill(right, numbers) if len(numbers) == len(values) else None  # else one with two values
+                return _fill(right, numbers) if len(numbers) == len(values) else None  # one letter, two values
         return None
 
 
 def _fill(template: str, numbers: Mapping[str, int]) -> str:
-    """The template with its placeholders as numbers."""
+    """Replace the placeholders of a template by numbers."""
     return PLACEHOLDER.sub(lambda place: str(numbers[place[1]] + int(place[2] or 0)), template)

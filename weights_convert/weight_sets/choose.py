@@ -1,6 +1,6 @@
-"""Which of the sets of weights in a file is taken: the one that a user names, else the one that was trained.
+"""Choose a set of weights of a file: the set that the user names, else the trained one.
 
-Whatever is left out is said in a short line each, with the word that takes it.
+One line is logged for each omitted set, with the option that takes it.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from weights_convert.weight_sets.exchanges import Exchange, averages_of, exchang
 from weights_convert.weight_sets.find import PARALLEL, WeightSet, WeightSets, find_places, words_of
 from weights_convert.weight_sets.report import OPTION, equal, log_left, log_taken, spoken
 
-MOST_SETS = 10  # named in an error
+MOST_SETS = 10  # listed in an error
 
 
 class SeveralSetsError(CheckpointError):
-    """A file has sets of weights that differ, and nothing tells which to take. `labels` are what chooses each."""
+    """Raised if sets of weights differ and none is the obvious choice; `labels` are their keys."""
 
     def __init__(self, text: str, labels: Sequence[str]) -> None:
         super().__init__(text)
@@ -33,11 +33,11 @@ class SeveralSetsError(CheckpointError):
 
 @dataclass
 class Choice:
-    """What is read of a file.
+    """The chosen set of weights.
 
-    place    the set that is taken; None where nothing in the file is whole
-    tensors  name under the schema -> array
-    places   all sets that the file has
+    weight_set   the set; None if the file has no complete set
+    tensors      name under the schema -> array
+    weight_sets  all sets of the file
     """
 
     weight_set: WeightSet | None
@@ -46,10 +46,10 @@ class Choice:
 
 
 def choose(contents: Contents, wanted: Sequence[Schema] | None, key: str | None, log: Log) -> Choice:
-    """Choose a set of weights, and say what was left out.
+    """Choose a set of weights, and log the omitted ones.
 
-    Raises CheckpointError where `key` names none, or several that differ, and where without a key the file has
-    several that differ and no word tells the averages among them.
+    Raise CheckpointError if `key` names no set, or several that differ. Without `key`, raise it if several trained
+    sets differ.
     """
     weight_sets = find_places(contents, wanted)
     exchange = exchange_of(contents, weight_sets)
@@ -75,13 +75,13 @@ def choose(contents: Contents, wanted: Sequence[Schema] | None, key: str | None,
 def _named(
     contents: Contents, weight_sets: WeightSets, key: str, wanted: Sequence[Schema] | None, exchange: Exchange | None
 ) -> WeightSet:
-    """The place that a user named: by its whole label, by some of its keys, or by words of them."""
+    """Return the set that the user named: by its label, by some of its keys, or by words of them."""
     word = key.strip().strip(".") or "."
     sets = [*weight_sets.whole, *weight_sets.parts]
     named = [weight_set for weight_set in sets if weight_set.label == word] or [
         weight_set for weight_set in sets if f".{word}." in f".{weight_set.label}."
     ]
-    if not named and exchange is None:  # of an exchange the words mislead
+    if not named and exchange is None:  # after an exchange the words mislead
         named = [weight_set for weight_set in sets if words_of(word) and words_of(word) <= words_of(weight_set.label)]
     if named:
         return _one_of(contents, [weight_set for weight_set in named if not weight_set.averages] or named)
@@ -103,7 +103,7 @@ def _named(
 
 
 def _nameless(holder: str, count: int) -> str:
-    """Why a list of tensors cannot be read."""
+    """Return the error text for a list of tensors, which has no names."""
     return (
         f"{holder} has {counted(count, 'tensor')} in a list, without names; only the program that made it knows their "
         "order. Put them into the network with that program, and save its state_dict()"
@@ -111,7 +111,7 @@ def _nameless(holder: str, count: int) -> str:
 
 
 def _listed(sets: Sequence[WeightSet]) -> str:
-    """The sets of a file, for a message."""
+    """List the sets of a file, for a message."""
     if not sets:
         return "it has no whole set of weights anywhere"
     labels = [spoken(weight_set) for weight_set in sets[:MOST_SETS]] + ["..."] * (len(sets) > MOST_SETS)
@@ -119,7 +119,7 @@ def _listed(sets: Sequence[WeightSet]) -> str:
 
 
 def _one_of(contents: Contents, sets: Sequence[WeightSet]) -> WeightSet:
-    """The only one of these sets; the first, where all are equal. Raises SeveralSetsError where they differ."""
+    """Return the first set if all are equal. Raise SeveralSetsError if they differ."""
     first, *others = sets
     if all(equal(contents, first, other) for other in others):
         return first
@@ -135,7 +135,7 @@ def _refuse_part(contents: Contents, weight_sets: WeightSets, wanted: Sequence[S
     advice = f"its backbone alone is taken with {OPTION.format(label)}"
     try:
         match = find_match(tensors, wanted, contents.metadata)
-        reason = f"not a whole checkpoint of schema {match.schema.name}"
+        reason = f"incomplete checkpoint of schema {match.schema.name}"
     except CheckpointError as error:
         reason = str(error)
     first, *errors = reason.splitlines()
@@ -143,9 +143,9 @@ def _refuse_part(contents: Contents, weight_sets: WeightSets, wanted: Sequence[S
 
 
 def _nearest(contents: Contents) -> Mapping[str, np.ndarray]:
-    """The tensors that a message speaks of where no set is whole: those of the dictionary with the most.
+    """Return the tensors of the largest dictionary, for the message that no set is complete.
 
-    Raises CheckpointError for a list, whose tensors have no names.
+    Raise CheckpointError for a list, whose tensors have no names.
     """
     holders: dict[str, list[str]] = {}
     for name in contents.tensors:

@@ -1,4 +1,4 @@
-"""Trainers that put the averages in the place of the weights as they save."""
+"""List trainers that store moving averages in the place of the trained weights."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from weights_convert.weight_sets.find import WeightSet, WeightSets
 
 @dataclass(frozen=True)
 class Exchange:
-    """A trainer that puts the averages in the place of the weights as it saves, and the weights elsewhere.
+    """A trainer that stores averages in the place of the weights, and the weights under another key.
 
-    averages, trained  the two places; `witness` begins a name that only such a file has
+    averages  key of the moving averages
+    trained   key of the trained weights
+    witness   prefix of a name that only such a file has
     """
 
     averages: str
@@ -30,7 +32,7 @@ EXCHANGES = (
 
 
 def exchange_of(contents: Contents, weight_sets: WeightSets) -> Exchange | None:
-    """Return the trainer that exchanged the sets of a file, if one did."""
+    """Return the trainer that exchanged the sets of a file; None if none did."""
     for exchange in EXCHANGES:
         both = all(
             any(is_at(weight_set, at) for weight_set in weight_sets.whole)
@@ -42,10 +44,10 @@ def exchange_of(contents: Contents, weight_sets: WeightSets) -> Exchange | None:
 
 
 def is_at(weight_set: WeightSet, container: str) -> bool:
-    """True for a place within a dictionary of the file."""
+    """True if the set lies inside a dictionary of the file."""
     return weight_set.prefix.startswith(f"{container}.")
 
 
 def averages_of(exchange: Exchange) -> str:
-    """Return what the place of the averages is, for a message."""
+    """Describe the averages of an exchange, for a message."""
     return f"where {exchange.trainer} puts the moving averages as it saves"

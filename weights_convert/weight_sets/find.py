@@ -1,10 +1,9 @@
-"""Where in a file whole sets of weights lie, by the names and shapes of its tensors alone.
+"""Find complete sets of weights in a file, from names and shapes of its tensors.
 
-A trainer keeps a state dict within other dictionaries, and a wrapper puts a prefix before each of its keys.
-Both are read as one: the dotted name of a tensor begins with the keys of the dictionaries that hold it. A
-place is such a beginning under which the names are all those of a schema, and no others.
+Trainers nest a state dict in dictionaries, and wrappers add a prefix to each key. Both give a dotted prefix. A
+set of weights is a prefix below which the names are exactly those of a schema.
 
-A set of averages may have parameters only. Then BatchNorm's statistics are those of the weights beside it.
+A set of averages may have parameters only. It then takes BatchNorm's statistics from the set beside it.
 """
 
 from __future__ import annotations
@@ -19,28 +18,28 @@ from weights_convert.contents import Contents, Described, headers_of
 from weights_convert.mapping.match import Match, match
 from weights_convert.schemas import SCHEMAS, Schema
 
-# Modules that torch puts around another one, anywhere in a network: torch/_dynamo/eval_frame.py,
+# Wrapper modules of torch, anywhere in a network: torch/_dynamo/eval_frame.py,
 # torch/distributed/fsdp and torch/distributed/algorithms/_checkpoint, torch 2.13.
 WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
-PARALLEL = "module"  # DataParallel's and DistributedDataParallel's
-STEMS = ("backbone.conv1", "backbone.conv1.conv1")  # every network has one: its key leads to a place
-SECOND = "backbone.layer1.0.conv1"  # and this
-MOST_BEGINNINGS = 64  # of sets of weights in a file
-SEPARATORS = ("_", "")  # in the place of dots: MMCV's EMAHook, and LitEma of latent diffusion
+PARALLEL = "module"  # prefix of DataParallel and DistributedDataParallel
+STEMS = ("backbone.conv1", "backbone.conv1.conv1")  # every network has one; its key gives a prefix
+SECOND = "backbone.layer1.0.conv1"  # every network has this too
+MOST_BEGINNINGS = 64  # prefixes of sets in a file
+SEPARATORS = ("_", "")  # instead of dots: MMCV's EMAHook, and LitEma of latent diffusion
 AVERAGES = frozenset(("ema", "average", "averaged", "averages", "avg", "shadow", "teacher", "swa", "polyak", "target"))
-OPTIMIZERS = frozenset(("exp", "sq", "square"))  # exp_avg and exp_avg_sq are Adam's
+OPTIMIZERS = frozenset(("exp", "sq", "square"))  # Adam's exp_avg and exp_avg_sq
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Za-z][a-z]*")
 
 
 @dataclass(frozen=True)
 class WeightSet:
-    """One whole set of weights.
+    """One complete set of weights.
 
-    prefix    how the names of its tensors begin
-    match     how they fit their schema
+    prefix    prefix of the names of its tensors
+    match     match with its schema
     keys      name under the schema -> name in the file
     averages  True for moving averages, by a word of the prefix
-    base      where the statistics are, for averages of the parameters alone
+    base      set with the statistics, for averages of parameters only
     """
 
     prefix: str
@@ -51,23 +50,24 @@ class WeightSet:
 
     @property
     def label(self) -> str:
-        """Return the words by which a user chooses it."""
+        """Key for `--weights-key`."""
         words = self.prefix.rstrip("._") or "."
         return words.removesuffix(f".{PARALLEL}")
 
     @property
     def backbone_only(self) -> bool:
-        """True where the schema ends before the head."""
+        """True if the schema has no head."""
         return self.match.schema.backbone_only
 
 
 @dataclass
 class WeightSets:
-    """All places of a file.
+    """All sets of weights of a file.
 
-    parts     backbones that are parts of another network, which only a user may choose
+    whole     complete sets
+    parts     backbones inside other networks; taken only on request
     names     name without torch's wrappers -> name in the file
-    wrappers  those that were taken out of the names
+    wrappers  wrappers that were removed from the names
     """
 
     whole: list[WeightSet] = field(default_factory=list)
@@ -77,9 +77,9 @@ class WeightSets:
 
 
 def find_places(contents: Contents, wanted: Sequence[Schema] | None = None) -> WeightSets:
-    """Return every place of a file: averages last, of the others the outermost first.
+    """Return every set of a file: trained sets from the outermost inwards, then averages.
 
-    Raises CheckpointError for a file of far too many.
+    Raise CheckpointError if there are more sets than in any checkpoint.
     """
     weight_sets = _Search(contents, wanted or SCHEMAS, WRAPPERS).run()
     if not weight_sets.whole and any(f".{PARALLEL}." in name for name in contents.tensors):
@@ -90,25 +90,25 @@ def find_places(contents: Contents, wanted: Sequence[Schema] | None = None) -> W
 
 
 def words_of(name: str) -> set[str]:
-    """Return the words in small letters: model and ema of model_ema, modelEMA or model.ema."""
+    """Split a name into lower-case words: model and ema for model_ema, modelEMA or model.ema."""
     return {word.lower() for word in WORD.findall(name)}
 
 
 def speaks_of_averages(prefix: str) -> bool:
-    """True where a word of the prefix names moving averages."""
+    """True if a word of the prefix names moving averages."""
     words = words_of(prefix)
     return bool(words & AVERAGES) and not words & OPTIMIZERS
 
 
 class _Search:
-    """The search of one file, with some wrappers taken out of its names."""
+    """Search of one file, without the given wrappers in its names."""
 
     def __init__(self, contents: Contents, schemas: Sequence[Schema], wrappers: Sequence[str]) -> None:
         self.headers = headers_of(contents.tensors)
         self.metadata = contents.metadata
         self.schemas = schemas
         self.weight_sets = WeightSets()
-        self.holders: dict[str, str] = {}  # name -> how the names of its dictionary begin
+        self.holders: dict[str, str] = {}  # name -> prefix of its dictionary
         for name in self.headers:
             plain, found = _without(name, wrappers)
             if plain in self.weight_sets.names or (found and plain in self.headers):
@@ -117,10 +117,10 @@ class _Search:
             self.weight_sets.wrappers += [wrapper for wrapper in found if wrapper not in self.weight_sets.wrappers]
             self.holders[plain] = _without(contents.holders.get(name, ""), wrappers)[0]
         self.stems = [(schema, *keys) for schema in schemas for keys in _stem_keys(schema)]
-        self.taken: set[str] = set()  # names in places that were found
+        self.taken: set[str] = set()  # names in the sets found so far
 
     def run(self) -> WeightSets:
-        """Search from the innermost beginnings outwards: what belongs to a place belongs to no other."""
+        """Search from the longest prefix to the shortest. Each name belongs to one set at most."""
         beginnings: dict[tuple[str, str], list[Schema]] = {}
         for name in self.weight_sets.names:
             for schema, key, second in self.stems:
@@ -130,7 +130,7 @@ class _Search:
         _require_few(beginnings)
         squeezed = self.squeezed([prefix for prefix, _ in beginnings])
         backbones: list[tuple[WeightSet, str]] = []
-        nearly: list[tuple[str, int]] = []  # prefix, and how many names are known, of sets that are not whole
+        nearly: list[tuple[str, int]] = []  # prefix and number of known names of incomplete sets
         for (prefix, holder), schemas in sorted(beginnings.items(), key=lambda item: -len(item[0][0])):
             names = self.names_at(prefix, holder)
             matches = [match(schema, self.described(names), self.metadata) for schema in schemas]
@@ -160,8 +160,8 @@ class _Search:
         return self.weight_sets
 
     def names_at(self, prefix: str, holder: str) -> dict[str, str]:
-        """Name under the schema -> our name, of what one beginning has and no place further in."""
-        direct = prefix.startswith(holder)  # else the set is spread over several dictionaries
+        """Return name under the schema -> name, for a prefix and without the sets found inside it."""
+        direct = prefix.startswith(holder)  # else the set spans several dictionaries
         return {
             name[len(prefix) :]: name
             for name in self.weight_sets.names
@@ -175,7 +175,7 @@ class _Search:
         return {key: self.weight_sets.names[name] for key, name in names.items()}
 
     def squeezed(self, beginnings: Sequence[str]) -> dict[str, dict[str, str]]:
-        """Averages under names without dots, by how these begin: key -> name. They belong to no other place."""
+        """Return averages whose names have no dots, by prefix: key -> name."""
         groups: dict[str, dict[str, str]] = {}
         for separator in SEPARATORS:
             stems = {(key.replace(".", separator), second.replace(".", separator)) for _, key, second in self.stems}
@@ -198,14 +198,14 @@ class _Search:
         return groups
 
     def beginnings_of(self, base: WeightSet) -> list[str]:
-        """How names begin that end with the stem of a place, and speak of averages."""
+        """Return the prefixes of names that end with the stem of a set and name averages."""
         stem = next(base.match.keys[f"{name}.weight"] for name in STEMS if f"{name}.weight" in base.match.keys)
         found = (name.removesuffix(stem) for name in self.weight_sets.names if name.endswith(f".{stem}"))
         known = {weight_set.prefix for weight_set in self.weight_sets.whole}
         return [prefix for prefix in found if prefix not in known and speaks_of_averages(prefix)]
 
     def add_partial(self, base: WeightSet, parts: Mapping[str, str], prefix: str) -> None:
-        """Add averages of all parameters of a place, and of none but them."""
+        """Add a set of averages that has exactly the parameters of another set."""
         names, trainable = self.weight_sets.names, _trainable(base)
         whole = len(parts) == len(trainable) and all(
             parts[key] in names and self.headers[names[parts[key]]].shape == self.headers[base.keys[key]].shape
@@ -218,14 +218,14 @@ class _Search:
     def sort_backbone(
         self, weight_set: WeightSet, holder: str, nearly: Sequence[tuple[str, int]], known: Set[str]
     ) -> None:
-        """Take a backbone for a place unless it lies in another one, or is a part of another network."""
+        """Add a backbone unless it lies in another set or in another network."""
         if any(
             weight_set.prefix.startswith(other.prefix) for other in self.weight_sets.whole if not other.backbone_only
         ):
             return
         count = len(weight_set.match.keys)
         if any(weight_set.prefix.startswith(prefix) and more > count for prefix, more in nearly):
-            return  # of a DANet that is damaged: another schema knows its head too
+            return  # part of a damaged DANet: another schema knows its head
         others = [
             name for name, of in self.holders.items() if of == holder and self.weight_sets.names[name] not in known
         ]
@@ -233,7 +233,7 @@ class _Search:
 
 
 def _outermost(backbones: list[tuple[WeightSet, str]]) -> list[tuple[WeightSet, str]]:
-    """The backbones without those that another schema has from further out, with its own prefix and more tensors."""
+    """Drop backbones that another schema covers from a shorter prefix with more tensors."""
     kept: list[tuple[WeightSet, str]] = []
     for weight_set, holder in reversed(backbones):  # the shortest prefix first
         own = set(weight_set.keys.values())
@@ -243,20 +243,20 @@ def _outermost(backbones: list[tuple[WeightSet, str]]) -> list[tuple[WeightSet, 
 
 
 def _require_few(beginnings: Collection[Any]) -> None:
-    """Raise CheckpointError for more sets than any checkpoint has: each costs a look at all names."""
+    """Raise CheckpointError for more sets than any checkpoint has: each costs a pass over all names."""
     if len(beginnings) > MOST_BEGINNINGS:
-        raise CheckpointError(f"holds more than {MOST_BEGINNINGS} sets of weights; no checkpoint does")
+        raise CheckpointError(f"holds more than {MOST_BEGINNINGS} sets of weights, more than any checkpoint")
 
 
 def _without(name: str, wrappers: Sequence[str]) -> tuple[str, list[str]]:
-    """The name without these parts, and those that it had."""
+    """Return the name without these parts, and the removed parts."""
     parts = name.split(".")
     found = [part for part in parts if part in wrappers]
     return (".".join(part for part in parts if part not in wrappers), found) if found else (name, found)
 
 
 def _stem_keys(schema: Schema) -> list[tuple[str, str]]:
-    """The owner's keys of the first convolution, each with that of one in the first block."""
+    """Return upstream keys of the first convolution, each with a key of the first block."""
     *stems, second = (
         schema.upstream_name(Parameter(f"{name}.weight", (1, 1, 1, 1), "kernel")) for name in (*STEMS, SECOND)
     )
@@ -264,6 +264,6 @@ def _stem_keys(schema: Schema) -> list[tuple[str, str]]:
 
 
 def _trainable(weight_set: WeightSet) -> list[str]:
-    """The keys of what is learned, under the schema's names."""
+    """Return the keys of trainable tensors, by name under the schema."""
     table, keys = parameters(weight_set.match.config), weight_set.match.keys
     return [key for name, key in keys.items() if name in table and table[name].trainable]

@@ -1,4 +1,4 @@
-"""What is said of a file with more than one set of weights: which set was taken, and what was left out."""
+"""Log the chosen set of weights of a file and the omitted ones."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from weights_convert.weight_sets.exchanges import Exchange, averages_of, is_at
 from weights_convert.weight_sets.find import PARALLEL, WeightSet, WeightSets, speaks_of_averages
 
 OPTION = "--weights-key {}"
-TRAINERS = ("state_dict.", "model.", "model_state_dict.")  # where nearly all trainers keep the one set that there is
-MOST_GROUPS = 5  # of what is left out, named
+TRAINERS = ("state_dict.", "model.", "model_state_dict.")  # usual prefixes of a file's only set
+MOST_GROUPS = 5  # omitted groups that are listed
 
 
 def about_sets(line: str) -> bool:
-    """True for a line about which of several sets of weights was taken, or left out."""
+    """True for a line about the chosen or the omitted sets of weights."""
     return line.startswith("weights: ") or OPTION.partition(" ")[0] in line
 
 
 def spoken(weight_set: WeightSet) -> str:
-    """Return the label of a place, in words where it is a dot."""
+    """Return the label of a set; a phrase for the top level."""
     return "the top level (.)" if weight_set.label == "." else weight_set.label
 
 
 def equal(contents: Contents, one: WeightSet, other: WeightSet) -> bool:
-    """True where two sets are the same tensors, bit for bit."""
+    """True if two sets have equal tensors, bit for bit."""
     if one.match.schema is not other.match.schema or one.match.keys != other.match.keys:
         return False
     for key in one.keys:
@@ -37,13 +37,13 @@ def equal(contents: Contents, one: WeightSet, other: WeightSet) -> bool:
 def log_taken(
     contents: Contents, weight_sets: WeightSets, weight_set: WeightSet, exchange: Exchange | None, log: Log
 ) -> None:
-    """Say which set is taken where a file has several, or has it in no usual place."""
+    """Log the chosen set if the file has several, or if its place is unusual."""
     if weight_sets.wrappers:
-        log(f"{', '.join(weight_sets.wrappers)}: names of torch's wrappers, taken out of the keys")
+        log(f"{', '.join(weight_sets.wrappers)}: torch's wrapper names, removed from the keys")
     holder = next((contents.holders.get(name, "") for name in weight_set.keys.values()), "")
     within = weight_set.prefix.removeprefix(holder)
     if within == f"{PARALLEL}." and weight_set.base is None:
-        log(f"{within}: DataParallel's prefix of every key taken off")
+        log(f"{within}: DataParallel's prefix, removed from every key")
     several = len(weight_sets.whole) > 1
     usual = weight_set.prefix in ("", f"{PARALLEL}.", *TRAINERS, *(f"{each}{PARALLEL}." for each in TRAINERS))
     if not several and usual:
@@ -51,11 +51,11 @@ def log_taken(
     what = _what(weight_set, exchange)
     log(f"weights: taken from {spoken(weight_set)}{f', {what}' * bool(what)}")
     if weight_set.base is not None:
-        log(f"BatchNorm's statistics: taken from {spoken(weight_set.base)}, as {weight_set.label} has parameters only")
+        log(f"BatchNorm's statistics: taken from {spoken(weight_set.base)}; {weight_set.label} has parameters only")
 
 
 def _what(weight_set: WeightSet, exchange: Exchange | None) -> str:
-    """What a set is, where that is known."""
+    """Describe a set; "" if nothing is known."""
     if exchange is not None and is_at(weight_set, exchange.averages):
         return averages_of(exchange)
     if exchange is not None and is_at(weight_set, exchange.trained):
@@ -66,7 +66,7 @@ def _what(weight_set: WeightSet, exchange: Exchange | None) -> str:
 def log_left(
     contents: Contents, weight_sets: WeightSets, weight_set: WeightSet, exchange: Exchange | None, log: Log
 ) -> None:
-    """Say what of a file is left out: the other sets, what trainers keep beside them, and what cannot be read."""
+    """Log the omitted parts of a file: other sets, state of the trainer, unreadable objects."""
     for other in [*weight_sets.whole, *weight_sets.parts]:
         if other is not weight_set and other.label != weight_set.label:
             what = _what(other, exchange) or "another set of weights"

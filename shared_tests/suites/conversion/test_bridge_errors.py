@@ -198,7 +198,7 @@ def test_wrong_class_count_names_both_numbers(tmp_path: Path) -> None:
     [
         ({"schema": "pspnet"}, "unknown schema 'pspnet'; known: canonical, official"),
         ({"to_schema": "pspnet"}, "unknown schema 'pspnet'"),
-        ({"schema": "official"}, "the file says that it is canonical, not of schema official"),
+        ({"schema": "official"}, "the file is canonical, not of schema official"),
         ({"dtype": "int8"}, "unknown dtype 'int8'; known: float32"),
     ],
 )
@@ -250,7 +250,7 @@ def test_destinations_that_cannot_be(folder: Path) -> None:
     (folder / "folder.pth").mkdir()
     (folder / "file.orbax").write_text("")
     assert "the ending does not say which format to write" in reason("model.bin")
-    assert "there is no directory" in reason("missing/model.pth")
+    assert "is missing. Create it first" in reason("missing/model.pth")
     assert "is a directory" in reason("folder.pth")
     assert "is a file" in reason("file.orbax")
     assert "cannot hold schema official" in reason("model.keras", to_schema="official")

@@ -134,8 +134,8 @@ def test_absent_counters_are_filled_and_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("config", "settings", "wanted", "said"),
     [
-        (PLAIN, {}, (1, 2, 4), "multi_grid=1,2,4: the file cannot tell"),
-        (DEEP, {}, None, "multi_grid=none: the file cannot tell"),
+        (PLAIN, {}, (1, 2, 4), "multi_grid=1,2,4: the file does not determine it"),
+        (DEEP, {}, None, "multi_grid=none: the file does not determine it"),
         (PLAIN, {"multi_grid": "none"}, None, None),
         (DEEP, {"multi_grid": "1, 2,4"}, (1, 2, 4), None),
     ],
@@ -305,8 +305,8 @@ def test_what_is_written_of_a_backbone_is_counted(tmp_path: Path) -> None:
     )
     stored = safetensors_file.read(open_source(tmp_path / "r.safetensors")).tensors
     assert (report.tensors, report.bytes) == (len(stored), sum(array.nbytes for array in stored.values()))
-    (line,) = (line for line in report.lines if "cannot tell" in line)
-    assert line == "torchvision files cannot tell these; set them when it is read again: multi_grid=1,2,4"
+    (line,) = (line for line in report.lines if "do not store" in line)
+    assert line == "torchvision files do not store these settings; set them when reading the file: multi_grid=1,2,4"
     assert sum("which torchvision files do not have" in line for line in report.lines) == 1
     found = weights_convert.inspect(tmp_path / "r.safetensors")
     assert len(found.tensors) + len(found.extra_tensors) == len(stored)

@@ -120,7 +120,7 @@ BESIDE = {
 def test_other_values_beside_the_tensors_are_inert(name: str, tmp_path: Path) -> None:
     named = {key: torch.from_numpy(array) for key, array in initial_tensors(CONFIG).items()}
     assert weights_convert.read(save({"state_dict": named, "x": BESIDE[name]}, tmp_path / "model.pth")).config == CONFIG
-    with pytest.raises(CheckpointError, match="1 entries of its state dict are no tensors:\n  x"):
+    with pytest.raises(CheckpointError, match="1 entries of its state dict are not tensors:\n  x"):
         weights_convert.read(save({**named, "x": BESIDE[name]}, tmp_path / "model.pth"))
 
 

@@ -58,7 +58,7 @@ def test_cast_by_kind(found: dict[str, Any]) -> None:
 
 
 def test_values_too_large_are_refused() -> None:
-    with pytest.raises(CheckpointError, match="head has values too large for float16"):
+    with pytest.raises(CheckpointError, match="head: it has values too large for float16"):
         fit("head", np.array([1e5], np.float32), np.float16)
     assert fit("head", np.array([np.inf], np.float32), np.float16) == np.inf
 

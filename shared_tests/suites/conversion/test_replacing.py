@@ -130,7 +130,10 @@ def test_what_appears_in_a_folder_while_it_is_replaced_survives(tmp_path: Path) 
         if len(asked) == 2:
             (path / "mine").write_text("mine")
 
-    with pytest.raises(CheckpointError, match="it holds mine"), atomic_directory(tmp_path / "out.orbax", judge) as new:
+    with (
+        pytest.raises(CheckpointError, match="the folder contains mine"),
+        atomic_directory(tmp_path / "out.orbax", judge) as new,
+    ):
         new.mkdir()
     assert (tmp_path / "out.orbax" / "mine").read_text() == "mine"
     (tmp_path / "out.orbax" / "mine").unlink()
@@ -183,7 +186,7 @@ def test_an_orbax_folder_with_anything_else_is_not_replaced(name: str, tmp_path:
     (tmp_path / "link.orbax").symlink_to(folder)
     before = listing(folder)
     for path in (folder, tmp_path / "link.orbax"):
-        with pytest.raises(CheckpointError, match="not replaced: it holds .*" + name.rpartition("/")[2]):
+        with pytest.raises(CheckpointError, match="not replaced: the folder contains .*" + name.rpartition("/")[2]):
             weights_convert.write(checkpoint(2), path)
     assert listing(folder) == before
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["keep.orbax", "link.orbax"]
@@ -199,7 +202,7 @@ def test_a_folder_that_is_no_checkpoint(name: str, tmp_path: Path) -> None:
         assert read_seed(folder) == 1
     else:
         (folder / "a.jpg").write_text("mine")
-        with pytest.raises(CheckpointError, match=r"it holds a\.jpg"):
+        with pytest.raises(CheckpointError, match=r"the folder contains a\.jpg"):
             weights_convert.write(checkpoint(1), folder)
 
 
@@ -402,7 +405,7 @@ class TestSourceAndDestination:
         source = tmp_path / "x.npz"
         weights_convert.write(checkpoint(1), source)
         self.refused(source, f"{tmp_path}/y.npz/", "names a folder")
-        self.refused(source, tmp_path, "is a folder; name the file in it")
+        self.refused(source, tmp_path, "is a folder. Name a file in it")
         weights_convert.convert(source, f"{tmp_path}/y.orbax/")
         assert read_seed(tmp_path / "y.orbax") == 1
 

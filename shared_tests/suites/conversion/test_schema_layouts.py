@@ -94,8 +94,8 @@ def test_the_same_number_twice_must_be_the_same() -> None:
 @pytest.mark.parametrize(
     ("ending", "schema", "message"),
     [
-        (".pdparams", None, "pickle files hold their owner's layout; add --to paddle_backbone or paddleseg"),
-        (".params", None, "mxnet files hold their owner's layout; add --to gluoncv"),
+        (".pdparams", None, "pickle files have no canonical layout. Add --to paddle_backbone or paddleseg"),
+        (".params", None, "mxnet files have no canonical layout. Add --to gluoncv"),
         (".pth", "paddleseg", "torch files cannot hold schema paddleseg; write .pdparams"),
         (".pdparams", "gluoncv", "pickle files cannot hold schema gluoncv; write .params"),
         (".keras", "mmseg", "keras files cannot hold schema mmseg; write .safetensors or .pth"),

@@ -57,7 +57,7 @@ def save(content: Mapping[str, Any], path: Path) -> Path:
 def read(content: Mapping[str, Any], path: Path, key: str | None = None) -> tuple[Checkpoint, list[str]]:
     lines: list[str] = []
     checkpoint = weights_convert.read(save(content, path), report=lines.append, weights_key=key)
-    return checkpoint, [line for line in lines if "cannot tell" not in line]
+    return checkpoint, [line for line in lines if "does not determine" not in line]
 
 
 def assert_raw(checkpoint: Checkpoint) -> None:
@@ -91,7 +91,7 @@ def test_wrappers_within_the_network(inner: str, path: Path) -> None:
     named = {name.replace("backbone.layer1.", f"backbone.layer1.{inner}."): array for name, array in RAW.items()}
     checkpoint, lines = read(under("model.", named), path)
     assert_raw(checkpoint)
-    assert f"{inner}: names of torch's wrappers, taken out of the keys" in lines
+    assert f"{inner}: torch's wrapper names, removed from the keys" in lines
 
 
 CONTAINERS: dict[str, Any] = {
@@ -426,7 +426,7 @@ def test_inspect_shows_sets_of_which_none_is_taken(path: Path, capsys: Streams) 
     out, error = capsys.readouterr()
     assert re.search("weights +best, last", out)
     choose = "holds 2 sets of weights that differ; choose one with --weights-key best or --weights-key last"
-    assert error.splitlines()[0] == f"{choose}; what follows is of best"
+    assert error.splitlines()[0] == f"{choose}. The rest describes best"
     assert run(["inspect", str(path), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [(each["key"], each["taken"]) for each in found["weights"]] == [("best", False), ("last", False)]

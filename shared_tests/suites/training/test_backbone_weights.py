@@ -119,25 +119,25 @@ def test_every_depth_fits_its_variant(name: str, tmp_path: Path) -> None:
             {"layers": (1, 1, 2, 1)},
             {},
             "resnet.pth: its backbone has layers=1,1,2,1, the network layers=1,1,1,2; "
-            "it fits danet_tiny with layers=1,1,2,1",
+            "Use danet_tiny with layers=1,1,2,1",
         ),
-        ({}, {"block": "bottleneck"}, "has block=basic, the network block=bottleneck; it fits danet_tiny"),
+        ({}, {"block": "bottleneck"}, "has block=basic, the network block=bottleneck. Use danet_tiny"),
         (
             {"stem": "deep", "stem_widths": (4, 4, 8), "avg_down": True},
             {},
             "has stem=deep stem_widths=4,4,8 avg_down=true, the network stem=plain stem_widths=8 avg_down=false; "
-            "it fits danet_tiny with stem=deep stem_widths=4,4,8 avg_down=true",
+            "Use danet_tiny with stem=deep stem_widths=4,4,8 avg_down=true",
         ),
         (
             {"stem": "deep", "stem_widths": (4, 4, 8), "avg_down": True},
             {"stem": "deep", "stem_widths": (4, 4, 8)},
-            "has avg_down=true, the network avg_down=false; it fits",
+            "has avg_down=true, the network avg_down=false. Use",
         ),
         ({}, {"in_channels": 1, "mean": (0.5,), "std": (0.25,)}, "has in_channels=3, the network in_channels=1; it"),
         (
             {"layers": (3, 4, 23, 3), "block": "bottleneck", **SMALL},
             {},
-            "it fits danet_r101 with widths=2,2,3,4 stem_w",
+            "Use danet_r101 with widths=2,2,3,4 stem_w",
         ),
     ],
 )
