@@ -1,4 +1,4 @@
-"""The file formats, one file each. A reader is chosen by what a file holds, a writer by the path's ending."""
+"""File formats, one file each. The content of a file chooses the reader, the ending of a path the writer."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from weights_convert.mapping.schema import WrapStateDict
 
 
 class Reader(Protocol):
-    """A module of this package that reads a format."""
+    """Interface of a module that reads a format."""
 
     NAME: str
     DIRECTORY: bool
 
     def recognises(self, source: SourceFile) -> bool:
-        """Whether it is this format's."""
+        """True if the source has this format."""
         ...
 
     def read(self, source: SourceFile) -> Contents: ...
 
 
 class Writer(Protocol):
-    """A module of this package that writes a format."""
+    """Interface of a module that writes a format."""
 
     NAME: str
     DIRECTORY: bool
@@ -51,16 +51,16 @@ class Writer(Protocol):
 
 @runtime_checkable
 class CanonicalWriter(Writer, Protocol):
-    """A writer of canonical files."""
+    """Interface of a module that writes canonical files."""
 
     def write(self, checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[str, ...]:
-        """Write atomically; return what was left out, for the user. `replace` raises for what it must not replace."""
+        """Write atomically; return lines about omitted tensors. `replace` raises if a file must not be replaced."""
         ...
 
 
 @runtime_checkable
 class ForeignWriter(Writer, Protocol):
-    """A writer whose format can hold tensors under any names, and, where WRAPS, the owner's object around them."""
+    """Interface of a module that writes tensors under any names; if WRAPS, in the trainer's object too."""
 
     WRAPS: bool
 
@@ -98,15 +98,15 @@ WRITERS: tuple[tuple[str, CanonicalWriter], ...] = (
     (".orbax", orbax_directory),
     (".npz", npz_file),
 )
-UPSTREAM_WRITERS: tuple[tuple[str, ForeignWriter], ...] = (  # of formats that hold nothing but an owner's layout
+UPSTREAM_WRITERS: tuple[tuple[str, ForeignWriter], ...] = (  # formats without a canonical layout
     (".pdparams", pickle_file),
     (".params", mxnet_file),
 )
 
 ENDINGS = tuple(ending for ending, _ in (*WRITERS, *UPSTREAM_WRITERS))
-MOST_NAMED = 5  # checkpoints of a directory, in the message about it
+MOST_NAMED = 5  # checkpoints of a directory that the error lists
 
-# What else people hand over, by its first bytes.
+# Other files that users pass, by their first bytes.
 OTHER_FILES: Mapping[bytes, str] = {
     b"\x89PNG": "a PNG image",
     b"\xff\xd8\xff": "a JPEG image",
@@ -120,7 +120,7 @@ OTHER_FILES: Mapping[bytes, str] = {
 
 
 def reader_of(path: Path) -> Reader:
-    """The format that a file or directory is in. Raises CheckpointError where it is none of them."""
+    """Return the reader of a file or directory. Raise CheckpointError if no format fits."""
     source = open_source(path)
     try:
         return reader_for(source)
@@ -129,7 +129,7 @@ def reader_of(path: Path) -> Reader:
 
 
 def reader_for(source: SourceFile) -> Reader:
-    """The format that an open file or directory is in. Raises CheckpointError where it is none of them."""
+    """Return the reader of an open file or directory. Raise CheckpointError if no format fits."""
     try:
         for reader in READERS:
             if reader.recognises(source):
@@ -138,19 +138,19 @@ def reader_for(source: SourceFile) -> Reader:
     except OSError as error:
         raise CheckpointError(f"{source.path}: cannot be read: {error.strerror or error}") from None
     known = ", ".join(reader.NAME for reader in READERS)
-    raise CheckpointError(f"{source.path}: {what}, not a checkpoint; the formats read are {known}")
+    raise CheckpointError(f"{source.path}: {what}, not a checkpoint. Formats that can be read: {known}")
 
 
 def writer_of(path: Path) -> Writer:
-    """The format that a path's ending asks for. Raises CheckpointError for an unknown ending."""
+    """Return the writer for a path's ending. Raise CheckpointError for an unknown ending."""
     for ending, writer in (*WRITERS, *UPSTREAM_WRITERS):
         if path.name.endswith(ending) and path.name != ending:
             return writer
-    raise CheckpointError(f"{path}: the ending does not say which format to write; known: {', '.join(ENDINGS)}")
+    raise CheckpointError(f"{path}: the ending does not say which format to write. Known endings: {', '.join(ENDINGS)}")
 
 
 def endings_of(names: Collection[str]) -> list[str]:
-    """The endings of paths that are written in formats of these names."""
+    """Return the endings of the formats with these names."""
     return [ending for ending, writer in (*WRITERS, *UPSTREAM_WRITERS) if writer.NAME in names]
 
 
@@ -158,8 +158,8 @@ def _what(source: SourceFile) -> str:
     if source.is_folder:
         entries = sorted(entry for entry in source.path.iterdir() if entry.is_dir())
         within = [entry.name for entry in entries if orbax_directory.recognises(SourceFile(entry))]
-        if within:  # as Orbax's manager leaves one for each step
-            return f"a directory of Orbax checkpoints, of which one is wanted: {', '.join(within[:MOST_NAMED])}"
+        if within:  # a CheckpointManager leaves one for each step
+            return f"a directory of several Orbax checkpoints; choose one: {', '.join(within[:MOST_NAMED])}"
         return "a directory without Orbax's metadata or the hub's model.safetensors, and not a run's folder"
     if not source.start:
         return "an empty file"

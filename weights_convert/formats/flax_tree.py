@@ -1,7 +1,6 @@
-"""The tree of a Flax network: nested dictionaries by module path, with Flax's leaves and kernels HWIO.
+"""Convert between canonical tensors and the tree of a Flax network: nested dictionaries, kernels in HWIO.
 
-It is what `nnx.to_pure_dict(nnx.state(model, (nnx.Param, nnx.BatchStat)))` gives, with the indices of lists
-as texts.
+The tree is that of `nnx.to_pure_dict(nnx.state(model, (nnx.Param, nnx.BatchStat)))` with list indices as texts.
 """
 
 from __future__ import annotations
@@ -17,26 +16,26 @@ from danet_common.checkpoint import LONGEST_NAME
 from danet_common.leaves import FLAX, TORCH, native_name, to_channels_last
 from weights_convert.contents import Contents
 
-COLLECTIONS = ("params", "batch_stats")  # a word of each path, with those who keep them apart
-OF_COLLECTION = re.compile(rf"(.+)_({'|'.join(COLLECTIONS)})")  # ema_params, ema_batch_stats: two of one set
-VALUE = ("value",)  # the last word, in a saved nnx.State
-MOST_OTHERS = 10_000  # leaves of a tree that are no arrays: steps, rates, names
-RANDOM_STATE = "dropout"  # the module whose state is its random stream, which is no part of the network
+COLLECTIONS = ("params", "batch_stats")  # part of a path, for trainers that store them apart
+OF_COLLECTION = re.compile(rf"(.+)_({'|'.join(COLLECTIONS)})")  # ema_params and ema_batch_stats are one set
+VALUE = ("value",)  # last key of a path in a saved nnx.State
+MOST_OTHERS = 10_000  # non-array leaves: steps, rates, names
+RANDOM_STATE = "dropout"  # module whose state is a random stream, not a parameter
 CANONICAL_LEAVES = {flax: TORCH[kind] for kind, flax in FLAX.items()}
 
 
 def flat(tree: Any) -> dict[tuple[str, ...], Any]:
-    """Return a tree's leaves by their paths: arrays, and whatever else is there.
+    """Return all leaves of a tree by path, arrays and others.
 
-    Raises CheckpointError for a path that is too long, and for far more leaves that are no arrays than a trainer keeps.
+    Raise CheckpointError for a path that is too long, or for more non-array leaves than any trainer stores.
     """
     leaves: dict[tuple[str, ...], Any] = {}
     others = 0
     waiting: list[tuple[tuple[str, ...], Any]] = [((), {"": tree} if not isinstance(tree, dict | list) else tree)]
     while waiting:
         path, branch = waiting.pop()
-        if sum(map(len, path)) > LONGEST_NAME:  # joined, one long key would be copied for every leaf below it
-            raise CheckpointError(f"a path of {len(path)} keys that is too long; the file is damaged")
+        if sum(map(len, path)) > LONGEST_NAME:  # joining would copy one long key for every leaf below it
+            raise CheckpointError(f"a path of {len(path)} keys is too long; the file is damaged")
         for key, value in branch.items() if isinstance(branch, dict) else enumerate(branch):
             if isinstance(value, dict | list):
                 if value:
@@ -45,21 +44,21 @@ def flat(tree: Any) -> dict[tuple[str, ...], Any]:
                 leaves[(*path, str(key))] = value
                 others += not isinstance(value, np.ndarray)
                 if others > MOST_OTHERS:
-                    raise CheckpointError(f"more than {MOST_OTHERS} leaves are no arrays; no checkpoint has so many")
+                    raise CheckpointError(f"more than {MOST_OTHERS} leaves are not arrays, more than in any checkpoint")
     return leaves
 
 
 def from_leaves(leaves: Mapping[tuple[str, ...], Any]) -> Contents:
-    """The tensors under canonical names and in canonical layout. Raises CheckpointError where two are the same.
+    """Return the tensors in canonical names and layout. Raise CheckpointError if a name occurs twice.
 
-    In a tree with collections, what lies outside them is beside the networks and in none.
+    If a tree has collections, leaves outside of them belong to no network.
     """
     tensors: dict[str, np.ndarray] = {}
     others: dict[str, str] = {}
     holders: dict[str, str] = {}
     left_out = 0
     if any(sum(map(len, path)) > LONGEST_NAME for path in leaves):
-        raise CheckpointError("a path of keys that is too long; the file is damaged")
+        raise CheckpointError("a path of keys is too long; the file is damaged")
     apart = any(_in_collections(path) for path in leaves)
     for path, leaf in leaves.items():
         if RANDOM_STATE in path:
@@ -67,7 +66,7 @@ def from_leaves(leaves: Mapping[tuple[str, ...], Any]) -> Contents:
             continue
         name, holder = _canonical(path)
         if name in holders:
-            raise CheckpointError(f"the tensor {name} is there twice")
+            raise CheckpointError(f"tensor {name} occurs twice")
         holders[name] = f"{name}." if apart and not _in_collections(path) else holder
         if isinstance(leaf, np.ndarray):
             tensors[name] = leaf.transpose(3, 2, 0, 1) if _is_kernel(path) and leaf.ndim == 4 else leaf
@@ -78,7 +77,7 @@ def from_leaves(leaves: Mapping[tuple[str, ...], Any]) -> Contents:
 
 
 def to_leaves(config: DANetConfig, tensors: Mapping[str, np.ndarray]) -> dict[tuple[str, ...], np.ndarray]:
-    """Views of canonical tensors by their paths in the tree, in its layout."""
+    """Return views of canonical tensors by tree path, in Flax's layout."""
     return {
         tuple(native_name(parameter, FLAX).split(".")): to_channels_last(parameter, tensors[name])
         for name, parameter in parameters(config).items()
@@ -94,7 +93,7 @@ def _is_kernel(path: tuple[str, ...]) -> bool:
 
 
 def _canonical(path: tuple[str, ...]) -> tuple[str, str]:
-    """The name of a leaf without the collection, and how the names of that collection begin."""
+    """Return the name of a leaf without its collection, and the prefix of that collection."""
     parts: list[str] = []
     holder = ""
     for part in path[:-1] if path[-1:] == VALUE else path:

@@ -1,6 +1,6 @@
-"""Weights files of Keras 2: a group for each layer of the model, its tensors under their scopes within.
+"""Read weights files of Keras 2: one group for each layer, tensors below by scope.
 
-tf2cv (imgclsmob) saves its networks so. The names are those that TensorFlow 2.12 gives its DANet's tensors:
+tf2cv (imgclsmob) writes such files. TensorFlow 2.12 names the tensors of its DANet like
 `features/features/features/stage1/stage1/unit1/body/conv1/conv/conv/kernel:0`.
 """
 
@@ -16,24 +16,26 @@ from weights_convert.containers.file_bytes import FileBytes
 from weights_convert.containers.hdf5_reader import Hdf5
 from weights_convert.contents import Contents
 
-WHOLE_MODEL = "model_weights/"  # where a file of a whole model, not of its weights alone, has its layers
+WHOLE_MODEL = "model_weights/"  # group of the layers in a file of a whole model
 TF2CV_LAYERS = {"features", "head"}
 DANET_KERAS_LAYER = re.compile(r"[pc]am(_[0-9]+)?")
 DANET_KERAS = (
-    "DANet-keras cannot be converted: it makes the convolutions of its position attention anew whenever it runs, "
-    "and they are never saved"
+    "DANet-keras cannot be converted: its position attention makes new convolutions in every call, "
+    "which are never saved"
 )
 UNKNOWN = f"a weights file of Keras 2, of no known network ({DANET_KERAS})"
 
 
 def is_keras_2(file: Hdf5) -> bool:
-    """Whether the file is of Keras 2, by the attribute or the group that only its files have."""
+    """True for a file of Keras 2, which has an attribute or a group of its own."""
     return "layer_names" in file.attributes or WHOLE_MODEL.rstrip("/") in file.groups
 
 
 def read_keras_2(file: Hdf5, raw: np.ndarray | FileBytes, path: Path) -> Contents:
-    """The tensors of tf2cv's DANet by dotted name, kernels as torch has them. Raises CheckpointError for any other
-    network."""
+    """Return the tensors of tf2cv's DANet by dotted name, kernels in OIHW.
+
+    Raise CheckpointError for any other network.
+    """
     layers = {group.removeprefix(WHOLE_MODEL).partition("/")[0] for group in file.groups}
     if any(DANET_KERAS_LAYER.fullmatch(layer) for layer in layers):
         raise CheckpointError(f"{path}: {DANET_KERAS}")

@@ -1,7 +1,7 @@
-"""`.keras`: a zip archive of the model's config, its weights and metadata.
+"""Read and write `.keras`: a zip archive of config, weights and metadata.
 
-`keras.saving.load_model` rebuilds the network from one once `danet_tf` is imported; in turn a file that
-Keras has saved is read here. The manifest lies in `metadata.json`, where Keras keeps its own version.
+`keras.saving.load_model` rebuilds the network after `import danet_tf`, and this module reads files that Keras
+saved. The manifest is in `metadata.json`, beside the version of Keras.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NAME = "keras"
 DIRECTORY = False
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 CLASS = {"module": "danet_tf.model", "class_name": "DANet", "registered_name": "danet>DANet"}
-KERAS_VERSION = "3.15.1"  # whose layout this is
+KERAS_VERSION = "3.15.1"  # version of this layout
 MANIFEST = "danet"
 NAMELESS = (
     "the optimizer's moving averages (use_ema), which have no names; before the network is saved, "
@@ -32,12 +32,12 @@ NAMELESS = (
 
 
 def recognises(source: SourceFile) -> bool:
-    """Whether this is a zip archive with Keras's records."""
+    """True for a zip archive with Keras's records."""
     return CONFIG in source.records and WEIGHTS in source.records
 
 
 def read(source: SourceFile) -> Contents:
-    """Read the tensors, and the network's config from the model's. Raises CheckpointError for another model."""
+    """Read tensors and config. Raise CheckpointError for another model."""
     path = source.path
     archive = Archive(path, source.file)
     model, metadata = _json(archive, CONFIG), _json(archive, METADATA)
@@ -48,14 +48,14 @@ def read(source: SourceFile) -> Contents:
     contents = read_weights(archive.read(WEIGHTS), path)
     text = metadata.get(MANIFEST)
     contents.manifest = text if isinstance(text, str) else None
-    from_metadata = model.get("config")
-    contents.config = from_metadata.get("config") if isinstance(from_metadata, dict) else None
+    config_fields = model.get("config")
+    contents.config = config_fields.get("config") if isinstance(config_fields, dict) else None
     contents.nameless = NAMELESS if _has_averages(model) else ""
     return contents
 
 
 def _has_averages(model: dict[str, Any]) -> bool:
-    """True where the model was compiled with an optimizer that keeps moving averages of the weights."""
+    """True if the model was compiled with an optimizer that averages the weights (use_ema)."""
     optimizer: Any = model
     for key in ("compile_config", "optimizer", "config"):
         optimizer = optimizer.get(key) if isinstance(optimizer, dict) else None

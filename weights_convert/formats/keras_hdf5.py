@@ -1,4 +1,4 @@
-"""The HDF5 file of a Keras network's weights: by itself as `.weights.h5`, and within a `.keras` archive."""
+"""Read and write the HDF5 file of a Keras network: a `.weights.h5`, or part of a `.keras` archive."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from weights_convert.contents import Contents
 from weights_convert.formats.keras2_hdf5 import is_keras_2, read_keras_2
 from weights_convert.formats.keras_layout import group_of, parameter_at
 
-MANIFEST = "danet"  # attribute of the root
-NETWORK = ("backbone", "head", "auxiliary")  # groups of the network; others are the optimizer's and the metrics'
+MANIFEST = "danet"  # attribute of the root group
+NETWORK = ("backbone", "head", "auxiliary")  # groups of the network; others belong to optimizer and metrics
 VARIABLE = re.compile(r"(.+)/vars/([0-9]{1,3})")
 
 
 def read_weights(raw: np.ndarray | FileBytes, path: Path) -> Contents:
-    """Every tensor of the HDF5 file in `raw`, uint8 (n,).
+    """Return every tensor of the HDF5 file in `raw`, uint8 (n,).
 
-    Raises CheckpointError, naming `path`, where the file is damaged or holds nothing of a DANet.
+    Raise CheckpointError, naming `path`, if the file is damaged or has no tensor of a DANet.
     """
     try:
         file = read_hdf5(raw)
     except (ValueError, OverflowError) as error:
-        raise CheckpointError(f"{path}: an HDF5 file that is cut short or damaged ({error})") from None
+        raise CheckpointError(f"{path}: HDF5 file is truncated or damaged: {error}") from None
     if is_keras_2(file):
         return read_keras_2(file, raw, path)
     tensors: dict[str, np.ndarray] = {}
@@ -47,19 +47,19 @@ def read_weights(raw: np.ndarray | FileBytes, path: Path) -> Contents:
         found = parameter_at(match[1], int(match[2]))
         array = dataset.values(raw)
         if found is None:
-            tensors[name] = array  # has no canonical name, and is reported as unused under its own
+            tensors[name] = array  # no canonical name; reported as unused
         elif found[0] in tensors:
-            raise CheckpointError(f"{path}: the tensor {found[0]} is there twice")
+            raise CheckpointError(f"{path}: tensor {found[0]} occurs twice")
         else:
             tensors[found[0]] = from_channels_last(Parameter(found[0], array.shape, found[1]), array)
     if not tensors:
-        raise CheckpointError(f"{path}: an HDF5 file without the groups {', '.join(NETWORK)} of a DANet")
-    notes = tuple(f"left out: {count} tensors of {top}, no part of the network" for top, count in others.items())
+        raise CheckpointError(f"{path}: the HDF5 file has none of the groups {', '.join(NETWORK)} of a DANet")
+    notes = tuple(f"left out: {count} tensors of {top}, outside the network" for top, count in others.items())
     return Contents(tensors=tensors, manifest=file.attributes.get(MANIFEST), notes=notes)
 
 
 def weights_stream(checkpoint: Checkpoint, text: str | None = None) -> Stream:
-    """The HDF5 file of a checkpoint's network, with the manifest `text` in it, tensor by tensor."""
+    """Return the HDF5 file of a checkpoint, with the manifest `text`, as a stream."""
     root = Group(attributes={} if text is None else {MANIFEST: text})
     for name, parameter in parameters(checkpoint.config).items():
         path, number = group_of(parameter, checkpoint.config)
@@ -72,7 +72,5 @@ def weights_stream(checkpoint: Checkpoint, text: str | None = None) -> Stream:
 
 
 def left_out(checkpoint: Checkpoint) -> tuple[str, ...]:
-    """What of a checkpoint a Keras file does not hold, for the user."""
-    return tuple(
-        f"dropped: extra tensor {key}; a Keras file holds the network only" for key in checkpoint.extra_tensors
-    )
+    """Return lines about extra tensors, which a Keras file cannot hold."""
+    return tuple(f"dropped: extra tensor {key}; Keras files hold the network only" for key in checkpoint.extra_tensors)

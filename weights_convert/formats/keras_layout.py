@@ -1,8 +1,8 @@
-"""Where Keras 3 keeps each tensor of the network in an HDF5 file.
+"""Map canonical names to groups of Keras 3's HDF5 files and back.
 
-A subclassed model's weights lie under attribute paths, a layer's own in `vars/0`, `vars/1`, ... in the
-order in which it made them; in a Python list a layer is named after its class, with its count from the
-second on. Source: keras/src/saving/saving_lib.py, Keras 3.15.
+Keras stores a subclassed model by attribute path, and a layer's variables as `vars/0`, `vars/1`, ... in order of
+creation. In a list, it names a layer after its class, with a count from the second on.
+Source: keras/src/saving/saving_lib.py, Keras 3.15.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ NORM: tuple[Kind, ...] = ("scale", "shift", "mean", "variance", "count")
 CONVOLUTION: tuple[Kind, ...] = ("kernel", "bias")
 ATTENTION: tuple[Kind, ...] = ("gamma",)
 DECODER: tuple[Kind, ...] = ("gain",)
-FACTORS = {"attention": ATTENTION, "decoder": DECODER}  # by how the name of the layer that holds one ends
+FACTORS = {"attention": ATTENTION, "decoder": DECODER}  # by the last word of the layer's name
 BLOCK_CLASSES = {"basic": "basic_block", "bottleneck": "bottleneck"}
-SHORTCUT_CLASSES = ("conv", "batch_norm")  # of `downsample`, a list of two
+SHORTCUT_CLASSES = ("conv", "batch_norm")  # layers of `downsample`, a list of two
 
 BLOCK = re.compile(rf"({'|'.join(BLOCK_CLASSES.values())})(?:_([1-9][0-9]*))?")
 STAGE = re.compile(r"layer[1-4]")
@@ -27,7 +27,7 @@ NORM_NAME = re.compile(r"bn[1-9]?|batch_norm|[a-z_]+_bn")
 
 
 def group_of(parameter: Parameter, config: DANetConfig) -> tuple[str, int]:
-    """The group of the layer that holds a tensor, and the tensor's number in it."""
+    """Return the group of a tensor's layer, and the index of the tensor in it."""
     parts = parameter.name.split(".")[:-1]
     for place in range(1, len(parts)):
         if STAGE.fullmatch(parts[place - 1]):
@@ -40,7 +40,7 @@ def group_of(parameter: Parameter, config: DANetConfig) -> tuple[str, int]:
 
 
 def parameter_at(group: str, number: int) -> tuple[str, Kind] | None:
-    """The canonical name and kind of a tensor in the file; None where the network has nothing of the sort."""
+    """Return canonical name and kind of a tensor in the file; None if no network has it."""
     parts = group.split("/")
     kinds = NORM if NORM_NAME.fullmatch(parts[-1]) else FACTORS.get(parts[-1].rpartition("_")[2], CONVOLUTION)
     if number >= len(kinds):

@@ -1,4 +1,4 @@
-"""`.weights.h5`, as `keras.Model.save_weights` writes it."""
+"""Read and write `.weights.h5`, the format of `keras.Model.save_weights`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ DIRECTORY = False
 
 
 def recognises(source: SourceFile) -> bool:
-    """Whether this is an HDF5 file."""
+    """True for an HDF5 file."""
     return source.start.startswith(SIGNATURE)
 
 
@@ -28,7 +28,7 @@ def read(source: SourceFile) -> Contents:
 
 
 def write(checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[str, ...]:
-    """Write what `model.load_weights(path)` reads, with the manifest as an attribute of the root."""
+    """Write a file for `model.load_weights(path)`, with the manifest as an attribute of the root group."""
     network = Checkpoint(checkpoint.config, checkpoint.tensors, source=checkpoint.source)
     stream = weights_stream(network, json.dumps(manifest(network)))
     with atomic_file(path, replace) as temporary, temporary.open("wb") as file:

@@ -1,7 +1,7 @@
-"""Flax's msgpack files, of `flax.serialization.to_bytes`: read only.
+"""Read Flax's msgpack files, the format of `flax.serialization.to_bytes`.
 
-Source: flax/serialization.py, Flax 0.12. Extension 1 is an array and 3 a NumPy scalar, both (shape, name of
-the dtype, bytes); arrays beyond 1 GiB come in chunks.
+Extension 1 is an array, 3 a NumPy scalar; both are (shape, name of the dtype, bytes). Arrays of more than 1 GiB
+come in chunks. Source: flax/serialization.py, Flax 0.12.
 """
 
 from __future__ import annotations
@@ -28,40 +28,40 @@ DTYPES |= {"bfloat16": np.dtype(ml_dtypes.bfloat16), **FLOAT8}
 
 
 def recognises(source: SourceFile) -> bool:
-    """Whether the file opens with a map that is not empty and whose first key is a text."""
+    """True if the file starts with a non-empty map whose first key is text."""
     start = source.start
     if not start:
         return False
-    sizes = {0xDE: 3, 0xDF: 5}  # bytes before the first key, of maps with many entries
+    sizes = {0xDE: 3, 0xDF: 5}  # bytes before the first key of a large map
     first = sizes.get(start[0], 1 if 0x81 <= start[0] <= 0x8F else 0)
     return bool(first) and len(start) > first and (0xA0 <= start[first] <= 0xBF or start[first] in (0xD9, 0xDA, 0xDB))
 
 
 def read(source: SourceFile) -> Contents:
-    """Every array, in memory. Raises CheckpointError where the file is damaged."""
+    """Read every array. Raise CheckpointError if the file is damaged."""
     try:
         return from_leaves(flat(_joined(read_msgpack(source.data, _array))))
     except CheckpointError:
         raise
     except (ValueError, TypeError, KeyError, OverflowError) as error:
-        raise CheckpointError(f"{source.path}: not a Flax msgpack file, or damaged ({error})") from None
+        raise CheckpointError(f"{source.path}: not a Flax msgpack file, or damaged: {error}") from None
 
 
 def _array(extension: Extension) -> np.ndarray:
     if extension.code not in (ARRAY, SCALAR):
-        raise ValueError(f"extension {extension.code} is no array")
+        raise ValueError(f"extension {extension.code} is not an array")
     shape, name, raw = read_msgpack(extension.data, _nested)
     if not isinstance(shape, list) or not isinstance(name, str) or not isinstance(raw, memoryview):
-        raise ValueError("an array without shape, dtype and bytes")
+        raise ValueError("an array lacks shape, dtype or bytes")
     return np.frombuffer(raw, DTYPES[name]).reshape(shape)
 
 
 def _nested(extension: Extension) -> Any:
-    raise ValueError("an array within an array's description")
+    raise ValueError("an array contains an extension value")
 
 
 def _joined(tree: Any) -> Any:
-    """The tree with chunked arrays put together."""
+    """Return the tree with chunked arrays joined."""
     if not isinstance(tree, dict):
         return tree
     if CHUNKED in tree:

@@ -1,7 +1,7 @@
-"""MXNet's `.params`: named arrays as `mxnet.nd.save` and Gluon's `save_parameters` write them.
+"""Read and write MXNet's `.params`, the format of `mxnet.nd.save` and Gluon's `save_parameters`.
 
-All numbers little-endian. The file: magic, a reserved word, the arrays, their names; each list is preceded
-by its length. An array: version, kind of storage, shape, device, dtype, and its bytes in C order.
+All numbers are little-endian. The file has a magic number, a reserved word, the arrays and their names; a length
+precedes each list. An array has version, kind of storage, shape, device, dtype, and its bytes in C order.
 Source: src/ndarray/ndarray.cc and include/mxnet/tuple.h, MXNet 1.9.
 """
 
@@ -31,7 +31,7 @@ VERSIONS = (0xF993FAC8, 0xF993FAC9, 0xF993FACA)  # 1: 64-bit sizes; 2: also a ki
 V1, V2, V3 = VERSIONS
 DENSE = 0
 CPU = (1, 0)  # device type and number
-MAXIMUM_DIMENSIONS = 32  # MXNet's own
+MAXIMUM_DIMENSIONS = 32  # MXNet's limit
 DTYPES: Mapping[int, np.dtype[Any]] = {
     0: np.dtype(np.float32),
     1: np.dtype(np.float64),
@@ -44,33 +44,33 @@ DTYPES: Mapping[int, np.dtype[Any]] = {
     12: np.dtype(ml_dtypes.bfloat16),
 }
 FLAGS = {dtype: flag for flag, dtype in DTYPES.items()}
-PREFIXES = ("arg:", "aux:")  # of weights and statistics in the files of `mxnet.model.save_checkpoint`
+PREFIXES = ("arg:", "aux:")  # for weights and statistics in files of `mxnet.model.save_checkpoint`
 
 
 def recognises(source: SourceFile) -> bool:
-    """Whether the file opens with the magic number of a list of arrays."""
+    """True if the file starts with the magic number of a list of arrays."""
     return source.start.startswith(MAGIC)
 
 
 def read(source: SourceFile) -> Contents:
-    """Every array, in memory. Raises CheckpointError where the file is damaged or its arrays have no names."""
+    """Read every array. Raise CheckpointError if the file is damaged or its arrays have no names."""
     path, cursor = source.path, _Cursor(source)
     cursor.take("<QQ")
     arrays = [cursor.array() for _ in range(cursor.count())]
     names = [cursor.text() for _ in range(cursor.count())]
     if not names:
-        raise CheckpointError(f"{path}: an MXNet file of {len(arrays)} arrays without names")
+        raise CheckpointError(f"{path}: the {len(arrays)} arrays of the MXNet file have no names")
     if len(names) != len(arrays) or cursor.position != cursor.data.size:
         raise cursor.damage(f"{len(arrays)} arrays, {len(names)} names")
     if len({*names}) != len(names):
-        raise cursor.damage("a name that occurs twice")
+        raise cursor.damage("a name occurs twice")
     if all(name.startswith(PREFIXES) for name in names):
         names = [name.partition(":")[2] for name in names]
     return Contents(tensors=dict(zip(names, arrays, strict=True)))
 
 
 class _Cursor:
-    """Reads on in the file. No number is believed before the bytes that it announces are there."""
+    """Sequential reader of the file; compares every announced length with the bytes that are left."""
 
     def __init__(self, source: SourceFile) -> None:
         self.path, self.data, self.position = source.path, source.data, 0
@@ -90,7 +90,7 @@ class _Cursor:
         return struct.unpack(layout, self.bytes(struct.calcsize(layout)).tobytes())
 
     def count(self) -> int:
-        """The length of a list, each of whose items takes at least four bytes."""
+        """Return the length of a list; each item needs at least four bytes."""
         (number,) = self.take("<Q")
         if 4 * number > self.data.size - self.position:
             raise self.damage(f"{number} items announced")
@@ -100,34 +100,34 @@ class _Cursor:
         try:
             return self.bytes(self.take("<Q")[0]).tobytes().decode()
         except UnicodeDecodeError:
-            raise self.damage("a name that is no UTF-8") from None
+            raise self.damage("a name is not UTF-8") from None
 
     def array(self) -> np.ndarray:
         version, size = self.take("<I")[0], "q"
-        if version not in VERSIONS:  # before version 1 the array began with its number of dimensions
+        if version not in VERSIONS:  # before version 1 an array starts with its number of dimensions
             self.position, size = self.position - 4, "I"
         elif version != V1 and self.take("<i")[0] != DENSE:
-            raise self.damage("a sparse array, which no DANet has")
+            raise self.damage("an array is sparse; no DANet has one")
         (dimensions,) = self.take("<i")
         if not 0 <= dimensions <= MAXIMUM_DIMENSIONS:
             raise self.damage(f"an array of {dimensions} dimensions")
         shape = self.take(f"<{dimensions}{size}")
         if dimensions == 0 and version != V3:
-            raise self.damage("an array that was never given a shape")
+            raise self.damage("an array has no shape")
         _, _, flag = self.take("<iii")
         if flag not in DTYPES or min(shape, default=0) < 0:
             raise self.damage(f"an array of dtype number {flag} and shape {list(shape)}")
         flat = self.bytes(math.prod(shape) * DTYPES[flag].itemsize).view(DTYPES[flag])
         try:
             return flat.reshape(shape)
-        except ValueError as error:  # one size is 0 and the others are beyond NumPy
+        except ValueError as error:  # one size is 0, and NumPy rejects the others
             raise self.damage(str(error)) from None
 
 
 def write_foreign(
     named: Mapping[str, np.ndarray], path: Path, wrap: WrapStateDict | None, replace: Judge = always
 ) -> None:
-    """Write what `mxnet.nd.load(path)` and Gluon's `load_parameters(path)` read."""
+    """Write a file for `mxnet.nd.load(path)` and Gluon's `load_parameters(path)`."""
     with atomic_file(path, replace) as temporary, temporary.open("wb") as file:
         for part in _parts(wrap(named) if wrap else named):
             file.write(part)
@@ -137,9 +137,9 @@ def _parts(named: Mapping[str, np.ndarray]) -> Iterator[Buffer]:
     yield MAGIC + struct.pack("<QQ", 0, len(named))
     for name, array in named.items():
         if array.dtype not in FLAGS:
-            raise CheckpointError(f"MXNet has no dtype for {name}, which is {array.dtype}")
+            raise CheckpointError(f"MXNet cannot hold {name} of dtype {array.dtype}. Choose another with --dtype")
         if array.ndim == 0:
-            raise CheckpointError(f"Gluon has no scalars, and {name} is one")
+            raise CheckpointError(f"MXNet cannot hold {name}: Gluon has no scalars")
         yield struct.pack("<Ii", V2, DENSE) + struct.pack(f"<i{array.ndim}q", array.ndim, *array.shape)
         yield struct.pack("<iii", *CPU, FLAGS[array.dtype])
         yield raw_bytes(array)

@@ -1,7 +1,7 @@
-"""NumPy archives: one entry for each tensor, by canonical name, and the manifest as UTF-8 bytes.
+"""Read and write NumPy archives: one entry for each tensor by canonical name, and the manifest as UTF-8 bytes.
 
-NumPy has no bfloat16: such tensors are kept as uint16 and listed under "bfloat16" in the manifest. Pickled
-entries are refused.
+NumPy has no bfloat16. Such tensors are stored as uint16, and the manifest lists them under "bfloat16". The reader
+rejects pickled entries.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SLASH = "/"
 MAGIC = b"\x93NUMPY"
 LENGTH_SIZES = {b"\1\0": 2, b"\2\0": 4, b"\3\0": 4}  # bytes of the header's length, by version
 HEADER_LIMIT = 1 << 14  # bytes; NumPy writes 128
-# As numpy.lib.format writes it. It is matched and not evaluated, though NumPy itself would.
+# Header of numpy.lib.format, matched by a pattern; NumPy itself evaluates it.
 HEADER = re.compile(
     r"\{'descr': '([<>|=](?:b1|[iu][1248]|f[248]|U[0-9]{1,9}))', 'fortran_order': (True|False), "
     r"'shape': \(((?:[0-9]{1,19}L?(?:, ?|(?=\))))*)\),? ?\} *\n?"
@@ -44,12 +44,12 @@ BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 
 def recognises(source: SourceFile) -> bool:
-    """Whether this is a zip archive of arrays and nothing else."""
+    """True for a zip archive with arrays only."""
     return bool(source.records) and all(name.endswith(ENDING) for name in source.records)
 
 
 def read(source: SourceFile) -> Contents:
-    """Read every entry. Raises CheckpointError where one is damaged or no plain array."""
+    """Read every entry. Raise CheckpointError if one is damaged or not a plain array."""
     archive = Archive(source.path, source.file)
     arrays = {name.removesuffix(ENDING): _array(archive, name) for name in archive.names}
     if MANIFEST not in arrays:
@@ -68,36 +68,36 @@ def read(source: SourceFile) -> Contents:
 
 
 def _foreign(arrays: dict[str, np.ndarray]) -> Contents:
-    """Another program's arrays: the keys of nested dictionaries may be joined by slashes, and a Flax tree's are."""
+    """Return the arrays of another program, which may join nested keys by slashes, as in a Flax tree."""
     paths = {tuple(name.split(SLASH)): array for name, array in arrays.items()}
     if any(path[-1] == FLAX["kernel"] for path in paths):
         return from_leaves(paths)
     tensors = {".".join(path): array for path, array in paths.items()}
     if len(tensors) < len(arrays):
-        raise CheckpointError("two arrays have one name, once with dots and once with slashes")
+        raise CheckpointError("two arrays have equal names, one with dots and one with slashes")
     return Contents(tensors=tensors)
 
 
 def _array(archive: Archive, name: str) -> np.ndarray:
-    """One entry. The header's shape is believed only if it is that of the bytes there."""
+    """Return one entry. Raise CheckpointError unless its bytes match the shape in the header."""
     record = archive.read(name)
     try:
         dtype, fortran, shape, start = _header(record[:HEADER_LIMIT].tobytes())
         return native(record[start:].view(dtype).reshape(shape, order="F" if fortran else "C"))
     except (ValueError, TypeError, OverflowError) as error:
-        raise CheckpointError(f"{archive.path}: entry {name} is damaged or no plain array: {error}") from None
+        raise CheckpointError(f"{archive.path}: entry {name} is damaged or not a plain array: {error}") from None
 
 
 def _header(head: bytes) -> tuple[np.dtype[Any], bool, tuple[int, ...], int]:
-    """dtype, whether in Fortran order, shape and first byte of an array in `.npy` form."""
+    """Return dtype, Fortran order, shape and data offset of an array in `.npy` format."""
     length_size = LENGTH_SIZES.get(head[6:8])
     if length_size is None or not head.startswith(MAGIC):
-        raise ValueError("it does not open as an array of NumPy's")
+        raise ValueError("it has no header of a NumPy array")
     start = 8 + length_size
     size = int.from_bytes(head[8:start], "little")
     match = HEADER.fullmatch(head[start : start + size].decode("utf-8")) if start + size <= len(head) else None
     if match is None:
-        raise ValueError("only plain numbers are read, never pickles")
+        raise ValueError("it does not hold plain numbers; pickles are never read")
     shape = tuple(int(number) for number in re.findall("[0-9]+", match[3]))
     return np.dtype(match[1]), match[2] == "True", shape, start + size
 
@@ -106,7 +106,7 @@ def _text(archive: Archive, array: np.ndarray) -> str:
     try:
         return str(array.reshape(())) if array.dtype.kind == "U" else array.tobytes().decode("utf-8")
     except ValueError as error:
-        raise CheckpointError(f"{archive.path}: the manifest is no text: {error}") from None
+        raise CheckpointError(f"{archive.path}: the manifest is not text: {error}") from None
 
 
 def _bfloat16_names(text: str) -> list[str]:
@@ -114,7 +114,7 @@ def _bfloat16_names(text: str) -> list[str]:
         names = parse_json(text).get("bfloat16", [])
         return [name for name in names if isinstance(name, str)]
     except (ValueError, TypeError, AttributeError):
-        return []  # a damaged manifest: said when it is parsed as a whole
+        return []  # the manifest is damaged; parsing it reports the error
 
 
 def write(checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[str, ...]:
@@ -122,12 +122,12 @@ def write(checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[
     arrays = {**checkpoint.tensors, **{EXTRA_TENSOR + name: array for name, array in checkpoint.extra_tensors.items()}}
     for name, array in arrays.items():
         if not is_plain(array) and array.dtype != BFLOAT16:
-            raise CheckpointError(f"an npz file has no dtype for {name}, which is {array.dtype}")
+            raise CheckpointError(f"npz files cannot hold {name} of dtype {array.dtype}. Choose another with --dtype")
     bfloat16 = [name for name, array in arrays.items() if array.dtype == BFLOAT16]
     text = json.dumps({**manifest(checkpoint), "bfloat16": bfloat16})
     for name in arrays:
         if not may_be_record(name + ENDING):
-            raise CheckpointError(f"an npz file has no place for {name!r}, a name that leads out of it; write .pth")
+            raise CheckpointError(f"npz files cannot hold {name!r}: the name leads out of a folder. Write .pth")
     arrays[MANIFEST] = np.frombuffer(text.encode(), np.uint8)
     with atomic_file(path, replace) as temporary:
         write_archive(temporary, _records(arrays), alignment=np.lib.format.ARRAY_ALIGN)

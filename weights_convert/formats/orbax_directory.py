@@ -1,7 +1,7 @@
-"""Orbax checkpoints: a directory with the items `state`, the Flax tree, and `manifest`, JSON.
+"""Read and write Orbax checkpoints: a directory with `state` (the Flax tree) and `manifest` (JSON).
 
-Also read: what a StandardCheckpointer, a PyTreeCheckpointer or a CheckpointManager's step leaves of the same
-tree. Source: `_CHECKPOINT_METADATA` and the layout of items, Orbax 0.11 and 0.12.
+The reader also takes the same tree from a StandardCheckpointer, a PyTreeCheckpointer, or a step of a
+CheckpointManager. Source: `_CHECKPOINT_METADATA` and the layout of items, Orbax 0.11 and 0.12.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from weights_convert.formats.flax_tree import from_leaves, to_leaves
 NAME = "orbax"
 DIRECTORY = True
 STATE, MANIFEST = "state", "manifest"
-ITEMS = (STATE, "default", "")  # where the tree may be: ours, a CheckpointManager's, the directory itself
-TEXT = "metadata"  # the file in which Orbax keeps an item of JSON
+ITEMS = (STATE, "default", "")  # item with the tree: ours, a CheckpointManager's, the directory itself
+TEXT = "metadata"  # file of a JSON item
 ABOUT = "_CHECKPOINT_METADATA"
 HANDLERS = {
     MANIFEST: "orbax.checkpoint._src.handlers.json_checkpoint_handler.JsonCheckpointHandler",
@@ -36,12 +36,12 @@ HANDLERS = {
 
 
 def recognises(source: SourceFile) -> bool:
-    """Whether this is a directory with a tree of Orbax's in it."""
+    """True for a directory with an Orbax tree."""
     return source.is_folder and _state(source.path) is not None
 
 
 def read(source: SourceFile) -> Contents:
-    """Every tensor as a NumPy array. Raises CheckpointError where the directory is damaged."""
+    """Read every tensor. Raise CheckpointError if the directory is damaged."""
     path = source.path
     _require_tensorstore(path)
     return read_unchanged([path, *(path / item / TREE for item in ITEMS), path / MANIFEST / TEXT], lambda: _read(path))
@@ -51,10 +51,10 @@ def _read(path: Path) -> Contents:
     try:
         _check_files(path)
     except FileNotFoundError:
-        raise CheckpointError(f"{path}: a file has gone while the directory was read") from None
+        raise CheckpointError(f"{path}: a file was removed during the read") from None
     state = _state(path)
     if state is None:
-        raise CheckpointError(f"{path}: the tree has gone while the directory was read")
+        raise CheckpointError(f"{path}: the tree was removed during the read")
     try:
         contents = from_leaves(read_tree(state))
         file = path / MANIFEST / TEXT
@@ -62,12 +62,12 @@ def _read(path: Path) -> Contents:
     except CheckpointError:
         raise
     except (ValueError, OSError) as error:
-        raise CheckpointError(f"{path}: an Orbax directory that is incomplete or damaged ({error})") from None
+        raise CheckpointError(f"{path}: Orbax checkpoint is incomplete or damaged: {error}") from None
     return contents
 
 
 def write(checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[str, ...]:
-    """Write the directory, replacing another Orbax checkpoint in one step. Passengers have no place in a tree."""
+    """Write the directory and replace another Orbax checkpoint atomically. Extra tensors are dropped."""
     _require_tensorstore(path)
     network = Checkpoint(checkpoint.config, checkpoint.tensors, source=checkpoint.source)
     about = {"item_handlers": HANDLERS, "metrics": {}, "performance_metrics": {}, "custom_metadata": {}}
@@ -81,18 +81,16 @@ def write(checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[
         (temporary / MANIFEST).mkdir()
         (temporary / MANIFEST / TEXT).write_text(json.dumps(manifest(network)))
         (temporary / ABOUT).write_text(json.dumps(about))
-    return tuple(
-        f"dropped: extra tensor {key}; an Orbax tree holds the network only" for key in checkpoint.extra_tensors
-    )
+    return tuple(f"dropped: extra tensor {key}; Orbax trees hold the network only" for key in checkpoint.extra_tensors)
 
 
 def _require_tensorstore(path: Path) -> None:
     if importlib.util.find_spec("tensorstore") is None:
-        raise CheckpointError(f"{path}: an Orbax directory needs TensorStore; install danet[jax]")
+        raise CheckpointError(f"{path}: Orbax checkpoints need TensorStore. Install danet[jax]")
 
 
 def _check_files(path: Path) -> None:
-    """Refuse what Orbax never writes: links, which may lead out of the directory, and pipes, which never end."""
+    """Raise CheckpointError for links, which may lead out of the directory, and for special files."""
     for folder, folders, files in os.walk(path):
         for name in (*folders, *files):
             mode = os.lstat(Path(folder) / name).st_mode

@@ -1,7 +1,7 @@
-"""Plain pickles of NumPy arrays by name, which is what Paddle's `.pdparams` files are; see `pickle_reader` for safety.
+"""Read and write plain pickles of NumPy arrays by name, such as Paddle's `.pdparams`.
 
-`paddle.save(layer.state_dict(), path)` writes one dictionary: arrays, and under NAME_TABLE the parameters'
-names within the framework. Source: python/paddle/framework/io.py, Paddle 3.3.
+`pickle_reader` says why this is safe. `paddle.save(layer.state_dict(), path)` writes one dictionary of arrays;
+NAME_TABLE has Paddle's internal names. Source: python/paddle/framework/io.py, Paddle 3.3.
 """
 
 from __future__ import annotations
@@ -29,42 +29,42 @@ DIRECTORY = False
 WRAPS = True
 PROTOCOLS = tuple(bytes((0x80, number)) for number in (2, 3, 4, 5))
 NAME_TABLE = "StructuredToParameterName@@"
-SLICES = "UnpackBigParamInfor@@"  # protocol 2 cannot hold 4 GiB in one piece, so Paddle cuts such arrays up
+SLICES = "UnpackBigParamInfor@@"  # key of sliced arrays: protocol 2 cannot hold 4 GiB in one piece
 
 # numpy.core.multiarray._reconstruct(numpy.ndarray, (0,), b"b"): an array before its state
 EMPTY_ARRAY = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tC\x01btR"
-# its state follows: (1, shape, dtype, whether in Fortran order, bytes); a dtype is numpy.dtype(text, False, True)
+# its state follows: (1, shape, dtype, is Fortran-ordered, bytes); a dtype is numpy.dtype(text, False, True)
 # with the state (3, byte order, None, None, None, -1, -1, 0)
 DTYPE = b"cnumpy\ndtype\n(%b\x89\x88tR(K\x03%bNNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
 
 
 def recognises(source: SourceFile) -> bool:
-    """Whether it opens as a binary pickle; torch's own pickles are recognised before."""
+    """True for a binary pickle; torch's own pickles are detected earlier."""
     return source.start.startswith(PROTOCOLS)
 
 
 def read(source: SourceFile) -> Contents:
-    """Read every array. Raises CheckpointError where the file is damaged or holds anything but arrays by name."""
+    """Read every array. Raise CheckpointError if the file is damaged or has other values."""
     path, data = source.path, source.data
     try:
         content, end = read_pickle(data, pickled_arrays.CONSTRUCTORS)
-    except ValueError as error:  # of which CheckpointError is one
+    except ValueError as error:  # CheckpointError is a ValueError
         raise CheckpointError(f"{path}: damaged pickle: {error}") from None
     if end != data.size:
-        raise CheckpointError(f"{path}: {data.size - end} bytes after the pickle's end; the file is damaged")
+        raise CheckpointError(f"{path}: {data.size - end} bytes follow the end of the pickle; the file is damaged")
     if isinstance(content, Opaque):
         raise CheckpointError(f"{path}: holds a pickled object of class {content.name}, which is never run")
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: a pickled {type(content).__name__}, not a dictionary of arrays")
+        raise CheckpointError(f"{path}: contains a pickled {type(content).__name__}, not a dictionary of arrays")
     if SLICES in content:
-        raise CheckpointError(f"{path}: its arrays are in slices; save it again with paddle.save(..., protocol=4)")
+        raise CheckpointError(f"{path}: its arrays are sliced. Save it again with paddle.save(..., protocol=4)")
     held = {key: value for key, value in content.items() if key != NAME_TABLE}
     tree = flatten(held)
     nested = any(tree.holders[name] for name in tree.tensors)
     stray = [] if nested else [str(key) for key, value in held.items() if not _is_array(key, value)]
     if stray or not tree.tensors:
         listed = "\n  ".join(stray[:20])
-        raise CheckpointError(f"{path}: a pickle with {len(stray)} entries that are no arrays by name:\n  {listed}")
+        raise CheckpointError(f"{path}: {len(stray)} entries of the pickle are not arrays by name:\n  {listed}")
     tensors = {name: np.asarray(array) for name, array in tree.tensors.items()}
     metadata = {NAME_TABLE: content.get(NAME_TABLE)}
     others = {name: what for name, what in tree.others.items() if not name.endswith(NAME_TABLE)}
@@ -78,14 +78,14 @@ def _is_array(key: Any, value: Any) -> bool:
 def write_foreign(
     named: Mapping[str, np.ndarray], path: Path, wrap: WrapStateDict | None, replace: Judge = always
 ) -> None:
-    """Write what `paddle.load(path)` reads: arrays by name, and the table of names where the owner has one."""
+    """Write a file for `paddle.load(path)`: arrays by name, and Paddle's table of names if there is one."""
     with atomic_file(path, replace) as temporary, temporary.open("wb") as file:
         for part in _pickle(wrap(named) if wrap else named):
             file.write(part)
 
 
 def _pickle(content: Mapping[str, Any]) -> Iterator[Buffer]:
-    """The pickle, protocol 4, in pieces; the arrays' bytes are handed on without a copy."""
+    """Yield the pickle, protocol 4, in pieces; the bytes of arrays are not copied."""
     yield b"\x80\x04}("
     for key, value in content.items():
         yield _text(key)
@@ -98,7 +98,7 @@ def _pickle(content: Mapping[str, Any]) -> Iterator[Buffer]:
 
 def _array(array: np.ndarray) -> Iterator[Buffer]:
     if not pickled_arrays.is_plain(array):
-        raise CheckpointError(f"Paddle reads arrays of NumPy's own numbers; an array is {array.dtype}")
+        raise CheckpointError(f"Paddle cannot read an array of dtype {array.dtype}. Choose another with --dtype")
     order = _text("|" if array.dtype.itemsize == 1 else "<")
     shape = b"(" + b"".join(b"J" + struct.pack("<i", size) for size in array.shape) + b"t"
     yield EMPTY_ARRAY + b"(K\x01" + shape + DTYPE % (_text(array.dtype.str[1:]), order) + b"\x89"

@@ -1,6 +1,6 @@
-"""All tensors of what a pickle holds, by dotted name: the keys of the dictionaries and the numbers of the lists.
+"""Collect the tensors of a pickle by dotted name, from keys of dictionaries and indices of lists.
 
-A pickle may hold one value at many places, or hold a list within itself. So depth and number of values are limited.
+A pickle may repeat one value, or put a list into itself. So depth and number of values are limited.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MOST_VALUES = 300_000  # a ResNet-101 with its optimizer and two sets of average
 
 @dataclass
 class Tree:
-    """The tensors, all else, and what holds each of them, as `Contents` has them."""
+    """Tensors, other values, and the prefix of each, as in `Contents`."""
 
     tensors: dict[str, Described] = field(default_factory=dict)
     holders: dict[str, str] = field(default_factory=dict)
@@ -31,7 +31,7 @@ class Tree:
 
 
 def flatten(content: dict[Any, Any]) -> Tree:
-    """Return what a dictionary holds. Raises CheckpointError where that is far more than any checkpoint holds."""
+    """Return the values of nested dictionaries. Raise CheckpointError for more than any checkpoint has."""
     tree, count = Tree(), 0
     waiting: deque[tuple[str, Any, int]] = deque([("", content, 0)])
     while waiting:
@@ -39,7 +39,7 @@ def flatten(content: dict[Any, Any]) -> Tree:
         for key, value in _items(holder):
             count += 1
             if count > MOST_VALUES:
-                raise CheckpointError(f"the pickle has more than {MOST_VALUES} values; no checkpoint has")
+                raise CheckpointError(f"the pickle has more than {MOST_VALUES} values, more than any checkpoint")
             name = f"{prefix}{key if isinstance(key, str | int) else '?'}"
             tensor = value.array if isinstance(value, PickledArray) else value
             if isinstance(value, PickledTensor | PickledArray) and tensor is not None and name not in tree.tensors:
@@ -57,7 +57,7 @@ def _items(holder: Any) -> Iterator[tuple[Any, Any]]:
 
 
 def _what(value: Any) -> str:
-    """A value in a few words, for the user."""
+    """Describe a value, for the user."""
     if isinstance(value, Opaque):
         return f"a {value.name}" if value.name.startswith("tensor") else f"{OBJECT} {value.name}"
-    return "an array of no plain numbers" if isinstance(value, PickledArray) else f"a {type(value).__name__}"
+    return "an array that is not of plain numbers" if isinstance(value, PickledArray) else f"a {type(value).__name__}"

@@ -1,4 +1,4 @@
-"""Folders in the convention of the Hugging Face hub: read here, written by `save_pretrained` of a network."""
+"""Read folders in the layout of the Hugging Face hub. A network's `save_pretrained` writes them."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ DIRECTORY = True
 
 
 def recognises(source: SourceFile) -> bool:
-    """Whether this is a directory with weights under the hub's names."""
+    """True for a directory with weights under the hub's names."""
     return source.is_folder and weights_file(source.path) is not None
 
 
 def read(source: SourceFile) -> Contents:
-    """Read every tensor, and the config. Raises CheckpointError where anything is damaged or contradicts itself."""
+    """Read tensors and config. Raise CheckpointError if a file is damaged or the config contradicts it."""
     files = open_folder(source.path)
     contents = safetensors_file.contents_of(files.stored)
     if files.fault is not None:
         if contents.manifest is not None:
             raise files.fault
-        contents.notes = (f"left out: {files.fault}",)  # another network; its tensors may be of a known schema
+        contents.notes = (f"left out: {files.fault}",)  # the config is another network's; a schema may still fit
     elif files.config is not None and contents.manifest is None:
         contents.config = files.config.to_dict()
     return contents

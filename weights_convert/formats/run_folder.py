@@ -1,4 +1,4 @@
-"""The folder that `danet train` leaves, where a checkpoint is asked for: its best weights, or else its last ones."""
+"""Read the folder of a training run: its best weights, or its last ones if there are no best."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from weights_convert.formats import safetensors_file
 
 NAME = "run folder"
 DIRECTORY = True
-AVERAGE = "average."  # prefix of the passengers that are moving averages of the weights
+AVERAGE = "average."  # prefix of the extra tensors that are moving averages
 
 
 def recognises(source: SourceFile) -> bool:
-    """Whether this is a directory with the files of a training run."""
+    """True for a directory with the files of a training run."""
     return source.is_folder and is_run(source.path)
 
 
 def read(source: SourceFile) -> Contents:
-    """Read every tensor of the run's weights. Raises CheckpointError where the run has none, or they are damaged."""
+    """Read the weights of the run. Raise CheckpointError if there are none, or if they are damaged."""
     weights = weights_of_run(source.path)
     contents = safetensors_file.contents_of(open_stored(weights))
     taken = f"a run's folder: took {weights.name}"

@@ -1,4 +1,4 @@
-"""safetensors files: the canonical ones, and any other that holds a state dict under foreign names."""
+"""Read and write safetensors files, with canonical or upstream names."""
 
 from __future__ import annotations
 
@@ -26,21 +26,21 @@ WRAPS = False
 
 
 def recognises(source: SourceFile) -> bool:
-    """Whether the file opens with the length of a JSON header, and the header."""
+    """True if the file starts with the length of a JSON header, and the header."""
     length = int.from_bytes(source.start[:8], "little")
     return len(source.start) > 8 and source.start[8:9] == b"{" and 1 < length <= HEADER_LIMIT
 
 
 def read(source: SourceFile) -> Contents:
-    """Every tensor, in memory. Raises CheckpointError where the file is damaged."""
+    """Read every tensor. Raise CheckpointError if the file is damaged."""
     return contents_of(stored_in(source.path, source.file))
 
 
 def contents_of(stored: Stored) -> Contents:
-    """Every tensor of open files, in memory.
+    """Read every tensor of open files.
 
-    Where they are large and without our manifest their names are looked at first: they may be a language model's.
-    Raises CheckpointError where they are of no known schema, or larger than any network here.
+    Large files without our manifest may be a language model's, so their names are checked before the values are
+    read. Raise CheckpointError if no schema fits, or if they are larger than any network here.
     """
     entries = {name: file.entries[name] for name, file in stored.files.items()}
     size = sum(entry.size for entry in entries.values())
@@ -61,7 +61,7 @@ def contents_of(stored: Stored) -> Contents:
 
 
 def _outline(entry: Entry) -> np.ndarray:
-    """An array of a tensor's shape and dtype that takes no memory."""
+    """Return an array of a tensor's shape and dtype that takes no memory."""
     return np.broadcast_to(np.zeros((), entry.dtype), entry.shape)
 
 
@@ -74,7 +74,7 @@ def write(checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[
 def write_foreign(
     named: Mapping[str, np.ndarray], path: Path, wrap: WrapStateDict | None, replace: Judge = always
 ) -> None:
-    """Write tensors under an owner's names, without a manifest and without the owner's object around them."""
+    """Write tensors under upstream names, without manifest or trainer's object."""
     try:
         with atomic_file(path, replace) as temporary:
             write_safetensors(named, temporary, {"format": "pt"})

@@ -1,4 +1,4 @@
-"""Sets of safetensors files with an index, as the Hugging Face hub lays them out."""
+"""Read and write sharded safetensors: several files and an index, as on the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from weights_convert.formats import safetensors_file
 
 NAME = "safetensors index"
 DIRECTORY = False
-KERAS_ENDING = b'.weights.h5"'  # of the files that an index of Keras's names
+KERAS_ENDING = b'.weights.h5"'  # ending of the files in a Keras index
 
 
 def recognises(source: SourceFile) -> bool:
-    """Whether the file is JSON that says which tensor is in which file."""
+    """True for a JSON file that maps tensors to files."""
     return b'"weight_map"' in _text(source)
 
 
 def _text(source: SourceFile) -> bytes:
-    """The text of a JSON file that is small enough for an index; empty for any other file."""
+    """Return the text of a JSON file of an index's size; b"" for any other file."""
     if source.is_folder or not is_index(source.file) or source.file.size > INDEX_LIMIT.size:
         return b""
     return source.data[:].tobytes()
 
 
 def read(source: SourceFile) -> Contents:
-    """Every tensor of the set, in memory. Raises CheckpointError where anything is damaged or missing."""
+    """Read every tensor of the set. Raise CheckpointError if a file is damaged or missing."""
     return safetensors_file.contents_of(open_set(source))
 
 
 def open_set(source: SourceFile) -> Stored:
-    """Open all files of the set; where another process replaced it meanwhile, all files of the new one."""
+    """Open all files of the set. If another process replaces the set, open all files of the new one."""
     path = source.path
     if KERAS_ENDING in _text(source):
         raise CheckpointError(
-            f"{path}: Keras's index of weights in several files, which are not read; save them in one, "
+            f"{path}: is an index of Keras for several files, which cannot be read. Save one file, "
             "without max_shard_size"
         )
     try:
@@ -52,6 +52,6 @@ def open_set(source: SourceFile) -> Stored:
 
 
 def write(checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[str, ...]:
-    """Write the canonical set, in files of the hub's usual size."""
+    """Write the canonical set in files of the hub's usual size."""
     write_shards(checkpoint, path, replace=replace)
     return ()

@@ -1,4 +1,4 @@
-"""torch checkpoints, read and written without torch; see `pickle_reader` for why that is safe.
+"""Read and write torch checkpoints without torch; `pickle_reader` says why that is safe.
 
 A canonical file is {"danet": manifest, "state_dict": tensors[, "passengers": tensors]}.
 """
@@ -28,17 +28,17 @@ from weights_convert.mapping.schema import WrapStateDict
 NAME = "torch"
 DIRECTORY = False
 WRAPS = True
-ALIGNMENT = 64  # bytes, of each storage in the file; torch's own
+ALIGNMENT = 64  # bytes; alignment of each storage in the file, as torch has it
 STATE_DICT, EXTRA_TENSORS = "state_dict", "passengers"  # keys of a canonical file
 
 
 def recognises(source: SourceFile) -> bool:
-    """Whether this is a torch file: its pickle record, or the old container's magic number."""
+    """True for a torch file, by its pickle record or the old container's magic number."""
     return source.start.startswith(LEGACY_STARTS) or any(name.endswith(PICKLE) for name in source.records)
 
 
 def read(source: SourceFile) -> Contents:
-    """Read either container. Raises CheckpointError where it is damaged or holds no state dict."""
+    """Read either container. Raise CheckpointError if it is damaged or has no state dict."""
     path, legacy = source.path, source.start.startswith(LEGACY_STARTS)
     try:
         content, resolve = read_legacy(source) if legacy else read_zip(source)
@@ -54,8 +54,8 @@ def _contents(source: SourceFile, content: Any, resolve: Resolve) -> Contents:
     path = source.path
     if isinstance(content, Opaque):
         raise CheckpointError(
-            f"{path}: holds a pickled object of class {content.name}, which is never run; "
-            "save its state_dict() with torch.save and convert that"
+            f"{path}: holds a pickled object of class {content.name}, which is never run. "
+            "Save its state_dict() with torch.save and convert that"
         )
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a state dict")
@@ -68,7 +68,7 @@ def _contents(source: SourceFile, content: Any, resolve: Resolve) -> Contents:
         objects = [f"{name} is {what}" for name, what in tree.others.items() if what.startswith(OBJECT)]
         reason = f": {objects[0]}, which is never run; save its state_dict() and convert that" if objects else ""
         raise CheckpointError(f"{path}: holds no tensors{reason}")
-    if len({tree.holders[name] for name in tree.tensors}) == 1:  # else it must first be told which are the weights
+    if len({tree.holders[name] for name in tree.tensors}) == 1:  # else choose a set of weights first
         refuse_others(tree.others, tree.holders, tree.tensors)
     return Contents(
         tensors=_unread(source, tree.tensors, resolve),
@@ -79,19 +79,19 @@ def _contents(source: SourceFile, content: Any, resolve: Resolve) -> Contents:
 
 
 def _held(source: SourceFile, content: dict[Any, Any], key: str, resolve: Resolve) -> Mapping[str, np.ndarray]:
-    """The tensors of one dictionary of a canonical file, which holds nothing else."""
+    """Return the tensors of one dictionary of a canonical file, which has no other values."""
     held = content.get(key, {})
     tree = flatten(held) if isinstance(held, dict) else None
     if tree is None or tree.others or set(tree.holders.values()) - {""}:
-        raise CheckpointError(f"{source.path}: its {key} is no dictionary of tensors; the file is damaged")
+        raise CheckpointError(f"{source.path}: {key} is not a dictionary of tensors; the file is damaged")
     return dict(_unread(source, tree.tensors, resolve))
 
 
 def _unread(source: SourceFile, headers: Mapping[str, Described], resolve: Resolve) -> Unread:
-    """Tensors that are resolved when they are asked for. Raises CheckpointError where the file cannot have so many."""
+    """Return tensors that are read on access. Raise CheckpointError if the file is too small for them."""
     path = source.path
     claimed = sum(header.nbytes for header in headers.values() if isinstance(header, PickledTensor))
-    if claimed > bound(source.file.size):  # strides and shared storages can repeat few bytes as many
+    if claimed > bound(source.file.size):  # strides and shared storages can repeat bytes
         raise CheckpointError(f"{path}: its tensors claim to be {claimed} bytes, far more than the damaged file")
 
     def read(name: str) -> np.ndarray:
@@ -121,7 +121,7 @@ def write(checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[
 def write_foreign(
     named: Mapping[str, np.ndarray], path: Path, wrap: WrapStateDict | None, replace: Judge = always
 ) -> None:
-    """Write tensors under an owner's names, in the object that the owner's trainer saves."""
+    """Write tensors under upstream names, in the object that the upstream trainer saves."""
     _write(wrap(named) if wrap else named, path, replace)
 
 

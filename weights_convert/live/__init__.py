@@ -1,4 +1,4 @@
-"""Checkpoints into live networks, in memory and onto devices: a file each, which imports its framework when called."""
+"""Load checkpoints into live networks, one file for each framework. A call imports its framework."""
 
 from weights_convert.live.jax import partition, to_jax
 from weights_convert.live.tf import to_keras

@@ -1,4 +1,4 @@
-"""Into live Flax networks: copied or shared, on one device or sharded over a mesh."""
+"""Load live Flax networks: copied or shared, on one device or sharded over a mesh."""
 
 from __future__ import annotations
 
@@ -36,19 +36,20 @@ def to_jax(
     weights_key: str | None = None,
     report: Log | None = None,
 ) -> DANet:
-    """A Flax network, in inference mode, from a checkpoint, a path or a live network.
+    """Return a Flax network in inference mode, from a checkpoint, a path or a live network.
 
-    dtype     of the network; None: that of the source's kernels. With a 16-bit one BatchNorm and gammas are float32
-    sharding  a device; a mesh, over which `partition` spreads the tensors; a sharding for all of them; or a
-              function from a canonical Parameter to the sharding of its tensor, whose kernels are HWIO.
-              None: JAX's default device. Each process reads from a canonical file what its own devices hold
-    share     of a live PyTorch network: use its memory, through DLPack, where device and dtype are the same. JAX
-              counts on its arrays never changing: while they live, that network must not be trained
-    weights_key  which set of weights of a file to take, where it has several: "ema". None: the one that was trained
-    report       called with each line about what reading a file took, filled or left out
+    dtype        dtype of the network; None: that of the source's kernels. With 16 bits, BatchNorm and gammas are
+                 float32
+    sharding     a device; a mesh, for `partition`; a sharding for all tensors; or a function from a canonical
+                 Parameter to the sharding of its tensor (kernels HWIO). None: JAX's default device. From a
+                 canonical file, each process reads the parts of its own devices only
+    share        use the memory of a live PyTorch network through DLPack, if device and dtype agree. JAX arrays
+                 are immutable, so do not train that network while they exist
+    weights_key  the set of weights to take if a file has several, such as "ema"; None: the trained one
+    report       called with each line about defaults, filled or omitted tensors of a file
 
-    Raises CheckpointError where the source is not whole, ValueError for a mesh with explicit axes, for `share`
-    with a sharding, and for `share` of anything but a PyTorch network.
+    Raise CheckpointError if the source is incomplete. Raise ValueError for a mesh with explicit axes, for `share`
+    with a sharding, and for `share` without a PyTorch network.
     """
     from danet_jax.model import abstract_network
     from danet_jax.weights import named_leaves
@@ -69,10 +70,10 @@ def to_jax(
 
 
 def partition(parameter: Parameter, mesh: Mesh) -> NamedSharding:
-    """The sharding that `to_jax` gives a tensor on a mesh, and a batch of images goes well with P("data").
+    """Return the sharding of a tensor on a mesh, as `to_jax` applies it. Shard images with P("data").
 
-    Output channels are spread over the axis "model", where there is one and its size divides them; all else is
-    on every device.
+    The axis "model" shards output channels if the mesh has it and its size divides their number. All other tensors
+    are replicated.
     """
     from jax.sharding import NamedSharding, PartitionSpec
 
@@ -84,7 +85,7 @@ def partition(parameter: Parameter, mesh: Mesh) -> NamedSharding:
 
 
 def _placement(sharding: Any) -> Callable[[Parameter], Sharding | None]:
-    """Parameter -> where its tensor goes."""
+    """Return a function from a Parameter to the sharding of its tensor."""
     import jax
     from jax.sharding import AxisType, Mesh, Sharding, SingleDeviceSharding
 
@@ -103,7 +104,7 @@ def _placement(sharding: Any) -> Callable[[Parameter], Sharding | None]:
 
 
 def _array(checkpoint: Checkpoint, parameter: Parameter, leaf: nnx.Variable, sharding: Sharding | None) -> jax.Array:
-    """One tensor where it belongs. A slice that several devices hold is read once."""
+    """Return one tensor with its sharding. A slice of several devices is read once."""
     import jax
     from jax import numpy as jnp
 
@@ -114,7 +115,7 @@ def _array(checkpoint: Checkpoint, parameter: Parameter, leaf: nnx.Variable, sha
         if str(index) not in slices:
             canonical = tuple(index[axis] for axis in (3, 2, 0, 1)) if parameter.kind == "kernel" else index
             part = to_channels_last(parameter, read_part(checkpoint, parameter.name, canonical))
-            # JAX may take this memory for its own as it is, so it must be nobody else's.
+            # JAX may use this memory without a copy, so the array must own it.
             slices[str(index)] = np.array(fit(parameter.name, part, leaf.dtype), order="C")
         return slices[str(index)]
 
@@ -124,7 +125,7 @@ def _array(checkpoint: Checkpoint, parameter: Parameter, leaf: nnx.Variable, sha
 
 
 def _shared(parameter: Parameter, leaf: Any) -> jax.Array:
-    """A torch tensor's memory as an array; a kernel, OIHW, is seen as HWIO."""
+    """Return a view of a torch tensor's memory as an array; kernels change from OIHW to HWIO."""
     import jax
 
     tensor = leaf.detach()

@@ -1,4 +1,4 @@
-"""What live networks are filled from: a checkpoint, a file of any format, or a live network of any framework."""
+"""Open the source of a live network: a checkpoint, a file of any format, or another live network."""
 
 from __future__ import annotations
 
@@ -22,14 +22,18 @@ from weights_convert.formats import pretrained_folder, reader_for, run_folder, s
 from weights_convert.mapping.apply import Log
 from weights_convert.read import read_source
 
-CHANNELS_LAST = {"danet_torch": False, "danet_tf": True, "danet_jax": True}  # package of a live network -> its layout
+CHANNELS_LAST = {
+    "danet_torch": False,
+    "danet_tf": True,
+    "danet_jax": True,
+}  # package -> are channels last
 READ_IN_PARTS = (safetensors_file, safetensors_index)
 
 Source = Any  # a Checkpoint, a path, or a network of one of the three packages
 
 
 class LiveTensors(Mapping[str, np.ndarray]):
-    """The tensors of a live network under canonical names and in canonical layout; each is read when asked for."""
+    """Tensors of a live network in canonical names and layout, copied on access."""
 
     def __init__(self, model: Any, package: str) -> None:
         weights = importlib.import_module(f"{package}.weights")
@@ -49,18 +53,18 @@ class LiveTensors(Mapping[str, np.ndarray]):
         return len(self.leaves)
 
     def dtype(self, name: str) -> str:
-        """Of one tensor, without copying it."""
+        """Return the dtype of one tensor, without a copy."""
         return str(self.leaves[name][1].dtype).removeprefix("torch.")
 
 
 def as_checkpoint(source: Source, weights_key: str | None = None, report: Log | None = None) -> Checkpoint:
-    """The source as a checkpoint; tensors of canonical files and of live networks are read when asked for.
+    """Return the source as a checkpoint; tensors of canonical files and live networks are read on access.
 
-    weights_key  which set of weights of a file to take, where it has several
-    report       called with each line about what reading a file took, filled or left out
+    weights_key  the set of weights to take if a file has several
+    report       called with each line about defaults, filled or omitted tensors of a file
 
-    Raises CheckpointError where it is not whole, or folded, TypeError where it is nothing that holds a network,
-    or where `weights_key` is given for what is no file.
+    Raise CheckpointError if it is incomplete or folded. Raise TypeError if it is not a source, or for
+    `weights_key` without a file.
     """
     if weights_key is not None and not isinstance(source, str | os.PathLike):
         raise TypeError(f"weights_key={weights_key!r} is for a file; got {type(source).__name__}")
@@ -71,21 +75,21 @@ def as_checkpoint(source: Source, weights_key: str | None = None, report: Log | 
         return open_any(Path(source), weights_key, report)
     package = package_of(source)
     if package is None:
-        raise TypeError(f"wanted a Checkpoint, a path or a network of {', '.join(CHANNELS_LAST)}; got {type(source)}")
+        raise TypeError(f"expected a Checkpoint, a path or a network of {', '.join(CHANNELS_LAST)}; got {type(source)}")
     require_unfolded(source.numerics)
     return Checkpoint(source.config, LiveTensors(source, package), source={"backend": package.removeprefix("danet_")})
 
 
 def package_of(model: Any) -> str | None:
-    """Which of the three packages a live network is of; wrappers of torch's put classes of their own before its."""
+    """Return the package of a live network; None for other objects. torch's wrappers subclass its class."""
     tops = [kind.__module__.partition(".")[0] for kind in type(model).__mro__]
     return next((top for top in tops if top in CHANNELS_LAST), None)
 
 
 def open_any(path: Path, weights_key: str | None = None, report: Log | None = None) -> Checkpoint:
-    """Open a file or folder of any format and layout; tensors of a canonical one are read when asked for.
+    """Open a file or folder of any format and schema; tensors of a canonical one are read on access.
 
-    `report` is called with each line about what was assumed. Raises CheckpointError where it cannot be read whole.
+    `report` is called with each line about an assumption. Raise CheckpointError if it cannot be read completely.
     """
     source = open_source(path)
     reader = reader_for(source)
@@ -93,7 +97,7 @@ def open_any(path: Path, weights_key: str | None = None, report: Log | None = No
         return choose_averages(open_checkpoint(path), None, report or ignore)
     if weights_key is None and reader is pretrained_folder:
         files = open_folder(path)
-        if files.stored.manifest is not None:  # else of a schema that must be recognised
+        if files.stored.manifest is not None:  # else detect the schema
             return choose_averages(pretrained_checkpoint(files), None, report or ignore)
     elif weights_key is None and reader in READ_IN_PARTS:
         stored = safetensors_index.open_set(source) if reader is safetensors_index else stored_in(path, source.file)
@@ -103,13 +107,13 @@ def open_any(path: Path, weights_key: str | None = None, report: Log | None = No
 
 
 def ignore(line: str) -> None:
-    """Drop a line that no caller asked for."""
+    """Drop a line of the report."""
 
 
 def read_part(checkpoint: Checkpoint, name: str, index: Slices) -> np.ndarray:
-    """A slice of a canonical tensor; of a canonical file nothing else is read.
+    """Return a slice of a canonical tensor; from a canonical file, read the slice only.
 
-    The whole tensor is held to its SHA-256, where the file has one; a slice cannot be.
+    A whole tensor is checked against its SHA-256 if the file has one; a slice cannot be.
     """
     tensors = checkpoint.tensors
     if not isinstance(tensors, StoredTensors):
@@ -119,7 +123,7 @@ def read_part(checkpoint: Checkpoint, name: str, index: Slices) -> np.ndarray:
 
 
 def kernel_dtype(checkpoint: Checkpoint) -> str:
-    """The dtype of the convolution kernels, float32 for float8. Raises CheckpointError where they have several."""
+    """Return the dtype of the kernels, float32 for float8. Raise CheckpointError if they have several."""
     tensors = checkpoint.tensors
     kernels = [name for name, parameter in parameters(checkpoint.config).items() if parameter.kind == "kernel"]
     if isinstance(tensors, StoredTensors | LiveTensors):
@@ -128,5 +132,5 @@ def kernel_dtype(checkpoint: Checkpoint) -> str:
         found = {str(tensors[name].dtype) for name in kernels}
     found = {"float32" if name in FLOAT8 else name for name in found}
     if len(found) > 1:
-        raise CheckpointError(f"the kernels are of several dtypes, {', '.join(sorted(found))}: say which with dtype=")
+        raise CheckpointError(f"the kernels are of several dtypes, {', '.join(sorted(found))}. Choose one with dtype=")
     return found.pop()

@@ -1,4 +1,4 @@
-"""Into live Keras networks: always copied, for a Keras variable owns its memory."""
+"""Load live Keras networks. Tensors are always copied: a Keras variable owns its memory."""
 
 from __future__ import annotations
 
@@ -22,15 +22,16 @@ def to_keras(
     weights_key: str | None = None,
     report: Log | None = None,
 ) -> DANet:
-    """A Keras network from a checkpoint, a path or a live network.
+    """Return a Keras network from a checkpoint, a path or a live network.
 
-    dtype   of the network; None: that of the source's kernels. With a 16-bit one BatchNorm and gammas are float32
-    device  as `keras.device` names it, such as "gpu:0"; None: where the backend, or the scope of a
-            `tf.distribute` strategy around the call, puts its variables. They are filled one after another
-    weights_key  which set of weights of a file to take, where it has several: "ema". None: the one that was trained
-    report       called with each line about what reading a file took, filled or left out
+    dtype        dtype of the network; None: that of the source's kernels. With 16 bits, BatchNorm and gammas are
+                 float32
+    device       name of `keras.device`, such as "gpu:0"; None: the device of the backend, or of the
+                 `tf.distribute` strategy around the call. Variables are filled one after another
+    weights_key  the set of weights to take if a file has several, such as "ema"; None: the trained one
+    report       called with each line about defaults, filled or omitted tensors of a file
 
-    Raises CheckpointError where the source is not whole.
+    Raise CheckpointError if the source is incomplete.
     """
     import keras
 

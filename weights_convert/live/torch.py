@@ -1,4 +1,4 @@
-"""Into live PyTorch networks: copied or shared, whole or sharded over a device mesh."""
+"""Load live PyTorch networks: copied or shared, whole or sharded over a device mesh."""
 
 from __future__ import annotations
 
@@ -26,16 +26,17 @@ def to_torch(
     weights_key: str | None = None,
     report: Log | None = None,
 ) -> DANet:
-    """A PyTorch network, in inference mode, from a checkpoint, a path or a live network.
+    """Return a PyTorch network in inference mode, from a checkpoint, a path or a live network.
 
-    dtype   of the network; None: that of the source's kernels. With a 16-bit one BatchNorm and gammas are float32
-    device  where its tensors go, one after another: there is never a second copy of them all
-    share   of a live Flax network: use its memory, through DLPack, where device and dtype are the same. JAX counts
-            on its arrays never changing, so such a network must not be trained; its parameters ask for no gradients
-    weights_key  which set of weights of a file to take, where it has several: "ema". None: the one that was trained
-    report       called with each line about what reading a file took, filled or left out
+    dtype        dtype of the network; None: that of the source's kernels. With 16 bits, BatchNorm and gammas are
+                 float32
+    device       device of the tensors. They are moved one after another, so there is no second copy of all
+    share        use the memory of a live Flax network through DLPack, if device and dtype agree. JAX arrays are
+                 immutable, so do not train the result; its parameters have requires_grad=False
+    weights_key  the set of weights to take if a file has several, such as "ema"; None: the trained one
+    report       called with each line about defaults, filled or omitted tensors of a file
 
-    Raises CheckpointError where the source is not whole, ValueError for `share` of anything but a Flax network.
+    Raise CheckpointError if the source is incomplete, and ValueError for `share` without a Flax network.
     """
     import torch
 
@@ -53,11 +54,11 @@ def to_torch(
 
 
 def fill_torch(model: DANet, source: Source, device: str | torch.device = "cpu") -> None:
-    """Fill a network in place, tensor by tensor; one on the meta device gets memory on `device` first.
+    """Fill a network in place, tensor by tensor. A network on the meta device gets memory on `device` first.
 
-    Where `fully_shard` or `distribute_tensor` have made DTensors of its parameters, each process reads its own
-    slices only. Raises CheckpointError where the source is not whole, ValueError where the configs differ or a
-    placement is neither Shard nor Replicate.
+    If its parameters are DTensors (`fully_shard`, `distribute_tensor`), each process reads its own slices only.
+    Raise CheckpointError if the source is incomplete. Raise ValueError if the configs differ, or for a placement
+    other than Shard and Replicate.
     """
     import torch
 
@@ -78,9 +79,9 @@ def fill_torch(model: DANet, source: Source, device: str | torch.device = "cpu")
 
 
 def _local_part(parameter: Parameter, leaf: torch.Tensor) -> tuple[Slices, torch.Tensor]:
-    """Which part of a tensor this process holds, and that part.
+    """Return the index of this process's part of a tensor, and the part.
 
-    Shard(d) cuts axis d as torch.chunk does, once for each mesh axis in turn.
+    Shard(d) splits axis d like torch.chunk, once for each mesh axis in turn.
     """
     whole = tuple(slice(0, size) for size in parameter.shape)
     if not hasattr(leaf, "device_mesh"):
@@ -90,7 +91,7 @@ def _local_part(parameter: Parameter, leaf: torch.Tensor) -> tuple[Slices, torch
     assert isinstance(leaf, DTensor)
     index, local = list(whole), leaf.to_local()
     coordinate = leaf.device_mesh.get_coordinate()
-    if coordinate is None:  # a process outside the mesh holds nothing
+    if coordinate is None:  # a process outside the mesh has no part
         return whole, local
     for axis, placement in enumerate(leaf.placements):
         if type(placement) is Shard:
@@ -99,12 +100,14 @@ def _local_part(parameter: Parameter, leaf: torch.Tensor) -> tuple[Slices, torch
             start = min(start + coordinate[axis] * step, stop)
             index[placement.dim] = slice(start, min(start + step, stop))
         elif not isinstance(placement, Replicate):
-            raise ValueError(f"{parameter.name} is placed as {placement}; only Shard and Replicate can be filled")
+            raise ValueError(
+                f"cannot fill {parameter.name} with placement {placement}; only Shard and Replicate are supported"
+            )
     return tuple(index), local
 
 
 def _shared(model: DANet, checkpoint: Checkpoint, device: torch.device) -> dict[str, torch.Tensor]:
-    """The network's state dict in the memory of a Flax network's arrays, copied where that cannot be."""
+    """Return a state dict in the memory of a Flax network's arrays; sharded arrays are copied."""
     import torch
 
     from danet_torch.weights import named_leaves, set_leaf

@@ -1,4 +1,4 @@
-"""The schemas: one file of facts for each owner, and one that says what a schema is."""
+"""Schemas of upstream projects, one file of facts each."""
 
 from danet_common import CheckpointError
 from weights_convert.mapping.schema import Schema
@@ -15,7 +15,7 @@ from weights_convert.schemas.timm import TIMM
 from weights_convert.schemas.torchvision import TORCHVISION
 from weights_convert.schemas.tramac import TRAMAC
 
-# In the order in which they are tried: the first of those that fit equally well is taken.
+# In order of preference: of several that fit equally well, the first is taken.
 SCHEMAS: tuple[Schema, ...] = (
     CANONICAL,
     OFFICIAL,
@@ -34,7 +34,7 @@ SCHEMA_NAMES: tuple[str, ...] = tuple(dict.fromkeys(schema.name for schema in SC
 
 
 def layouts_of(name: str) -> tuple[Schema, ...]:
-    """The schemas of this name, one for each of the owner's layouts. Raises CheckpointError for an unknown name."""
+    """Return the schemas of this name, one for each layout. Raise CheckpointError for an unknown name."""
     layouts = tuple(schema for schema in SCHEMAS if schema.name == name)
     if not layouts:
         raise CheckpointError(f"unknown schema {name!r}; known: {', '.join(SCHEMA_NAMES)}")

@@ -1,7 +1,7 @@
-"""The canonical names, for a file of them that has no manifest.
+"""Canonical names, for files without a manifest.
 
-Tensors saved by this project's own networks through their framework (`torch.save(model.state_dict())`,
-Keras's `save_weights`, Orbax's checkpointers) are named so.
+Our networks give these names if a framework saves them: `torch.save(model.state_dict())`, Keras's
+`save_weights`, Orbax's checkpointers.
 """
 
 from typing import get_args
@@ -71,7 +71,7 @@ GAMMAS = (
 
 
 def has_non_local(config: DANetConfig) -> bool:
-    """Whether the block is there of which these fields tell."""
+    """True if the network has a non-local block."""
     return "non_local" in config.context
 
 

@@ -1,9 +1,9 @@
-"""The authors' own DRANet checkpoints.
+"""DRANet checkpoints of the authors.
 
-Their published model has the deep stem and layer4 dilations 4, 8, 16. Nothing in a file tells its dilations, so those
-are taken. Keys and values of compact position attention are linear layers, whose kernels are matrices.
+Their published model has the deep stem and layer4 dilations 4, 8, 16. A file does not contain its dilations, so
+the schema assumes these. Keys and values of compact position attention are linear layers with matrix weights.
 
-The authors renamed the head once (`model_mapping.py`): files from before have the older names, and an auxiliary head
+The authors renamed the head once (`model_mapping.py`). Older files have the older names, and an auxiliary head
 `auxlayer` that the network no longer uses.
 """
 
@@ -18,7 +18,7 @@ POSITION, CHANNEL = "head.compact_position_attention", "head.compact_channel_att
 BACKBONE = {ours: theirs for ours, theirs in OFFICIAL.convolutions.items() if ours.startswith("backbone.")}
 BACKBONE_NORMS = {ours: theirs for ours, theirs in OFFICIAL.norms.items() if ours.startswith("backbone.")}
 
-# Our convolution with BatchNorm -> theirs, whose entries 0 and 1 the two are.
+# Our convolution with BatchNorm -> their Sequential of the two.
 BLOCKS: Mapping[str, str] = {
     "head.compact_position_in": "head.conv_cpam_b",
     f"{POSITION}.pool1": "head.cpam_enc.conv1",
@@ -68,7 +68,7 @@ ORDER = (
     "cls_aux.",
     "cls_seg.",
 )
-OLDER: Mapping[str, str] = {  # how today's names begin -> how the older ones do
+OLDER: Mapping[str, str] = {  # prefix of today's names -> prefix of the older ones
     "head.conv_cpam_b": "head.conv5_s",
     "head.conv_ccam_b": "head.conv5_c",
     "head.ccam_enc": "head.conv51_c",
@@ -92,13 +92,13 @@ OLDER: Mapping[str, str] = {  # how today's names begin -> how the older ones do
 
 
 def older(name: str) -> str:
-    """The older name of a module or a factor."""
+    """Return the older name of a module or a factor."""
     begins = next((start for start in OLDER if name == start or name.startswith(f"{start}.")), None)
     return name if begins is None else OLDER[begins] + name.removeprefix(begins)
 
 
 def norm_shape(config: DANetConfig) -> tuple[int, ...]:
-    """Of each tensor of the unused head's BatchNorm: a quarter of layer3's channels."""
+    """Return the shape of the unused head's BatchNorm tensors: a quarter of layer3's channels."""
     return (config.stage_channels[2] // 4,)
 
 

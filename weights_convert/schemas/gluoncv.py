@@ -1,7 +1,7 @@
 """GluonCV's DANet on its resnet-v1s, from the `.params` files of Gluon's `save_parameters`.
 
-The names are the authors' without `pretrained.`. The network has no dropout; the released version's classifiers
-are the first entry of their Sequential, those trained with the dropout that is now commented out the second.
+The names are the authors' without `pretrained.`. The released network has no dropout: it is commented out. A
+classifier is entry 0 of its Sequential in the released version, and entry 1 in versions with dropout.
 """
 
 from dataclasses import replace

@@ -1,11 +1,11 @@
-"""imgclsmob's DANet, danet_resnetd50b and 101b, of its PyTorch package pytorchcv and its TensorFlow package tf2cv.
+"""imgclsmob's DANet, danet_resnetd50b and 101b, from its packages pytorchcv (PyTorch) and tf2cv (TensorFlow).
 
-The backbone is its resnetd without the last entry. Older versions of torch kept the names of the others when
-an entry of a Sequential was deleted (`backbone.init_block`, `backbone.stage1`); those since 1.13 number them
-anew (`backbone.0`, `backbone.1`). Published files have the former, files saved today the latter. Dropout acts on
-single elements, after the classifiers instead of before them, which matters in training only.
+The backbone is its resnetd without the last entry. After the deletion of an entry, older versions of torch keep
+the other names of a Sequential (`backbone.init_block`, `backbone.stage1`). Versions since 1.13 number the entries
+(`backbone.0`, `backbone.1`). Published files have the former names, new files the latter. Dropout acts on single
+elements after the classifiers; this matters in training only.
 
-tf2cv's weights files are read and not written: `keras2_weights` has their names in dots.
+tf2cv's weights files can be read, not written: `keras2_hdf5` returns their names with dots.
 """
 
 from dataclasses import replace
@@ -14,7 +14,7 @@ from weights_convert.mapping.schema import Schema
 
 
 def _backbone_names(stem: str, stage: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Convolutions and BatchNorms of the backbone, by what the stem and a stage are called."""
+    """Return tables of the backbone's convolutions and BatchNorms, from the names of stem and stages."""
     rows = {
         "backbone.conv1.{}1": f"{stem}.conv1",
         "backbone.conv1.{}2": f"{stem}.conv2",

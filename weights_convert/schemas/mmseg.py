@@ -1,9 +1,9 @@
-"""MMSegmentation's DANet (DAHead on a dilated ResNet), its files since MMCV 1.x.
+"""MMSegmentation's DANet (DAHead on a dilated ResNet), in files since MMCV 1.x.
 
-A file of MMEngine is {"meta", "state_dict", "message_hub", "optimizer", "param_schedulers"}, one of MMCV 1.x
-{"meta", "state_dict", "optimizer"}: `mmseg_remarks` reads their `meta`. The rest is the trainer's and is left
-out. The names are the same in both; the backbones differ: ResNet (7x7 stem), ResNetV1c (deep stem) and
-ResNetV1d (deep stem, pooled shortcuts, whose convolution is therefore `downsample.1`).
+MMEngine writes {"meta", "state_dict", "message_hub", "optimizer", "param_schedulers"}, and MMCV 1.x writes
+{"meta", "state_dict", "optimizer"}. `mmseg_metadata` reads `meta`; the reader drops the trainer's other state.
+Both have equal names. The backbones differ: ResNet (7x7 stem), ResNetV1c (deep stem), and ResNetV1d (deep stem
+and pooled shortcuts, whose convolution is `downsample.1`).
 """
 
 from dataclasses import replace
@@ -76,7 +76,7 @@ V1C = Schema(
         "auxiliary_head.conv_seg.",
     ),
     fixed_config={
-        "block": "bottleneck",  # its BasicBlock leaves the second convolution undilated, which ours does not
+        "block": "bottleneck",  # its BasicBlock does not dilate the second convolution; ours does
         "stem": "deep",
         "avg_down": False,
         "dropout": "channel",

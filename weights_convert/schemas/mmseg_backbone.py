@@ -1,8 +1,8 @@
 """MMSegmentation's trained backbones, such as `open-mmlab://resnet50_v1c`: a ResNet without a head.
 
-The names are those of the backbone within `mmseg.py`. OpenMMLab's own files of ResNetV1c and ResNetV1d have them bare
-(`stem.0.weight`); those of MMPretrain, and files cut from a detector or segmentor, with `backbone.` before them. A
-classifier, `fc` or `head.fc`, travels along. A bare plain ResNet is torchvision's.
+The names are those of the backbone in `mmseg.py`. OpenMMLab's files of ResNetV1c and ResNetV1d have no prefix
+(`stem.0.weight`). Files of MMPretrain, and files cut from a detector or segmentor, have the prefix `backbone.`.
+A classifier, `fc` or `head.fc`, becomes an extra tensor. A plain ResNet without prefix is torchvision's.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ PREFIX = "backbone."
 
 
 def _backbone(of: Schema, bare: bool, classifier: bool) -> Schema:
-    """The layout of the backbone of one of mmseg's networks."""
+    """Return the schema of the backbone of one of mmseg's networks."""
     head = "fc" if bare else "head.fc"
     names = "bare" if bare else "prefixed"
     return replace(
@@ -49,7 +49,7 @@ def _backbone(of: Schema, bare: bool, classifier: bool) -> Schema:
 
 
 def _names(table: Mapping[str, str], bare: bool) -> dict[str, str]:
-    """The rows of the backbone, with the owner's names as they are or without `backbone.`."""
+    """Return the rows of the backbone, with or without the upstream prefix `backbone.`."""
     rows = {ours: theirs for ours, theirs in table.items() if ours.startswith(PREFIX)}
     return {ours: theirs.removeprefix(PREFIX) if bare else theirs for ours, theirs in rows.items()}
 

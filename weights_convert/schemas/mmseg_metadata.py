@@ -1,8 +1,8 @@
-"""What the `meta` of an MMSegmentation file says of its network, and the `meta` that is written again.
+"""Read config fields from the `meta` of an MMSegmentation file, and write such a `meta`.
 
-MMEngine keeps the configuration's text in `meta.cfg` and the classes in `meta.dataset_meta`, MMCV 1.x in
-`meta.config` and `meta.CLASSES`, `meta.PALETTE`. What a configuration leaves out has MMSegmentation's own
-default, mmseg/models/backbones/resnet.py, version 1.2.2.
+MMEngine stores the configuration's text in `meta.cfg` and the classes in `meta.dataset_meta`. MMCV 1.x stores
+them in `meta.config`, `meta.CLASSES` and `meta.PALETTE`. Missing values have MMSegmentation's defaults, see
+mmseg/models/backbones/resnet.py, version 1.2.2.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from danet_common.former_names import right_names
 from weights_convert.containers.config_text import read_config_text, write_config_text
 from weights_convert.containers.pickled_arrays import PickledArray
 
-STRIDES = {(1, 2, 1, 1): 8, (1, 2, 2, 1): 16, (1, 2, 2, 2): 32}  # of the four stages -> output stride
+STRIDES = {(1, 2, 1, 1): 8, (1, 2, 2, 1): 16, (1, 2, 2, 2): 32}  # strides of the four stages -> output stride
 DILATIONS = {8: (1, 1, 2, 4), 16: (1, 1, 1, 2), 32: (1, 1, 1, 1)}
-DIGITS = 9  # of a mean or deviation: their pixels are 0..255, ours 0..1
-DEPTHS = {  # of the networks that have a name there
+DIGITS = 9  # decimal places of mean and std: their pixels are 0..255, ours 0..1
+DEPTHS = {  # ResNets with a name in MMSegmentation
     ("basic", (2, 2, 2, 2)): 18,
     ("basic", (3, 4, 6, 3)): 34,
     ("bottleneck", (3, 4, 6, 3)): 50,
@@ -30,7 +30,7 @@ DEPTHS = {  # of the networks that have a name there
 
 
 def from_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Config fields that the file's meta states. Raises CheckpointError for a network that no DANetConfig is."""
+    """Return config fields from the meta. Raise CheckpointError if no DANetConfig describes its network."""
     meta = metadata.get("meta")
     if not isinstance(meta, dict):
         return {}
@@ -61,12 +61,14 @@ def _network(model: Mapping[str, Any]) -> dict[str, Any]:
         fields["dropout_rate"] = head.get("dropout_ratio", 0.1)
     if backbone:
         if backbone.get("style", "pytorch") != "pytorch":
-            raise CheckpointError("its backbone has strides on the 1x1 convolutions (style='caffe'), ours on the 3x3")
+            raise CheckpointError(
+                "its backbone has strides on the 1x1 convolutions (style='caffe'); ours has them on the 3x3"
+            )
         fields |= _dilations(backbone)
     if head and backbone:
         epsilons = {_dict(part, "norm_cfg").get("eps", 1e-5) for part in (backbone, head)}
         if len(epsilons) > 1:
-            raise CheckpointError(f"its BatchNorms have epsilons {sorted(epsilons)}; ours have one")
+            raise CheckpointError(f"its BatchNorms have epsilons {sorted(epsilons)}; a DANet has one epsilon")
         fields["batch_norm_epsilon"] = epsilons.pop()
     return fields
 
@@ -77,10 +79,12 @@ def _dilations(backbone: Mapping[str, Any]) -> dict[str, Any]:
     )
     stride = STRIDES.get(strides)
     if stride is None or dilations != DILATIONS[stride]:
-        raise CheckpointError(f"its backbone has strides {strides} and dilations {dilations}, which ours cannot")
-    grid = backbone.get("multi_grid")  # dilations there, factors on layer4's dilation here
+        raise CheckpointError(
+            f"its backbone has strides {strides} and dilations {dilations}, which a DANetConfig cannot have"
+        )
+    grid = backbone.get("multi_grid")  # dilations; ours are factors on layer4's dilation
     if grid is not None and any(dilation % dilations[3] for dilation in grid):
-        raise CheckpointError(f"its layer4 has dilations {tuple(grid)}, no multiples of {dilations[3]}")
+        raise CheckpointError(f"its layer4 has dilations {tuple(grid)}, which are not multiples of {dilations[3]}")
     return {
         "output_stride": stride,
         "contract_dilation": bool(backbone.get("contract_dilation", False)),
@@ -89,19 +93,19 @@ def _dilations(backbone: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _input(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Mean and deviation: of the preprocessor (MMSegmentation 1.x), or of `img_norm_cfg` (0.x)."""
+    """Return mean and std, from the preprocessor (MMSegmentation 1.x) or `img_norm_cfg` (0.x)."""
     preprocessor = _dict(config, "data_preprocessor") or _dict(_dict(config, "model"), "data_preprocessor")
     source = preprocessor or _dict(config, "img_norm_cfg")
     values = {name: _list(source.get(name)) for name in ("mean", "std")}
     if not all(values.values()):
         return {}
     if not source.get("bgr_to_rgb", source.get("to_rgb", True)):
-        raise CheckpointError("its network takes blue, green, red; only red, green, blue can be converted")
+        raise CheckpointError("its network takes BGR images; only RGB networks can be converted")
     return {name: tuple(round(part / 255, DIGITS) for part in parts) for name, parts in values.items()}
 
 
 def trainer_object(state_dict: Mapping[str, np.ndarray], config: DANetConfig) -> dict[str, Any]:
-    """What MMEngine's runner saves, without its optimizer; with the part of the configuration that is the model."""
+    """Return the object of MMEngine's runner without the optimizer, with the model's configuration."""
     meta: dict[str, Any] = {"epoch": 0, "iter": 0, "cfg": write_config_text(_configuration(config))}
     if config.class_names is not None:
         meta["dataset_meta"] = {"classes": config.class_names}
@@ -163,7 +167,7 @@ def _dict(values: Mapping[str, Any], name: str) -> dict[str, Any]:
 
 
 def _list(value: Any) -> list[Any]:
-    """A list or tuple as a list; empty for anything else. Palettes drawn by MMSegmentation itself are arrays."""
+    """Return a list or tuple as a list; [] for any other value. MMSegmentation's own palettes are arrays."""
     if isinstance(value, PickledArray) and value.array is not None:
         return list(value.array.tolist()) if value.array.ndim else []
     return list(value) if isinstance(value, list | tuple) else []

@@ -1,7 +1,7 @@
-"""The authors' own checkpoints.
+"""DANet checkpoints of the authors.
 
-Their published Cityscapes model has a plain stem and layer4 dilations 4, 8, 16; the code's default is the
-deep stem and no multi-grid. Nothing in a file tells its dilations, so the stem decides unless one says.
+Their published Cityscapes model has a plain stem and layer4 dilations 4, 8, 16. The default of their code is the
+deep stem without multi-grid. A file does not contain its dilations, so the stem decides unless a setting does.
 """
 
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ from weights_convert.mapping.schema import Assumption, Schema
 
 
 def published_multi_grid(config: DANetConfig) -> tuple[int, ...] | None:
-    """Factors on layer4's dilation of 4 at output stride 8."""
+    """Return the factors on layer4's dilation of 4 at output stride 8."""
     return (1, 2, 4) if config.stem == "plain" else None
 
 
 def trainer_object(state_dict: Mapping[str, np.ndarray], config: DANetConfig) -> dict[str, Any]:
-    """What their trainer saves and resumes from; without the optimizer's state."""
+    """Return the object from which their trainer resumes, without the optimizer's state."""
     return {"epoch": 0, "state_dict": dict(state_dict), "optimizer": None, "best_pred": 0.0}
 
 

@@ -1,7 +1,7 @@
 """PaddleSeg's trained backbones, such as `resnet50_vd_ssld_v2`: ResNet_vd from a `.pdparams` file, without a head.
 
-The names are those of the backbone within `paddleseg.py`, bare. PaddleClas's files have the classifier `out` as well,
-which travels along. They were trained with ImageNet's mean and deviation, PaddleSeg's networks then with 0.5 and 0.5.
+The names are those of the backbone in `paddleseg.py` without prefix. PaddleClas's files also have the classifier
+`out`, an extra tensor. The backbones were trained with ImageNet's mean and std, PaddleSeg's networks with 0.5 and 0.5.
 """
 
 from __future__ import annotations

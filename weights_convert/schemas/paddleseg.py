@@ -1,9 +1,13 @@
 """PaddleSeg's DANet on ResNet_vd, from `.pdparams` files.
 
-It differs from the others in more than names. Shortcuts with a stride pool first (vd); the first block of a
-dilated stage has the stage's whole dilation; upsampling is Paddle's align_mode=1. The head's 3x3 convolutions
-have a bias, which acts as a shift of the mean of the BatchNorm after them. Position and channel logits come
-from one classifier, `aux_head_cam`; `aux_head_pam` exists and is never used. Dropout is Dropout2D.
+The network differs in more than names:
+
+- Shortcuts with a stride pool first (vd).
+- The first block of a dilated stage has the full dilation of the stage.
+- Upsampling is Paddle's align_mode=1.
+- The head's 3x3 convolutions have a bias, which shifts the mean of the next BatchNorm.
+- Position and channel logits come from one classifier, `aux_head_cam`; the network never uses `aux_head_pam`.
+- Dropout is Dropout2D.
 """
 
 from collections.abc import Mapping
@@ -21,9 +25,9 @@ LEAVES = {"weight": "w_0", "bias": "b_0", "_mean": "w_1", "_variance": "w_2", "g
 
 
 def with_name_table(state_dict: Mapping[str, np.ndarray], config: DANetConfig) -> dict[str, Any]:
-    """What `paddle.save` writes: the tensors, and the parameters' names within the framework.
+    """Return the object of `paddle.save`: the tensors, and Paddle's internal names.
 
-    Paddle counts the layers of each class in the order in which the network makes them.
+    Paddle counts the layers of each class in order of creation.
     """
     layers: dict[str, str] = {}
     counts: dict[str, int] = {}
@@ -95,7 +99,7 @@ PADDLESEG = Schema(
         "head.cls_head.",
     ),
     fixed_config={
-        "block": "bottleneck",  # its smaller networks project the shortcut of layer1.0, which ours do not
+        "block": "bottleneck",  # its smaller networks project the shortcut of layer1.0; ours do not
         "stem": "deep",
         "avg_down": True,
         "contract_dilation": False,

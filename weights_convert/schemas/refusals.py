@@ -1,6 +1,6 @@
-"""Networks whose checkpoints people hand over and that are not the DANet: by the names that give them away.
+"""List known networks that cannot be converted, by names of their tensors.
 
-Only asked where no schema fits. The names are those of the repositories that `what` speaks of.
+The list is used only if no schema fits. The names come from the repositories in `what`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ ANOTHER = "it is another network than DANet: "
 
 @dataclass(frozen=True)
 class Refusal:
-    """A file with a key that begins with one of `starts`, and none that begins with one of `without`."""
+    """Reason for files with a key that starts with one of `starts`, and no key with one of `without`."""
 
     starts: tuple[str, ...]
     reason: str
@@ -45,7 +45,7 @@ REFUSALS: tuple[Refusal, ...] = (
 
 
 def refusal(keys: Sequence[str]) -> str | None:
-    """Why a file with these keys cannot be converted; None where nothing is known of it."""
+    """Return the reason why a file with these keys cannot be converted; None if unknown."""
     for known in REFUSALS:
         named = any(key.startswith(known.starts) for key in keys)
         if named and not (known.without and any(key.startswith(known.without) for key in keys)):

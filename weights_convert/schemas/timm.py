@@ -1,7 +1,7 @@
-"""timm's ResNets: classification networks, of which DANet takes the backbone.
+"""timm's ResNets: classification networks; DANet uses the backbone.
 
-`resnet50` has torchvision's names. `resnet50c`, `50d` and `50s` have a deep stem (32,32,64, and 64,64,128 for s)
-within `conv1`; `50d` pools before the shortcut's convolution, which is therefore `downsample.1`.
+`resnet50` has torchvision's names. `resnet50c`, `50d` and `50s` have a deep stem in `conv1` (widths 32,32,64;
+64,64,128 for s). `50d` pools before the shortcut's convolution, which is `downsample.1`.
 """
 
 from dataclasses import replace

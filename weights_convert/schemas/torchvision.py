@@ -1,6 +1,6 @@
-"""torchvision's ResNets: a classification network, of which DANet takes the backbone.
+"""torchvision's ResNets: classification networks; DANet uses the backbone.
 
-The names are those of its `torchvision/models/resnet.py`; the classifier `fc` travels along.
+The names are those of `torchvision/models/resnet.py`. The classifier `fc` becomes an extra tensor.
 """
 
 from weights_convert.mapping.schema import Assumption, Schema

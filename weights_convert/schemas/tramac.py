@@ -1,4 +1,4 @@
-"""Tramac's collection (awesome-semantic-segmentation-pytorch).
+"""DANet of Tramac's collection (awesome-semantic-segmentation-pytorch).
 
 Their ResNet keeps its ImageNet classifier `pretrained.fc`, which the segmentation network never calls.
 Networks trained without `aux` have no classifiers on the branches. Dropout acts on single elements.
