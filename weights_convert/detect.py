@@ -39,7 +39,7 @@ def find_match(
 
 def _no_schema(nearest: Match, keys: list[str]) -> str:
     """Return the error text: schemas tried, and the first errors of the nearest."""
-    tried = f"the tensors are of no known schema (tried {', '.join(SCHEMA_NAMES)}); "
+    tried = f"the tensors fit no known schema (tried {', '.join(SCHEMA_NAMES)}); "
     if not nearest.keys:
         return tried + f"not one of their {len(keys)} names is known: {', '.join(keys[:FIRST_KEYS])}, ..."
     errors, more = nearest.errors[:FIRST_ERRORS], len(nearest.errors) - FIRST_ERRORS

@@ -151,7 +151,7 @@ def differences(schema: Schema, checkpoint: Checkpoint) -> list[str]:
         other = schema.sharing(name)
         if other is not None:
             if other not in tensors or tensors[name].tobytes() != tensors[other].tobytes():
-                errors.append(f"{name} differs from {other}, and theirs has one tensor for both")
+                errors.append(f"{name} differs from {other}, but theirs has one tensor for both")
         elif schema.upstream_name(parameter) is None and not _droppable(schema, name, parameter.kind):
             errors.append(f"no place for {name} {list(parameter.shape)}")
     return errors

@@ -46,6 +46,6 @@ WITH_DROPOUT = replace(
     WITHOUT_DROPOUT,
     layout="with dropout",
     convolutions={**WITHOUT_DROPOUT.convolutions, **_classifiers(1)},
-    assumptions=(Assumption("dropout_rate", 0.1, "what the network's text has, commented out"),),
+    assumptions=(Assumption("dropout_rate", 0.1, "the value in their code, commented out"),),
 )
 GLUONCV: tuple[Schema, ...] = (WITHOUT_DROPOUT, WITH_DROPOUT)

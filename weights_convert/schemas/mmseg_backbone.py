@@ -33,7 +33,7 @@ def _backbone(of: Schema, bare: bool, classifier: bool) -> Schema:
         fixed_config={name: of.fixed_config[name] for name in ("block", "stem", "avg_down")},
         allowed_config={},
         assumptions=(
-            Assumption("output_stride", 8, "the classification network has 32; DANet takes its strides out"),
+            Assumption("output_stride", 8, "the classification network has 32; DANet removes strides"),
             Assumption("multi_grid", None, "the classification network has no dilation"),
         ),
         from_metadata=None,

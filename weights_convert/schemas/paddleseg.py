@@ -109,11 +109,11 @@ PADDLESEG = Schema(
         "branch_classifiers": True,
     },
     assumptions=(
-        Assumption("upsample_grid", "asymmetric", "align_corners, off in their configurations, makes it corners"),
+        Assumption("upsample_grid", "asymmetric", "their configurations have align_corners off"),
         Assumption("output_stride", 8, "their DANets all have 8"),
         Assumption("multi_grid", None, "their DANets have none"),
-        Assumption("mean", lambda config: (0.5,) * config.in_channels, "their transform has 0.5 unless told otherwise"),
-        Assumption("std", lambda config: (0.5,) * config.in_channels, "their transform has 0.5 unless told otherwise"),
+        Assumption("mean", lambda config: (0.5,) * config.in_channels, "the default of their transform is 0.5"),
+        Assumption("std", lambda config: (0.5,) * config.in_channels, "the default of their transform is 0.5"),
     ),
     allowed_config={"upsample_grid": ("asymmetric", "corners")},
     extra_tensors={

@@ -23,8 +23,8 @@ class Refusal:
 REFUSALS: tuple[Refusal, ...] = (
     Refusal(
         ("jpu.", "head.jpu."),
-        "it is Tramac's JPU variant (joint pyramid upsampling before the head), which is another network "
-        "than DANet; a checkpoint trained without --jpu converts",
+        "it is Tramac's JPU variant (joint pyramid upsampling before the head), another network than "
+        "DANet; checkpoints trained without --jpu can be converted",
     ),
     Refusal(("head.cca.", "head.ema."), ANOTHER + "CCNet or EMANet"),
     Refusal(("aux_classifier.", "classifier.0.convs."), ANOTHER + "FCN or DeepLabV3 of torchvision"),

@@ -20,7 +20,7 @@ TORCHVISION = Schema(
     },
     fixed_config={"stem": "plain", "avg_down": False},
     assumptions=(
-        Assumption("output_stride", 8, "the classification network has 32; DANet takes its strides out"),
+        Assumption("output_stride", 8, "the classification network has 32; DANet removes strides"),
         Assumption("multi_grid", None, "the classification network has no dilation"),
     ),
     extra_tensors={

@@ -64,7 +64,7 @@ TRAMAC = Schema(
         "upsample_grid": "corners",
         "auxiliary": "none",
     },
-    assumptions=(Assumption("multi_grid", None, "their code has it as an option that its DANet leaves off"),),
+    assumptions=(Assumption("multi_grid", None, "an option of their code, off in their DANet"),),
     extra_tensors={
         "pretrained.fc.weight": lambda config: (1000, config.stage_channels[3]),
         "pretrained.fc.bias": lambda config: (1000,),

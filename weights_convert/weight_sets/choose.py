@@ -95,9 +95,9 @@ def _named(
             )
         except CheckpointError as error:
             raise CheckpointError(f"at {word}: {error}") from None
-        raise CheckpointError(f"at {word}: not whole, or not apart from other sets: {'; '.join(match.errors[:1])}")
+        raise CheckpointError(f"at {word}: incomplete, or mixed with other sets: {'; '.join(match.errors[:1])}")
     if contents.others.get(word, "").startswith(OBJECT):
-        raise CheckpointError(f"{word} is {contents.others[word]}, which is never run; save its state_dict()")
+        raise CheckpointError(f"{word} is {contents.others[word]}, which is never run. Save its state_dict()")
     exchanged = f"; {exchange.averages} is {averages_of(exchange)}" if exchange is not None else ""
     raise CheckpointError(f"has no weights at {key!r}; {_listed(sets)}{exchanged}")
 
@@ -105,15 +105,15 @@ def _named(
 def _nameless(holder: str, count: int) -> str:
     """Return the error text for a list of tensors, which has no names."""
     return (
-        f"{holder} has {counted(count, 'tensor')} in a list, without names; only the program that made it knows their "
-        "order. Put them into the network with that program, and save its state_dict()"
+        f"{holder} has {counted(count, 'tensor')} in a list, without names; only its own program knows their order. "
+        "Load them into the network with that program, and save its state_dict()"
     )
 
 
 def _listed(sets: Sequence[WeightSet]) -> str:
     """List the sets of a file, for a message."""
     if not sets:
-        return "it has no whole set of weights anywhere"
+        return "it has no complete set of weights"
     labels = [spoken(weight_set) for weight_set in sets[:MOST_SETS]] + ["..."] * (len(sets) > MOST_SETS)
     return f"it has {', '.join(labels)}"
 
@@ -124,7 +124,7 @@ def _one_of(contents: Contents, sets: Sequence[WeightSet]) -> WeightSet:
     if all(equal(contents, first, other) for other in others):
         return first
     options = " or ".join(OPTION.format(weight_set.label) for weight_set in sets[:MOST_SETS])
-    text = f"holds {len(sets)} sets of weights that differ; choose one with {options}"
+    text = f"holds {len(sets)} different sets of weights; choose one with {options}"
     raise SeveralSetsError(text, [weight_set.label for weight_set in sets])
 
 

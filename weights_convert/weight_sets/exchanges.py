@@ -50,4 +50,4 @@ def is_at(weight_set: WeightSet, container: str) -> bool:
 
 def averages_of(exchange: Exchange) -> str:
     """Describe the averages of an exchange, for a message."""
-    return f"where {exchange.trainer} puts the moving averages as it saves"
+    return f"where {exchange.trainer} stores the moving averages"

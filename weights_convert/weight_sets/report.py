@@ -59,7 +59,7 @@ def _what(weight_set: WeightSet, exchange: Exchange | None) -> str:
     if exchange is not None and is_at(weight_set, exchange.averages):
         return averages_of(exchange)
     if exchange is not None and is_at(weight_set, exchange.trained):
-        return f"where {exchange.trainer} puts the weights that it trains as it saves"
+        return f"where {exchange.trainer} stores the trained weights"
     return "moving averages, by its name" if weight_set.averages else ""
 
 
@@ -79,11 +79,11 @@ def log_left(
             groups.setdefault(name.partition(".")[0] or name, []).append(name)
     for group, names in list(groups.items())[:MOST_GROUPS]:
         unnamed = speaks_of_averages(group) and all(name.rpartition(".")[2].isdecimal() for name in names)
-        without = " without names, perhaps moving averages; they cannot be taken" if unnamed else ""
+        without = " without names, perhaps moving averages; cannot be taken" if unnamed else ""
         log(f"left out: {names[0] if len(names) == 1 else f'{len(names)} tensors of {group}'}{without}")
     if len(groups) > MOST_GROUPS:
         rest = sum(len(names) for names in list(groups.values())[MOST_GROUPS:])
         log(f"left out: {counted(rest, 'tensor')} of {len(groups) - MOST_GROUPS} others")
     for name, what in contents.others.items():
         if what.startswith(OBJECT) and speaks_of_averages(name):
-            log(f"left out: {name}, {what}, which is never run; save its state_dict() to take it")
+            log(f"left out: {name}, {what}, which is never run. Save its state_dict() to take it")

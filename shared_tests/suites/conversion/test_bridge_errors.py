@@ -134,7 +134,7 @@ def test_another_networks_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError) as caught:
         weights_convert.read(tmp_path / "vgg.safetensors")
     (line,) = str(caught.value).splitlines()
-    assert "of no known schema (tried canonical, official, tramac, torchvision" in line
+    assert "fit no known schema (tried canonical, official, tramac, torchvision" in line
     assert "not one of their 30 names is known: features.0.weight, " in line
     tensors["head.conv8.1.weight"] = np.zeros((19, 24, 1, 1), np.float32)
     safetensors_file.write_foreign(tensors, tmp_path / "other.safetensors", None)

@@ -126,7 +126,7 @@ def test_a_language_models_file_is_refused_before_it_is_read(tmp_path: Path, mon
         return read_at(file, start, size)
 
     monkeypatch.setattr(RegularFile, "read_at", read_little)
-    with pytest.raises(CheckpointError, match="of no known schema"):
+    with pytest.raises(CheckpointError, match="fit no known schema"):
         weights_convert.read(path)
     os.truncate(path, WEIGHTS_LIMIT.size + 1)
     for read in (weights_convert.read, open_checkpoint):

@@ -113,7 +113,7 @@ def test_an_ending_that_the_owner_cannot_read(ending: str, schema: str | None, m
         ("paddleseg", "mmseg", "upsample_grid is asymmetric, theirs is half_pixel or corners"),
         ("mmseg", "paddleseg", "avg_down is false, theirs is true"),
         ("mmseg", "imgclsmob", "no place for auxiliary.hidden.conv.weight"),
-        ("official", "paddleseg", "differs from head.channel_classifier.weight, and theirs has one tensor for both"),
+        ("official", "paddleseg", "differs from head.channel_classifier.weight, but theirs has one tensor for both"),
     ],
 )
 def test_a_network_that_the_owner_does_not_have(name: str, schema: str, difference: str, tmp_path: Path) -> None:

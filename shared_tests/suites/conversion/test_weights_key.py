@@ -196,7 +196,7 @@ def test_trainers_that_exchange_the_two_as_they_save(trainer: str, path: Path) -
     checkpoint, lines = read(content, path)
     assert np.array_equal(checkpoint.tensors[WITNESS], EMA[WITNESS])
     assert trainer in lines[0]
-    assert "puts the moving averages as it saves" in lines[0]
+    assert "stores the moving averages" in lines[0]
     assert_raw(read(content, path, key)[0])
 
 
@@ -214,7 +214,7 @@ def refused(content: Mapping[str, Any], path: Path, key: str | None = None) -> s
 
 def test_sets_that_no_word_tells_apart_are_listed(path: Path) -> None:
     content = {"first": RAW, "second": EMA}
-    line = "holds 2 sets of weights that differ; choose one with --weights-key first or --weights-key second"
+    line = "holds 2 different sets of weights; choose one with --weights-key first or --weights-key second"
     assert refused(content, path) == line
     assert_raw(read(content, path, "first")[0])
 
@@ -222,9 +222,7 @@ def test_sets_that_no_word_tells_apart_are_listed(path: Path) -> None:
 @pytest.mark.parametrize("content", [{"ema": {"shadow_params": [*LEARNED.values()]}, "model": RAW}])
 def test_averages_without_names_are_named(content: Mapping[str, Any], path: Path) -> None:
     _, lines = read(content, path)
-    assert (
-        f"left out: {len(LEARNED)} tensors of ema without names, perhaps moving averages; they cannot be taken" in lines
-    )
+    assert f"left out: {len(LEARNED)} tensors of ema without names, perhaps moving averages; cannot be taken" in lines
     assert refused(content, path, "ema").startswith(f"ema has {len(LEARNED)} tensors in a list, without names")
     alone = content["ema"]
     assert refused(alone, path).startswith(f"shadow_params has {len(LEARNED)} tensors in a list")
@@ -248,7 +246,7 @@ def test_a_key_that_is_not_there_lists_those_that_are(path: Path) -> None:
     content = {"model": RAW, "ema": EMA}
     assert refused(content, path, "teacher") == "has no weights at 'teacher'; it has model, ema"
     broken = {name: array for name, array in EMA.items() if name != "head.fused_classifier.bias"}
-    assert "at ema: the tensors are of no known schema" in refused({"model": RAW, "ema": broken}, path, "ema")
+    assert "at ema: the tensors fit no known schema" in refused({"model": RAW, "ema": broken}, path, "ema")
     assert_raw(read({"model": RAW, "ema": broken}, path)[0])
 
 
@@ -425,7 +423,7 @@ def test_inspect_shows_sets_of_which_none_is_taken(path: Path, capsys: Streams) 
     assert run(["inspect", str(path)]) == 0
     out, error = capsys.readouterr()
     assert re.search("weights +best, last", out)
-    choose = "holds 2 sets of weights that differ; choose one with --weights-key best or --weights-key last"
+    choose = "holds 2 different sets of weights; choose one with --weights-key best or --weights-key last"
     assert error.splitlines()[0] == f"{choose}. The rest describes best"
     assert run(["inspect", str(path), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)

@@ -78,7 +78,7 @@ def test_networks_of_others(name: str, layout: str, tmp_path: Path) -> None:
     path = write_upstream_checkpoint(tmp_path, name, layout)
     tensors, lines = filled(checkpoint.config.replace(num_classes=3, class_names=None, palette=None), path)
     assert_backbone(tensors, weights_convert.read(path).tensors)
-    assert lines[1].startswith("dropped: all else in the file, ")
+    assert lines[1].startswith("dropped: the rest of the file, ")
     for said in lines[2:]:  # the bare file does not tell what Paddle's network was trained with
         assert said.partition("=")[0] in ("mean", "std")
 
@@ -89,7 +89,7 @@ def test_our_own_network(tmp_path: Path) -> None:
     write_checkpoint(Checkpoint(mine, initial_tensors(mine, seed=8)), tmp_path / "mine.safetensors")
     tensors, lines = filled(VARIANTS["danet_tiny"].replace(**OTHERS), tmp_path / "mine.safetensors")
     assert_backbone(tensors, initial_tensors(mine, seed=8))
-    assert lines[2:] == ["mean=0.5,0.5,0.5: as the backbone was trained; here mean=0.485,0.456,0.406"]
+    assert lines[2:] == ["mean=0.5,0.5,0.5: of its training; the network has mean=0.485,0.456,0.406"]
 
 
 RESNETS: dict[str, tuple[Block, tuple[int, int, int, int]]] = {
