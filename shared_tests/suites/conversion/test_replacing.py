@@ -373,8 +373,8 @@ class TestSourceAndDestination:
         before = contents(tmp_path)
         self.refused(orbax, orbax, "is the source itself")
         self.refused(orbax, tmp_path / "link.orbax", "is the source itself")
-        self.refused(orbax / "state", orbax, "holds the source")
-        self.refused(hub, hub / "model.safetensors", "is a part of the source")
+        self.refused(orbax / "state", orbax, "contains the source")
+        self.refused(hub, hub / "model.safetensors", "is part of the source")
         assert contents(tmp_path) == before
         weights_convert.convert(hub, hub / "other.safetensors")
         assert read_seed(hub / "other.safetensors") == 1
@@ -386,8 +386,8 @@ class TestSourceAndDestination:
         (tmp_path / "link.safetensors").symlink_to(shard)
         for source in (shard, tmp_path / "link.safetensors"):
             self.refused(source, index, "is a file of this set")
-        self.refused(index, shard, "is a part of the source")
-        self.refused(index, tmp_path / "link.safetensors", "is a part of the source")
+        self.refused(index, shard, "is part of the source")
+        self.refused(index, tmp_path / "link.safetensors", "is part of the source")
         assert read_seed(index) == 1
 
     def test_the_single_file_that_an_index_beside_it_names(self, tmp_path: Path) -> None:

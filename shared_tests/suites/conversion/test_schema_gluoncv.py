@@ -84,10 +84,10 @@ def test_cut_short_anywhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("array", "what"),
     [
-        (struct.pack("<Ii", 0xF993FAC9, 1), "a sparse array"),
+        (struct.pack("<Ii", 0xF993FAC9, 1), "an array is sparse"),
         (struct.pack("<Iii", 0xF993FAC9, 0, 33), "an array of 33 dimensions"),
         (struct.pack("<Iii", 0xF993FAC9, 0, -1), "an array of -1 dimensions"),
-        (struct.pack("<Iii", 0xF993FAC9, 0, 0), "never given a shape"),
+        (struct.pack("<Iii", 0xF993FAC9, 0, 0), "an array has no shape"),
         (struct.pack("<Iiiqiii", 0xF993FAC9, 0, 1, -2, 1, 0, 0), "shape \\[-2\\]"),
         (struct.pack("<Iiiqiii", 0xF993FAC9, 0, 1, 2, 1, 0, 99), "dtype number 99"),
         (struct.pack("<Iiiqqiii", 0xF993FAC9, 0, 2, 1 << 40, 1 << 40, 1, 0, 0), "bytes announced"),
@@ -104,7 +104,7 @@ def test_damaged_arrays(array: bytes, what: str, tmp_path: Path) -> None:
     ("raw", "what"),
     [
         (struct.pack("<QQQ", 0x112, 0, 1 << 60), "1152921504606846976 items announced"),
-        (struct.pack("<QQQQ", 0x112, 0, 0, 0), "0 arrays without names"),
+        (struct.pack("<QQQQ", 0x112, 0, 0, 0), "the 0 arrays of the MXNet file have no names"),
         (WRITTEN_BY_MXNET.replace(b"b.gamma", b"b.gamm\xff"), "no UTF-8"),
         (WRITTEN_BY_MXNET[:-9] + struct.pack("<Q", 5) + b"h", "bytes announced"),
     ],

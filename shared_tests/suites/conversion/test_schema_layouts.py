@@ -96,9 +96,9 @@ def test_the_same_number_twice_must_be_the_same() -> None:
     [
         (".pdparams", None, "pickle files have no canonical layout. Add --to paddle_backbone or paddleseg"),
         (".params", None, "mxnet files have no canonical layout. Add --to gluoncv"),
-        (".pth", "paddleseg", "torch files cannot hold schema paddleseg; write .pdparams"),
-        (".pdparams", "gluoncv", "pickle files cannot hold schema gluoncv; write .params"),
-        (".keras", "mmseg", "keras files cannot hold schema mmseg; write .safetensors or .pth"),
+        (".pth", "paddleseg", "torch files cannot hold schema paddleseg. Write .pdparams"),
+        (".pdparams", "gluoncv", "pickle files cannot hold schema gluoncv. Write .params"),
+        (".keras", "mmseg", "keras files cannot hold schema mmseg. Write .safetensors or .pth"),
     ],
 )
 def test_an_ending_that_the_owner_cannot_read(ending: str, schema: str | None, message: str, tmp_path: Path) -> None:

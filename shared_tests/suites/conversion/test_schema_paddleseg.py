@@ -103,13 +103,13 @@ def test_faults_of_a_bias(changes: dict[str, np.ndarray | None], fault: str, tmp
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"UnpackBigParamInfor@@": {}, "a": np.zeros(1)}, "its arrays are in slices"),
-        ({"a": np.zeros(1), "b": "text"}, "1 entries that are no arrays by name:\n  b"),
-        ({1: np.zeros(1)}, "entries that are no arrays"),
-        ({}, "entries that are no arrays"),
+        ({"UnpackBigParamInfor@@": {}, "a": np.zeros(1)}, "its arrays are sliced"),
+        ({"a": np.zeros(1), "b": "text"}, "1 entries of the pickle are not arrays by name:\n  b"),
+        ({1: np.zeros(1)}, "entries of the pickle are not arrays"),
+        ({}, "entries of the pickle are not arrays"),
         ([1, 2], "a pickled list, not a dictionary"),
         (Path("/"), "a pickled object of class pathlib"),
-        ({"a": np.array([{}], object)}, "1 entries that are no arrays by name:\n  a"),
+        ({"a": np.array([{}], object)}, "1 entries of the pickle are not arrays by name:\n  a"),
     ],
 )
 def test_other_pickles(content: object, message: str, tmp_path: Path) -> None:

@@ -118,14 +118,14 @@ def test_every_depth_fits_its_variant(name: str, tmp_path: Path) -> None:
         (
             {"layers": (1, 1, 2, 1)},
             {},
-            "resnet.pth: its backbone has layers=1,1,2,1, the network layers=1,1,1,2; "
+            "resnet.pth: backbone does not fit: the file has layers=1,1,2,1, the network layers=1,1,1,2. "
             "Use danet_tiny with layers=1,1,2,1",
         ),
         ({}, {"block": "bottleneck"}, "has block=basic, the network block=bottleneck. Use danet_tiny"),
         (
             {"stem": "deep", "stem_widths": (4, 4, 8), "avg_down": True},
             {},
-            "has stem=deep stem_widths=4,4,8 avg_down=true, the network stem=plain stem_widths=8 avg_down=false; "
+            "has stem=deep stem_widths=4,4,8 avg_down=true, the network stem=plain stem_widths=8 avg_down=false. "
             "Use danet_tiny with stem=deep stem_widths=4,4,8 avg_down=true",
         ),
         (
@@ -133,7 +133,7 @@ def test_every_depth_fits_its_variant(name: str, tmp_path: Path) -> None:
             {"stem": "deep", "stem_widths": (4, 4, 8)},
             "has avg_down=true, the network avg_down=false. Use",
         ),
-        ({}, {"in_channels": 1, "mean": (0.5,), "std": (0.25,)}, "has in_channels=3, the network in_channels=1; it"),
+        ({}, {"in_channels": 1, "mean": (0.5,), "std": (0.25,)}, "has in_channels=3, the network in_channels=1. Use"),
         (
             {"layers": (3, 4, 23, 3), "block": "bottleneck", **SMALL},
             {},
