@@ -17,7 +17,7 @@ from danet_common import VARIANTS
 from danet_common.data import Augmentation, Loader, Order, open_dataset
 from danet_common.recipe import TrainConfig
 from danet_torch import DANet
-from danet_torch.losses import segmentation_loss
+from danet_torch.training.losses import segmentation_loss
 
 
 def main() -> None:

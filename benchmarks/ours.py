@@ -103,7 +103,7 @@ def step_of(backend: str, job: dict[str, Any], x: np.ndarray, recompute: bool | 
     import importlib
 
     package = f"danet_{backend}"
-    train, engine = (importlib.import_module(f"{package}.{name}") for name in ("train", "engine"))
+    train, engine = (importlib.import_module(f"{package}.training.{name}") for name in ("step", "distributed"))
     dtype = "mixed_bfloat16" if job["dtype"] == "bfloat16" else "float32"
     recipe = TrainConfig(batch_size=job["batch"], dtype=dtype, learning_rate=0.0001, recompute=recompute)
     model = importlib.import_module(package).load(job["checkpoint"], dtype)

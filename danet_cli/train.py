@@ -305,7 +305,7 @@ def join(backend: BackendName) -> tuple[Framework, Any]:
     from danet_common.run import Framework
 
     package = import_backend(backend)
-    names = ("engine", "resume", "train", "weights")
+    names = ("training.distributed", "training.state", "training.step", "checkpoint")
     engine, resume, step, weights = (importlib.import_module(f"{package.__name__}.{name}") for name in names)
     framework = Framework(
         name=backend,

@@ -1,18 +1,18 @@
 """DANet in Flax (NNX, on JAX)."""
 
 from danet_jax.attention import ChannelAttention, PositionAttention
-from danet_jax.bam import BAM
-from danet_jax.cbam import CBAM
-from danet_jax.compact_attention import CompactChannelAttention, CompactPositionAttention
-from danet_jax.gating_decoder import GatingDecoder
-from danet_jax.joint_attention import JointChannelAttention, JointPositionAttention
+from danet_jax.context.bam import BAM
+from danet_jax.context.cbam import CBAM
+from danet_jax.context.compact_attention import CompactChannelAttention, CompactPositionAttention
+from danet_jax.context.gating_decoder import GatingDecoder
+from danet_jax.context.joint_attention import JointChannelAttention, JointPositionAttention
+from danet_jax.context.non_local import NonLocal
+from danet_jax.context.selective_kernel import SelectiveKernel
+from danet_jax.context.self_attention import SelfAttention
+from danet_jax.context.squeeze_excitation import SqueezeExcitation
+from danet_jax.inference import infer, predict
 from danet_jax.model import DANet, from_checkpoint, load, save
-from danet_jax.non_local import NonLocal
-from danet_jax.predict import infer, predict
 from danet_jax.pretrained import from_pretrained, save_pretrained
-from danet_jax.selective_kernel import SelectiveKernel
-from danet_jax.self_attention import SelfAttention
-from danet_jax.squeeze_excitation import SqueezeExcitation
 
 __all__ = [
     "BAM",

@@ -15,8 +15,8 @@ from danet_common.config import DANetConfig
 from danet_common.dropout import NO_MASKS
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
-from danet_jax.context import context_module
-from danet_jax.gating_decoder import GatingDecoder
+from danet_jax.context.factory import context_module
+from danet_jax.context.gating_decoder import GatingDecoder
 from danet_jax.layers import Conv, ConvNormAct, Dropout, recomputed
 
 

@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float
 from danet_common.numerics import Numerics, widened
 from danet_common.parameters import NORM_KINDS
 from danet_common.winograd import covers, suits
+from danet_jax.accelerated.winograd import convolve
 from danet_jax.module import Module
-from danet_jax.winograd import convolve
 
 
 class Conv(Module):

@@ -20,9 +20,9 @@ from danet_common.numerics import numerics
 from danet_common.stages import requested
 from danet_common.variants import get_config
 from danet_jax.backbone import ResNet
+from danet_jax.checkpoint import get_tensors, initialise, set_tensors
 from danet_jax.head import AuxiliaryHead, DualAttentionHead
 from danet_jax.layers import Dropout, resize
-from danet_jax.weights import get_tensors, initialise, set_tensors
 
 
 class DANet(nnx.Module):

@@ -5,18 +5,18 @@ from danet_common.keras_backend import require_keras_backend
 require_keras_backend()  # before anything imports Keras
 
 from danet_tf.attention import ChannelAttention, PositionAttention
-from danet_tf.bam import BAM
-from danet_tf.cbam import CBAM
-from danet_tf.compact_attention import CompactChannelAttention, CompactPositionAttention
-from danet_tf.gating_decoder import GatingDecoder
-from danet_tf.joint_attention import JointChannelAttention, JointPositionAttention
+from danet_tf.context.bam import BAM
+from danet_tf.context.cbam import CBAM
+from danet_tf.context.compact_attention import CompactChannelAttention, CompactPositionAttention
+from danet_tf.context.gating_decoder import GatingDecoder
+from danet_tf.context.joint_attention import JointChannelAttention, JointPositionAttention
+from danet_tf.context.non_local import NonLocal
+from danet_tf.context.selective_kernel import SelectiveKernel
+from danet_tf.context.self_attention import SelfAttention
+from danet_tf.context.squeeze_excitation import SqueezeExcitation
+from danet_tf.inference import infer, predict
 from danet_tf.model import DANet, from_checkpoint, load, save
-from danet_tf.non_local import NonLocal
-from danet_tf.predict import infer, predict
 from danet_tf.pretrained import from_pretrained, save_pretrained
-from danet_tf.selective_kernel import SelectiveKernel
-from danet_tf.self_attention import SelfAttention
-from danet_tf.squeeze_excitation import SqueezeExcitation
 
 __all__ = [
     "BAM",

@@ -15,8 +15,8 @@ from danet_common.config import DANetConfig
 from danet_common.dropout import NO_MASKS
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
-from danet_tf.context import context_module
-from danet_tf.gating_decoder import GatingDecoder
+from danet_tf.context.factory import context_module
+from danet_tf.context.gating_decoder import GatingDecoder
 from danet_tf.layers import Conv, ConvNormAct, Dropout, recomputed
 from danet_tf.module import Module
 

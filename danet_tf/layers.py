@@ -16,9 +16,9 @@ from keras import ops
 from danet_common.numerics import Numerics, widened
 from danet_common.parameters import NORM_KINDS
 from danet_common.winograd import covers, suits
-from danet_tf.engine import all_mean
+from danet_tf.accelerated.winograd import convolve
 from danet_tf.module import Module
-from danet_tf.winograd import convolve
+from danet_tf.training.distributed import all_mean
 
 
 @keras.saving.register_keras_serializable("danet")

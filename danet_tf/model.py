@@ -21,10 +21,10 @@ from danet_common.numerics import numerics
 from danet_common.stages import requested
 from danet_common.variants import get_config
 from danet_tf.backbone import ResNet
+from danet_tf.checkpoint import get_tensors, initialise, named_modules, set_tensors
 from danet_tf.head import AuxiliaryHead, DualAttentionHead
 from danet_tf.layers import resize
 from danet_tf.module import fresh_seed
-from danet_tf.weights import get_tensors, initialise, named_modules, set_tensors
 
 
 @keras.saving.register_keras_serializable("danet")

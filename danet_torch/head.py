@@ -14,8 +14,8 @@ from danet_common.config import DANetConfig
 from danet_common.dropout import NO_MASKS
 from danet_common.numerics import Numerics
 from danet_common.stages import NO_STAGES, Stages
-from danet_torch.context import context_module
-from danet_torch.gating_decoder import GatingDecoder
+from danet_torch.context.factory import context_module
+from danet_torch.context.gating_decoder import GatingDecoder
 from danet_torch.layers import Conv, ConvNormAct, Dropout, recomputed
 
 

@@ -18,9 +18,9 @@ from danet_common import memory
 from danet_common.numerics import Numerics, widened
 from danet_common.parameters import NORM_KINDS
 from danet_common.winograd import covers, suits
-from danet_torch.engine import all_mean, several
+from danet_torch.accelerated.winograd import convolve, empty, lends
 from danet_torch.module import Module
-from danet_torch.winograd import convolve, empty, lends
+from danet_torch.training.distributed import all_mean, several
 
 P = ParamSpec("P")
 T = TypeVar("T")

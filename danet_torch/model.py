@@ -21,9 +21,9 @@ from danet_common.numerics import numerics
 from danet_common.stages import requested
 from danet_common.variants import get_config
 from danet_torch.backbone import ResNet
+from danet_torch.checkpoint import get_tensors, initialise, set_tensors
 from danet_torch.head import AuxiliaryHead, DualAttentionHead
 from danet_torch.layers import autocasts, plain, resize
-from danet_torch.weights import get_tensors, initialise, set_tensors
 
 
 class DANet(nn.Module):

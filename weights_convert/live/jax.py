@@ -51,8 +51,8 @@ def to_jax(
     Raise CheckpointError if the source is incomplete. Raise ValueError for a mesh with explicit axes, for `share`
     with a sharding, and for `share` without a PyTorch network.
     """
+    from danet_jax.checkpoint import named_parameters
     from danet_jax.model import abstract_network
-    from danet_jax.weights import named_leaves
 
     checkpoint = as_checkpoint(source, weights_key, report)
     tensors = checkpoint.tensors
@@ -60,7 +60,7 @@ def to_jax(
         raise ValueError("share=True needs a live network of danet_torch, and no sharding")
     model = abstract_network(checkpoint.config, dtype or kernel_dtype(checkpoint))
     place = _placement(sharding)
-    for parameter, leaf in named_leaves(model):
+    for parameter, leaf in named_parameters(model):
         if share and isinstance(tensors, LiveTensors):
             leaf.set_value(_shared(parameter, tensors.leaves[parameter.name][1]).astype(leaf.dtype))
         else:

@@ -36,8 +36,8 @@ class LiveTensors(Mapping[str, np.ndarray]):
     """Tensors of a live network in canonical names and layout, copied on access."""
 
     def __init__(self, model: Any, package: str) -> None:
-        weights = importlib.import_module(f"{package}.weights")
-        self.leaves = {parameter.name: (parameter, leaf) for parameter, leaf in weights.named_leaves(model)}
+        weights = importlib.import_module(f"{package}.checkpoint")
+        self.leaves = {parameter.name: (parameter, leaf) for parameter, leaf in weights.named_parameters(model)}
         self._get_leaf = weights.get_leaf
         self._channels_last = CHANNELS_LAST[package]
 

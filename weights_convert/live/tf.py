@@ -36,12 +36,12 @@ def to_keras(
     import keras
 
     import danet_tf
-    from danet_tf.weights import named_leaves, set_leaf
+    from danet_tf.checkpoint import named_parameters, set_leaf
 
     checkpoint = as_checkpoint(source, weights_key, report)
     with nullcontext() if device is None else keras.device(device):
         model = danet_tf.DANet(checkpoint.config, dtype=dtype or kernel_dtype(checkpoint), seed=None)
-        for parameter, leaf in named_leaves(model):
+        for parameter, leaf in named_parameters(model):
             array = to_channels_last(parameter, checkpoint.tensors[parameter.name])
             set_leaf(leaf, fit(parameter.name, array, leaf.dtype))
     return model

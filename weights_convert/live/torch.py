@@ -62,16 +62,16 @@ def fill_torch(model: DANet, source: Source, device: str | torch.device = "cpu")
     """
     import torch
 
-    from danet_torch.weights import named_leaves, set_leaf
+    from danet_torch.checkpoint import named_parameters, set_leaf
 
     checkpoint = as_checkpoint(source)
     if model.config != checkpoint.config:
         other = checkpoint.config.to_dict()
         fields = [name for name, value in model.config.to_dict().items() if value != other[name]]
         raise ValueError(f"the network's config and the source's differ in {', '.join(fields)}")
-    if any(leaf.is_meta for _, leaf in named_leaves(model)):
+    if any(leaf.is_meta for _, leaf in named_parameters(model)):
         model.to_empty(device=torch.device(device))
-    for parameter, leaf in named_leaves(model):
+    for parameter, leaf in named_parameters(model):
         index, local = _local_part(parameter, leaf)
         if local.numel():
             array = read_part(checkpoint, parameter.name, index)
@@ -110,13 +110,13 @@ def _shared(model: DANet, checkpoint: Checkpoint, device: torch.device) -> dict[
     """Return a state dict in the memory of a Flax network's arrays; sharded arrays are copied."""
     import torch
 
-    from danet_torch.weights import named_leaves, set_leaf
+    from danet_torch.checkpoint import named_parameters, set_leaf
 
     tensors = checkpoint.tensors
     if not isinstance(tensors, LiveTensors) or checkpoint.source["backend"] != "jax":
         raise ValueError("share=True needs a live network of danet_jax")
     state = {}
-    for parameter, leaf in named_leaves(model):
+    for parameter, leaf in named_parameters(model):
         array: Any = tensors.leaves[parameter.name][1][...]
         if len(array.devices()) == 1:
             tensor = torch.from_dlpack(array)

@@ -15,7 +15,7 @@ import weights_convert
 from danet_common import open_checkpoint
 from danet_common.parameters import Parameter
 from danet_jax import DANet
-from danet_jax.weights import get_tensors, named_leaves
+from danet_jax.parameters import get_tensors, named_parameters
 from shared_tests.fixtures.synthetic import synthetic_input
 from shared_tests.suites.devices.counting import counted_reads
 
@@ -29,7 +29,7 @@ def load_counted(path: str, sharding: Any) -> tuple[DANet, dict[str, Any]]:
     with counted_reads() as reads:
         model = weights_convert.to_jax(path, sharding=sharding)
     excess, split = [], 0
-    for parameter, leaf in named_leaves(model):
+    for parameter, leaf in named_parameters(model):
         shards = leaf[...].addressable_shards
         itemsize = 8  # of the file: float64 and int64; JAX holds the counters in 32 bits
         parts = {str(shard.index): shard.data.size * itemsize for shard in shards}
@@ -64,7 +64,7 @@ def main(path: str) -> None:
         if name != "device":
             logits = forward(model, batch)
             found[name]["difference"] = max(float(abs(logits[key] - truth[key]).max() / scale[key]) for key in truth)
-    found["on the device"] = all(leaf[...].devices() == {jax.devices()[5]} for _, leaf in named_leaves(model))
+    found["on the device"] = all(leaf[...].devices() == {jax.devices()[5]} for _, leaf in named_parameters(model))
     try:
         weights_convert.to_jax(path, sharding=jax.make_mesh((8,), ("model",), axis_types=(AxisType.Explicit,)))
     except ValueError as error:

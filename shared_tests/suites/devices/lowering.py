@@ -14,7 +14,7 @@ from jax import numpy as jnp
 
 import danet_jax
 from danet_common import DANetConfig, open_checkpoint
-from danet_jax.weights import named_leaves
+from danet_jax.parameters import named_parameters
 from shared_tests.fixtures.synthetic import synthetic_input
 
 PLATFORMS = (("tpu",), ("cuda",), ("cpu", "cuda", "tpu"))
@@ -30,12 +30,12 @@ def lower(config: DANetConfig | str, platforms: tuple[str, ...], batch: Any) -> 
 
     def forward(tensors: dict[str, Array], x: Array) -> dict[str, Array]:
         model = nnx.eval_shape(network)
-        for parameter, leaf in named_leaves(model):
+        for parameter, leaf in named_parameters(model):
             leaf.set_value(tensors[parameter.name])
         return model(x)
 
     shapes = nnx.eval_shape(network)
-    tensors = {parameter.name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for parameter, leaf in named_leaves(shapes)}
+    tensors = {parameter.name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for parameter, leaf in named_parameters(shapes)}
     x = jax.ShapeDtypeStruct((batch, 65, 97, shapes.config.in_channels), jnp.float32)
     return export.export(jax.jit(forward), platforms=platforms)(tensors, x)
 
@@ -49,7 +49,7 @@ def main(path: str) -> None:
             again = export.deserialize(program.serialize())
             lowered.append({"asked": platforms, "got": again.platforms, "float64": "f64" in again.mlir_module()})
     model = danet_jax.load(path)
-    tensors = {parameter.name: leaf[...] for parameter, leaf in named_leaves(model)}
+    tensors = {parameter.name: leaf[...] for parameter, leaf in named_parameters(model)}
     program = export.deserialize(lower(config, PLATFORMS[-1], export.symbolic_shape("b")[0]).serialize())
     x = synthetic_input(config, 3, 65, 97).transpose(0, 2, 3, 1)
     wanted = nnx.jit(lambda model, x: model(x))(model, x)

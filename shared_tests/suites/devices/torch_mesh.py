@@ -17,7 +17,7 @@ from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 import danet_torch
 import weights_convert
 from danet_common import open_checkpoint
-from danet_torch.weights import get_tensors, named_leaves
+from danet_torch.parameters import get_tensors, named_parameters
 from shared_tests.fixtures.synthetic import synthetic_input
 from shared_tests.suites.devices.counting import Reads, counted_reads
 
@@ -26,7 +26,7 @@ PROCESSES = 2
 
 def local_bytes(model: nn.Module) -> int:
     """Bytes of the parts that this process holds."""
-    leaves = [leaf.to_local() if isinstance(leaf, DTensor) else leaf for _, leaf in named_leaves(model)]
+    leaves = [leaf.to_local() if isinstance(leaf, DTensor) else leaf for _, leaf in named_parameters(model)]
     return sum(leaf.nbytes for leaf in leaves)
 
 
@@ -64,7 +64,7 @@ def process(rank: int, path: str, folder: str) -> None:
     mesh = init_device_mesh("cpu", (PROCESSES,))
     x = torch.from_numpy(synthetic_input(open_checkpoint(path).config, 2, 33, 47)).double()
     plain = weights_convert.to_torch(path)
-    found: dict[str, Any] = {"file": sum(leaf.nbytes for _, leaf in named_leaves(plain))}
+    found: dict[str, Any] = {"file": sum(leaf.nbytes for _, leaf in named_parameters(plain))}
     for name, make in (("fully_shard", fully_sharded), ("distribute_tensor", distributed_kernels)):
         model, reads = make(path, mesh)
         tensors, wanted = get_tensors(model), get_tensors(plain)

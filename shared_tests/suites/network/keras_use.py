@@ -10,7 +10,7 @@ import numpy as np
 
 from danet_common import DANetConfig
 from danet_tf.model import DANet
-from danet_tf.weights import get_tensors
+from danet_tf.parameters import get_tensors
 from shared_tests.workers.protocol import Groups
 
 

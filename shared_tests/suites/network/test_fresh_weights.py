@@ -54,7 +54,7 @@ class TestTorch:
 
     @staticmethod
     def reset(model: Any) -> dict[str, np.ndarray]:
-        from danet_torch.weights import get_tensors
+        from danet_torch.checkpoint import get_tensors
 
         model.apply(lambda module: module.reset_parameters() if hasattr(module, "reset_parameters") else None)
         return get_tensors(model)
@@ -95,7 +95,7 @@ class TestKeras:
 
     def test_clones_are_drawn_anew(self) -> None:
         keras, danet_tf = pytest.importorskip("keras"), pytest.importorskip("danet_tf")
-        from danet_tf.weights import get_tensors
+        from danet_tf.checkpoint import get_tensors
 
         model = danet_tf.DANet(CONFIG)
         clones = []
@@ -119,7 +119,7 @@ class TestKeras:
 def alone(backend: str, make: Callable[[Any], Any]) -> dict[str, np.ndarray]:
     """The tensors of a module that is made alone."""
     room = pytest.importorskip(f"danet_{backend}")
-    weights = pytest.importorskip(f"danet_{backend}.weights")
+    weights = pytest.importorskip(f"danet_{backend}.checkpoint")
     return weights.get_tensors(make(room))
 
 

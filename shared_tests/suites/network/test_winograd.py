@@ -237,7 +237,7 @@ def test_tensorflow_transforms_kernels_when_needed(start: Start) -> None:
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_picture_that_is_not_finite(backend: str, value: float) -> None:
     """Is no other picture's affair, though kernels wait for its first pixel."""
-    convolve = pytest.importorskip(f"danet_{backend}.winograd").convolve
+    convolve = pytest.importorskip(f"danet_{backend}.accelerated.winograd").convolve
     x, kernel = synthetic_array("x", (2, 9, 13, 4)), synthetic_array("kernel", (3, 3, 4, 5))
     x[0, 0, 0, 0] = value
     if backend == "torch":

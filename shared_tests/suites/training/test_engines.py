@@ -245,7 +245,7 @@ def test_a_batch_that_cannot_be_shared(spread: Spread, tmp_path: Path) -> None:
     ],
 )
 def test_an_environment_that_makes_no_sense(backend: str, environment: dict[str, str], message: str) -> None:
-    program = f"from danet_{backend}.engine import start_engine; start_engine()"
+    program = f"from danet_{backend}.training.distributed import start_engine; start_engine()"
     done = subprocess.run([sys.executable, "-c", program], env={**os.environ, **environment}, capture_output=True)
     last = done.stderr.decode().strip().splitlines()[-1]
     assert done.returncode == 1
@@ -256,7 +256,7 @@ def test_an_environment_that_makes_no_sense(backend: str, environment: dict[str,
 def test_no_reducer_outlives_the_group(tmp_path: Path) -> None:
     """Gone last, it would wait for Gloo's threads while it has the interpreter, and they for the interpreter: for ever,
     in one of twenty runs."""
-    torch, engine = pytest.importorskip("torch"), pytest.importorskip("danet_torch.engine")
+    torch, engine = pytest.importorskip("torch"), pytest.importorskip("danet_torch.training.distributed")
     store = torch.distributed.FileStore(str(tmp_path / "store"), 1)
     torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
     network = engine.replicate(torch.nn.Linear(2, 1))

@@ -11,7 +11,7 @@ from jax import numpy as jnp
 
 import danet_jax
 from danet_jax.model import DANet
-from danet_jax.weights import get_leaf, get_tensors, named_leaves
+from danet_jax.parameters import get_leaf, get_tensors, named_parameters
 from shared_tests.workers.protocol import Request, Response
 
 PRECISIONS = {"highest": "highest", "fast": "tensorfloat32"}  # Request's word -> JAX's
@@ -42,7 +42,7 @@ def run_here(request: Request) -> Response:
     response.outputs = {name: array(values[name]) for name in model.config.outputs if name in values}
     response.stages = {name: array(values[name]) for name in request.stages}
     if request.training:
-        response.statistics = {p.name: get_leaf(leaf) for p, leaf in named_leaves(model) if not p.trainable}
+        response.statistics = {p.name: get_leaf(leaf) for p, leaf in named_parameters(model) if not p.trainable}
     return response
 
 
@@ -57,7 +57,7 @@ def gradients(model: DANet, x: jax.Array, request: Request) -> tuple[dict[str, j
     found, values = nnx.jit(nnx.grad(loss, has_aux=True))(model)
     holder = nnx.clone(model)
     nnx.update(holder, found)  # the gradients take the parameters' places, and so get their names
-    trainable = {p.name for p, _ in named_leaves(model) if p.trainable}
+    trainable = {p.name for p, _ in named_parameters(model) if p.trainable}
     return values, {name: tensor for name, tensor in get_tensors(holder).items() if name in trainable}
 
 

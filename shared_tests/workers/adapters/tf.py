@@ -12,7 +12,7 @@ import danet_tf
 from danet_common.leaves import from_channels_last
 from danet_common.parameters import Parameter
 from danet_tf.model import DANet
-from danet_tf.weights import get_leaf, named_leaves
+from danet_tf.parameters import get_leaf, named_parameters
 from shared_tests.workers.protocol import Request, Response
 
 
@@ -63,7 +63,7 @@ def run_here(request: Request) -> Response:
     response.outputs = {name: array(values[name]) for name in model.config.outputs if name in values}
     response.stages = {name: array(values[name]) for name in request.stages}
     if request.training:
-        response.statistics = {p.name: get_leaf(leaf) for p, leaf in named_leaves(model) if not p.trainable}
+        response.statistics = {p.name: get_leaf(leaf) for p, leaf in named_parameters(model) if not p.trainable}
     return response
 
 
@@ -91,7 +91,7 @@ def jax_function(model: DANet, request: Request) -> Any:
 
 def gradients(model: DANet, x: Any, request: Request) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The network's values, and canonical name -> gradient; on TensorFlow and PyTorch."""
-    leaves = [(p, leaf) for p, leaf in named_leaves(model) if p.trainable]
+    leaves = [(p, leaf) for p, leaf in named_parameters(model) if p.trainable]
     if keras.backend.backend() == "torch":
         values = model(x, training=request.training, outputs=request.asked, stages=request.stages)
         cotangents = {n: ops.convert_to_tensor(c.transpose(0, 2, 3, 1)) for n, c in request.cotangents.items()}

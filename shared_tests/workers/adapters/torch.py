@@ -9,7 +9,7 @@ import torch
 
 import danet_torch
 from danet_torch.model import DANet
-from danet_torch.weights import get_leaf, named_leaves
+from danet_torch.parameters import get_leaf, named_parameters
 from shared_tests.workers.protocol import Request, Response
 
 
@@ -29,7 +29,7 @@ def run(request: Request) -> Response:
         flags=flags(device),
     )
     if request.training:
-        response.statistics = {p.name: get_leaf(leaf) for p, leaf in named_leaves(model) if not p.trainable}
+        response.statistics = {p.name: get_leaf(leaf) for p, leaf in named_parameters(model) if not p.trainable}
     if request.cotangents:
         products = [values[name] * torch.from_numpy(c).to(device) for name, c in request.cotangents.items()]
         torch.stack([torch.sum(product) for product in products]).sum().backward()
@@ -45,7 +45,7 @@ def set_precision(precision: str) -> None:
 
 def gradients(model: DANet) -> dict[str, np.ndarray]:
     """Canonical name -> gradient, zero where the loss does not depend on the parameter."""
-    leaves = [(p.name, leaf) for p, leaf in named_leaves(model) if p.trainable]
+    leaves = [(p.name, leaf) for p, leaf in named_parameters(model) if p.trainable]
     return {name: get_leaf(torch.zeros_like(leaf) if leaf.grad is None else leaf.grad) for name, leaf in leaves}
 
 

@@ -16,12 +16,12 @@ from danet_common.config import DANetConfig
 from danet_common.dropout import dropout_masks
 from danet_common.recipe import TrainConfig
 from danet_jax import DANet, load
-from danet_jax import train as steps
-from danet_jax.engine import start_engine
-from danet_jax.losses import segmentation_loss
-from danet_jax.resume import load_state, save_state
-from danet_jax.train import compute_gradients, to_tensors, train_step
-from danet_jax.weights import get_tensors
+from danet_jax.training import step as steps
+from danet_jax.training.distributed import start_engine
+from danet_jax.training.losses import segmentation_loss
+from danet_jax.training.state import load_state, save_state
+from danet_jax.training.step import compute_gradients, to_tensors, train_step
+from danet_jax.parameters import get_tensors
 from shared_tests.workers.protocol import Groups
 from shared_tests.workers.trainers.following import decide, follow
 

@@ -16,7 +16,13 @@ import numpy as np
 from danet_common.training_checkpoint import read_training, write_training
 from shared_tests.workers.protocol import load_arrays, save_arrays
 
-ROOMS = ("engine", "layers", "losses", "resume", "train")
+ROOMS = {
+    "engine": "training.distributed",
+    "layers": "layers",
+    "losses": "training.losses",
+    "resume": "training.state",
+    "train": "training.step",
+}
 
 
 def simulate(backend: str, devices: int) -> None:
@@ -36,7 +42,7 @@ def main(backend: str, folder: Path) -> None:
     job = json.loads((folder / "job.json").read_text())
     arrays = load_arrays(folder / "arrays.npz")["batch"]
     simulate(backend, job["devices"])
-    rooms = {name: importlib.import_module(f"danet_{backend}.{name}") for name in ROOMS}
+    rooms = {name: importlib.import_module(f"danet_{backend}.{path}") for name, path in ROOMS.items()}
     engine_room, resume, train = rooms["engine"], rooms["resume"], rooms["train"]
     for place in job["local"]:  # a seeded bug: what should be of all devices is of one alone
         room, function = place.split(".")

@@ -13,11 +13,11 @@ from danet_common.config import DANetConfig
 from danet_common.leaves import from_channels_last
 from danet_common.recipe import TrainConfig
 from danet_tf import DANet, load
-from danet_tf import train as steps
-from danet_tf.losses import segmentation_loss
-from danet_tf.resume import load_state, save_state
-from danet_tf.train import train_step
-from danet_tf.weights import get_tensors, named_leaves
+from danet_tf.training import step as steps
+from danet_tf.training.losses import segmentation_loss
+from danet_tf.training.state import load_state, save_state
+from danet_tf.training.step import train_step
+from danet_tf.parameters import get_tensors, named_parameters
 from shared_tests.workers.protocol import Groups
 from shared_tests.workers.trainers.following import decide, follow
 
@@ -59,7 +59,7 @@ def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
     options: dict[str, Any] = {fields["prepared"]: True}
     model = load(fields["checkpoint"], dtype="float64", **options)
     x = tf.constant(arrays["input"]["x"].transpose(0, 2, 3, 1))
-    leaves = list(named_leaves(model))
+    leaves = list(named_parameters(model))
 
     @tf.function
     def call(x: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:

@@ -11,11 +11,11 @@ from torch import nn
 from danet_common.config import DANetConfig
 from danet_common.recipe import TrainConfig
 from danet_torch import DANet, load
-from danet_torch import train as steps
-from danet_torch.losses import segmentation_loss
-from danet_torch.resume import load_state, save_state
-from danet_torch.train import train_step
-from danet_torch.weights import get_tensors, named_leaves
+from danet_torch.training import step as steps
+from danet_torch.training.losses import segmentation_loss
+from danet_torch.training.state import load_state, save_state
+from danet_torch.training.step import train_step
+from danet_torch.parameters import get_tensors, named_parameters
 from shared_tests.workers.protocol import Groups
 from shared_tests.workers.trainers.following import decide, follow
 
@@ -57,7 +57,7 @@ def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
     x = torch.from_numpy(arrays["input"]["x"]).requires_grad_()
     model(x, outputs=("fused",))["fused"].square().sum().backward()
     assert x.grad is not None
-    leaves = {parameter.name: leaf.grad for parameter, leaf in named_leaves(model)}
+    leaves = {parameter.name: leaf.grad for parameter, leaf in named_parameters(model)}
     return {"gradients": {"x": x.grad.numpy(), **{name: g.numpy() for name, g in leaves.items() if g is not None}}}
 
 

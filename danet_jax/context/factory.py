@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from flax import nnx
+
 from danet_common.config import ContextKind, DANetConfig
 from danet_common.numerics import Numerics
-from danet_tf.attention import ChannelAttention, PositionAttention
-from danet_tf.bam import BAM
-from danet_tf.cbam import CBAM
-from danet_tf.compact_attention import CompactChannelAttention, CompactPositionAttention
-from danet_tf.joint_attention import JointChannelAttention, JointPositionAttention
-from danet_tf.module import Module
-from danet_tf.non_local import NonLocal
-from danet_tf.selective_kernel import SelectiveKernel
-from danet_tf.self_attention import SelfAttention
-from danet_tf.squeeze_excitation import SqueezeExcitation
+from danet_jax.attention import ChannelAttention, PositionAttention
+from danet_jax.context.bam import BAM
+from danet_jax.context.cbam import CBAM
+from danet_jax.context.compact_attention import CompactChannelAttention, CompactPositionAttention
+from danet_jax.context.joint_attention import JointChannelAttention, JointPositionAttention
+from danet_jax.context.non_local import NonLocal
+from danet_jax.context.selective_kernel import SelectiveKernel
+from danet_jax.context.self_attention import SelfAttention
+from danet_jax.context.squeeze_excitation import SqueezeExcitation
 
 
-def context_module(kind: ContextKind, config: DANetConfig, numerics: Numerics) -> Module:
+def context_module(kind: ContextKind, config: DANetConfig, numerics: Numerics) -> nnx.Module:
     """The module of a kind, of the head's channels."""
     channels = config.inner_channels
     match kind:

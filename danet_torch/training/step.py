@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from danet_common.dropout import dropout_masks
 from danet_common.recipe import TrainConfig, learning_rate
 from danet_common.sharing import parts, settled
-from danet_torch.engine import Engine, replicate
-from danet_torch.losses import segmentation_loss
 from danet_torch.model import DANet
-from danet_torch.optimizers import apply_gradients, make_optimizer, trainable_leaves
+from danet_torch.training.distributed import Engine, replicate
+from danet_torch.training.losses import segmentation_loss
+from danet_torch.training.optimizers import apply_gradients, make_optimizer, trainable_leaves
 
 Named = dict[str, Tensor]
 

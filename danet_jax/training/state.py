@@ -6,14 +6,19 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+from flax import nnx
+from jax import numpy as jnp
+
 from danet_common.checkpoint import Checkpoint
+from danet_common.leaves import from_channels_last, to_channels_last
 from danet_common.sharing import check_shares
 from danet_common.training_checkpoint import TrainingCheckpoint, read_training, write_training
-from danet_torch.engine import Engine
-from danet_torch.model import from_checkpoint
-from danet_torch.optimizers import get_slots, set_slots, trainable_leaves
-from danet_torch.train import TrainState, create_state
-from danet_torch.weights import get_leaf, get_tensors, set_leaf
+from danet_jax.checkpoint import get_tensors
+from danet_jax.model import from_checkpoint
+from danet_jax.training.distributed import Engine
+from danet_jax.training.optimizers import get_slots, set_slots, trainable_leaves
+from danet_jax.training.step import TrainState, create_state
 
 
 def capture(state: TrainState, data: Mapping[str, Any] | None = None) -> TrainingCheckpoint:
@@ -21,9 +26,10 @@ def capture(state: TrainState, data: Mapping[str, Any] | None = None) -> Trainin
     slots = get_slots(state.model, state.optimizer, state.recipe)
     if state.average is not None:
         for parameter, _ in trainable_leaves(state.model):
-            value = state.average[parameter.name]
-            slots[f"average.{parameter.name}"] = get_leaf(value)
-    tensors, source = get_tensors(state.model), {"backend": "torch"}
+            slots[f"average.{parameter.name}"] = from_channels_last(
+                parameter, np.asarray(state.average[parameter.name])
+            )
+    tensors, source = get_tensors(state.model), {"backend": "jax"}
     return TrainingCheckpoint(state.model.config, state.recipe, state.step, tensors, slots, data or {}, source)
 
 
@@ -35,12 +41,15 @@ def restore(training: TrainingCheckpoint, engine: Engine | None = None, dtype: s
     engine = engine or Engine()
     check_shares(training.recipe, engine.device_count)
     network = Checkpoint(training.config, training.tensors)
-    model = from_checkpoint(network, dtype or training.recipe.dtype).to(engine.placement)
+    model = from_checkpoint(network, dtype or training.recipe.dtype)
     state = create_state(model, training.recipe, engine)
     state.optimizer = set_slots(state.model, state.optimizer, training.recipe, training.slots, training.step)
     if state.average is not None:
-        for parameter, _ in trainable_leaves(state.model):
-            set_leaf(state.average[parameter.name], training.slots[f"average.{parameter.name}"])
+        for parameter, leaf in trainable_leaves(state.model):
+            array = to_channels_last(parameter, training.slots[f"average.{parameter.name}"])
+            state.average[parameter.name] = jnp.asarray(array, leaf.dtype)
+    nnx.update(model, engine.replicate(nnx.state(model, (nnx.Param, nnx.BatchStat))))  # dropout is handed its masks
+    state.optimizer, state.average = engine.replicate((state.optimizer, state.average))
     state.step = training.step
     return state
 

@@ -16,10 +16,10 @@ from jaxtyping import Bool, Float, Int
 from danet_common.dropout import dropout_masks
 from danet_common.recipe import TrainConfig, learning_rate
 from danet_common.sharing import parts, settled
-from danet_jax.engine import Engine
-from danet_jax.losses import segmentation_loss
 from danet_jax.model import DANet
-from danet_jax.optimizers import apply_gradients, make_optimizer, trainable_leaves
+from danet_jax.training.distributed import Engine
+from danet_jax.training.losses import segmentation_loss
+from danet_jax.training.optimizers import apply_gradients, make_optimizer, trainable_leaves
 
 Named = dict[str, Array]
 

@@ -20,7 +20,7 @@ from danet_common.leaves import from_channels_last, to_channels_last
 from danet_common.parameters import Parameter
 from danet_common.recipe import TrainConfig, rate_factor
 from danet_common.training_checkpoint import slot_names
-from danet_jax.weights import named_leaves
+from danet_jax.checkpoint import named_parameters
 
 SLOTS = {"momentum": "trace", "adam.mean": "mu", "adam.square": "nu"}  # in Optax's words
 
@@ -42,7 +42,7 @@ def make_optimizer(model: nnx.Module, recipe: TrainConfig) -> optax.OptState:
 
 def trainable_leaves(model: nnx.Module) -> list[tuple[Parameter, nnx.Variable]]:
     """What an optimizer updates."""
-    return [(parameter, leaf) for parameter, leaf in named_leaves(model) if parameter.trainable]
+    return [(parameter, leaf) for parameter, leaf in named_parameters(model) if parameter.trainable]
 
 
 def clip(gradients: dict[str, Array], limit: float) -> dict[str, Array]:

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from flax import nnx
-
 from danet_common.config import ContextKind, DANetConfig
 from danet_common.numerics import Numerics
-from danet_jax.attention import ChannelAttention, PositionAttention
-from danet_jax.bam import BAM
-from danet_jax.cbam import CBAM
-from danet_jax.compact_attention import CompactChannelAttention, CompactPositionAttention
-from danet_jax.joint_attention import JointChannelAttention, JointPositionAttention
-from danet_jax.non_local import NonLocal
-from danet_jax.selective_kernel import SelectiveKernel
-from danet_jax.self_attention import SelfAttention
-from danet_jax.squeeze_excitation import SqueezeExcitation
+from danet_tf.attention import ChannelAttention, PositionAttention
+from danet_tf.context.bam import BAM
+from danet_tf.context.cbam import CBAM
+from danet_tf.context.compact_attention import CompactChannelAttention, CompactPositionAttention
+from danet_tf.context.joint_attention import JointChannelAttention, JointPositionAttention
+from danet_tf.context.non_local import NonLocal
+from danet_tf.context.selective_kernel import SelectiveKernel
+from danet_tf.context.self_attention import SelfAttention
+from danet_tf.context.squeeze_excitation import SqueezeExcitation
+from danet_tf.module import Module
 
 
-def context_module(kind: ContextKind, config: DANetConfig, numerics: Numerics) -> nnx.Module:
+def context_module(kind: ContextKind, config: DANetConfig, numerics: Numerics) -> Module:
     """The module of a kind, of the head's channels."""
     channels = config.inner_channels
     match kind:

@@ -15,7 +15,7 @@ from danet_common.reading import read_ahead
 from danet_tf.module import get_leaf, own_leaves, set_leaf
 
 
-def named_leaves(model: keras.layers.Layer) -> Iterator[tuple[Parameter, keras.Variable]]:
+def named_parameters(model: keras.layers.Layer) -> Iterator[tuple[Parameter, keras.Variable]]:
     """Every tensor of a module with its canonical name, shape and kind, in the module's order."""
     for path, module in named_modules(model):
         yield from own_leaves(module, "".join(f"{part}." for part in path))
@@ -38,7 +38,7 @@ def named_modules(
 
 def initialise(model: keras.layers.Layer, seed: int = 0) -> None:
     """Draw the weights that training starts from; the same in every framework."""
-    leaves = {parameter.name: (parameter, leaf) for parameter, leaf in named_leaves(model)}
+    leaves = {parameter.name: (parameter, leaf) for parameter, leaf in named_parameters(model)}
     tensors = drawn({name: parameter for name, (parameter, _) in leaves.items()}, seed)
     for name, (parameter, leaf) in leaves.items():
         set_leaf(leaf, to_channels_last(parameter, tensors[name]))
@@ -46,12 +46,14 @@ def initialise(model: keras.layers.Layer, seed: int = 0) -> None:
 
 def get_tensors(model: keras.layers.Layer) -> dict[str, np.ndarray]:
     """Canonical name -> array, in canonical layout and the dtype of the network."""
-    return {parameter.name: from_channels_last(parameter, get_leaf(leaf)) for parameter, leaf in named_leaves(model)}
+    return {
+        parameter.name: from_channels_last(parameter, get_leaf(leaf)) for parameter, leaf in named_parameters(model)
+    }
 
 
 def set_tensors(model: keras.layers.Layer, tensors: Mapping[str, np.ndarray]) -> None:
     """Fill every tensor of the module, cast to its dtype. Raises CheckpointError unless the names are the same."""
-    leaves = {parameter.name: (parameter, leaf) for parameter, leaf in named_leaves(model)}
+    leaves = {parameter.name: (parameter, leaf) for parameter, leaf in named_parameters(model)}
     if leaves.keys() != tensors.keys():
         differing = ", ".join(sorted(leaves.keys() ^ tensors.keys()))
         raise CheckpointError(f"the tensors are not those of this module: {differing}")

@@ -10,8 +10,8 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from danet_common.recipe import TrainConfig
-from danet_tf.engine import all_gather, all_mean
 from danet_tf.layers import widen
+from danet_tf.training.distributed import all_gather, all_mean
 
 
 def segmentation_loss(

@@ -21,8 +21,8 @@ from danet_common.leaves import from_channels_last, to_channels_last
 from danet_common.parameters import Parameter
 from danet_common.recipe import TrainConfig, rate_factor
 from danet_common.training_checkpoint import slot_names
-from danet_tf.engine import on_replicas
-from danet_tf.weights import get_leaf, named_leaves, set_leaf
+from danet_tf.checkpoint import get_leaf, named_parameters, set_leaf
+from danet_tf.training.distributed import on_replicas
 
 
 class TorchOptimizer(keras.optimizers.Optimizer):
@@ -72,7 +72,7 @@ def make_optimizer(model: keras.Model, recipe: TrainConfig) -> TorchOptimizer:
 
 def trainable_leaves(model: keras.layers.Layer) -> list[tuple[Parameter, keras.Variable]]:
     """What an optimizer updates."""
-    return [(parameter, leaf) for parameter, leaf in named_leaves(model) if parameter.trainable]
+    return [(parameter, leaf) for parameter, leaf in named_parameters(model) if parameter.trainable]
 
 
 def clip(gradients: dict[str, Tensor], limit: float) -> dict[str, Tensor]:

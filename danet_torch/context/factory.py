@@ -7,14 +7,14 @@ from torch import nn
 from danet_common.config import ContextKind, DANetConfig
 from danet_common.numerics import Numerics
 from danet_torch.attention import ChannelAttention, PositionAttention
-from danet_torch.bam import BAM
-from danet_torch.cbam import CBAM
-from danet_torch.compact_attention import CompactChannelAttention, CompactPositionAttention
-from danet_torch.joint_attention import JointChannelAttention, JointPositionAttention
-from danet_torch.non_local import NonLocal
-from danet_torch.selective_kernel import SelectiveKernel
-from danet_torch.self_attention import SelfAttention
-from danet_torch.squeeze_excitation import SqueezeExcitation
+from danet_torch.context.bam import BAM
+from danet_torch.context.cbam import CBAM
+from danet_torch.context.compact_attention import CompactChannelAttention, CompactPositionAttention
+from danet_torch.context.joint_attention import JointChannelAttention, JointPositionAttention
+from danet_torch.context.non_local import NonLocal
+from danet_torch.context.selective_kernel import SelectiveKernel
+from danet_torch.context.self_attention import SelfAttention
+from danet_torch.context.squeeze_excitation import SqueezeExcitation
 
 
 def context_module(kind: ContextKind, config: DANetConfig, numerics: Numerics) -> nn.Module:

@@ -16,10 +16,10 @@ from keras import ops
 from danet_common.dropout import dropout_masks
 from danet_common.recipe import TrainConfig, learning_rate
 from danet_common.sharing import parts, settled
-from danet_tf.engine import Engine, all_mean, on_replicas
-from danet_tf.losses import segmentation_loss
 from danet_tf.model import DANet
-from danet_tf.optimizers import TorchOptimizer, apply_gradients, make_optimizer, trainable_leaves
+from danet_tf.training.distributed import Engine, all_mean, on_replicas
+from danet_tf.training.losses import segmentation_loss
+from danet_tf.training.optimizers import TorchOptimizer, apply_gradients, make_optimizer, trainable_leaves
 
 Named = dict[str, Tensor]
 

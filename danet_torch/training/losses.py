@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from danet_common.recipe import TrainConfig
-from danet_torch.engine import all_gather, all_mean
 from danet_torch.layers import widen
+from danet_torch.training.distributed import all_gather, all_mean
 
 
 def segmentation_loss(

@@ -6,18 +6,14 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-from keras import ops
-
 from danet_common.checkpoint import Checkpoint
-from danet_common.leaves import from_channels_last, to_channels_last
 from danet_common.sharing import check_shares
 from danet_common.training_checkpoint import TrainingCheckpoint, read_training, write_training
-from danet_tf.engine import Engine
-from danet_tf.model import from_checkpoint
-from danet_tf.optimizers import get_slots, set_slots, trainable_leaves
-from danet_tf.train import TrainState, create_state
-from danet_tf.weights import get_tensors
+from danet_torch.checkpoint import get_leaf, get_tensors, set_leaf
+from danet_torch.model import from_checkpoint
+from danet_torch.training.distributed import Engine
+from danet_torch.training.optimizers import get_slots, set_slots, trainable_leaves
+from danet_torch.training.step import TrainState, create_state
 
 
 def capture(state: TrainState, data: Mapping[str, Any] | None = None) -> TrainingCheckpoint:
@@ -25,10 +21,9 @@ def capture(state: TrainState, data: Mapping[str, Any] | None = None) -> Trainin
     slots = get_slots(state.model, state.optimizer, state.recipe)
     if state.average is not None:
         for parameter, _ in trainable_leaves(state.model):
-            slots[f"average.{parameter.name}"] = from_channels_last(
-                parameter, np.asarray(state.engine.local(state.average[parameter.name]))
-            )
-    tensors, source = get_tensors(state.model), {"backend": "tf"}
+            value = state.average[parameter.name]
+            slots[f"average.{parameter.name}"] = get_leaf(value)
+    tensors, source = get_tensors(state.model), {"backend": "torch"}
     return TrainingCheckpoint(state.model.config, state.recipe, state.step, tensors, slots, data or {}, source)
 
 
@@ -40,14 +35,12 @@ def restore(training: TrainingCheckpoint, engine: Engine | None = None, dtype: s
     engine = engine or Engine()
     check_shares(training.recipe, engine.device_count)
     network = Checkpoint(training.config, training.tensors)
-    with engine.scope():  # which mirrors variables
-        model = from_checkpoint(network, dtype or training.recipe.dtype)
-        state = create_state(model, training.recipe, engine)
+    model = from_checkpoint(network, dtype or training.recipe.dtype).to(engine.placement)
+    state = create_state(model, training.recipe, engine)
     state.optimizer = set_slots(state.model, state.optimizer, training.recipe, training.slots, training.step)
     if state.average is not None:
-        for parameter, leaf in trainable_leaves(state.model):
-            array = to_channels_last(parameter, training.slots[f"average.{parameter.name}"])
-            state.average[parameter.name] = ops.convert_to_tensor(array, leaf.dtype)
+        for parameter, _ in trainable_leaves(state.model):
+            set_leaf(state.average[parameter.name], training.slots[f"average.{parameter.name}"])
     state.step = training.step
     return state
 

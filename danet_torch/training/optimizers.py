@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from danet_common.parameters import Parameter
 from danet_common.recipe import TrainConfig, rate_factor
 from danet_common.training_checkpoint import slot_names
-from danet_torch.weights import get_leaf, named_leaves, set_leaf
+from danet_torch.checkpoint import get_leaf, named_parameters, set_leaf
 
 SLOTS = {"momentum": "momentum_buffer", "adam.mean": "exp_avg", "adam.square": "exp_avg_sq"}  # in torch's words
 
@@ -36,7 +36,7 @@ def make_optimizer(model: nn.Module, recipe: TrainConfig) -> torch.optim.Optimiz
 
 def trainable_leaves(model: nn.Module) -> list[tuple[Parameter, Tensor]]:
     """What an optimizer updates."""
-    return [(parameter, leaf) for parameter, leaf in named_leaves(model) if parameter.trainable]
+    return [(parameter, leaf) for parameter, leaf in named_parameters(model) if parameter.trainable]
 
 
 def clip(gradients: dict[str, Tensor], limit: float) -> dict[str, Tensor]:

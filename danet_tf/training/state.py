@@ -7,18 +7,17 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from flax import nnx
-from jax import numpy as jnp
+from keras import ops
 
 from danet_common.checkpoint import Checkpoint
 from danet_common.leaves import from_channels_last, to_channels_last
 from danet_common.sharing import check_shares
 from danet_common.training_checkpoint import TrainingCheckpoint, read_training, write_training
-from danet_jax.engine import Engine
-from danet_jax.model import from_checkpoint
-from danet_jax.optimizers import get_slots, set_slots, trainable_leaves
-from danet_jax.train import TrainState, create_state
-from danet_jax.weights import get_tensors
+from danet_tf.checkpoint import get_tensors
+from danet_tf.model import from_checkpoint
+from danet_tf.training.distributed import Engine
+from danet_tf.training.optimizers import get_slots, set_slots, trainable_leaves
+from danet_tf.training.step import TrainState, create_state
 
 
 def capture(state: TrainState, data: Mapping[str, Any] | None = None) -> TrainingCheckpoint:
@@ -27,9 +26,9 @@ def capture(state: TrainState, data: Mapping[str, Any] | None = None) -> Trainin
     if state.average is not None:
         for parameter, _ in trainable_leaves(state.model):
             slots[f"average.{parameter.name}"] = from_channels_last(
-                parameter, np.asarray(state.average[parameter.name])
+                parameter, np.asarray(state.engine.local(state.average[parameter.name]))
             )
-    tensors, source = get_tensors(state.model), {"backend": "jax"}
+    tensors, source = get_tensors(state.model), {"backend": "tf"}
     return TrainingCheckpoint(state.model.config, state.recipe, state.step, tensors, slots, data or {}, source)
 
 
@@ -41,15 +40,14 @@ def restore(training: TrainingCheckpoint, engine: Engine | None = None, dtype: s
     engine = engine or Engine()
     check_shares(training.recipe, engine.device_count)
     network = Checkpoint(training.config, training.tensors)
-    model = from_checkpoint(network, dtype or training.recipe.dtype)
-    state = create_state(model, training.recipe, engine)
+    with engine.scope():  # which mirrors variables
+        model = from_checkpoint(network, dtype or training.recipe.dtype)
+        state = create_state(model, training.recipe, engine)
     state.optimizer = set_slots(state.model, state.optimizer, training.recipe, training.slots, training.step)
     if state.average is not None:
         for parameter, leaf in trainable_leaves(state.model):
             array = to_channels_last(parameter, training.slots[f"average.{parameter.name}"])
-            state.average[parameter.name] = jnp.asarray(array, leaf.dtype)
-    nnx.update(model, engine.replicate(nnx.state(model, (nnx.Param, nnx.BatchStat))))  # dropout is handed its masks
-    state.optimizer, state.average = engine.replicate((state.optimizer, state.average))
+            state.average[parameter.name] = ops.convert_to_tensor(array, leaf.dtype)
     state.step = training.step
     return state
 
