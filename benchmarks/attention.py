@@ -54,18 +54,21 @@ def torch_pass(job: dict[str, Any], arrays: list[np.ndarray]) -> Pass:
     import torch
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    from danet_torch.attention import attend, gather_by_heads
+    from danet_common import chunks
+    from danet_torch.accelerated.attention import MemoryEfficientAttention, sdpa_attention
+    from danet_torch.attention import softmax_attention
 
+    attend, chunks.CHUNK_SIZE = MemoryEfficientAttention(softmax_attention), job["slice_size"]
     way, backward = job["candidate"].partition(":")[2], job["backward"]
     wide, dtype = (getattr(torch, name) for name in dtypes(job))
     tensors = [torch.from_numpy(array).to(job["device"], dtype).requires_grad_(backward) for array in arrays]
 
     def forward() -> torch.Tensor:
         query, key, value = (tensor.to(kind) for tensor, kind in zip(tensors, (wide, wide, dtype), strict=True))
-        if way.isdecimal():
-            return gather_by_heads(query, key, value, int(way))
+        if way == "sdpa":
+            return sdpa_attention(query, key, value)
         with sdpa_kernel(SDPBackend.MATH) if way == "slices" else contextlib.nullcontext():
-            return attend(query, key, value, job["slice_size"])
+            return attend(query, key, value)
 
     def run() -> Any:
         with torch.set_grad_enabled(backward):

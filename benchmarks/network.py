@@ -5,9 +5,10 @@ Rounds go through all candidates in turn, so that they share the machine's moods
 passes, with the spread (largest less smallest), the most memory of a process, and the fraction of the roof: what a pass
 computes, by direct convolutions, against the best rate of a product or convolution, measured in the same rounds.
 
-Candidates: torch, tf, jax, each alone or with :folded, :winograd or :whole (the attention map is never sliced), and
-torch:compiled, torch:slices (no kernel of PyTorch's attends, on a GPU either), tf:xla, tf:winograd+xla; for training,
-:kept or :recompute; pytorchcv and mmseg, for which an environment is made in .venv-peers unless this one has them.
+Candidates: torch, tf, jax, each alone or with :plain, :cpu_inference or :whole (the attention map is one chunk), and
+torch:compiled, torch:slices (no kernel of PyTorch's attends, on a GPU either), tf:xla, tf:cpu_inference+xla; for
+training, :memory_efficient or :remat; pytorchcv and mmseg, for which an environment is made in .venv-peers unless this
+one has them.
 Modes: forward, to the fused logits at the picture's size; train, one step of a plain network, counted as three passes.
 With --device cuda torch and jax run on a GPU, and --dtype takes tf32 too. Writes RESULT.json, RESULT.md and RESULT.png
 for --out RESULT.
@@ -38,7 +39,7 @@ from shared_tests.fixtures.synthetic import synthetic_tensors
 HERE = Path(__file__).parent
 PEERS = ("pytorchcv", "mmseg")
 ENVIRONMENT = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
-OURS = ("torch", "torch:winograd", "tf:winograd", "jax:winograd")
+OURS = ("torch", "torch:cpu_inference", "tf:cpu_inference", "jax:cpu_inference")
 GIB = 1 << 30
 
 
@@ -88,7 +89,7 @@ def run(options: argparse.Namespace, checkpoint: str) -> dict[str, Any]:
         for case, candidate in itertools.product(cases, options.candidate):
             (height, width), batch, mode, dtype = case
             prepared = candidate.partition(":")[2]
-            if prepared and (mode == "train") != (prepared in ("kept", "recompute")):
+            if prepared and (mode == "train") != (prepared in ("memory_efficient", "remat")):
                 continue  # other prepared networks are for prediction
             job = {"height": height, "width": width, "batch": batch, "mode": mode, "dtype": dtype, **common}
             answer = measure({**job, "candidate": candidate})

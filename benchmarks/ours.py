@@ -1,4 +1,4 @@
-"""Our networks as candidates: `torch`, `tf` or `jax`, then how it is prepared, as in `torch:winograd`."""
+"""Our networks as candidates: `torch`, `tf` or `jax`, then how it is prepared, as in `torch:cpu_inference`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from danet_common.recipe import TrainConfig
+from danet_common.sharing import resolve_remat
 
 Pass = Callable[[], Any]
-RECOMPUTE = {"": None, "kept": False, "recompute": True}  # what is in blocks and attention; None: by size
+REMAT = {"": None, "memory_efficient": False, "remat": True}  # activation checkpointing; None: by size
 
 
 def make_pass(job: dict[str, Any]) -> Pass:
@@ -22,12 +23,14 @@ def make_pass(job: dict[str, Any]) -> Pass:
     makers: dict[str, Callable[..., Pass]] = {"torch": torch_pass, "tf": tf_pass, "jax": jax_pass}
     set_precision(backend, job["dtype"])
     if job["mode"] == "train":
-        return step_of(backend, job, x, RECOMPUTE[prepared])
+        return step_of(backend, job, x, REMAT[prepared])
     if prepared == "whole":  # the whole map at every size
-        from danet_common import slices
+        from danet_common import chunks, slices
 
         slices.SLICE_SIZE = slices.LARGEST_SIZE
-    options = {name: name in prepared for name in ("folded", "winograd")}
+        chunks.CHUNK_SIZE = chunks.LARGEST_CHUNK
+    layers = next((name for name in ("plain", "cpu_inference", "auto") if name in prepared), "memory_efficient")
+    options = {"layers": layers} if backend == "torch" else {"winograd": layers == "cpu_inference"}
     return makers[backend](job, x, prepared, options)
 
 
@@ -52,13 +55,15 @@ def held_dtype(dtype: str) -> str:
     return "float32" if dtype == "tf32" else dtype
 
 
-def torch_pass(job: dict[str, Any], x: np.ndarray, prepared: str, options: dict[str, bool]) -> Pass:
+def torch_pass(job: dict[str, Any], x: np.ndarray, prepared: str, options: dict[str, Any]) -> Pass:
     """Eager, or `compiled` by Inductor; PyTorch's own attention kernel is forbidden where `slices` are asked for."""
     import torch
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
     import danet_torch
+    from danet_cli.allocator import keep_freed_memory
 
+    keep_freed_memory()  # as `danet predict` does
     model = danet_torch.load(job["checkpoint"], held_dtype(job["dtype"]), **options).to(job["device"])
     call = torch.compile(model) if prepared == "compiled" else model
     pictures = torch.from_numpy(x.transpose(0, 3, 1, 2).copy()).to(job["device"])
@@ -74,7 +79,7 @@ def torch_pass(job: dict[str, Any], x: np.ndarray, prepared: str, options: dict[
     return run
 
 
-def tf_pass(job: dict[str, Any], x: np.ndarray, prepared: str, options: dict[str, bool]) -> Pass:
+def tf_pass(job: dict[str, Any], x: np.ndarray, prepared: str, options: dict[str, Any]) -> Pass:
     """As a graph, or compiled by `xla`."""
     import tensorflow as tf
 
@@ -86,7 +91,7 @@ def tf_pass(job: dict[str, Any], x: np.ndarray, prepared: str, options: dict[str
     return lambda: call(pictures).numpy()
 
 
-def jax_pass(job: dict[str, Any], x: np.ndarray, prepared: str, options: dict[str, bool]) -> Pass:
+def jax_pass(job: dict[str, Any], x: np.ndarray, prepared: str, options: dict[str, Any]) -> Pass:
     """Compiled; with `JAX_COMPILATION_CACHE_DIR` in the environment, from there if it is there already."""
     import jax
 
@@ -98,16 +103,17 @@ def jax_pass(job: dict[str, Any], x: np.ndarray, prepared: str, options: dict[st
     return lambda: jax.block_until_ready(call(model, pictures))
 
 
-def step_of(backend: str, job: dict[str, Any], x: np.ndarray, recompute: bool | None) -> Pass:
+def step_of(backend: str, job: dict[str, Any], x: np.ndarray, remat: bool | None) -> Pass:
     """A step of the package's own training: SGD, losses of all outputs, dropout."""
     import importlib
 
     package = f"danet_{backend}"
     train, engine = (importlib.import_module(f"{package}.training.{name}") for name in ("step", "distributed"))
     dtype = "mixed_bfloat16" if job["dtype"] == "bfloat16" else "float32"
-    recipe = TrainConfig(batch_size=job["batch"], dtype=dtype, learning_rate=0.0001, recompute=recompute)
-    model = importlib.import_module(package).load(job["checkpoint"], dtype)
-    spread = engine.Engine()
+    recipe = TrainConfig(batch_size=job["batch"], dtype=dtype, learning_rate=0.0001, recompute=remat)
+    spread, pixels = engine.Engine(), x.shape[0] * job["height"] * job["width"]
+    layers = "remat" if resolve_remat(recipe, pixels, spread.device_count) else "memory_efficient"
+    model = importlib.import_module(package).load(job["checkpoint"], dtype, layers=layers)
     if backend == "torch":
         model.to(spread.placement)
     state = train.create_state(model, recipe, spread)

@@ -16,18 +16,17 @@ import danet_torch
 from danet_common import VARIANTS, Checkpoint
 from shared_tests.fixtures.synthetic import synthetic_input, synthetic_tensors
 
-WAYS: dict[str, tuple[str, dict[str, bool]]] = {
-    "float32": ("float32", {}),
-    "float32, folded": ("float32", {"folded": True}),
-    "float32, winograd": ("float32", {"winograd": True}),
-    "bfloat16": ("bfloat16", {}),
-    "bfloat16, folded": ("bfloat16", {"folded": True}),
+WAYS = {
+    "float32": ("float32", "memory_efficient"),
+    "float32, cpu_inference": ("float32", "cpu_inference"),
+    "bfloat16": ("bfloat16", "memory_efficient"),
+    "bfloat16, cpu_inference": ("bfloat16", "cpu_inference"),
 }
 
 
-def fused(checkpoint: Checkpoint, x: np.ndarray, dtype: str, options: dict[str, bool]) -> np.ndarray:
+def fused(checkpoint: Checkpoint, x: np.ndarray, dtype: str, layers: str) -> np.ndarray:
     """The prediction's logits, (N, classes, H, W), as float64."""
-    model = danet_torch.from_checkpoint(checkpoint, dtype, **options)
+    model = danet_torch.from_checkpoint(checkpoint, dtype, layers)
     with torch.inference_mode():
         return model(torch.from_numpy(x), outputs=("fused",))["fused"].double().numpy()
 
@@ -40,7 +39,7 @@ def main() -> None:
     config = VARIANTS[options.variant]
     height, width = options.size
     checkpoint, x = Checkpoint(config, synthetic_tensors(config)), synthetic_input(config, 1, height, width)
-    truth = fused(checkpoint, x.astype(np.float64), "float64", {})
+    truth = fused(checkpoint, x.astype(np.float64), "float64", "plain")
     print(f"| {options.variant}, {height}x{width} | largest error | median error | pixels of another class |")
     print("|---|---|---|---|")
     for name, (dtype, how) in WAYS.items():

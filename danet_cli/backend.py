@@ -10,8 +10,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from danet_cli.allocator import keep_freed_memory
 from danet_cli.console import Unable
 from danet_common.imports import without_garbage_collection
+from danet_common.layer_names import DEFAULT_LAYERS
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -47,9 +49,9 @@ def silence() -> Iterator[None]:
             os.close(kept)
 
 
-def build(package: ModuleType, checkpoint: Checkpoint, winograd: bool = False) -> Any:
+def build(package: ModuleType, checkpoint: Checkpoint, layers: str = DEFAULT_LAYERS) -> Any:
     """The network of a checkpoint, on the GPU if there is one: where torch alone does not put it unasked."""
-    model = package.from_checkpoint(checkpoint, winograd=winograd)
+    model = package.from_checkpoint(checkpoint, layers=layers)
     if package.__name__ == "danet_torch":
         import torch
 
@@ -58,7 +60,9 @@ def build(package: ModuleType, checkpoint: Checkpoint, winograd: bool = False) -
     return model
 
 
-def inferring(package: ModuleType, checkpoint: Checkpoint, winograd: bool = False) -> tuple[Any, Infer]:
-    """The network of a checkpoint, and what gives its logits."""
-    model = build(package, checkpoint, winograd)
-    return model, partial(package.infer, model)
+def inferring(package: ModuleType, checkpoint: Checkpoint) -> tuple[Any, Infer]:
+    """The network of a checkpoint, with the fastest layers for inference here, and what gives its logits."""
+    if package.__name__ == "danet_torch":  # XLA and TensorFlow plan their memory themselves
+        keep_freed_memory()
+    model = build(package, checkpoint, layers="auto")
+    return model, partial(package.predict_logits, model)

@@ -27,7 +27,7 @@ def count_operations(config: DANetConfig | str, batch: int, height: int, width: 
 
     channels = get_config(config).in_channels
     with torch.device("meta"):
-        model = danet_torch.DANet(config, seed=None).eval()
+        model = danet_torch.DANet(config, seed=None, layers="plain").eval()
         x = torch.empty(batch, channels, height, width)
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(x, outputs=("fused",))

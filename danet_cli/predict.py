@@ -51,7 +51,7 @@ def predict(
         str | None,
         typer.Option(metavar="NAME", help="Write the label ids for the test server of cityscapes, and nothing else."),
     ] = None,
-    winograd: Annotated[bool, typer.Option("--winograd", help="Fewer multiplications: faster on a CPU.")] = False,
+    winograd: Annotated[bool, typer.Option("--winograd", hidden=True)] = False,
     opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the colours in the overlay.")] = 0.5,
     force: Annotated[bool, typer.Option("--force", help="Replace files that danet predict did not write.")] = False,
     max_pixels: MaxPixels = None,
@@ -71,6 +71,8 @@ def predict(
       danet predict leftImg8bit/test --weights danet.safetensors --backend torch --out answer --label-ids cityscapes
       danet predict a.jpg b.png --weights model_best.pth.tar --backend jax --out masks --json
     """
+    if winograd:
+        raise typer.BadParameter("--winograd is gone; the command takes the fastest layers (layers='auto')")
     limit_pixels(max_pixels)
     require_folder(out)
     kinds = kinds_of(beside, label_ids)
@@ -80,7 +82,7 @@ def predict(
     ids = None if label_ids is None else find_ids(label_ids, checkpoint.config, beside)
     changes = protocol_changes(window=window, long_side=long_side, short_side=short_side)
     chosen = protocol_for(checkpoint.config, protocol, changes)
-    model, infer = inferring(import_backend(backend), checkpoint, winograd)
+    model, infer = inferring(import_backend(backend), checkpoint)
     out.mkdir(parents=True, exist_ok=True)
     done: list[dict[str, Any]] = []
     with progress(len(photographs)) as step:

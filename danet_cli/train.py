@@ -305,7 +305,7 @@ def join(backend: BackendName) -> tuple[Framework, Any]:
     from danet_common.run import Framework
 
     package = import_backend(backend)
-    names = ("training.distributed", "training.state", "training.step", "checkpoint")
+    names = ("training.distributed", "training.state", "training.step", "parameters")
     engine, resume, step, weights = (importlib.import_module(f"{package.__name__}.{name}") for name in names)
     framework = Framework(
         name=backend,
@@ -314,6 +314,6 @@ def join(backend: BackendName) -> tuple[Framework, Any]:
         train_step=step.train_step,
         from_checkpoint=partial(build, package),
         set_tensors=weights.set_tensors,
-        infer=package.infer,
+        infer=package.predict_logits,
     )
     return framework, engine.start_engine()

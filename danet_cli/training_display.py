@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from danet_cli.console import console, note, print_facts, restore_terminal
 from danet_cli.settings import summary
 from danet_common.run.watcher import Watcher
-from danet_common.sharing import settled
+from danet_common.sharing import resolve_remat
 from danet_common.unfinished import abandoned_by
 
 if TYPE_CHECKING:
@@ -149,7 +149,7 @@ def describe(
         f"{recipe.batch_size} pictures, {recipe.dtype}, seed {recipe.seed}"
     )
     pixels = recipe.batch_size * crop[0] * crop[1]
-    again = ", activations computed again" if settled(recipe, pixels, engine.device_count).recompute else ""
+    again = ", activations computed again" if resolve_remat(recipe, pixels, engine.device_count) else ""
     where = f"from step {training.step}" if training.step else "from the first step"
     note(f"run         {folder.root} in {backend}, {engine.describe()}, {where}{again}")
 

@@ -8,6 +8,7 @@ from danet_common.pretrained import open_pretrained, write_pretrained
 from danet_common.shard_writer import write_shards
 from danet_common.stages import Stages, stage_names
 from danet_common.stored import open_checkpoint, read_checkpoint
+from danet_common.taps import Taps, tap_names
 from danet_common.variants import VARIANTS, get_config
 
 __version__ = "0.1.0"
@@ -19,6 +20,7 @@ __all__ = [
     "DANetConfig",
     "Parameter",
     "Stages",
+    "Taps",
     "__version__",
     "get_config",
     "initial_tensors",
@@ -27,6 +29,7 @@ __all__ = [
     "parameters",
     "read_checkpoint",
     "stage_names",
+    "tap_names",
     "write_checkpoint",
     "write_pretrained",
     "write_shards",

@@ -16,12 +16,13 @@ class FoldedTensors(Mapping[str, np.ndarray]):
 
     weight * factor, shift + (bias - mean) * factor,   factor = scale / sqrt(variance + epsilon)
 
-    Every convolution has a bias, of zeros where it had neither bias nor BatchNorm. Computed in float64 and kept in the
-    dtype of BatchNorm, at least float32.
+    Every convolution has a bias, of zeros where it had neither bias nor BatchNorm. Computed in float64 and returned in
+    `dtype`, that of BatchNorm: at least float32.
     """
 
-    def __init__(self, checkpoint: Checkpoint, numerics: Numerics) -> None:
-        self.tensors, self.wide, self.epsilon = checkpoint.tensors, numerics.wide, numerics.epsilon
+    def __init__(self, checkpoint: Checkpoint, dtype: str) -> None:
+        self.tensors, self.dtype = checkpoint.tensors, dtype
+        self.epsilon = checkpoint.config.batch_norm_epsilon
         self.channels: dict[str, int] = {}  # convolution -> what it has of outputs
         self.norms: dict[str, str] = {}  # convolution -> the BatchNorm that follows it
         self.names: dict[str, None] = {}
@@ -46,12 +47,12 @@ class FoldedTensors(Mapping[str, np.ndarray]):
         norm = self.norms.get(module)
         if leaf == "weight":
             kernel = self.tensors[name]
-            return kernel if norm is None else scaled(kernel, self.factor(norm), self.wide)
-        bias = self.tensors[name] if name in self.tensors else np.zeros(self.channels[module], self.wide)
+            return kernel if norm is None else scaled(kernel, self.factor(norm), self.dtype)
+        bias = self.tensors[name] if name in self.tensors else np.zeros(self.channels[module], self.dtype)
         if norm is None:
             return bias
         shift, mean = (self.tensors[f"{norm}.{leaf}"].astype(np.float64) for leaf in ("bias", "running_mean"))
-        return (shift + (bias.astype(np.float64) - mean) * self.factor(norm)).astype(self.wide)
+        return (shift + (bias.astype(np.float64) - mean) * self.factor(norm)).astype(self.dtype)
 
     def factor(self, norm: str) -> np.ndarray:
         """What a BatchNorm multiplies each channel by."""

@@ -37,6 +37,17 @@ def settled(recipe: TrainConfig, pixels: int, device_count: int) -> TrainConfig:
     return recipe.replace(recompute=pixels // (device_count * recipe.accumulation) > RECOMPUTED_PIXELS)
 
 
+def resolve_remat(recipe: TrainConfig, pixels: int | None, device_count: int) -> bool:
+    """Return True where a network of this recipe is trained under activation checkpointing.
+
+    The recipe says so, or leaves it to the pixels of a global batch: then where a device computes many at once, and
+    not where their number is not known (None).
+    """
+    if recipe.recompute is not None:
+        return recipe.recompute
+    return pixels is not None and pixels // (device_count * recipe.accumulation) > RECOMPUTED_PIXELS
+
+
 def describe(process_count: int, device_count: int, kind: str) -> str:
     """For people: "2 processes, 4 cuda devices"."""
     processes = "1 process" if process_count == 1 else f"{process_count} processes"

@@ -20,9 +20,9 @@ from danet_common.numerics import numerics
 from danet_common.stages import requested
 from danet_common.variants import get_config
 from danet_jax.backbone import ResNet
-from danet_jax.checkpoint import get_tensors, initialise, set_tensors
 from danet_jax.head import AuxiliaryHead, DualAttentionHead
 from danet_jax.layers import Dropout, resize
+from danet_jax.parameters import get_tensors, initialise, set_tensors
 
 
 class DANet(nnx.Module):
@@ -116,7 +116,7 @@ def from_checkpoint(
     checkpoint.check()
     model = abstract_network(checkpoint.config, dtype, folded, winograd)
     folded = model.numerics.folded
-    set_tensors(model, FoldedTensors(checkpoint, model.numerics) if folded else checkpoint.tensors)
+    set_tensors(model, FoldedTensors(checkpoint, model.numerics.wide) if folded else checkpoint.tensors)
     model.eval()
     return model
 

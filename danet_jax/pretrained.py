@@ -7,8 +7,8 @@ import os
 from danet_common.checkpoint import Checkpoint
 from danet_common.folding import require_unfolded
 from danet_common.pretrained import open_pretrained, write_pretrained
-from danet_jax.checkpoint import get_tensors
 from danet_jax.model import DANet, from_checkpoint
+from danet_jax.parameters import get_tensors
 
 
 def from_pretrained(name: str | os.PathLike[str], dtype: str = "float32", revision: str | None = None) -> DANet:

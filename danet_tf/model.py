@@ -21,10 +21,10 @@ from danet_common.numerics import numerics
 from danet_common.stages import requested
 from danet_common.variants import get_config
 from danet_tf.backbone import ResNet
-from danet_tf.checkpoint import get_tensors, initialise, named_modules, set_tensors
 from danet_tf.head import AuxiliaryHead, DualAttentionHead
 from danet_tf.layers import resize
 from danet_tf.module import fresh_seed
+from danet_tf.parameters import get_tensors, initialise, named_modules, set_tensors
 
 
 @keras.saving.register_keras_serializable("danet")
@@ -133,7 +133,7 @@ def from_checkpoint(
     checkpoint.check()
     model = DANet(checkpoint.config, dtype=dtype, seed=None, folded=folded, winograd=winograd)
     folded = model.numerics.folded
-    set_tensors(model, FoldedTensors(checkpoint, model.numerics) if folded else checkpoint.tensors)
+    set_tensors(model, FoldedTensors(checkpoint, model.numerics.wide) if folded else checkpoint.tensors)
     return model
 
 

@@ -1,6 +1,7 @@
 """DANet in PyTorch."""
 
 from danet_torch.attention import ChannelAttention, PositionAttention
+from danet_torch.checkpoint import from_checkpoint, from_pretrained, load, save, save_pretrained
 from danet_torch.context.bam import BAM
 from danet_torch.context.cbam import CBAM
 from danet_torch.context.compact_attention import CompactChannelAttention, CompactPositionAttention
@@ -10,13 +11,14 @@ from danet_torch.context.non_local import NonLocal
 from danet_torch.context.selective_kernel import SelectiveKernel
 from danet_torch.context.self_attention import SelfAttention
 from danet_torch.context.squeeze_excitation import SqueezeExcitation
-from danet_torch.inference import infer, predict
-from danet_torch.model import DANet, from_checkpoint, load, save
-from danet_torch.pretrained import from_pretrained, save_pretrained
+from danet_torch.inference import predict, predict_logits
+from danet_torch.layers import PLAIN, LayerSet
+from danet_torch.model import DANet
 
 __all__ = [
     "BAM",
     "CBAM",
+    "PLAIN",
     "ChannelAttention",
     "CompactChannelAttention",
     "CompactPositionAttention",
@@ -24,6 +26,7 @@ __all__ = [
     "GatingDecoder",
     "JointChannelAttention",
     "JointPositionAttention",
+    "LayerSet",
     "NonLocal",
     "PositionAttention",
     "SelectiveKernel",
@@ -31,9 +34,9 @@ __all__ = [
     "SqueezeExcitation",
     "from_checkpoint",
     "from_pretrained",
-    "infer",
     "load",
     "predict",
+    "predict_logits",
     "save",
     "save_pretrained",
 ]

@@ -1,43 +1,91 @@
-"""The bridge between a live network and canonical tensors: a table of leaves, and no table of names."""
+"""Networks from and to files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Mapping
 
 import numpy as np
-from torch import Tensor, nn
 
-from danet_common.checkpoint import CheckpointError
-from danet_common.initialisation import drawn
-from danet_common.parameters import Parameter
-from danet_common.reading import read_ahead
-from danet_torch.module import get_leaf, own_leaves, set_leaf
-
-
-def named_parameters(model: nn.Module) -> Iterator[tuple[Parameter, Tensor]]:
-    """Every tensor of a module with its canonical name, shape and kind, in the module's order."""
-    for path, module in model.named_modules():
-        yield from own_leaves(module, f"{path}." if path else "")
+from danet_common.checkpoint import Checkpoint
+from danet_common.files import open_network, write_network
+from danet_common.folding import FoldedTensors
+from danet_common.former_arguments import rejects_former
+from danet_common.layer_names import DEFAULT_LAYERS, require_trainable
+from danet_common.pretrained import open_pretrained, write_pretrained
+from danet_torch.layers import LayerSet
+from danet_torch.model import DANet
+from danet_torch.parameters import get_tensors, set_tensors
 
 
-def initialise(model: nn.Module, seed: int = 0) -> None:
-    """Draw the weights that training starts from; the same in every framework."""
-    leaves = {parameter.name: (parameter, leaf) for parameter, leaf in named_parameters(model) if not leaf.is_meta}
-    tensors = drawn({name: parameter for name, (parameter, _) in leaves.items()}, seed)
-    for name, (_, leaf) in leaves.items():
-        set_leaf(leaf, tensors[name])
+@rejects_former
+def from_checkpoint(checkpoint: Checkpoint, dtype: str = "float32", layers: LayerSet | str = DEFAULT_LAYERS) -> DANet:
+    """The network of a checkpoint, in inference mode.
+
+    `layers` says how it computes, by a LayerSet or one's name: see `danet_common.layer_names`. Raises CheckpointError
+    unless the tensors fit its config.
+    """
+    checkpoint.check()
+    model = DANet(checkpoint.config, dtype=dtype, seed=None, layers=layers)
+    set_tensors(model, tensors_for(model.layers, checkpoint))
+    return model.eval()
 
 
-def get_tensors(model: nn.Module) -> dict[str, np.ndarray]:
-    """Canonical name -> array, in canonical layout and the dtype of the network."""
-    return {parameter.name: get_leaf(leaf) for parameter, leaf in named_parameters(model)}
+def tensors_for(layers: LayerSet, checkpoint: Checkpoint) -> Mapping[str, np.ndarray]:
+    """The tensors of a checkpoint as a layer set holds them: of layers that cannot be trained, without BatchNorm's."""
+    return checkpoint.tensors if layers.trainable else FoldedTensors(checkpoint, layers.precision.accumulate_dtype)
 
 
-def set_tensors(model: nn.Module, tensors: Mapping[str, np.ndarray]) -> None:
-    """Fill every tensor of the module, cast to its dtype. Raises CheckpointError unless the names are the same."""
-    leaves = {parameter.name: (parameter, leaf) for parameter, leaf in named_parameters(model)}
-    if leaves.keys() != tensors.keys():
-        differing = ", ".join(sorted(leaves.keys() ^ tensors.keys()))
-        raise CheckpointError(f"the tensors are not those of this module: {differing}")
-    for name, array in read_ahead(tensors, leaves):
-        set_leaf(leaves[name][1], array)
+@rejects_former
+def load(
+    path: str | os.PathLike[str],
+    dtype: str = "float32",
+    layers: LayerSet | str = DEFAULT_LAYERS,
+    report: Callable[[str], None] | None = None,
+    weights_key: str | None = None,
+) -> DANet:
+    """The network of a file or folder of any format that `danet convert` reads, as `from_checkpoint` makes it.
+
+    `weights_key` says which weights to take of a file with several, such as "ema"; None: those that were trained.
+    `report` is called with each line about what was assumed of a file that is not canonical; without it these lines
+    are a UserWarning. Raises CheckpointError where the file cannot be read whole, and for a backbone without a head.
+    """
+    return from_checkpoint(open_network(path, report, weights_key), dtype, layers)
+
+
+def save(model: DANet, path: str | os.PathLike[str]) -> None:
+    """Write the network, atomically, in the format of the path's ending.
+
+    `.safetensors`, `.safetensors.index.json`, `.pth`, `.pt`, `.pth.tar`, `.keras`, `.weights.h5`, `.orbax` or `.npz`.
+    Raises CheckpointError for another ending, and for a network with `layers="cpu_inference"`.
+    """
+    write_network(to_checkpoint(model), path)
+
+
+@rejects_former
+def from_pretrained(
+    name: str | os.PathLike[str],
+    dtype: str = "float32",
+    revision: str | None = None,
+    layers: LayerSet | str = DEFAULT_LAYERS,
+) -> DANet:
+    """The network in a folder, or in a repository of the hub (`owner/name`), as `from_checkpoint` makes it.
+
+    A folder needs no network connection; a repository needs huggingface_hub, and `revision` is its branch, tag
+    or commit. Raises CheckpointError.
+    """
+    return from_checkpoint(open_pretrained(name, revision), dtype, layers)
+
+
+def save_pretrained(model: DANet, folder: str | os.PathLike[str], max_shard_bytes: int | None = None) -> None:
+    """Write the network as a folder; with `max_shard_bytes`, its weights as files of at most that many bytes.
+
+    Raises CheckpointError for a network with `layers="cpu_inference"`.
+    """
+    write_pretrained(to_checkpoint(model), folder, max_shard_bytes)
+
+
+def to_checkpoint(model: DANet) -> Checkpoint:
+    """The network as a checkpoint. Raises CheckpointError for a network with `layers="cpu_inference"`."""
+    require_trainable(model.layers, "saved")
+    return Checkpoint(model.config, get_tensors(model), source={"backend": "torch"})

@@ -83,7 +83,9 @@ class Run:
         self.plan, self.folder, self.framework, self.engine = plan, folder, framework, engine
         self.loader, self.validation, self.watcher = loader, validation, watcher
         self.leads = engine.process_index == 0
-        self.state = framework.restore(training, engine)
+        height, width = plan.augmentation.crop
+        pixels = training.recipe.batch_size * height * width
+        self.state = framework.restore(training, engine, pixels=pixels)
         # Built once and filled at each validation: TensorFlow's rounding depends on how many networks a process made.
         network = Checkpoint(training.config, averaged(training))
         self.inference = None if validation is None else framework.from_checkpoint(network)

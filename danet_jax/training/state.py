@@ -14,8 +14,8 @@ from danet_common.checkpoint import Checkpoint
 from danet_common.leaves import from_channels_last, to_channels_last
 from danet_common.sharing import check_shares
 from danet_common.training_checkpoint import TrainingCheckpoint, read_training, write_training
-from danet_jax.checkpoint import get_tensors
 from danet_jax.model import from_checkpoint
+from danet_jax.parameters import get_tensors
 from danet_jax.training.distributed import Engine
 from danet_jax.training.optimizers import get_slots, set_slots, trainable_leaves
 from danet_jax.training.step import TrainState, create_state

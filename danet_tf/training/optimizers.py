@@ -21,7 +21,7 @@ from danet_common.leaves import from_channels_last, to_channels_last
 from danet_common.parameters import Parameter
 from danet_common.recipe import TrainConfig, rate_factor
 from danet_common.training_checkpoint import slot_names
-from danet_tf.checkpoint import get_leaf, named_parameters, set_leaf
+from danet_tf.parameters import get_leaf, named_parameters, set_leaf
 from danet_tf.training.distributed import on_replicas
 
 

@@ -13,8 +13,8 @@ from danet_common.checkpoint import Checkpoint
 from danet_common.leaves import from_channels_last, to_channels_last
 from danet_common.sharing import check_shares
 from danet_common.training_checkpoint import TrainingCheckpoint, read_training, write_training
-from danet_tf.checkpoint import get_tensors
 from danet_tf.model import from_checkpoint
+from danet_tf.parameters import get_tensors
 from danet_tf.training.distributed import Engine
 from danet_tf.training.optimizers import get_slots, set_slots, trainable_leaves
 from danet_tf.training.step import TrainState, create_state

@@ -7,10 +7,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from danet_common.numerics import Numerics
 from danet_common.reduction import reduced
-from danet_common.stages import NO_STAGES, Stages
-from danet_torch.layers import BatchNorm, Conv, widen
+from danet_common.taps import NO_TAPS, Taps
+from danet_torch.layers import PLAIN, LayerSet, upcast
 
 DILATION = 4  # of the spatial branch, the best of those that the paper tries
 
@@ -26,23 +25,23 @@ class BAM(nn.Module):
     multiplies the branches that the paper adds (eq. 2). Training needs a batch of two.
     """
 
-    def __init__(self, channels: int, reduction: int, numerics: Numerics) -> None:
+    def __init__(self, channels: int, reduction: int, layers: LayerSet = PLAIN) -> None:
         super().__init__()
         hidden = reduced(channels, reduction)
-        self.reduce = Conv(channels, hidden, 1, numerics, bias=True)
-        self.expand = Conv(hidden, channels, 1, numerics)
-        self.expand_bn = BatchNorm(channels, numerics)
-        self.spatial_reduce = Conv(channels, hidden, 1, numerics, bias=True)
-        self.spatial_conv1 = Conv(hidden, hidden, 3, numerics, dilation=DILATION, bias=True)
-        self.spatial_conv2 = Conv(hidden, hidden, 3, numerics, dilation=DILATION, bias=True)
-        self.spatial_expand = Conv(hidden, 1, 1, numerics)
-        self.spatial_bn = BatchNorm(1, numerics)
+        self.reduce = layers.conv(channels, hidden, 1, bias=True)
+        self.expand = layers.conv(hidden, channels, 1)
+        self.expand_bn = layers.norm(channels)
+        self.spatial_reduce = layers.conv(channels, hidden, 1, bias=True)
+        self.spatial_conv1 = layers.conv(hidden, hidden, 3, dilation=DILATION, bias=True)
+        self.spatial_conv2 = layers.conv(hidden, hidden, 3, dilation=DILATION, bias=True)
+        self.spatial_expand = layers.conv(hidden, 1, 1)
+        self.spatial_bn = layers.norm(1)
 
-    def forward(self, x: Float[Tensor, "b c h w"], stages: Stages = NO_STAGES) -> Float[Tensor, "b c h w"]:
-        mean = torch.mean(widen(x), (2, 3), keepdim=True).to(x.dtype)
+    def forward(self, x: Float[Tensor, "b c h w"], taps: Taps = NO_TAPS) -> Float[Tensor, "b c h w"]:
+        mean = torch.mean(upcast(x), (2, 3), keepdim=True).to(x.dtype)
         channel = self.expand_bn(self.expand(F.relu_(self.reduce(mean))))
         hidden = F.relu_(self.spatial_reduce(x))
         hidden = F.relu_(self.spatial_conv2(F.relu_(self.spatial_conv1(hidden))))
         spatial = self.spatial_bn(self.spatial_expand(hidden))
-        gate = torch.sigmoid(stages.keep("bam_channel", channel) + stages.keep("bam_spatial", spatial))
-        return x * (1 + stages.keep("bam_gate", gate))
+        gate = torch.sigmoid(taps.record("bam_channel", channel) + taps.record("bam_spatial", spatial))
+        return x * (1 + taps.record("bam_gate", gate))

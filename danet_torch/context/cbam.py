@@ -7,10 +7,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from danet_common.numerics import Numerics
 from danet_common.reduction import reduced
-from danet_common.stages import NO_STAGES, Stages
-from danet_torch.layers import Conv, widen
+from danet_common.taps import NO_TAPS, Taps
+from danet_torch.layers import PLAIN, LayerSet, upcast
 
 
 class CBAM(nn.Module):
@@ -23,22 +22,22 @@ class CBAM(nn.Module):
     maximum first and has BatchNorm after `spatial`. Copies that pool by the maximum twice lose the mean.
     """
 
-    def __init__(self, channels: int, reduction: int, numerics: Numerics) -> None:
+    def __init__(self, channels: int, reduction: int, layers: LayerSet = PLAIN) -> None:
         super().__init__()
         hidden = reduced(channels, reduction)
-        self.reduce = Conv(channels, hidden, 1, numerics)
-        self.expand = Conv(hidden, channels, 1, numerics)
-        self.spatial = Conv(2, 1, 7, numerics, bias=True)
+        self.reduce = layers.conv(channels, hidden, 1)
+        self.expand = layers.conv(hidden, channels, 1)
+        self.spatial = layers.conv(2, 1, 7, bias=True)
 
-    def forward(self, x: Float[Tensor, "b c h w"], stages: Stages = NO_STAGES) -> Float[Tensor, "b c h w"]:
-        mean = torch.mean(widen(x), (2, 3), keepdim=True).to(x.dtype)
+    def forward(self, x: Float[Tensor, "b c h w"], taps: Taps = NO_TAPS) -> Float[Tensor, "b c h w"]:
+        mean = torch.mean(upcast(x), (2, 3), keepdim=True).to(x.dtype)
         maximum = torch.amax(x, (2, 3), keepdim=True)  # where several are largest, the gradient goes to all
         gate = torch.sigmoid(self.perceptron(mean) + self.perceptron(maximum))
-        x = stages.keep("cbam_channel_gate", gate) * x
-        mean = torch.mean(widen(x), 1, keepdim=True).to(x.dtype)
+        x = taps.record("cbam_channel_gate", gate) * x
+        mean = torch.mean(upcast(x), 1, keepdim=True).to(x.dtype)
         maximum = torch.amax(x, 1, keepdim=True)
         gate = torch.sigmoid(self.spatial(torch.cat((mean, maximum), dim=1)))
-        return stages.keep("cbam_spatial_gate", gate) * x
+        return taps.record("cbam_spatial_gate", gate) * x
 
     def perceptron(self, pooled: Float[Tensor, "b c 1 1"]) -> Float[Tensor, "b c 1 1"]:
         """W1 relu(W0 pooled)."""

@@ -7,11 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from danet_common.numerics import Numerics
 from danet_common.reduction import POOLS, reduced
-from danet_common.stages import NO_STAGES, Stages
-from danet_torch.attention import flatten
-from danet_torch.layers import Conv, ConvNormAct, as_typed, widen
+from danet_common.taps import NO_TAPS, Taps
+from danet_torch.attention import flatten, softmax_attention, unflatten
+from danet_torch.layers import PLAIN, ConvNormAct, LayerSet, upcast
 from danet_torch.module import Module
 
 
@@ -27,26 +26,23 @@ class CompactPositionAttention(Module):
 
     kinds = ("gamma",)
 
-    def __init__(self, channels: int, query_channels: int, numerics: Numerics) -> None:
+    def __init__(self, channels: int, query_channels: int, layers: LayerSet = PLAIN) -> None:
         super().__init__()
         for size in POOLS:
-            setattr(self, f"pool{size}", ConvNormAct(channels, channels, 1, numerics))
-        self.query = Conv(channels, query_channels, 1, numerics, bias=True)
-        self.key = Conv(channels, query_channels, 1, numerics, bias=True)
-        self.value = Conv(channels, channels, 1, numerics, bias=True)
-        self.gamma = nn.Parameter(torch.zeros(1, dtype=getattr(torch, numerics.wide)))
+            setattr(self, f"pool{size}", ConvNormAct(channels, channels, 1, layers))
+        self.query = layers.conv(channels, query_channels, 1, bias=True)
+        self.key = layers.conv(channels, query_channels, 1, bias=True)
+        self.value = layers.conv(channels, channels, 1, bias=True)
+        self.gamma = nn.Parameter(torch.zeros(1, dtype=getattr(torch, layers.precision.accumulate_dtype)))
 
-    @as_typed
-    def forward(self, x: Float[Tensor, "b c h w"], stages: Stages = NO_STAGES) -> Float[Tensor, "b c h w"]:
+    def forward(self, x: Float[Tensor, "b c h w"], taps: Taps = NO_TAPS) -> Float[Tensor, "b c h w"]:
         pooled = [getattr(self, f"pool{size}")(adaptive_average(x, size)).flatten(2) for size in POOLS]
-        centres = stages.keep("compact_position_centres", torch.cat(pooled, dim=2)[..., None])  # (B, C, 50, 1)
-        query = flatten(widen(stages.keep("compact_position_query", self.query(x))))  # (B, N, Q), N = H*W
-        key = flatten(widen(stages.keep("compact_position_key", self.key(centres))))  # (B, 50, Q)
-        value = flatten(stages.keep("compact_position_value", self.value(centres)))  # (B, 50, C)
-        energy = torch.einsum("bnc,bmc->bnm", query, key)
-        attention = stages.keep("compact_position_map", torch.softmax(energy, dim=2))
-        out = torch.einsum("bnm,bmc->bnc", attention.to(x.dtype), value).transpose(1, 2).reshape(x.shape)
-        return self.gamma.to(x.dtype) * out + x
+        centres = taps.record("compact_position_centres", torch.cat(pooled, dim=2)[..., None])  # (B, C, 50, 1)
+        query = flatten(taps.record("compact_position_query", self.query(x)))  # (B, N, Q), N = H*W
+        key = flatten(taps.record("compact_position_key", self.key(centres)))  # (B, 50, Q)
+        value = flatten(taps.record("compact_position_value", self.value(centres)))  # (B, 50, C)
+        out = softmax_attention(query, key, value, taps.recorder("compact_position_map"))
+        return self.gamma.to(x.dtype) * unflatten(out, x) + x
 
 
 class CompactChannelAttention(Module):
@@ -60,25 +56,24 @@ class CompactChannelAttention(Module):
 
     kinds = ("gamma",)
 
-    def __init__(self, channels: int, reduction: int, numerics: Numerics) -> None:
+    def __init__(self, channels: int, reduction: int, layers: LayerSet = PLAIN) -> None:
         super().__init__()
-        self.centres = ConvNormAct(channels, reduced(channels, reduction), 1, numerics)
-        self.gamma = nn.Parameter(torch.zeros(1, dtype=getattr(torch, numerics.wide)))
+        self.centres = ConvNormAct(channels, reduced(channels, reduction), 1, layers)
+        self.gamma = nn.Parameter(torch.zeros(1, dtype=getattr(torch, layers.precision.accumulate_dtype)))
 
-    @as_typed
-    def forward(self, x: Float[Tensor, "b c h w"], stages: Stages = NO_STAGES) -> Float[Tensor, "b c h w"]:
+    def forward(self, x: Float[Tensor, "b c h w"], taps: Taps = NO_TAPS) -> Float[Tensor, "b c h w"]:
         features = flatten(x)  # (B, N, C)
-        centres = flatten(stages.keep("compact_channel_centres", self.centres(x)))  # (B, N, K)
-        energy = torch.einsum("bnc,bnk->bck", widen(features), widen(centres))  # (B, C, K), sums over N: large
-        energy = energy.amax(dim=2, keepdim=True) - energy  # as released: unlike centres weigh more
-        attention = stages.keep("compact_channel_map", torch.softmax(energy, dim=2))
-        out = torch.einsum("bck,bnk->bnc", attention.to(x.dtype), centres).transpose(1, 2).reshape(x.shape)
-        return self.gamma.to(x.dtype) * out + x
+        centres = flatten(taps.record("compact_channel_centres", self.centres(x)))  # (B, N, K)
+        energy = torch.einsum("bnc,bnk->bck", upcast(features), upcast(centres))  # (B, C, K), sums over N: large
+        energy = torch.amax(energy, 2, keepdim=True) - energy  # as released: unlike centres weigh more
+        weights = taps.record("compact_channel_map", torch.softmax(energy, 2))
+        out = torch.einsum("bck,bnk->bnc", weights.to(x.dtype), centres)
+        return self.gamma.to(x.dtype) * unflatten(out, x) + x
 
 
 def adaptive_average(x: Float[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c size size"]:
     """Means over size x size windows, as torch's adaptive average pooling has them, in at least float32."""
-    wide = widen(x)
+    wide = upcast(x)
     rows = pooling_matrix(wide.shape[2], size, like=wide)
     columns = pooling_matrix(wide.shape[3], size, like=wide)
     return torch.einsum("pw,bcow->bcop", columns, torch.einsum("oh,bchw->bcow", rows, wide)).to(x.dtype)

@@ -6,10 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from danet_common.numerics import Numerics
 from danet_common.reduction import GATED_CHANNELS
-from danet_common.stages import NO_STAGES, Stages
-from danet_torch.layers import Conv, ConvNormAct, resize
+from danet_common.taps import NO_TAPS, Taps
+from danet_torch.layers import PLAIN, ConvNormAct, LayerSet, resize
 from danet_torch.module import Module
 
 
@@ -24,21 +23,21 @@ class GatingDecoder(Module):
 
     kinds = ("gain",)
 
-    def __init__(self, low_channels: int, channels: int, grid: str, numerics: Numerics) -> None:
+    def __init__(self, low_channels: int, channels: int, grid: str, layers: LayerSet = PLAIN) -> None:
         super().__init__()
         self.grid = grid
-        self.low = ConvNormAct(low_channels, GATED_CHANNELS, 3, numerics)
-        self.gate = Conv(GATED_CHANNELS + channels, 1, 1, numerics, bias=True)
-        self.joined = ConvNormAct(GATED_CHANNELS + channels, channels, 3, numerics)
-        self.out = ConvNormAct(channels, channels, 3, numerics)
-        self.gain = nn.Parameter(torch.ones(1, dtype=getattr(torch, numerics.wide)))
+        self.low = ConvNormAct(low_channels, GATED_CHANNELS, 3, layers)
+        self.gate = layers.conv(GATED_CHANNELS + channels, 1, 1, bias=True)
+        self.joined = ConvNormAct(GATED_CHANNELS + channels, channels, 3, layers)
+        self.out = ConvNormAct(channels, channels, 3, layers)
+        self.gain = nn.Parameter(torch.ones(1, dtype=getattr(torch, layers.precision.accumulate_dtype)))
 
     def forward(
-        self, x: Float[Tensor, "b c h w"], layer1: Float[Tensor, "b d o p"], stages: Stages = NO_STAGES
+        self, x: Float[Tensor, "b c h w"], layer1: Float[Tensor, "b d o p"], taps: Taps = NO_TAPS
     ) -> Float[Tensor, "b c o p"]:
-        low = stages.keep("decoder_low", self.low(layer1))
-        high = resize(x, low.shape[2], low.shape[3], self.grid).to(x.dtype)
-        gate = stages.keep("decoder_gate", torch.sigmoid(self.gate(torch.cat([low, high], dim=1))))
+        low = taps.record("decoder_low", self.low(layer1))
+        high = resize(x, low.shape[2:], self.grid).to(x.dtype)
+        gate = taps.record("decoder_gate", torch.sigmoid(self.gate(torch.cat([low, high], dim=1))))
         gated = self.gain.to(x.dtype) * gate * low
-        joined = stages.keep("decoder_joined", self.joined(torch.cat([gated, high], dim=1)))
-        return stages.keep("decoder_out", self.out(joined))
+        joined = taps.record("decoder_joined", self.joined(torch.cat([gated, high], dim=1)))
+        return taps.record("decoder_out", self.out(joined))

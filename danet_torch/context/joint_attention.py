@@ -7,11 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from danet_common import slices
-from danet_common.numerics import Numerics
-from danet_common.stages import NO_STAGES, Stages
-from danet_torch.attention import attend, flatten
-from danet_torch.layers import Conv, as_typed, widen
+from danet_common.taps import NO_TAPS, Taps
+from danet_torch.attention import flatten, softmax_attention, unflatten
+from danet_torch.layers import PLAIN, LayerSet, upcast
 from danet_torch.module import Module
 
 
@@ -20,25 +18,23 @@ class JointPositionAttention(Module):
 
     out = gamma * attention @ value + x,   attention = softmax(query @ key),   [query, key, value] = projections(x)
 
-    `gamma` starts at 0. A large map is made in slices: `slice_size` of its entries for each picture at once.
+    `gamma` starts at 0.
     """
 
     kinds = ("gamma",)
 
-    def __init__(self, channels: int, query_channels: int, numerics: Numerics) -> None:
+    def __init__(self, channels: int, query_channels: int, layers: LayerSet = PLAIN) -> None:
         super().__init__()
         self.parts = (query_channels, 2 * query_channels)  # where the second and the third begin
-        self.projections = Conv(channels, 2 * query_channels + channels, 1, numerics, bias=True)
-        self.slice_size = slices.SLICE_SIZE
-        self.gamma = nn.Parameter(torch.zeros(1, dtype=getattr(torch, numerics.wide)))
+        self.projections = layers.conv(channels, 2 * query_channels + channels, 1, bias=True)
+        self.attention = layers.attention(softmax_attention)
+        self.gamma = nn.Parameter(torch.zeros(1, dtype=getattr(torch, layers.precision.accumulate_dtype)))
 
-    @as_typed
-    def forward(self, x: Float[Tensor, "b c h w"], stages: Stages = NO_STAGES) -> Float[Tensor, "b c h w"]:
-        projections = flatten(stages.keep("joint_position_projections", self.projections(x)))  # (B, N, 2Q + C)
+    def forward(self, x: Float[Tensor, "b c h w"], taps: Taps = NO_TAPS) -> Float[Tensor, "b c h w"]:
+        projections = flatten(taps.record("joint_position_projections", self.projections(x)))  # (B, N, 2Q + C)
         query, key, value = torch.tensor_split(projections, self.parts, dim=2)
-        stages = stages.renamed("position_map", "joint_position_map")
-        out = attend(widen(query), widen(key), value, self.slice_size, stages).transpose(1, 2).reshape(x.shape)
-        return self.gamma.to(x.dtype) * out + x
+        out = self.attention(query, key, value, taps.recorder("joint_position_map"))
+        return self.gamma.to(x.dtype) * unflatten(out, x) + x
 
 
 class JointChannelAttention(Module):
@@ -52,16 +48,15 @@ class JointChannelAttention(Module):
 
     kinds = ("gamma",)
 
-    def __init__(self, channels: int, numerics: Numerics) -> None:
+    def __init__(self, channels: int, layers: LayerSet = PLAIN) -> None:
         super().__init__()
-        self.projections = Conv(channels, 3 * channels, 1, numerics, bias=True)
-        self.gamma = nn.Parameter(torch.zeros(1, dtype=getattr(torch, numerics.wide)))
+        self.projections = layers.conv(channels, 3 * channels, 1, bias=True)
+        self.gamma = nn.Parameter(torch.zeros(1, dtype=getattr(torch, layers.precision.accumulate_dtype)))
 
-    @as_typed
-    def forward(self, x: Float[Tensor, "b c h w"], stages: Stages = NO_STAGES) -> Float[Tensor, "b c h w"]:
-        projections = flatten(stages.keep("joint_channel_projections", self.projections(x)))  # (B, N, 3C)
+    def forward(self, x: Float[Tensor, "b c h w"], taps: Taps = NO_TAPS) -> Float[Tensor, "b c h w"]:
+        projections = flatten(taps.record("joint_channel_projections", self.projections(x)))  # (B, N, 3C)
         query, key, value = torch.tensor_split(projections, 3, dim=2)
-        energy = torch.einsum("bnc,bnd->bcd", widen(query), widen(key))  # (B, C, C), sums over N: large
-        attention = stages.keep("joint_channel_map", torch.softmax(energy, dim=2))
-        out = torch.einsum("bcd,bnd->bnc", attention.to(x.dtype), value).transpose(1, 2).reshape(x.shape)
-        return self.gamma.to(x.dtype) * out + x
+        energy = torch.einsum("bnc,bnd->bcd", upcast(query), upcast(key))  # (B, C, C), sums over N: large
+        weights = taps.record("joint_channel_map", torch.softmax(energy, 2))
+        out = torch.einsum("bcd,bnd->bnc", weights.to(x.dtype), value)
+        return self.gamma.to(x.dtype) * unflatten(out, x) + x

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
-from danet_common import slices
 from danet_common.config import NonLocalForm, check_form
 from danet_common.drawing import within
-from danet_common.numerics import Numerics
-from danet_common.stages import NO_STAGES, Stages
-from danet_torch.attention import attend, flatten, in_slices
-from danet_torch.layers import BatchNorm, Conv, as_typed, widen
+from danet_common.taps import NO_TAPS, Taps, ignore
+from danet_torch.attention import flatten, softmax_attention, unflatten
+from danet_torch.layers import PLAIN, LayerSet, upcast
+from danet_torch.module import Module
 
 
-class NonLocal(nn.Module):
+class NonLocal(Module):
     """Each position gathers features from all positions, in one of four ways.
 
     out = residual_bn(residual(map @ value)) + x
@@ -30,41 +29,35 @@ class NonLocal(nn.Module):
 
     The paper's theta, phi, g and W_z (eq. 2 to 6), and the halves of its w_f. Many copies scale the energies; the paper
     does not. `residual_bn` starts at a scale of 0, and the block as the identity. With `pooled`, keys and values are
-    maxima of 2x2 positions. A large map is made in slices: `slice_size` of its entries for each picture at once.
+    maxima of 2x2 positions.
     """
 
-    def __init__(self, channels: int, form: NonLocalForm, pooled: bool, numerics: Numerics) -> None:
+    def __init__(self, channels: int, form: NonLocalForm, pooled: bool, layers: LayerSet = PLAIN) -> None:
         super().__init__()
         check_form(form)
         inner, embedded, scored = max(channels // 2, 1), form != "gaussian", form == "concatenation"
         self.form = form
         self.pooled = pooled
-        self.query = Conv(channels, inner, 1, numerics, bias=True) if embedded else None
-        self.key = Conv(channels, inner, 1, numerics, bias=True) if embedded else None
-        self.value = Conv(channels, inner, 1, numerics, bias=True)
-        self.query_score = Conv(inner, 1, 1, numerics) if scored else None
-        self.key_score = Conv(inner, 1, 1, numerics) if scored else None
-        self.residual = Conv(inner, channels, 1, numerics)
+        self.query = layers.conv(channels, inner, 1, bias=True) if embedded else None
+        self.key = layers.conv(channels, inner, 1, bias=True) if embedded else None
+        self.value = layers.conv(channels, inner, 1, bias=True)
+        self.query_score = layers.conv(inner, 1, 1) if scored else None
+        self.key_score = layers.conv(inner, 1, 1) if scored else None
+        self.attention = layers.attention(DEFINITIONS[form])
+        self.residual = layers.conv(inner, channels, 1)
         with within("residual_bn"):
-            self.residual_bn = BatchNorm(channels, numerics)
-        self.slice_size = slices.SLICE_SIZE
+            self.residual_bn = layers.norm(channels)
 
-    @as_typed
-    def forward(self, x: Float[Tensor, "b c h w"], stages: Stages = NO_STAGES) -> Float[Tensor, "b c h w"]:
-        query = x if self.query is None else stages.keep("non_local_query", self.query(x))
-        key = x if self.key is None else stages.keep("non_local_key", self.key(x))
-        value = stages.keep("non_local_value", self.value(x))
+    def forward(self, x: Float[Tensor, "b c h w"], taps: Taps = NO_TAPS) -> Float[Tensor, "b c h w"]:
+        query = x if self.query is None else taps.record("non_local_query", self.query(x))
+        key = x if self.key is None else taps.record("non_local_key", self.key(x))
+        value = taps.record("non_local_value", self.value(x))
         if self.pooled:
             key, value = largest(key), largest(value)
         if self.query_score is not None and self.key_score is not None:
             query, key = self.query_score(query), self.key_score(key)
-        query, key, value = flatten(widen(query)), flatten(widen(key)), flatten(value)
-        if self.form in ("gaussian", "embedded_gaussian"):
-            out = attend(query, key, value, self.slice_size, stages.renamed("position_map", "non_local_map"))
-        else:
-            out = relate(query, key, value, self.form, self.slice_size, stages)
-        out = out.transpose(1, 2).reshape(x.shape[0], -1, *x.shape[2:])
-        return self.residual_bn(self.residual(out)) + x
+        out = self.attention(flatten(query), flatten(key), flatten(value), taps.recorder("non_local_map"))
+        return self.residual_bn(self.residual(unflatten(out, x))) + x
 
 
 def largest(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c p q"]:
@@ -72,37 +65,33 @@ def largest(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c p q"]:
     return F.max_pool2d(x, 2, 2, ceil_mode=True)
 
 
-def relate(
+def dot_product_attention(
     query: Float[Tensor, "b n q"],
     key: Float[Tensor, "b m q"],
     value: Float[Tensor, "b m c"],
-    form: NonLocalForm,
-    slice_size: int,
-    stages: Stages = NO_STAGES,
+    record: Callable[[Tensor], Tensor] = ignore,
 ) -> Float[Tensor, "b n c"]:
-    """What each query gathers, in slices of queries, by a map that is no softmax.
-
-    The map is made whole where it fits in `slice_size`, or where the stage `non_local_map` is asked for. The gradient
-    computes each slice again, so that no map is kept.
-    """
-    positions = query.shape[1]
-    rows = slices.rows(positions, slice_size)
-    if rows >= positions or "non_local_map" in stages.wanted:
-        return accumulate(query, key, value, form, stages)
-    return in_slices(functools.partial(accumulate, form=form), query, key, value, rows)
+    """(query @ key / M) @ value, for M keys; `record` is handed the map."""
+    relation = torch.einsum("bnc,bmc->bnm", upcast(query), upcast(key))
+    weights = record(relation / key.shape[1])
+    return torch.einsum("bnm,bmc->bnc", weights.to(value.dtype), value)
 
 
-def accumulate(
-    query: Float[Tensor, "b n q"],
-    key: Float[Tensor, "b m q"],
+def concatenation_attention(
+    query: Float[Tensor, "b n 1"],
+    key: Float[Tensor, "b m 1"],
     value: Float[Tensor, "b m c"],
-    form: NonLocalForm,
-    stages: Stages = NO_STAGES,
+    record: Callable[[Tensor], Tensor] = ignore,
 ) -> Float[Tensor, "b n c"]:
-    """What each query gathers, by one map: its products, or scores, with all keys, divided by their number."""
-    if form == "concatenation":
-        relation = F.relu_(query + key.transpose(1, 2))  # (B, N, 1) + (B, 1, M)
-    else:
-        relation = torch.einsum("bnc,bmc->bnm", query, key)
-    relation = stages.keep("non_local_map", relation / key.shape[1])
-    return torch.einsum("bnm,bmc->bnc", relation.to(value.dtype), value)
+    """(relu(query + key) / M) @ value, for M keys, of scores; `record` is handed the map."""
+    relation = F.relu(upcast(query) + upcast(key).transpose(1, 2))  # (B, N, 1) + (B, 1, M)
+    weights = record(relation / key.shape[1])
+    return torch.einsum("bnm,bmc->bnc", weights.to(value.dtype), value)
+
+
+DEFINITIONS = {
+    "gaussian": softmax_attention,
+    "embedded_gaussian": softmax_attention,
+    "dot_product": dot_product_attention,
+    "concatenation": concatenation_attention,
+}

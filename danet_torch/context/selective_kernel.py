@@ -7,10 +7,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from danet_common.numerics import Numerics
 from danet_common.reduction import SELECTIVE_KERNEL_LEAST, reduced
-from danet_common.stages import NO_STAGES, Stages
-from danet_torch.layers import BatchNorm, Conv, widen
+from danet_common.taps import NO_TAPS, Taps
+from danet_torch.layers import PLAIN, LayerSet, upcast
 
 
 class SelectiveKernel(nn.Module):
@@ -24,25 +23,25 @@ class SelectiveKernel(nn.Module):
     branch by a sigmoid of its own lose the choice between them. Training needs a batch of two.
     """
 
-    def __init__(self, channels: int, reduction: int, numerics: Numerics) -> None:
+    def __init__(self, channels: int, reduction: int, layers: LayerSet = PLAIN) -> None:
         super().__init__()
         hidden = reduced(channels, reduction, SELECTIVE_KERNEL_LEAST)
-        self.near = Conv(channels, channels, 3, numerics)
-        self.near_bn = BatchNorm(channels, numerics)
-        self.far = Conv(channels, channels, 3, numerics, dilation=2)
-        self.far_bn = BatchNorm(channels, numerics)
-        self.reduce = Conv(channels, hidden, 1, numerics)
-        self.reduce_bn = BatchNorm(hidden, numerics)
-        self.near_score = Conv(hidden, channels, 1, numerics)
-        self.far_score = Conv(hidden, channels, 1, numerics)
+        self.near = layers.conv(channels, channels, 3)
+        self.near_bn = layers.norm(channels)
+        self.far = layers.conv(channels, channels, 3, dilation=2)
+        self.far_bn = layers.norm(channels)
+        self.reduce = layers.conv(channels, hidden, 1)
+        self.reduce_bn = layers.norm(hidden)
+        self.near_score = layers.conv(hidden, channels, 1)
+        self.far_score = layers.conv(hidden, channels, 1)
 
-    def forward(self, x: Float[Tensor, "b c h w"], stages: Stages = NO_STAGES) -> Float[Tensor, "b c h w"]:
-        near = stages.keep("selective_kernel_near", F.relu_(self.near_bn(self.near(x))))
-        far = stages.keep("selective_kernel_far", F.relu_(self.far_bn(self.far(x))))
-        mean = torch.mean(widen(near + far), (2, 3), keepdim=True).to(x.dtype)
+    def forward(self, x: Float[Tensor, "b c h w"], taps: Taps = NO_TAPS) -> Float[Tensor, "b c h w"]:
+        near = taps.record("selective_kernel_near", F.relu_(self.near_bn(self.near(x))))
+        far = taps.record("selective_kernel_far", F.relu_(self.far_bn(self.far(x))))
+        mean = torch.mean(upcast(near + far), (2, 3), keepdim=True).to(x.dtype)
         hidden = F.relu_(self.reduce_bn(self.reduce(mean)))
         scores = torch.stack((self.near_score(hidden), self.far_score(hidden)))
-        gates = torch.softmax(widen(scores), dim=0)  # of the two
-        near_gate = stages.keep("selective_kernel_near_gate", gates[0])
-        far_gate = stages.keep("selective_kernel_far_gate", gates[1])
+        gates = torch.softmax(upcast(scores), dim=0)  # of the two
+        near_gate = taps.record("selective_kernel_near_gate", gates[0])
+        far_gate = taps.record("selective_kernel_far_gate", gates[1])
         return near_gate.to(x.dtype) * near + far_gate.to(x.dtype) * far

@@ -7,10 +7,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from danet_common.numerics import Numerics
 from danet_common.reduction import reduced
-from danet_common.stages import NO_STAGES, Stages
-from danet_torch.layers import Conv, widen
+from danet_common.taps import NO_TAPS, Taps
+from danet_torch.layers import PLAIN, LayerSet, upcast
 
 
 class SqueezeExcitation(nn.Module):
@@ -22,13 +21,13 @@ class SqueezeExcitation(nn.Module):
     the mean and then make the gate of `x` itself are another module.
     """
 
-    def __init__(self, channels: int, reduction: int, numerics: Numerics) -> None:
+    def __init__(self, channels: int, reduction: int, layers: LayerSet = PLAIN) -> None:
         super().__init__()
         hidden = reduced(channels, reduction)
-        self.reduce = Conv(channels, hidden, 1, numerics, bias=True)
-        self.expand = Conv(hidden, channels, 1, numerics, bias=True)
+        self.reduce = layers.conv(channels, hidden, 1, bias=True)
+        self.expand = layers.conv(hidden, channels, 1, bias=True)
 
-    def forward(self, x: Float[Tensor, "b c h w"], stages: Stages = NO_STAGES) -> Float[Tensor, "b c h w"]:
-        mean = torch.mean(widen(x), (2, 3), keepdim=True).to(x.dtype)  # the squeeze
+    def forward(self, x: Float[Tensor, "b c h w"], taps: Taps = NO_TAPS) -> Float[Tensor, "b c h w"]:
+        mean = torch.mean(upcast(x), (2, 3), keepdim=True).to(x.dtype)  # the squeeze
         gate = torch.sigmoid(self.expand(F.relu_(self.reduce(mean))))
-        return stages.keep("squeeze_excitation_gate", gate) * x
+        return taps.record("squeeze_excitation_gate", gate) * x

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from danet_common.recipe import TrainConfig
-from danet_torch.layers import widen
+from danet_torch.layers import upcast
 from danet_torch.training.distributed import all_gather, all_mean
 
 
@@ -33,7 +33,7 @@ def cross_entropy(
     """
     valid = (labels != recipe.ignore_index) & (labels >= 0) & (labels < logits.shape[1])
     target = torch.where(valid, labels, 0).long()  # before the gather, which must not meet 255
-    log_probability = torch.log_softmax(widen(logits), dim=1).gather(1, target[:, None])[:, 0]
+    log_probability = torch.log_softmax(upcast(logits), dim=1).gather(1, target[:, None])[:, 0]
     weight = valid.to(log_probability.dtype)
     if recipe.class_weights is not None:
         weight = weight * torch.tensor(recipe.class_weights, dtype=weight.dtype, device=weight.device)[target]

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from danet_common.parameters import Parameter
 from danet_common.recipe import TrainConfig, rate_factor
 from danet_common.training_checkpoint import slot_names
-from danet_torch.checkpoint import get_leaf, named_parameters, set_leaf
+from danet_torch.parameters import get_leaf, named_parameters, set_leaf
 
 SLOTS = {"momentum": "momentum_buffer", "adam.mean": "exp_avg", "adam.square": "exp_avg_sq"}  # in torch's words
 

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from danet_common.checkpoint import Checkpoint
-from danet_common.sharing import check_shares
+from danet_common.layer_names import DEFAULT_LAYERS
+from danet_common.sharing import check_shares, resolve_remat
 from danet_common.training_checkpoint import TrainingCheckpoint, read_training, write_training
-from danet_torch.checkpoint import get_leaf, get_tensors, set_leaf
-from danet_torch.model import from_checkpoint
+from danet_torch.checkpoint import from_checkpoint
+from danet_torch.parameters import get_leaf, get_tensors, set_leaf
 from danet_torch.training.distributed import Engine
 from danet_torch.training.optimizers import get_slots, set_slots, trainable_leaves
 from danet_torch.training.step import TrainState, create_state
@@ -27,15 +28,19 @@ def capture(state: TrainState, data: Mapping[str, Any] | None = None) -> Trainin
     return TrainingCheckpoint(state.model.config, state.recipe, state.step, tensors, slots, data or {}, source)
 
 
-def restore(training: TrainingCheckpoint, engine: Engine | None = None, dtype: str | None = None) -> TrainState:
+def restore(
+    training: TrainingCheckpoint, engine: Engine | None = None, dtype: str | None = None, pixels: int | None = None
+) -> TrainState:
     """A run to go on with, on all of an engine's devices, or this process's one; `dtype` is the recipe's if not given.
 
-    Raises ValueError where the batch cannot be shared equally.
+    `pixels` of a global batch decide about activation checkpointing where the recipe does not; without them a network
+    keeps its activations. Raises ValueError where the batch cannot be shared equally.
     """
     engine = engine or Engine()
     check_shares(training.recipe, engine.device_count)
     network = Checkpoint(training.config, training.tensors)
-    model = from_checkpoint(network, dtype or training.recipe.dtype).to(engine.placement)
+    layers = "remat" if resolve_remat(training.recipe, pixels, engine.device_count) else DEFAULT_LAYERS
+    model = from_checkpoint(network, dtype or training.recipe.dtype, layers).to(engine.placement)
     state = create_state(model, training.recipe, engine)
     state.optimizer = set_slots(state.model, state.optimizer, training.recipe, training.slots, training.step)
     if state.average is not None:
@@ -50,10 +55,13 @@ def save_state(state: TrainState, path: str | os.PathLike[str], data: Mapping[st
     write_training(capture(state, data), path)
 
 
-def load_state(path: str | os.PathLike[str], dtype: str | None = None) -> tuple[TrainState, dict[str, Any]]:
+def load_state(
+    path: str | os.PathLike[str], dtype: str | None = None, pixels: int | None = None
+) -> tuple[TrainState, dict[str, Any]]:
     """The run in a training checkpoint, whichever framework wrote it, and where in the data it is.
 
+    `dtype` and `pixels` are those of `restore`.
     Raises CheckpointError where the file is damaged, or holds a network alone.
     """
     training = read_training(path)
-    return restore(training, dtype=dtype), dict(training.data)
+    return restore(training, dtype=dtype, pixels=pixels), dict(training.data)

@@ -13,8 +13,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from danet_common.dropout import dropout_masks
+from danet_common.layer_names import require_trainable
 from danet_common.recipe import TrainConfig, learning_rate
-from danet_common.sharing import parts, settled
+from danet_common.sharing import parts
 from danet_torch.model import DANet
 from danet_torch.training.distributed import Engine, replicate
 from danet_torch.training.losses import segmentation_loss
@@ -37,7 +38,11 @@ class TrainState:
 
 
 def create_state(model: DANet, recipe: TrainConfig, engine: Engine) -> TrainState:
-    """A run before its first step, of a model that is where the engine's tensors are."""
+    """A run before its first step, of a model that is where the engine's tensors are.
+
+    Raises CheckpointError for a network with `layers="cpu_inference"`.
+    """
+    require_trainable(model.layers, "trained")
     if engine.process_count > 1 and engine.placement.type == "cuda":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # torch's own kernels; they refuse the CPU
     average = {parameter.name: leaf.detach().clone() for parameter, leaf in trainable_leaves(model)}
@@ -53,8 +58,7 @@ def train_step(state: TrainState, batch: Mapping[str, np.ndarray], first_row: in
     batch, which begin at `first_row`. All processes take the step together, and find the same losses.
     """
     model, (count, height, width) = state.model, batch["labels"].shape
-    pixels = batch["labels"].size * state.engine.process_count
-    recipe = settled(state.recipe, pixels, state.engine.device_count)
+    recipe = state.recipe
     rows = range(first_row, first_row + count)
     masks = dropout_masks(model.config, recipe.seed, state.step, rows, height, width)
     model.train(not recipe.frozen_batch_norm)
@@ -86,7 +90,7 @@ def compute_gradients(
     recipe: TrainConfig,
 ) -> tuple[Named, Named]:
     """One part's share of the losses and, by canonical name, of the gradients; moves the running statistics."""
-    losses = segmentation_loss(model(x, masks=masks, recompute=bool(recipe.recompute)), labels, recipe)
+    losses = segmentation_loss(model(x, dropout_masks=masks), labels, recipe)
     shares = {name: value / recipe.accumulation for name, value in losses.items()}
     shares["loss"].backward()
     gradients = Named()

@@ -13,24 +13,30 @@ POSITION = (
         "scaled_energy",
         "the position energies are divided by sqrt(d), as in Transformers; DANet's are not",
         PLAIN,
-        same_edit("gather", ('"bnc,bmc->bnm", query, key)', '"bnc,bmc->bnm", query, key) / query.shape[2] ** 0.5')),
+        same_edit(
+            "softmax_attention",
+            (
+                '"bnc,bmc->bnm", upcast(query), upcast(key))',
+                '"bnc,bmc->bnm", upcast(query), upcast(key)) / query.shape[2] ** 0.5',
+            ),
+        ),
     ),
     Mutation(
         "position_softmax_axis",
         "the softmax runs over the queries instead of the keys",
         PLAIN,
         edits_by_backend(
-            "gather",
-            torch=('"position_map", torch.softmax(energy, dim=2)', '"position_map", torch.softmax(energy, dim=1)'),
-            tf=('"position_map", ops.softmax(energy, axis=2)', '"position_map", ops.softmax(energy, axis=1)'),
-            jax=('"position_map", jax.nn.softmax(energy, axis=2)', '"position_map", jax.nn.softmax(energy, axis=1)'),
+            "softmax_attention",
+            torch=("torch.softmax(energy, 2)", "torch.softmax(energy, 1)"),
+            tf=("ops.softmax(energy, 2)", "ops.softmax(energy, 1)"),
+            jax=("jax.nn.softmax(energy, 2)", "jax.nn.softmax(energy, 1)"),
         ),
     ),
     Mutation(
         "energy_transposed",
         "query and key are swapped in the energy: 99.44% of the predicted classes stay",
         PLAIN,
-        same_edit("gather", ('->bnm", query, key)', '->bnm", key, query)')),
+        same_edit("softmax_attention", ('->bnm", upcast(query), upcast(key))', '->bnm", upcast(key), upcast(query))')),
     ),
     Mutation(
         "query_and_key_exchanged",
@@ -71,11 +77,7 @@ POSITION = (
         "position_map_transposed",
         "the position map is applied transposed",
         PLAIN,
-        edits_by_backend(
-            "gather",
-            **dict.fromkeys(("torch", "jax"), ('"bnm,bmc->bnc", attention', '"bmn,bmc->bnc", attention')),
-            tf=('"bnm,bmc->bnc"', '"bmn,bmc->bnc"'),
-        ),
+        same_edit("softmax_attention", ('"bnm,bmc->bnc"', '"bmn,bmc->bnc"')),
     ),
     Mutation(
         "position_gamma_ignored",
@@ -83,16 +85,16 @@ POSITION = (
         PLAIN,
         edits_by_backend(
             "PositionAttention.forward",
-            torch=("self.gamma.to(x.dtype) * out", "out"),
-            tf=("ops.cast(self.gamma, x.dtype) * out", "out"),
-            jax=("self.gamma[...].astype(x.dtype) * out", "out"),
+            torch=("self.gamma.to(x.dtype) * ", ""),
+            tf=("ops.cast(self.gamma, x.dtype) * ", ""),
+            jax=("self.gamma[...].astype(x.dtype) * ", ""),
         ),
     ),
     Mutation(
         "position_residual_dropped",
         "x is not added to what position attention gathers",
         PLAIN,
-        same_edit("PositionAttention.forward", (" * out + x", " * out")),
+        same_edit("PositionAttention.forward", (" * unflatten(out, x) + x", " * unflatten(out, x)")),
     ),
 )
 
@@ -108,7 +110,7 @@ SLICES = (
         edits_by_backend(
             "in_slices",
             torch=Edit(
-                "InBlocks.forward",
+                "flash_attention",
                 QUERY_BLOCKS,
                 "zip((*some_queries.split(queries)[:-1], 0 * some_queries.split(queries)[-1]), ",
             ),
@@ -122,7 +124,7 @@ SLICES = (
         SLICED,
         edits_by_backend(
             "in_slices",
-            torch=Edit("InBlocks.forward", QUERY_BLOCKS, "zip(some_queries.roll(queries, 0).split(queries), "),
+            torch=Edit("flash_attention", QUERY_BLOCKS, "zip(some_queries.roll(queries, 0).split(queries), "),
             **{name: (text, text.replace("pieces", "pieces[::-1]")) for name, text in SLICE_AT_A_TIME.items()},
         ),
     ),
@@ -132,7 +134,7 @@ SLICES = (
         SLICED,
         edits_by_backend(
             "in_slices",
-            torch=Edit("InSlices.backward", "totals[1] += of_key", "totals[1] += 0 * of_key"),
+            torch=Edit("chunked_gradients", "of_key += add_to_key", "of_key += 0 * add_to_key"),
             tf=(
                 "computed_again(one)(piece, key, value)",
                 "computed_again(lambda query, value: one(query, key, value))(piece, value)",
@@ -146,7 +148,7 @@ SLICES = (
         SLICED,
         edits_by_backend(
             "gather_by_keys",
-            torch=("gathered * scale, ", "gathered, "),
+            torch=Edit("online_softmax", "gathered.mul_(scale)", "gathered"),
             jax=("gathered * scale + ", "gathered + "),
         ),
     ),
@@ -158,14 +160,14 @@ KERNEL = (
         "kernel_scales",
         "the kernel divides energies by sqrt(d), as it does unless told otherwise",
         SLICED,
-        edits_by_backend("gather_by_heads", torch=(", scale=1.0)", ")")),
+        edits_by_backend("sdpa_attention", torch=(", scale=1.0)", ")")),
     ),
     Mutation(
         "heads_interleaved",
         "what heads gathered is put together channel by channel, where they are neighbours head by head",
         SLICED,
         edits_by_backend(
-            "gather_by_heads", torch=("out.transpose(1, 2).flatten(2)", "out.permute(0, 2, 3, 1).flatten(2)")
+            "sdpa_attention", torch=("out.transpose(1, 2).flatten(2)", "out.permute(0, 2, 3, 1).flatten(2)")
         ),
     ),
 )
@@ -177,7 +179,8 @@ SECOND = (
         "the gradient of a gradient in slices does not see what the first one was handed",
         SLICED,
         edits_by_backend(
-            "InSlices.backward", torch=("*pullback(cotangent), None", "*pullback(cotangent.detach()), None")
+            "double_backward",
+            torch=("*ctx.saved_tensors)[1]", "ctx.saved_tensors[0].detach(), *ctx.saved_tensors[1:])[1]"),
         ),
     ),
     Mutation(
@@ -195,7 +198,7 @@ CHANNEL = (
         PLAIN,
         edits_by_backend(
             "ChannelAttention.forward",
-            torch=("energy.amax(dim=2, keepdim=True) - energy", "energy - energy.amax(dim=2, keepdim=True)"),
+            torch=("torch.amax(energy, 2, keepdim=True) - energy", "energy - torch.amax(energy, 2, keepdim=True)"),
             tf=("ops.max(energy, axis=2, keepdims=True) - energy", "energy - ops.max(energy, axis=2, keepdims=True)"),
             jax=("jnp.max(energy, axis=2, keepdims=True) - energy", "energy - jnp.max(energy, axis=2, keepdims=True)"),
         ),
@@ -206,9 +209,9 @@ CHANNEL = (
         PLAIN,
         edits_by_backend(
             "ChannelAttention.forward",
-            torch=('"channel_map", torch.softmax(energy, dim=2)', '"channel_map", torch.softmax(energy, dim=1)'),
-            tf=('"channel_map", ops.softmax(energy, axis=2)', '"channel_map", ops.softmax(energy, axis=1)'),
-            jax=('"channel_map", jax.nn.softmax(energy, axis=2)', '"channel_map", jax.nn.softmax(energy, axis=1)'),
+            torch=("torch.softmax(energy, 2)", "torch.softmax(energy, 1)"),
+            tf=("ops.softmax(energy, 2)", "ops.softmax(energy, 1)"),
+            jax=("jax.nn.softmax(energy, 2)", "jax.nn.softmax(energy, 1)"),
         ),
     ),
     Mutation(
@@ -223,20 +226,20 @@ CHANNEL = (
         PLAIN,
         same_edit(
             "ChannelAttention.forward",
-            ("widen(features), widen(features))", "widen(features), widen(features)) / features.shape[1]"),
+            ("upcast(features), upcast(features))", "upcast(features), upcast(features)) / features.shape[1]"),
         ),
     ),
     Mutation(
         "channel_residual_dropped",
         "x is not added to what channel attention gathers",
         PLAIN,
-        same_edit("ChannelAttention.forward", (" * out + x", " * out")),
+        same_edit("ChannelAttention.forward", (" * unflatten(out, x) + x", " * unflatten(out, x)")),
     ),
     Mutation(
         "float16_energies",
         "channel energies in float16, which ends at 65504: sums over large features overflow",
         PLAIN,
-        same_edit("ChannelAttention.forward", ("widen(features), widen(features))", "features, features)")),
+        same_edit("ChannelAttention.forward", ("upcast(features), upcast(features))", "features, features)")),
         dtype="float16",
         offset=2000.0,  # features reach 4000, which float16 holds, and the energies 600,000
     ),

@@ -26,7 +26,7 @@ COMPACT = (
         DRANET,
         same_edit(
             "CompactPositionAttention.forward",
-            ('"bnc,bmc->bnm", query, key)', '"bnc,bmc->bnm", query, key) / key.shape[2] ** 0.5'),
+            ("softmax_attention(query, key", "softmax_attention(query / key.shape[2] ** 0.5, key"),
         ),
     ),
     Mutation(
@@ -41,7 +41,7 @@ COMPACT = (
         DRANET,
         edits_by_backend(
             "CompactChannelAttention.forward",
-            torch=("energy.amax(dim=2, keepdim=True) - energy", "energy"),
+            torch=("torch.amax(energy, 2, keepdim=True) - energy", "energy"),
             tf=("ops.max(energy, axis=2, keepdims=True) - energy", "energy"),
             jax=("jnp.max(energy, axis=2, keepdims=True) - energy", "energy"),
         ),
@@ -52,18 +52,9 @@ COMPACT = (
         CASES["compact_channel"],
         edits_by_backend(
             "CompactChannelAttention.forward",
-            torch=(
-                '"compact_channel_map", torch.softmax(energy, dim=2)',
-                '"compact_channel_map", torch.softmax(energy, dim=1)',
-            ),
-            tf=(
-                '"compact_channel_map", ops.softmax(energy, axis=2)',
-                '"compact_channel_map", ops.softmax(energy, axis=1)',
-            ),
-            jax=(
-                '"compact_channel_map", jax.nn.softmax(energy, axis=2)',
-                '"compact_channel_map", jax.nn.softmax(energy, axis=1)',
-            ),
+            torch=("torch.softmax(energy, 2)", "torch.softmax(energy, 1)"),
+            tf=("ops.softmax(energy, 2)", "ops.softmax(energy, 1)"),
+            jax=("jax.nn.softmax(energy, 2)", "jax.nn.softmax(energy, 1)"),
         ),
     ),
 )

@@ -8,9 +8,9 @@ from shared_tests.fixtures.cases import CASES
 from shared_tests.mutation.mutations import Mutation, edits_by_backend, same_edit
 
 MEANS = {
-    "torch": "mean = torch.mean(widen(x), (2, 3), keepdim=True).to(x.dtype)",
-    "tf": "mean = ops.cast(mean_of(widen(x), (1, 2), keepdims=True), x.dtype)",
-    "jax": "mean = jnp.mean(widen(x), (1, 2), keepdims=True).astype(x.dtype)",
+    "torch": "mean = torch.mean(upcast(x), (2, 3), keepdim=True).to(x.dtype)",
+    "tf": "mean = ops.cast(mean_of(upcast(x), (1, 2), keepdims=True), x.dtype)",
+    "jax": "mean = jnp.mean(upcast(x), (1, 2), keepdims=True).astype(x.dtype)",
 }
 MAXIMA = {
     "torch": "torch.amax(x, (2, 3), keepdim=True)",
@@ -23,7 +23,7 @@ GATHERED = (
         "non_local_scaled",
         "the energies are divided by the root of the channels, as many copies do; the paper's are not",
         CASES["non_local_embedded_gaussian"],
-        same_edit("NonLocal.forward", ("flatten(widen(query)), ", "flatten(widen(query)) / query.shape[1] ** 0.5, ")),
+        same_edit("NonLocal.forward", ("flatten(query), ", "flatten(query) / query.shape[1] ** 0.5, ")),
     ),
     Mutation(
         "non_local_query_and_key_exchanged",
@@ -38,22 +38,23 @@ GATHERED = (
         "non_local_residual_dropped",
         "x is not added to what the block gathers",
         CASES["non_local_gaussian"],
-        same_edit(
-            "NonLocal.forward", ("self.residual_bn(self.residual(out)) + x", "self.residual_bn(self.residual(out))")
-        ),
+        same_edit("NonLocal.forward", ("(unflatten(out, x))) + x", "(unflatten(out, x)))")),
     ),
     Mutation(
         "non_local_norm_dropped",
         "the BatchNorm that ends the block is never applied",
         CASES["non_local_dot_product"],
-        same_edit("NonLocal.forward", ("self.residual_bn(self.residual(out)) + x", "self.residual(out) + x")),
+        same_edit(
+            "NonLocal.forward",
+            ("self.residual_bn(self.residual(unflatten(out, x)))", "self.residual(unflatten(out, x))"),
+        ),
     ),
     Mutation(
         "keys_not_counted",
         "the products are summed; the paper divides them by the number of keys",
         CASES["non_local_dot_product"],
         edits_by_backend(
-            "accumulate",
+            "dot_product_attention",
             torch=("relation / key.shape[1])", "relation)"),
             tf=("relation / ops.cast(ops.shape(key)[1], relation.dtype))", "relation)"),
             jax=("relation / key.shape[1])", "relation)"),
@@ -64,10 +65,10 @@ GATHERED = (
         "the scores are added, without the ReLU after",
         CASES["non_local_concatenation"],
         edits_by_backend(
-            "accumulate",
-            torch=("F.relu_(query + ", "(query + "),
-            tf=("ops.relu(query + ", "(query + "),
-            jax=("jax.nn.relu(query + ", "(query + "),
+            "concatenation_attention",
+            torch=("F.relu(upcast(query) + ", "(upcast(query) + "),
+            tf=("ops.relu(upcast(query) + ", "(upcast(query) + "),
+            jax=("jax.nn.relu(upcast(query) + ", "(upcast(query) + "),
         ),
     ),
     Mutation(
@@ -93,13 +94,13 @@ GATHERED = (
         "self_attention_query_and_key_exchanged",
         "the paper's f and g, two layers of one shape, change places: the softmax is over the positions that attend",
         CASES["self_attention"],
-        same_edit("SelfAttention.forward", ("attend(query, key, value", "attend(key, query, value")),
+        same_edit("SelfAttention.forward", ("self.attention(query, key, value", "self.attention(key, query, value")),
     ),
     Mutation(
         "self_attention_scaled",
         "the energies are divided by the root of the channels; the paper's are not",
         CASES["self_attention"],
-        same_edit("SelfAttention.forward", ("attend(query, key", "attend(query / query.shape[2] ** 0.5, key")),
+        same_edit("SelfAttention.forward", ("attention(query, key", "attention(query / query.shape[2] ** 0.5, key")),
     ),
     Mutation(
         "self_attention_residual_scaled",
@@ -107,9 +108,9 @@ GATHERED = (
         CASES["self_attention"],
         edits_by_backend(
             "SelfAttention.forward",
-            torch=("self.gamma.to(x.dtype) * out + x", "self.gamma.to(x.dtype) * (out + x)"),
-            tf=("ops.cast(self.gamma, x.dtype) * out + x", "ops.cast(self.gamma, x.dtype) * (out + x)"),
-            jax=("self.gamma[...].astype(x.dtype) * out + x", "self.gamma[...].astype(x.dtype) * (out + x)"),
+            torch=(" * self.residual(unflatten(out, x)) + x", " * (self.residual(unflatten(out, x)) + x)"),
+            tf=(" * self.residual(unflatten(out, x)) + x", " * (self.residual(unflatten(out, x)) + x)"),
+            jax=(" * self.residual(unflatten(out, x)) + x", " * (self.residual(unflatten(out, x)) + x)"),
         ),
     ),
     Mutation(
@@ -195,15 +196,15 @@ WEIGHED = (
         CASES["cbam"],
         same_edit(
             "CBAM.forward",
-            ('x = stages.keep("cbam_channel_gate", gate) * x', 'y = stages.keep("cbam_channel_gate", gate) * x'),
-            ('stages.keep("cbam_spatial_gate", gate) * x', 'stages.keep("cbam_spatial_gate", gate) * y'),
+            ('x = taps.record("cbam_channel_gate", gate) * x', 'y = taps.record("cbam_channel_gate", gate) * x'),
+            ('taps.record("cbam_spatial_gate", gate) * x', 'taps.record("cbam_spatial_gate", gate) * y'),
         ),
     ),
     Mutation(
         "bam_branches_multiplied",
         "the two branches are multiplied, as in the released code; the paper adds them",
         CASES["bam"],
-        same_edit("BAM.forward", ("channel) + stages", "channel) * stages")),
+        same_edit("BAM.forward", ("channel) + taps", "channel) * taps")),
     ),
     Mutation(
         "bam_undilated",
@@ -215,7 +216,7 @@ WEIGHED = (
         "bam_residual_dropped",
         "features are multiplied by the gate, and not by one more",
         CASES["bam"],
-        same_edit("BAM.forward", ("x * (1 + stages", "x * (0 + stages")),
+        same_edit("BAM.forward", ("x * (1 + taps", "x * (0 + taps")),
     ),
     Mutation(
         "kernels_not_selected",
@@ -223,9 +224,9 @@ WEIGHED = (
         CASES["selective_kernel"],
         edits_by_backend(
             "SelectiveKernel.forward",
-            torch=("torch.softmax(widen(scores), dim=0)", "torch.sigmoid(widen(scores))"),
-            tf=("ops.softmax(widen(scores), axis=0)", "ops.sigmoid(widen(scores))"),
-            jax=("jax.nn.softmax(widen(scores), axis=0)", "jax.nn.sigmoid(widen(scores))"),
+            torch=("torch.softmax(upcast(scores), dim=0)", "torch.sigmoid(upcast(scores))"),
+            tf=("ops.softmax(upcast(scores), axis=0)", "ops.sigmoid(upcast(scores))"),
+            jax=("jax.nn.softmax(upcast(scores), axis=0)", "jax.nn.sigmoid(upcast(scores))"),
         ),
     ),
     Mutation(
@@ -253,7 +254,7 @@ SLICES = (
         "the scores are divided by the queries of a slice, not by the number of keys",
         SLICED,
         edits_by_backend(
-            "accumulate",
+            "concatenation_attention",
             torch=("relation / key.shape[1])", "relation / query.shape[1])"),
             tf=("ops.shape(key)[1]", "ops.shape(query)[1]"),
             jax=("relation / key.shape[1])", "relation / query.shape[1])"),

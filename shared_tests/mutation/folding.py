@@ -36,13 +36,7 @@ FOLDING = (
         "only biases are folded",
         CASE,
         same_edit(
-            "FoldedTensors.__getitem__", ("if norm is None else scaled(kernel, self.factor(norm), self.wide)", "")
+            "FoldedTensors.__getitem__", ("if norm is None else scaled(kernel, self.factor(norm), self.dtype)", "")
         ),
-    ),
-    Mutation(
-        "activation_forgotten",
-        "a folded convolution is not followed by its ReLU",
-        CASE,
-        same_edit("norm_act", ("conv(x, plus=plus, relu=True)", "conv(x, plus=plus)")),
     ),
 )

@@ -10,12 +10,12 @@ EVEN = Case(TINY, height=24, width=20)  # 12 x 10 after the stem's convolution: 
 AVERAGE_DOWN = CASES["avg_down"]
 
 TORCH_SAME_PADDING = (
-    "out = F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation)",
+    "return F.conv2d(x, self.weight.to(x.dtype), bias, self.stride, self.padding, self.dilation)",
     "k, padding = self.kernel_size[0], self.padding\n"
     "if self.stride[0] == 2:\n"
     "    above, before = ((max(k - 2 + size % 2, 0)) // 2 for size in x.shape[2:])\n"
     "    x, padding = F.pad(x, (before, (k - 1) // 2, above, (k - 1) // 2)), 0\n"
-    "out = F.conv2d(x, weight, bias, self.stride, padding, self.dilation)",
+    "return F.conv2d(x, self.weight.to(x.dtype), bias, self.stride, padding, self.dilation)",
 )
 
 LAYERS = (
@@ -99,7 +99,7 @@ LAYERS = (
         "no_activation_in_head",
         "the head's convolutions have no ReLU",
         PLAIN,
-        same_edit("ConvNormAct.forward", ("return norm_act(self.conv, self.bn, x)", "return self.bn(self.conv(x))")),
+        same_edit("ConvNormAct.forward", ("{relu}(self.bn(self.conv(x)))", "self.bn(self.conv(x))")),
     ),
     Mutation(
         "kernel_transposed",

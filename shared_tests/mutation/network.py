@@ -36,11 +36,8 @@ BACKBONE = (
         BOTTLENECK,
         same_edit(
             "Bottleneck.__init__",
-            ("Conv(in_channels, width, 1, numerics)", "Conv(in_channels, width, 1, numerics, stride=stride)"),
-            (
-                "self.conv2 = Conv(width, width, 3, numerics, stride=stride, ",
-                "self.conv2 = Conv(width, width, 3, numerics, ",
-            ),
+            ("layers.conv(in_channels, width, 1)", "layers.conv(in_channels, width, 1, stride=stride)"),
+            ("layers.conv(width, width, 3, stride=stride, ", "layers.conv(width, width, 3, "),
         ),
     ),
     Mutation(
@@ -49,25 +46,26 @@ BACKBONE = (
         PLAIN,
         same_edit(
             "BasicBlock.forward",
-            ("norm_act(self.conv1, self.bn1, ", "norm_act(self.conv1, self.bn2, "),
-            ("norm_act(self.conv2, self.bn2, ", "norm_act(self.conv2, self.bn1, "),
+            ("self.bn1(", "self.bn3("),
+            ("self.bn2(", "self.bn1("),
+            ("self.bn3(", "self.bn2("),
         ),
     ),
     Mutation(
         "activation_before_sum",
         "a block's last ReLU comes before the shortcut is added",
         PLAIN,
-        edits_by_backend(
-            "norm_act",
-            torch=("else out.add_(plus))", "else F.relu_(out)) + (0 if plus is None else plus)"),
-            **dict.fromkeys(("tf", "jax"), ("else out + plus)", "else out) + (0 if plus is None else plus)")),
+        same_edit(
+            "BasicBlock.forward",
+            ("out = self.bn2(self.conv2(out))", "out = {relu}(self.bn2(self.conv2(out)))"),
+            ("return {relu}(out)", "return out"),
         ),
     ),
     Mutation(
         "deep_stem_without_activation",
         "the deep stem lacks a ReLU between its convolutions",
         small(stem="deep", stem_widths=(4, 6, 8)),
-        same_edit("Stem.forward", ("x = norm_act(self.conv2, self.bn2, x)", "x = self.bn2(self.conv2(x))")),
+        same_edit("Stem.forward", ("x = {relu}(self.bn2(self.conv2(x)))", "x = self.bn2(self.conv2(x))")),
     ),
     Mutation(
         "shortcut_not_pooled",
@@ -105,13 +103,13 @@ HEAD = (
         "branch_inputs_shared",
         "both branches start from position_in; channel_in has the same shape and is never used",
         PLAIN,
-        same_edit("DualAttentionHead.forward", ('getattr(self, f"{kind}_in")(x)', "self.position_in(x)")),
+        same_edit("DualAttentionHead.forward", ('getattr(self, f"{kind}_in")(layer4)', "self.position_in(layer4)")),
     ),
     Mutation(
         "auxiliary_on_wrong_stage",
         "the auxiliary head reads layer3 where it should read layer4: here both have as many channels",
         small(auxiliary="linear", widths=(8, 12, 32, 32)),
-        same_edit("DANet.forward", ('layer3 if self.config.auxiliary == "fcn" else layer4', "layer3")),
+        same_edit("AuxiliaryHead.forward", ("layer4 if self.hidden", "layer3 if self.hidden")),
     ),
 )
 
@@ -122,7 +120,7 @@ OUTPUTS = (
         small(auxiliary="fcn"),
         same_edit(
             "DANet.forward",
-            ("outputs, kept = requested(self.config, outputs, ", "outputs, kept = requested(self.config, None, "),
+            ("requested(self.config, outputs, ", "requested(self.config, None, "),
         ),
     ),
     Mutation(
@@ -181,9 +179,9 @@ UPSAMPLING = (
         PLAIN,
         edits_by_backend(
             "resize",
-            torch=("widen(x)", "x.float()"),
-            tf=("widen(x)", 'ops.cast(x, "float32")'),
-            jax=("widen(x)", 'x.astype("float32")'),
+            torch=("upcast(x)", "x.float()"),
+            tf=("upcast(x)", 'ops.cast(x, "float32")'),
+            jax=("upcast(x)", 'x.astype("float32")'),
         ),
     ),
     Mutation(

@@ -35,9 +35,9 @@ NORMALISATION = (
         PLAIN,
         edits_by_backend(
             "BatchNorm.__init__",
-            torch=("channels, numerics.epsilon,", "channels, 1e-3,"),
-            tf=("self.epsilon = numerics.epsilon", "self.epsilon = 1e-3"),
-            jax=("self.epsilon = numerics.epsilon", "self.epsilon = 1e-3"),
+            torch=("(channels, epsilon,", "(channels, 1e-3,"),
+            tf=("self.epsilon = epsilon", "self.epsilon = 1e-3"),
+            jax=("self.epsilon = epsilon", "self.epsilon = 1e-3"),
         ),
     ),
     Mutation(
@@ -46,9 +46,9 @@ NORMALISATION = (
         TRAINING,
         edits_by_backend(
             "BatchNorm.__init__",
-            torch=("numerics.momentum,", "1 - numerics.momentum,"),
-            tf=("= numerics.momentum ", "= 1 - numerics.momentum "),
-            jax=("= numerics.momentum ", "= 1 - numerics.momentum "),
+            torch=("epsilon, momentum,", "epsilon, 1 - momentum,"),
+            tf=("= momentum ", "= 1 - momentum "),
+            jax=("= momentum ", "= 1 - momentum "),
         ),
     ),
     Mutation(

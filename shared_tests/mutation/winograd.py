@@ -6,7 +6,6 @@ from shared_tests.fixtures.cases import CASES
 from shared_tests.mutation.mutations import Edit, Mutation, edits_by_backend
 
 CASE = CASES["tiny"]
-BOTTLENECK = CASES["bottleneck"]
 TRANSPOSED = dict.fromkeys(("tf", "jax"), ("2, 3, 0, 4, 5, 1, 6, 7", "2, 3, 1, 4, 5, 0, 6, 7"))
 BAND = "[:, first * step : (first + count + 1) * step + dilation]"
 TOP = "[:, 0 : (count + 1) * step + dilation]"
@@ -27,7 +26,7 @@ WINOGRAD = (
         edits_by_backend(
             "convolve_tiles",
             torch=Edit(
-                "transform_products", "put(out[2], torch.add, even, odd, 4)", "put(out[2], torch.add, even, odd)"
+                "transform_products", "torch.add(even, odd, alpha=4, out=out[2])", "torch.add(even, odd, out=out[2])"
             ),
             tf=(TF_OUTPUT, f"ops.clip({TF_OUTPUT}, -2, 2)"),
             jax=(JAX_OUTPUT, f"jnp.clip({JAX_OUTPUT}, -2, 2)"),
@@ -47,26 +46,16 @@ WINOGRAD = (
         CASE,
         edits_by_backend(
             "convolve",
-            torch=Edit("InBands.forward", "max(top, 0) : bottom]", ": bottom - max(top, 0)]"),
+            torch=("max(top, 0) : bottom]", ": bottom - max(top, 0)]"),
             tf=(BAND, TOP),
             jax=(BAND, TOP),
         ),
     ),
     Mutation(
-        "shortcut_forgotten",
-        "a folded convolution does not add a block's shortcut",
+        "bias_forgotten",
+        "a band lacks the bias; PyTorch alone adds it there",
         CASE,
-        edits_by_backend(
-            "Conv.forward",
-            torch=("else out.add_(plus)", "else out"),
-            **dict.fromkeys(("tf", "jax"), ("else out + plus", "else out")),
-        ),
-    ),
-    Mutation(
-        "rows_confused",
-        "each band of a 1x1 convolution's rows adds the shortcut's first rows; PyTorch alone has such bands",
-        BOTTLENECK,
-        edits_by_backend("in_bands", torch=("plus[:, :, first : first + rows]", "plus[:, :, : band.shape[2]]")),
+        edits_by_backend("convolve", torch=("band += bias", "pass")),
     ),
     Mutation(
         "some_channels_alone",

@@ -42,19 +42,15 @@ def check_case(
     dtype: str = "float64",
     offset: float = 0.0,
     stages: Collection[str] | None = None,
-    folded: bool = False,
-    winograd: bool = False,
+    layers: str = "memory_efficient",
 ) -> ComparisonReport:
     """Run one case on a network and compare its stages, its outputs and, in training, its updated statistics.
 
     `network` is a Worker or any adapter; `checkpoint_of` gives the path of a config's rule checkpoint;
-    `offset` is added to the input; `stages` are those to ask for, all of them if None; `folded` asks for a network
-    without BatchNorm, `winograd` for one with transformed kernels.
+    `offset` is added to the input; `stages` are those to ask for, all of them if None; `layers` names a layer set.
     """
     checkpoint = checkpoint_of(case.config)
-    request = request_of(
-        case, checkpoint, mode=mode, dtype=dtype, offset=offset, stages=stages, folded=folded, winograd=winograd
-    )
+    request = request_of(case, checkpoint, mode=mode, dtype=dtype, offset=offset, stages=stages, layers=layers)
     unasked = set(stage_names(case.config)) - set(request.stages)
     wanted = {name: array for name, array in expected(case, offset).items() if name not in unasked}
     return compare(wanted, named(network.run(request)), TOLERANCES[dtype])
@@ -68,8 +64,7 @@ def request_of(
     dtype: str = "float64",
     offset: float = 0.0,
     stages: Collection[str] | None = None,
-    folded: bool = False,
-    winograd: bool = False,
+    layers: str = "memory_efficient",
 ) -> Request:
     """The case as a backend is asked it."""
     return Request(
@@ -77,8 +72,7 @@ def request_of(
         x=case_input(case, offset),
         dtype=dtype,
         mode=mode,
-        folded=folded,
-        winograd=winograd,
+        layers=layers,
         training=case.training,
         stages=tuple(name for name in stage_names(case.config) if stages is None or name in stages),
     )

@@ -28,8 +28,7 @@ class Request:
     mode        how the framework runs it: torch eager | compile; tf eager | function | xla; jax eager | jit
     device      "cpu", or "accelerator": the GPU or TPU where the framework sees one, else the CPU
     precision   of float32 products there: "highest" (no TF32, no bfloat16 passes) or "fast" (TF32 allowed)
-    folded      BatchNorm folded into the convolutions when the checkpoint is loaded
-    winograd    large 3x3 convolutions by Winograd's transforms, and folded
+    layers      how the network computes: a name of danet_common.layer_names
     training    batch statistics, and the running ones updated, instead of inference
     asked       the outputs to compute; None: all
     stages      named stages to return
@@ -42,8 +41,7 @@ class Request:
     mode: str = "eager"
     device: Literal["cpu", "accelerator"] = "cpu"
     precision: Literal["highest", "fast"] = "highest"
-    folded: bool = False
-    winograd: bool = False
+    layers: str = "memory_efficient"
     training: bool = False
     asked: tuple[str, ...] | None = None
     stages: tuple[str, ...] = ()

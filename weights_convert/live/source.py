@@ -12,7 +12,7 @@ import numpy as np
 
 from danet_common import Checkpoint, CheckpointError, parameters
 from danet_common.float8 import FLOAT8
-from danet_common.folding import require_unfolded
+from danet_common.layer_names import require_trainable
 from danet_common.leaves import from_channels_last
 from danet_common.pretrained import open_folder, pretrained_checkpoint
 from danet_common.stored import Slices, StoredTensors, checkpoint_in, open_checkpoint, stored_in
@@ -36,7 +36,7 @@ class LiveTensors(Mapping[str, np.ndarray]):
     """Tensors of a live network in canonical names and layout, copied on access."""
 
     def __init__(self, model: Any, package: str) -> None:
-        weights = importlib.import_module(f"{package}.checkpoint")
+        weights = importlib.import_module(f"{package}.parameters")
         self.leaves = {parameter.name: (parameter, leaf) for parameter, leaf in weights.named_parameters(model)}
         self._get_leaf = weights.get_leaf
         self._channels_last = CHANNELS_LAST[package]
@@ -76,7 +76,7 @@ def as_checkpoint(source: Source, weights_key: str | None = None, report: Log | 
     package = package_of(source)
     if package is None:
         raise TypeError(f"expected a Checkpoint, a path or a network of {', '.join(CHANNELS_LAST)}; got {type(source)}")
-    require_unfolded(source.numerics)
+    require_trainable(source.layers, "saved")
     return Checkpoint(source.config, LiveTensors(source, package), source={"backend": package.removeprefix("danet_")})
 
 

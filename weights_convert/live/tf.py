@@ -36,7 +36,7 @@ def to_keras(
     import keras
 
     import danet_tf
-    from danet_tf.checkpoint import named_parameters, set_leaf
+    from danet_tf.parameters import named_parameters, set_leaf
 
     checkpoint = as_checkpoint(source, weights_key, report)
     with nullcontext() if device is None else keras.device(device):

@@ -62,7 +62,7 @@ def fill_torch(model: DANet, source: Source, device: str | torch.device = "cpu")
     """
     import torch
 
-    from danet_torch.checkpoint import named_parameters, set_leaf
+    from danet_torch.parameters import named_parameters, set_leaf
 
     checkpoint = as_checkpoint(source)
     if model.config != checkpoint.config:
@@ -110,7 +110,7 @@ def _shared(model: DANet, checkpoint: Checkpoint, device: torch.device) -> dict[
     """Return a state dict in the memory of a Flax network's arrays; sharded arrays are copied."""
     import torch
 
-    from danet_torch.checkpoint import named_parameters, set_leaf
+    from danet_torch.parameters import named_parameters, set_leaf
 
     tensors = checkpoint.tensors
     if not isinstance(tensors, LiveTensors) or checkpoint.source["backend"] != "jax":

@@ -28,12 +28,12 @@ def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_network(tmp_path: Path) -> None:
     """A row for every case and candidate that trains; a table, JSON and a picture."""
     out = tmp_path / "found" / "tiny"
-    names = ("--candidate", "torch,torch:winograd,torch:kept,torch:recompute", "--mode", "forward,train")
+    names = ("--candidate", "torch,torch:cpu_inference,torch:memory_efficient,torch:remat", "--mode", "forward,train")
     done = run("network.py", *TINY, *names, "--passes", "1", "--rounds", "1", "--out", str(out))
     assert done.returncode == 0, done.stderr[-2000:]
     result = json.loads(out.with_suffix(".json").read_text())
     rows = [(row["mode"], row["candidate"]) for row in result["rows"]]
-    prepared = [("forward", "torch:winograd"), ("train", "torch:kept"), ("train", "torch:recompute")]
+    prepared = [("forward", "torch:cpu_inference"), ("train", "torch:memory_efficient"), ("train", "torch:remat")]
     assert sorted(rows) == sorted([("forward", "torch"), ("train", "torch"), *prepared])
     for row in result["rows"]:
         assert row["seconds"] > 0
@@ -71,7 +71,7 @@ def test_precision() -> None:
     done = run("precision.py", *TINY)
     assert done.returncode == 0, done.stderr[-2000:]
     lines = done.stdout.splitlines()
-    assert [line.split("|")[1].strip() for line in lines[2:]][:3] == ["float32", "float32, folded", "float32, winograd"]
+    assert [line.split("|")[1].strip() for line in lines[2:]][:2] == ["float32", "float32, cpu_inference"]
     assert float(lines[2].split("|")[2]) < 1e-4 < float(lines[-1].split("|")[2])  # float32, and bfloat16
 
 

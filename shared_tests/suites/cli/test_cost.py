@@ -14,7 +14,7 @@ from danet_cli.contexts import ablation, chosen_contexts, name_of
 from danet_cli.main import run
 from danet_cli.memory import measure_memory
 from danet_cli.operations import count_operations
-from danet_common import VARIANTS, slices
+from danet_common import VARIANTS, chunks
 from danet_common.config import ContextKind
 from shared_tests.suites.cli.test_cli import assert_one_error
 from shared_tests.suites.conftest import NETWORKS, Start
@@ -65,12 +65,12 @@ def test_rows_and_their_counts(start: Start, capsys: Streams, monkeypatch: pytes
     assert none["head_operations"] > first
 
 
-def test_slices_and_blocks_are_counted_as_the_map(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_are_counted_as_the_map(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing in them is multiplied twice, where no numbers can be looked at either."""
     pytest.importorskip("torch")
     counts = []
-    for entries in (64, slices.LARGEST_SIZE):
-        monkeypatch.setattr(slices, "SLICE_SIZE", entries)
+    for entries in (64, chunks.LARGEST_CHUNK):
+        monkeypatch.setattr(chunks, "CHUNK_SIZE", entries)
         counts.append(count_operations("danet_tiny", 1, 64, 96))  # 96 positions: blocks are all whole
     sliced, whole = counts
     assert sliced == whole

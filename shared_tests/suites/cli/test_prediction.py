@@ -497,22 +497,15 @@ def test_torch_computes_on_the_gpu_there_is(monkeypatch: pytest.MonkeyPatch) -> 
     assert moved == [model]
 
 
-def test_winograd_is_handed_to_the_network(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As asked on the command line."""
-    asked = []
-
-    def pretended(package: ModuleType, checkpoint: Checkpoint, winograd: bool) -> tuple[Any, Any]:
-        asked.append(winograd)
-        return SimpleNamespace(config=CONFIG), brightest
-
-    monkeypatch.setattr(danet_cli.predict, "inferring", pretended)
+def test_the_fastest_layers_are_taken_unasked(weights: Path, tmp_path: Path, capsys: Streams) -> None:
+    """And the option that asked for them says so."""
+    pytest.importorskip("torch")
+    model, _ = inferring(import_backend("torch"), Checkpoint(CONFIG, synthetic_tensors(CONFIG)))
+    assert model.layers.name == "cpu_inference"
     photograph = write_photograph(tmp_path / "photo.png")
     command = ["predict", str(photograph), "--weights", str(weights), "--backend", "torch", "--out"]
-    assert run([*command, str(tmp_path / "exact")]) == 0
-    assert run([*command, str(tmp_path / "fast"), "--winograd"]) == 0
-    assert asked == [False, True]
-    model, _ = inferring(import_backend("torch"), Checkpoint(CONFIG, synthetic_tensors(CONFIG)), winograd=True)
-    assert model.numerics.winograd
+    assert run([*command, str(tmp_path / "fast"), "--winograd"]) == 2
+    assert "layers='auto'" in capsys.readouterr().err
 
 
 def test_what_a_folder_leaves_out_is_named_and_counted(predict: Predict, tmp_path: Path, capsys: Streams) -> None:

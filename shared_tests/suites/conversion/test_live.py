@@ -99,7 +99,7 @@ def test_weights_of_8_bits_fill_a_network_of_float32(name: str, backend: str, tm
     write_checkpoint(Checkpoint(CONFIG, tensors), path)
     assert kernel_dtype(as_checkpoint(path)) == "float32"
     package = importlib.import_module(f"danet_{backend}")
-    weights = importlib.import_module(f"danet_{backend}.checkpoint")
+    weights = importlib.import_module(f"danet_{backend}.parameters")
     filled = weights.get_tensors(package.load(path))
     for kernel in kernels:
         assert np.array_equal(filled[kernel], tensors[kernel].astype(np.float32)), kernel

@@ -40,7 +40,7 @@ def load(fields: dict[str, Any]) -> tuple[Any, Infer]:
     model = module.load(fields["weights"], dtype=fields.get("dtype", "float32"))
     if fields["backend"] != "tf":
         model.train()
-    return model.config, partial(module.infer, model)
+    return model.config, partial(module.predict_logits, model)
 
 
 def protocol_of(fields: dict[str, Any]) -> Protocol:

@@ -35,7 +35,9 @@ def lower(config: DANetConfig | str, platforms: tuple[str, ...], batch: Any) -> 
         return model(x)
 
     shapes = nnx.eval_shape(network)
-    tensors = {parameter.name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for parameter, leaf in named_parameters(shapes)}
+    tensors = {
+        parameter.name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for parameter, leaf in named_parameters(shapes)
+    }
     x = jax.ShapeDtypeStruct((batch, 65, 97, shapes.config.in_channels), jnp.float32)
     return export.export(jax.jit(forward), platforms=platforms)(tensors, x)
 

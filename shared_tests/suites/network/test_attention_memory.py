@@ -11,11 +11,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 
-from danet_common import slices, stage_names
+from danet_common import chunks, slices, stage_names
 from shared_tests.fixtures.synthetic import synthetic_array
 from shared_tests.mutation.attention import KERNEL, SECOND, SLICED, SLICES
 from shared_tests.mutation.mutations import Mutation, mutate
@@ -114,18 +116,27 @@ def test_agrees(backend: str, mode: str, start: Start, checkpoint_of: Checkpoint
     assert report.agrees, (report.first_mismatch, report.cause)
 
 
+def attend(backend: str, query: Any, key: Any, value: Any, entries: int) -> Any:
+    """Position attention of a backend, in chunks of so many entries."""
+    if backend != "torch":
+        return importlib.import_module(f"danet_{backend}.attention").attend(query, key, value, entries)
+    module = importlib.import_module("danet_torch.accelerated.attention")
+    with mock.patch.object(chunks, "CHUNK_SIZE", entries):
+        return module.MemoryEfficientAttention(module.softmax_attention)(query, key, value)
+
+
 @pytest.mark.parametrize("backend", NETWORKS)
 @pytest.mark.parametrize("entries", [4 * 9**2, 70 * 9, 70**2], ids=["blocks", "slices", "whole"])
 def test_float32(backend: str, entries: int) -> None:
     """In float32 PyTorch takes products of blocks from another library than in float64."""
-    attention = pytest.importorskip(f"danet_{backend}.attention")
+    pytest.importorskip(f"danet_{backend}")
     generator = np.random.default_rng(0)
     query, key, value = (generator.standard_normal((2, 70, size)).astype(np.float32) for size in (5, 5, 6))
     energy = query.astype(np.float64) @ key.astype(np.float64).swapaxes(1, 2)
     powers = np.exp(energy - energy.max(axis=2, keepdims=True))
     wanted = powers / powers.sum(axis=2, keepdims=True) @ value
     tensor = importlib.import_module("torch").from_numpy if backend == "torch" else lambda array: array
-    found = np.asarray(attention.attend(*map(tensor, (query, key, value)), entries))
+    found = np.asarray(attend(backend, tensor(query), tensor(key), tensor(value), entries))
     assert found.dtype == np.float32
     assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()  # energies of up to 15 are rounded to 1e-6
 
@@ -150,7 +161,7 @@ def second_truth(start: Start, checkpoint_of: CheckpointOf) -> np.ndarray:
 
 
 def second_gradient(worker: Worker, checkpoint_of: CheckpointOf) -> np.ndarray:
-    fields = {"checkpoint": str(checkpoint_of(SLICED.config)), "prepared": "folded"}
+    fields = {"checkpoint": str(checkpoint_of(SLICED.config)), "layers": "memory_efficient"}
     pixels = {"input": {"x": case_input(SLICED).astype(np.float64)}}
     return worker.practise("second_gradients", fields, pixels)["gradients"]["x"]
 
@@ -203,11 +214,11 @@ def test_no_map_is_kept(backend: str, start: Start) -> None:
     """A gradient keeps less, by the map at least, where that is made in three slices."""
     x, positions = synthetic_array("attention:x", (2, 3, 129, 161)).astype(np.float32), 17 * 21
     kept = []
-    for entries in (slices.SLICE_SIZE, positions**2 // 3):
+    for entries, layers in ((slices.SLICE_SIZE, "plain"), (positions**2 // 3, "memory_efficient")):
         with sliced(start(backend), entries) as worker:
-            fields = {"config": SLICED.config.to_dict(), "recompute": [False]}
+            fields = {"config": SLICED.config.to_dict(), "recompute": [False], "layers": [layers]}
             found = worker.practise("kept", fields, {"input": {"x": x}})
-        kept.append(int(found["bytes"]["False"]))
+        kept.append(int(found["bytes"][layers if backend == "torch" else "False"]))
     assert kept[0] - kept[1] >= 2 * positions**2 * 4  # of float32, for two pictures
 
 
@@ -283,13 +294,13 @@ def test_mutation_of_the_kernel_is_caught(mutation: Mutation, start: Start, chec
 def test_no_map_where_there_is_no_kernel() -> None:
     """A kernel that does not take what it is given is an error: never PyTorch's own way out, which is the map."""
     torch = pytest.importorskip("torch")
-    from danet_torch.attention import gather_by_heads, has_kernel
+    from danet_torch.accelerated.attention import sdpa_attention, sdpa_supported
 
     query, value = torch.ones(1, 4, 2), torch.ones(1, 4, 8)
-    assert not has_kernel(value.device, value.dtype, 2)  # on a CPU the slices are faster
-    assert torch.equal(gather_by_heads(query, query, value, 2), value)
+    assert not sdpa_supported(value.device, value.dtype, 2, 8)  # on a CPU the slices are faster
+    assert torch.equal(sdpa_attention(query, query, value), value)
     with pytest.raises(RuntimeError, match="No available kernel"):
-        gather_by_heads(query, query, value, 4)
+        sdpa_attention(torch.ones(1, 4, 4), query, value)
 
 
 @pytest.mark.gpu
@@ -302,18 +313,18 @@ def test_kernel_on_a_gpu(dtype: str, allowed: float) -> None:
     torch = pytest.importorskip("torch")
     if not torch.cuda.is_available():
         pytest.skip("torch sees no GPU")
-    attention = importlib.import_module("danet_torch.attention")
+    attention = importlib.import_module("danet_torch.accelerated.attention")
     generator, positions = torch.Generator().manual_seed(0), 4096
     exact = [torch.randn(2, positions, size, generator=generator).to(getattr(torch, dtype)) for size in (64, 64, 512)]
     truth = [tensor.double().requires_grad_() for tensor in exact]
     tensors = [tensor.cuda().requires_grad_() for tensor in exact]
     cotangent = torch.randn(2, positions, 512, generator=generator)
-    gathered = attention.gather(*truth)
+    gathered = attention.softmax_attention(*truth)
     wanted = [gathered, *torch.autograd.grad(gathered, truth, cotangent.double())]
-    assert attention.has_kernel(tensors[2].device, tensors[2].dtype, 64)
+    assert attention.sdpa_supported(tensors[2].device, tensors[2].dtype, 64, 512)
     held = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
-    out = attention.attend(*tensors, slices.SLICE_SIZE)
+    out = attention.MemoryEfficientAttention(attention.softmax_attention)(*tensors)
     found = [out, *torch.autograd.grad(out, tensors, cotangent.to(out))]
     assert torch.cuda.max_memory_allocated() - held < 2 * positions**2 * out.element_size()  # of two maps
     for one, other in zip(found, wanted, strict=True):

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from danet_common import DANetConfig, Stages, stage_names
+from danet_common import DANetConfig, Stages, Taps, stage_names
 from danet_common.numerics import Numerics
 from danet_common.reduction import reduced
 from shared_tests.fixtures.cases import CASES
@@ -58,13 +58,13 @@ def made(backend: str, name: str) -> tuple[Any, Any]:
     """The package, and a module of it in inference."""
     room = pytest.importorskip(f"danet_{backend}")
     kind, arguments = MODULES[name]
-    module = getattr(room, kind)(CHANNELS, *arguments, Numerics())
+    module = getattr(room, kind)(CHANNELS, *arguments, *([] if backend == "torch" else [Numerics()]))
     if backend != "tf":
         module.eval()
     return room, module
 
 
-def apply(backend: str, module: Any, x: np.ndarray, stages: Stages) -> np.ndarray:
+def apply(backend: str, module: Any, x: np.ndarray, stages: Any) -> np.ndarray:
     """What the module makes of x (N, C, H, W)."""
     if backend == "torch":
         torch = pytest.importorskip("torch")
@@ -104,13 +104,14 @@ def test_alone(backend: str, name: str, size: tuple[int, int]) -> None:
     """On a map of any size, with the stages that were asked for."""
     config = CASES[name].config
     room, module = made(backend, name)
-    room.weights.set_tensors(module, tensors_of(name))
+    room.parameters.set_tensors(module, tensors_of(name))
     x, asked = synthetic_array("module:x", (2, CHANNELS, *size)), (*stage_names(config), "unheard")
-    wanted, stages = truth(config, tensors_of(name), x), Stages(asked)
+    wanted, stages = truth(config, tensors_of(name), x), (Taps if backend == "torch" else Stages)(asked)
     assert largest_difference(wanted.pop("out"), apply(backend, module, x, stages)) <= FLOAT32
-    assert stages.kept.keys() == wanted.keys()
+    kept = stages.values if isinstance(stages, Taps) else stages.kept
+    assert kept.keys() == wanted.keys()
     for stage, array in wanted.items():
-        found = np.asarray(stages.kept[stage].detach() if backend == "torch" else stages.kept[stage])
+        found = np.asarray(kept[stage].detach() if backend == "torch" else kept[stage])
         found = found.transpose(0, 3, 1, 2) if backend != "torch" and found.ndim == 4 else found
         assert largest_difference(array, found) <= 2 * FLOAT32, stage
 
@@ -126,9 +127,9 @@ def test_timm_has_the_same(name: str) -> None:
 @pytest.mark.parametrize("name", IDENTITIES)
 def test_starts_as_the_identity(backend: str, name: str) -> None:
     room, module = made(backend, name)
-    room.weights.initialise(module)
+    room.parameters.initialise(module)
     x = synthetic_array("module:x", (2, CHANNELS, 5, 7))
-    assert np.array_equal(apply(backend, module, x, Stages()), x)
+    assert np.array_equal(apply(backend, module, x, (Taps if backend == "torch" else Stages)()), x)
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -145,10 +146,10 @@ def test_what_is_refused(backend: str) -> None:
     with pytest.raises(
         ValueError, match=r"^form must be one of gaussian, embedded_gaussian, dot_product, concat.*'mean'$"
     ):
-        room.NonLocal(CHANNELS, "mean", False, Numerics())
+        room.NonLocal(CHANNELS, "mean", False, *([] if backend == "torch" else [Numerics()]))
     for kind in ("SqueezeExcitation", "CBAM", "BAM", "SelectiveKernel"):
         with pytest.raises(ValueError, match=r"^channels and reduction must be at least 1; got 24 and 0$"):
-            getattr(room, kind)(CHANNELS, 0, Numerics())
+            getattr(room, kind)(CHANNELS, 0, *([] if backend == "torch" else [Numerics()]))
 
 
 @pytest.mark.parametrize(

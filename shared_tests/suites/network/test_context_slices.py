@@ -106,10 +106,9 @@ FULL_RESOLUTION = """
 import json, resource, sys
 import numpy as np
 import danet_{backend} as room
-from danet_common.numerics import Numerics
 {setup}
-modules = (room.JointPositionAttention(16, 2, Numerics()), room.JointChannelAttention(16, Numerics()),
-           room.SelfAttention(16, 2, Numerics()))
+modules = (room.JointPositionAttention(16, 2, *more), room.JointChannelAttention(16, *more),
+           room.SelfAttention(16, 2, *more))
 x = np.random.default_rng(0).standard_normal({shape}, np.float32)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for module in modules:
@@ -118,10 +117,15 @@ found = np.asarray(x)
 print(json.dumps([found.shape, bool(np.isfinite(found).all()),
                   (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024]))
 """
+NUMERICS = "from danet_common.numerics import Numerics; more = [Numerics()]"
 PROGRAMS = {
-    "torch": ("import torch", (1, 16, 224, 224), "module(torch.as_tensor(x)).detach()"),
-    "tf": ("", (1, 224, 224, 16), "module(x)"),
-    "jax": ("", (1, 224, 224, 16), "module(room.model.jax.numpy.asarray(x))"),
+    "torch": (
+        "import torch; more = [room.DANet('danet_tiny').layers]",
+        (1, 16, 224, 224),
+        "module(torch.as_tensor(x)).detach()",
+    ),
+    "tf": (NUMERICS, (1, 224, 224, 16), "module(x)"),
+    "jax": (NUMERICS, (1, 224, 224, 16), "module(room.model.jax.numpy.asarray(x))"),
 }
 
 

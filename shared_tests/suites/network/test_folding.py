@@ -9,7 +9,6 @@ import pytest
 
 from danet_common import Checkpoint, parameters
 from danet_common.folding import FoldedTensors
-from danet_common.numerics import numerics
 from shared_tests.fixtures.cases import CASES, TINY
 from shared_tests.fixtures.synthetic import synthetic_tensors
 from shared_tests.mutation.folding import FOLDING
@@ -17,7 +16,6 @@ from shared_tests.mutation.mutations import Mutation, mutate
 from shared_tests.parity.check_case import CheckpointOf, check_case
 from shared_tests.suites.conftest import NETWORKS, Start
 from shared_tests.suites.network.test_parity import FASTEST
-from shared_tests.suites.network.test_winograd import transformed
 from shared_tests.workers.backends import BACKENDS
 from weights_convert.live.source import as_checkpoint
 
@@ -31,7 +29,7 @@ MODES = [
 @pytest.mark.parametrize(("backend", "mode"), MODES)
 @pytest.mark.parametrize("name", ["tiny", "paddle"])
 def test_folded(backend: str, mode: str, name: str, start: Start, checkpoint_of: CheckpointOf) -> None:
-    report = check_case(CASES[name], start(backend), checkpoint_of, mode=mode, folded=True)
+    report = check_case(CASES[name], start(backend), checkpoint_of, mode=mode, layers="cpu_inference")
     assert report.agrees, (report.first_mismatch, report.cause)
 
 
@@ -48,15 +46,7 @@ def test_folded(backend: str, mode: str, name: str, start: Start, checkpoint_of:
 )
 def test_folded_modules(backend: str, name: str, start: Start, checkpoint_of: CheckpointOf) -> None:
     """Those of the context modules that have BatchNorm, each in one network."""
-    report = check_case(CASES[name], start(backend), checkpoint_of, mode=FASTEST[backend], folded=True)
-    assert report.agrees, (report.first_mismatch, report.cause)
-
-
-@pytest.mark.parametrize("name", ["tiny", "bottleneck"])
-def test_folded_in_bands(name: str, start: Start, checkpoint_of: CheckpointOf) -> None:
-    """PyTorch computes large 1x1 convolutions in bands of rows, into memory that it uses again: here all of them."""
-    with transformed(start("torch"), 1) as worker:
-        report = check_case(CASES[name], worker, checkpoint_of, mode=FASTEST["torch"], folded=True)
+    report = check_case(CASES[name], start(backend), checkpoint_of, mode=FASTEST[backend], layers="cpu_inference")
     assert report.agrees, (report.first_mismatch, report.cause)
 
 
@@ -72,23 +62,23 @@ def test_mutation_is_caught(mutation: Mutation, backend: str, start: Start, chec
     worker = start(backend)
     mutate(worker, mutation.sources(backend))
     try:
-        report = check_case(mutation.case, worker, checkpoint_of, mode=FASTEST[backend], folded=True)
+        report = check_case(mutation.case, worker, checkpoint_of, mode=FASTEST[backend], layers="cpu_inference")
         assert not report.agrees, f"survives: {mutation.trap}"
     finally:
         mutate(worker, None)
-    assert check_case(mutation.case, worker, checkpoint_of, mode=FASTEST[backend], folded=True).agrees
+    assert check_case(mutation.case, worker, checkpoint_of, mode=FASTEST[backend], layers="cpu_inference").agrees
 
 
 @pytest.mark.parametrize("backend", NETWORKS)
 def test_a_folded_network_is_not_written(backend: str, tmp_path: Path, checkpoint_of: CheckpointOf) -> None:
     package = pytest.importorskip(f"danet_{backend}")
-    model = package.load(checkpoint_of(TINY), folded=True)
+    model = package.load(checkpoint_of(TINY), layers="cpu_inference")
     for write in (
         lambda: package.save(model, tmp_path / "folded.safetensors"),
         lambda: package.save_pretrained(model, tmp_path / "folded"),
         lambda: as_checkpoint(model),  # what the other frameworks' networks are filled from
     ):
-        with pytest.raises(ValueError, match=r"BatchNorm is folded and cannot be written: load it with folded=False$"):
+        with pytest.raises(ValueError, match=r"no BatchNorm any more and cannot be saved\. Load it with layers='mem"):
             write()
     assert not list(tmp_path.iterdir())
 
@@ -96,7 +86,7 @@ def test_a_folded_network_is_not_written(backend: str, tmp_path: Path, checkpoin
 def test_what_is_folded() -> None:
     """Every tensor but BatchNorm's, as it was but for the kernels before it, which have a bias each."""
     tensors = synthetic_tensors(TINY)
-    folded = FoldedTensors(Checkpoint(TINY, tensors), numerics(TINY, "float32"))
+    folded = FoldedTensors(Checkpoint(TINY, tensors), "float32")
     table = parameters(TINY).values()
     plain = {p.name for p in table if not p.is_norm}
     norms = [p for p in table if p.kind == "scale"]

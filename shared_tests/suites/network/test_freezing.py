@@ -60,7 +60,7 @@ class TestKeras:
     @pytest.mark.parametrize("part", PARTS)
     def test_in_a_call(self, part: str) -> None:
         danet_tf = pytest.importorskip("danet_tf")
-        from danet_tf.checkpoint import get_tensors
+        from danet_tf.parameters import get_tensors
 
         model, x = danet_tf.DANet(CONFIG), X.transpose(0, 2, 3, 1)
         PARTS[part](model).trainable = False
@@ -74,7 +74,7 @@ class TestKeras:
     @pytest.mark.parametrize("part", ["everything", pytest.param("backbone", marks=pytest.mark.slow), "one layer"])
     def test_in_fit(self, part: str) -> None:
         keras, danet_tf = pytest.importorskip("keras"), pytest.importorskip("danet_tf")
-        from danet_tf.checkpoint import get_tensors
+        from danet_tf.parameters import get_tensors
 
         model, x = danet_tf.DANet(CONFIG), X.transpose(0, 2, 3, 1)
         frozen = PARTS[part](model)
@@ -109,7 +109,7 @@ def test_keras_hands_the_mode_down_without_an_outer_call() -> None:
 def test_torch(part: str) -> None:
     """`eval()` of a part keeps its statistics; `requires_grad_(False)` does not, as in torch's own layers."""
     torch, danet_torch = pytest.importorskip("torch"), pytest.importorskip("danet_torch")
-    from danet_torch.checkpoint import get_tensors
+    from danet_torch.parameters import get_tensors
 
     model = danet_torch.DANet(CONFIG).train()
     model.requires_grad_(False)
@@ -124,7 +124,7 @@ def test_torch(part: str) -> None:
 def test_flax(part: str) -> None:
     """`eval()` of a part, and of a view of it."""
     danet_jax = pytest.importorskip("danet_jax")
-    from danet_jax.checkpoint import get_tensors
+    from danet_jax.parameters import get_tensors
 
     model, x = danet_jax.DANet(CONFIG), X.transpose(0, 2, 3, 1)
     model.train()

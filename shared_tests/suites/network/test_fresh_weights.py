@@ -54,7 +54,7 @@ class TestTorch:
 
     @staticmethod
     def reset(model: Any) -> dict[str, np.ndarray]:
-        from danet_torch.checkpoint import get_tensors
+        from danet_torch.parameters import get_tensors
 
         model.apply(lambda module: module.reset_parameters() if hasattr(module, "reset_parameters") else None)
         return get_tensors(model)
@@ -95,7 +95,7 @@ class TestKeras:
 
     def test_clones_are_drawn_anew(self) -> None:
         keras, danet_tf = pytest.importorskip("keras"), pytest.importorskip("danet_tf")
-        from danet_tf.checkpoint import get_tensors
+        from danet_tf.parameters import get_tensors
 
         model = danet_tf.DANet(CONFIG)
         clones = []
@@ -116,10 +116,15 @@ class TestKeras:
         assert np.abs(clone.query.kernel.numpy()).max() > 0.2  # of 32 values up to 1 / sqrt(8) = 0.35
 
 
+def arguments(backend: str) -> list[Numerics]:
+    """What the modules of a backend are made with, after their sizes."""
+    return [] if backend == "torch" else [Numerics()]
+
+
 def alone(backend: str, make: Callable[[Any], Any]) -> dict[str, np.ndarray]:
     """The tensors of a module that is made alone."""
     room = pytest.importorskip(f"danet_{backend}")
-    weights = pytest.importorskip(f"danet_{backend}.checkpoint")
+    weights = pytest.importorskip(f"danet_{backend}.parameters")
     return weights.get_tensors(make(room))
 
 
@@ -129,7 +134,7 @@ class TestAlone:
 
     def test_is_drawn_as_a_head(self, backend: str) -> None:
         def make(room: Any) -> Any:
-            return room.NonLocal(64, "embedded_gaussian", False, Numerics())
+            return room.NonLocal(64, "embedded_gaussian", False, *arguments(backend))
 
         tensors, others = alone(backend, make), alone(backend, make)
         assert not np.array_equal(tensors["query.weight"], tensors["key.weight"])  # of one shape
@@ -141,7 +146,7 @@ class TestAlone:
 
     def test_a_backbone_is_drawn_as_one(self, backend: str) -> None:
         backbone = pytest.importorskip(f"danet_{backend}.backbone")
-        tensors = alone(backend, lambda room: backbone.ResNet(TINY, Numerics()))
+        tensors = alone(backend, lambda room: backbone.ResNet(TINY, *arguments(backend)))
         kernel = tensors["layer4.0.conv2.weight"]
         deviation = np.sqrt(2 / (kernel.size / kernel.shape[1]))
         assert kernel.std() == pytest.approx(deviation, rel=0.1)
@@ -150,6 +155,6 @@ class TestAlone:
     def test_zeros_where_another_fills_it(self, backend: str) -> None:
         def make(room: Any) -> Any:
             with postponed(), within("backbone"):
-                return room.PositionAttention(8, 4, Numerics())
+                return room.PositionAttention(8, 4, *arguments(backend))
 
         assert not any(tensor.any() for tensor in alone(backend, make).values())

@@ -59,7 +59,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def tensors_of(package: ModuleType, model: object) -> Mapping[str, np.ndarray]:
     """Canonical name -> array of a live network."""
-    return pytest.importorskip(f"{package.__name__}.checkpoint").get_tensors(model)
+    return pytest.importorskip(f"{package.__name__}.parameters").get_tensors(model)
 
 
 def assert_same(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> None:

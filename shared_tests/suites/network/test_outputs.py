@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from danet_common.stages import requested, stage_names
+from danet_common.taps import requested
+from danet_common.taps import tap_names as stage_names
 from shared_tests.fixtures.cases import TINY, Case
 from shared_tests.mutation.mutations import Mutation, mutate
 from shared_tests.mutation.network import OUTPUTS
@@ -55,7 +56,7 @@ def test_stages_lead_to_outputs() -> None:
     assert requested(config, ("aux", "fused"), ())[0] == ("fused", "aux")
     with pytest.raises(ValueError, match=r"^unknown outputs mask; this network has fused, position, channel, aux$"):
         requested(config, ("fused", "mask"), ())
-    with pytest.raises(ValueError, match=r"^unknown stages for the outputs channel: position_map; this network "):
+    with pytest.raises(ValueError, match=r"^unknown taps for the outputs channel: position_map; this network "):
         requested(config, ("channel",), ("position_map",))
 
 

@@ -7,12 +7,11 @@ import functools
 import importlib
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from danet_common import winograd
+from danet_common import chunks, winograd
 from danet_common.numerics import numerics
 from danet_common.winograd import INPUT, KERNEL, OUTPUT, SPAN, TILE
 from shared_tests.fixtures.cases import CASES, TINY
@@ -24,6 +23,7 @@ from shared_tests.parity.compare import compare
 from shared_tests.suites.conftest import NETWORKS, Start
 from shared_tests.suites.network.test_parity import FASTEST
 from shared_tests.suites.network.test_precision import FACTOR
+from shared_tests.suites.network.transforming import ALWAYS
 from shared_tests.workers.backends import BACKENDS, Worker
 
 MODES = [
@@ -49,7 +49,7 @@ def transformed(worker: Worker, entries: int = 0) -> Iterator[Worker]:
 def test_agrees(backend: str, mode: str, name: str, entries: int, start: Start, checkpoint_of: CheckpointOf) -> None:
     """At every dilation, where tiles reach beyond the picture, in one band and in several."""
     with transformed(start(backend), entries) as worker:
-        report = check_case(CASES[name], worker, checkpoint_of, mode=mode, winograd=True)
+        report = check_case(CASES[name], worker, checkpoint_of, mode=mode, layers="cpu_inference")
     assert report.agrees, (report.first_mismatch, report.cause)
 
 
@@ -57,38 +57,14 @@ def test_agrees(backend: str, mode: str, name: str, entries: int, start: Start, 
 def test_float32(backend: str, start: Start, checkpoint_of: CheckpointOf) -> None:
     """No further from the reference than frameworks that sum in another order may be from each other."""
     case, errors = CASES["r18"], []
-    for winograd_wanted in (False, True):
-        request = request_of(
-            case, checkpoint_of(case.config), mode=FASTEST[backend], dtype="float32", winograd=winograd_wanted
-        )
+    for layers in ("memory_efficient", "cpu_inference"):
+        request = request_of(case, checkpoint_of(case.config), mode=FASTEST[backend], dtype="float32", layers=layers)
         with transformed(start(backend)) as worker:
             report = compare(expected(case), named(worker.run(request)), np.inf)
         errors.append(max(d.relative or 0 for d in report.differences if d.name in case.config.outputs))
     direct, by_transforms = errors
     assert by_transforms != direct  # it was computed differently
     assert by_transforms <= FACTOR * direct
-
-
-@pytest.mark.parametrize("backend", NETWORKS)
-def test_where_it_gains(backend: str, start: Start, checkpoint_of: CheckpointOf) -> None:
-    """Small networks and small pictures are computed directly, bit for bit as folded ones."""
-    case = CASES["tiny"]
-    folded, direct = (
-        named(
-            start(backend).run(
-                request_of(
-                    case,
-                    checkpoint_of(case.config),
-                    dtype="float32",
-                    mode=FASTEST[backend],
-                    folded=True,
-                    winograd=winograd_wanted,
-                )
-            )
-        )
-        for winograd_wanted in (False, True)
-    )
-    assert all(np.array_equal(array, direct[name]) for name, array in folded.items())
 
 
 def test_one_tile() -> None:
@@ -120,20 +96,15 @@ def test_rule() -> None:
     assert winograd.phases(256, 512, 16, 1) == 1
 
 
-@pytest.mark.parametrize("backend", NETWORKS)
-@pytest.mark.parametrize("dtype", ["bfloat16", "mixed_bfloat16", "float16"])
-def test_narrow_dtypes_are_refused(backend: str, dtype: str, checkpoint_of: CheckpointOf) -> None:
-    package = pytest.importorskip(f"danet_{backend}")
-    with pytest.raises(ValueError, match=f"^winograd needs float32 or float64, .*; got {dtype}$"):
-        package.load(checkpoint_of(TINY), dtype=dtype, winograd=True)
-
-
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_casting_to_narrow_dtypes_is_refused(dtype: str, checkpoint_of: CheckpointOf) -> None:
+def test_narrow_dtypes_are_computed_directly(dtype: str, checkpoint_of: CheckpointOf) -> None:
+    """The transforms would cancel too much there."""
     torch = pytest.importorskip("torch")
-    model = pytest.importorskip("danet_torch").load(checkpoint_of(TINY), winograd=True).to(getattr(torch, dtype))
-    with pytest.raises(ValueError, match=f"^winograd needs float32 or float64, .*; got {dtype}$"):
-        model(torch.zeros(1, 3, 65, 65))
+    from danet_torch.accelerated.winograd import WinogradConv
+
+    conv = WinogradConv(128, 128, 3, bias=True, dtype=dtype)
+    x = torch.randn(1, 128, 64, 64, generator=torch.Generator().manual_seed(0)).to(conv.weight.dtype)
+    assert torch.equal(conv(x), torch.nn.functional.conv2d(x, conv.weight, conv.bias, padding=1))
 
 
 @pytest.mark.parametrize(
@@ -148,14 +119,13 @@ def test_gradients(backend: str, entries: int, start: Start, checkpoint_of: Chec
     """Those of the direct convolution, by which PyTorch's are written by hand: of the pixels and of every kernel."""
     pixels = {"input": {"x": np.random.default_rng(0).standard_normal((2, 3, 65, 97))}}
     found = []
-    for prepared in ("folded", "winograd"):
-        fields = {"checkpoint": str(checkpoint_of(TINY)), "prepared": prepared}
+    for layers in ("memory_efficient", "cpu_inference"):
+        fields = {"checkpoint": str(checkpoint_of(TINY)), "layers": layers}
         with transformed(start(backend), entries) as worker:
             found.append(worker.practise("gradients", fields, pixels)["gradients"])
     direct, by_transforms = found
-    kernels = {name for name in direct if name.endswith(".weight")}  # those of some biases are zero but for rounding
-    assert "head.position_in.conv.weight" in kernels
-    assert direct.keys() == by_transforms.keys()
+    kernels = {name for name in by_transforms if name.endswith("classifier.weight")}  # before no BatchNorm
+    assert "head.fused_classifier.weight" in kernels
     assert not np.array_equal(direct["x"], by_transforms["x"])
     for name in ("x", *kernels):
         assert np.abs(direct[name] - by_transforms[name]).max() <= 1e-10 * np.abs(direct[name]).max(), name
@@ -165,8 +135,8 @@ def test_gradients(backend: str, entries: int, start: Start, checkpoint_of: Chec
 def test_second_gradients(backend: str, start: Start, checkpoint_of: CheckpointOf) -> None:
     pixels = {"input": {"x": np.random.default_rng(0).standard_normal((1, 3, 65, 49))}}
     found = []
-    for prepared in ("folded", "winograd"):
-        fields = {"checkpoint": str(checkpoint_of(TINY)), "prepared": prepared}
+    for layers in ("memory_efficient", "cpu_inference"):
+        fields = {"checkpoint": str(checkpoint_of(TINY)), "layers": layers}
         with transformed(start(backend)) as worker:
             found.append(worker.practise("second_gradients", fields, pixels)["gradients"]["x"])
     direct, by_transforms = found
@@ -175,16 +145,14 @@ def test_second_gradients(backend: str, start: Start, checkpoint_of: CheckpointO
 
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # torch's own tangents do
-def test_transforms_of_torch() -> None:
+def test_transforms_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Those of `torch.func`, with slices of attention: a picture at a time, its gradient, and its tangent."""
     torch, danet_torch = pytest.importorskip("torch"), pytest.importorskip("danet_torch")
     config = TINY.replace(context=("position", "non_local"))
-    model = danet_torch.DANet(config, dtype="float64", winograd=True).eval().requires_grad_(False)
-    for module in model.modules():
-        if hasattr(module, "slice_size"):
-            module.slice_size = 1 << 7
-        if isinstance(module, torch.nn.Conv2d) and module.kernel_size == (3, 3) and module.stride == (1, 1):
-            module.winograd = True  # though it has too few channels to gain
+    monkeypatch.setattr(chunks, "CHUNK_SIZE", 1 << 7)
+    for name, value in ALWAYS.items():  # though it has too few channels to gain
+        monkeypatch.setattr(winograd, name, value)
+    model = danet_torch.DANet(config, dtype="float64", layers="cpu_inference").eval().requires_grad_(False)
     generator = torch.Generator().manual_seed(0)
     pictures, direction, cotangent = (
         torch.randn(2, 1, size, 97, 81, generator=generator, dtype=torch.float64) for size in (3, 3, config.num_classes)
@@ -245,7 +213,7 @@ def test_a_picture_that_is_not_finite(backend: str, value: float) -> None:
         tensors = [
             torch.from_numpy(array.transpose(order)) for array, order in ((x, (0, 3, 1, 2)), (kernel, (3, 2, 0, 1)))
         ]
-        out = convolve(*tensors, 1).numpy()
+        out = convolve(*tensors, None, 1).numpy()
     else:
         array = importlib.import_module("jax.numpy" if backend == "jax" else "numpy").asarray
         out = np.asarray(convolve(array(x), array(kernel), 1))
@@ -253,31 +221,21 @@ def test_a_picture_that_is_not_finite(backend: str, value: float) -> None:
     assert np.isfinite(out[1]).all()
 
 
-def test_exported() -> None:
+def test_exported(monkeypatch: pytest.MonkeyPatch) -> None:
     """With slices of attention, and where gradients are recorded: a program is of operations that these can follow."""
     torch, danet_torch = pytest.importorskip("torch"), pytest.importorskip("danet_torch")
-    model = danet_torch.DANet(TINY.replace(context=("position", "non_local")), winograd=True).eval()
+    monkeypatch.setattr(chunks, "CHUNK_SIZE", 1 << 12)
+    for name, value in ALWAYS.items():  # though it has too few channels to gain
+        monkeypatch.setattr(winograd, name, value)
+    config = TINY.replace(context=("position", "non_local"))
+    model = danet_torch.DANet(config, layers="cpu_inference").eval()
     pictures = torch.randn(1, 3, 257, 271, generator=torch.Generator().manual_seed(0))
-    for module in model.modules():
-        if hasattr(module, "slice_size"):
-            module.slice_size = 1 << 17  # 10 slices
-        if isinstance(module, torch.nn.Conv2d) and module.kernel_size == (3, 3) and module.stride == (1, 1):
-            module.winograd = True  # though it has too few channels to gain
     program = torch.export.export(model, (pictures,)).module()
     with torch.inference_mode():
         wanted = model(pictures)["fused"]
     recorded = program(pictures)["fused"]
     assert recorded.requires_grad
     assert (recorded - wanted).abs().max() <= 1e-4 * wanted.abs().max()  # convolved directly there
-
-
-@pytest.mark.parametrize("backend", NETWORKS)
-def test_is_not_written(backend: str, tmp_path: Path, checkpoint_of: CheckpointOf) -> None:
-    package = pytest.importorskip(f"danet_{backend}")
-    model = package.load(checkpoint_of(TINY), winograd=True)
-    assert model.numerics == numerics(TINY, "float32", folded=True, winograd=True)
-    with pytest.raises(ValueError, match="BatchNorm is folded and cannot be written"):
-        package.save(model, tmp_path / "transformed.safetensors")
 
 
 @pytest.mark.parametrize(
@@ -294,7 +252,7 @@ def test_mutation_is_caught(mutation: Mutation, backend: str, start: Start, chec
     mutate(worker, mutation.sources(backend))
     try:
         with transformed(worker, 1):
-            report = check_case(mutation.case, worker, checkpoint_of, mode=FASTEST[backend], winograd=True)
+            report = check_case(mutation.case, worker, checkpoint_of, mode=FASTEST[backend], layers="cpu_inference")
         assert not report.agrees, f"survives: {mutation.trap}"
     finally:
         mutate(worker, None)

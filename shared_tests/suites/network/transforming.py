@@ -1,4 +1,4 @@
-"""Winograd's transforms, and memory used again, for networks too small to gain anything, in a backend's own process."""
+"""Winograd's transforms for networks too small to gain anything, in a backend's own process."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from danet_common import memory, winograd
+from danet_common import winograd
 from danet_common.config import DANetConfig
 from danet_common.numerics import numerics
 from shared_tests.workers.protocol import Groups
 
 SIZES = "BAND_SIZE", "CACHED_SIZE"
 USUAL = {name: getattr(winograd, name) for name in ("CHANNELS", "POSITIONS", "WASTE", "CHANNELS_AT_ONCE", *SIZES)}
-USUAL_MEMORY = {"LARGE": memory.LARGE, "BAND_SIZE": memory.BAND_SIZE}
 ALWAYS = {"CHANNELS": 1, "POSITIONS": 1, "WASTE": float("inf")}
 
 
@@ -26,8 +25,6 @@ def transform_always(fields: dict[str, Any], arrays: Groups) -> Groups:
     chosen = USUAL if entries is None else {**USUAL, **ALWAYS, **sizes}
     for name, value in chosen.items():
         setattr(winograd, name, value)
-    memory.LARGE = USUAL_MEMORY["LARGE"] if entries is None else 1
-    memory.BAND_SIZE = entries or USUAL_MEMORY["BAND_SIZE"]
     return {}
 
 

@@ -35,10 +35,8 @@ FORWARD = {"call": "forward", "__call__": "forward"}
 # has the parts and Keras none. A step of torch's or TensorFlow's is written for one device among several, and asks for
 # what is of all; JAX's is of the whole batch, and only its arrays are told where to be.
 ALONE = {
-    "torch": {"Module.__init__", "Conv.reset_parameters", "BatchNorm.reset_parameters", "InSlices", "several"}
-    | {"MeanOverProcesses", "all_mean", "all_gather", "InBlocks", "gather_by_keys", "product", "InBands"}
-    | {"transform_tiles", "transform_pixels", "has_kernel", "gather_by_heads", "plain", "one_by_one", "autocasts"}
-    | {"as_typed", "replicate", "transform_products", "put", "in_bands", "empty", "lends"},
+    "torch": {"Module.__init__", "Module.__init_subclass__", "Conv.reset_parameters", "BatchNorm.reset_parameters"}
+    | {"several", "MeanOverProcesses", "all_mean", "all_gather", "replicate"},
     "tf": {"Module.__init__", "build", "get_config", "from_config", "named_modules", "TorchOptimizer", "compiled"}
     | {"scope", "local", "on_replicas", "all_mean", "all_gather", "computed_again", "mean_of", "recomputed_by_jax"}
     | {"compute_output_spec"},

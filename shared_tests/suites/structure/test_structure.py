@@ -187,7 +187,6 @@ OPENS_ITSELF = {
     ("danet_common/shard_writer.py", "(place / name).open('rb+')"): "its own file, to be flushed",
     ("danet_common/folder_lock.py", "os.open(path, os.O_RDONLY | NO_FOLLOW | os.O_NONBLOCK)"): "a lock, never read",
     ("danet_common/parts.py", "os.open(path, os.O_RDONLY | flags)"): "a lock, never read",
-    ("danet_common/memory.py", "mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)"): "no file",
     ("danet_common/pretrained.py", "(place / CONFIG).read_bytes()"): "a text that it has just written",
     ("danet_cli/machine.py", "facts.read_text()"): "/proc/cpuinfo, which has no size",
     ("danet_cli/memory.py", "STATUS.read_text()"): "/proc/self/status, which has no size",

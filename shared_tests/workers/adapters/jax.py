@@ -26,7 +26,7 @@ def run(request: Request) -> Response:
 
 def run_here(request: Request) -> Response:
     """One pass on the default device."""
-    model = danet_jax.load(request.checkpoint, dtype=request.dtype, folded=request.folded, winograd=request.winograd)
+    model = danet_jax.load(request.checkpoint, dtype=request.dtype, winograd=request.layers == "cpu_inference")
     if request.training:
         model.train()
     x = jnp.asarray(request.x.transpose(0, 2, 3, 1))

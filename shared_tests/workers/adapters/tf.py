@@ -49,7 +49,7 @@ def set_precision(precision: str) -> None:
 
 def run_here(request: Request) -> Response:
     """One pass on the default device."""
-    model = danet_tf.load(request.checkpoint, dtype=request.dtype, folded=request.folded, winograd=request.winograd)
+    model = danet_tf.load(request.checkpoint, dtype=request.dtype, winograd=request.layers == "cpu_inference")
     x = ops.convert_to_tensor(request.x.transpose(0, 2, 3, 1))
     response = Response(outputs={}, flags=flags(x))
     backend = keras.backend.backend()

@@ -17,12 +17,12 @@ def run(request: Request) -> Response:
     """One pass of the PyTorch network."""
     set_precision(request.precision)
     device = torch.device("cuda" if request.device == "accelerator" and torch.cuda.is_available() else "cpu")
-    model = danet_torch.load(request.checkpoint, dtype=request.dtype, folded=request.folded, winograd=request.winograd)
+    model = danet_torch.load(request.checkpoint, dtype=request.dtype, layers=request.layers)
     model.to(device).train(request.training)
     x = torch.from_numpy(np.array(request.x)).to(device)
     call = torch.compile(model, fullgraph=True) if request.mode == "compile" else model
     with torch.inference_mode(not request.cotangents):  # as `danet predict` does
-        values = call(x, outputs=request.asked, stages=request.stages)
+        values = call(x, outputs=request.asked, taps=request.stages)
     response = Response(
         outputs={name: array(values[name]) for name in model.config.outputs if name in values},
         stages={name: array(values[name]) for name in request.stages},

@@ -16,12 +16,12 @@ from danet_common.config import DANetConfig
 from danet_common.dropout import dropout_masks
 from danet_common.recipe import TrainConfig
 from danet_jax import DANet, load
+from danet_jax.parameters import get_tensors
 from danet_jax.training import step as steps
 from danet_jax.training.distributed import start_engine
 from danet_jax.training.losses import segmentation_loss
 from danet_jax.training.state import load_state, save_state
 from danet_jax.training.step import compute_gradients, to_tensors, train_step
-from danet_jax.parameters import get_tensors
 from shared_tests.workers.protocol import Groups
 from shared_tests.workers.trainers.following import decide, follow
 
@@ -65,7 +65,7 @@ def decided(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
     """Those of a prepared network's squared logits, summed, by the pixels (N, C, H, W) and by its tensors."""
-    options: dict[str, Any] = {fields["prepared"]: True}
+    options: dict[str, Any] = {"winograd": fields["layers"] == "cpu_inference"}
     model = load(fields["checkpoint"], dtype="float64", **options)
     x = jnp.asarray(arrays["input"]["x"].transpose(0, 2, 3, 1))
     graph, state = nnx.split(model)
@@ -81,7 +81,7 @@ def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 def second_gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
     """That of the pixels' own gradient, squared and summed, by the pixels (N, C, H, W); of the same logits."""
-    options: dict[str, Any] = {fields["prepared"]: True}
+    options: dict[str, Any] = {"winograd": fields["layers"] == "cpu_inference"}
     model = load(fields["checkpoint"], dtype="float64", **options)
     graph, state = nnx.split(model)
 

@@ -13,11 +13,11 @@ from danet_common.config import DANetConfig
 from danet_common.leaves import from_channels_last
 from danet_common.recipe import TrainConfig
 from danet_tf import DANet, load
+from danet_tf.parameters import get_tensors, named_parameters
 from danet_tf.training import step as steps
 from danet_tf.training.losses import segmentation_loss
 from danet_tf.training.state import load_state, save_state
 from danet_tf.training.step import train_step
-from danet_tf.parameters import get_tensors, named_parameters
 from shared_tests.workers.protocol import Groups
 from shared_tests.workers.trainers.following import decide, follow
 
@@ -56,7 +56,7 @@ def decided(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
     """Those of a prepared network's squared logits, summed, by the pixels (N, C, H, W) and by its tensors."""
-    options: dict[str, Any] = {fields["prepared"]: True}
+    options: dict[str, Any] = {"winograd": fields["layers"] == "cpu_inference"}
     model = load(fields["checkpoint"], dtype="float64", **options)
     x = tf.constant(arrays["input"]["x"].transpose(0, 2, 3, 1))
     leaves = list(named_parameters(model))
@@ -75,7 +75,7 @@ def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 def second_gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
     """That of the pixels' own gradient, squared and summed, by the pixels (N, C, H, W); of the same logits."""
-    options: dict[str, Any] = {fields["prepared"]: True}
+    options: dict[str, Any] = {"winograd": fields["layers"] == "cpu_inference"}
     model = load(fields["checkpoint"], dtype="float64", **options)
 
     @tf.function

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
 from torch import nn
 
+from danet_common import sharing
 from danet_common.config import DANetConfig
 from danet_common.recipe import TrainConfig
 from danet_torch import DANet, load
-from danet_torch.training import step as steps
+from danet_torch.parameters import get_tensors, named_parameters
 from danet_torch.training.losses import segmentation_loss
 from danet_torch.training.state import load_state, save_state
 from danet_torch.training.step import train_step
-from danet_torch.parameters import get_tensors, named_parameters
 from shared_tests.workers.protocol import Groups
-from shared_tests.workers.trainers.following import decide, follow
+from shared_tests.workers.trainers.following import follow
 
 
 def loss(fields: dict[str, Any], arrays: Groups) -> Groups:
@@ -46,14 +47,18 @@ def train(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 
 def decided(fields: dict[str, Any], arrays: Groups) -> Groups:
-    """Whether a step recomputes, by the pixels up to which a device keeps."""
-    return decide(load_state, steps, fields, arrays)
+    """True where a run is trained under activation checkpointing, by the `limits` of a device's pixels."""
+    found = {}
+    for limit in fields["limits"]:
+        with mock.patch.object(sharing, "RECOMPUTED_PIXELS", limit):
+            state, _ = load_state(fields["start"], pixels=arrays["batch"]["labels"].size)
+        found[str(limit)] = np.array(state.model.layers.name == "remat")
+    return {"recomputes": found}
 
 
 def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
     """Those of a prepared network's squared logits, summed, by the pixels (N, C, H, W) and by its tensors."""
-    options: dict[str, Any] = {fields["prepared"]: True}
-    model = load(fields["checkpoint"], dtype="float64", **options)
+    model = load(fields["checkpoint"], dtype="float64", layers=fields["layers"])
     x = torch.from_numpy(arrays["input"]["x"]).requires_grad_()
     model(x, outputs=("fused",))["fused"].square().sum().backward()
     assert x.grad is not None
@@ -63,8 +68,7 @@ def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 def second_gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
     """That of the pixels' own gradient, squared and summed, by the pixels (N, C, H, W); of the same logits."""
-    options: dict[str, Any] = {fields["prepared"]: True}
-    model = load(fields["checkpoint"], dtype="float64", **options)
+    model = load(fields["checkpoint"], dtype="float64", layers=fields["layers"])
     x = torch.from_numpy(arrays["input"]["x"]).requires_grad_()
     total = model(x, outputs=("fused",))["fused"].square().sum()
     (of_x,) = torch.autograd.grad(total, x, create_graph=True)
@@ -73,13 +77,14 @@ def second_gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 
 def kept(fields: dict[str, Any], arrays: Groups) -> Groups:
-    """Bytes that a network keeps for its gradient, by whether blocks and attention are recomputed."""
-    model, x = DANet(DANetConfig.from_dict(fields["config"])).train(), torch.from_numpy(arrays["input"]["x"])
-    found = {str(recompute): np.array(bytes_kept(model, x, recompute)) for recompute in fields["recompute"]}
+    """Bytes that a network keeps for its gradient, by its layer set."""
+    config, x, found = DANetConfig.from_dict(fields["config"]), torch.from_numpy(arrays["input"]["x"]), {}
+    for layers in fields["layers"]:
+        found[layers] = np.array(bytes_kept(DANet(config, layers=layers).train(), x))
     return {"bytes": found}
 
 
-def bytes_kept(model: DANet, x: torch.Tensor, recompute: bool) -> int:
+def bytes_kept(model: DANet, x: torch.Tensor) -> int:
     """By autograd, for the gradient of one forward pass."""
     sizes: list[int] = []
 
@@ -88,7 +93,7 @@ def bytes_kept(model: DANet, x: torch.Tensor, recompute: bool) -> int:
         return tensor
 
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        model(x, recompute=recompute)
+        model(x)
     return sum(sizes)
 
 
