@@ -106,12 +106,12 @@ def jax_pass(job: dict[str, Any], arrays: list[np.ndarray]) -> Pass:
     """One pass of `danet_jax`, compiled."""
     import jax
 
-    from danet_jax.attention import attend
+    from danet_common import chunks
+    from danet_jax.accelerated.attention import MemoryEfficientAttention
+    from danet_jax.attention import softmax_attention
 
-    wide, dtype = dtypes(job)
-
-    def forward(query: jax.Array, key: jax.Array, value: jax.Array) -> jax.Array:
-        return attend(query.astype(wide), key.astype(wide), value, job["slice_size"])
+    forward, chunks.CHUNK_SIZE = MemoryEfficientAttention(softmax_attention), job["slice_size"]
+    _, dtype = dtypes(job)
 
     call = jax.jit(jax.grad(lambda *tensors: forward(*tensors).sum(), (0, 1, 2)) if job["backward"] else forward)
     (device, *_) = jax.devices(job["device"])

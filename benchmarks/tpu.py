@@ -19,8 +19,8 @@ from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from sizes import size
 
-from danet_common import VARIANTS, slices
-from danet_jax.model import abstract_network
+from danet_common import VARIANTS, chunks
+from danet_jax.checkpoint import abstract_network
 
 MIB = 1 << 20
 
@@ -45,12 +45,12 @@ def main() -> None:
     parser.add_argument("--size", type=size, default=(1024, 2048), metavar="HxW")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--topology", default="v5e:2x2")
-    parser.add_argument("--slice-size", type=int, default=slices.SLICE_SIZE, metavar="ENTRIES", help="0: the whole map")
+    parser.add_argument("--slice-size", type=int, default=chunks.CHUNK_SIZE, metavar="ENTRIES", help="0: the whole map")
     options = parser.parse_args()
-    slices.SLICE_SIZE = options.slice_size or slices.LARGEST_SIZE
+    chunks.CHUNK_SIZE = options.slice_size or chunks.LARGEST_CHUNK
     found = compiled_memory(options.variant, *options.size, options.dtype, options.topology)
     height, width = options.size
-    print(f"{options.variant}, {height}x{width}, {options.dtype}, {options.topology}, slices of {slices.SLICE_SIZE}")
+    print(f"{options.variant}, {height}x{width}, {options.dtype}, {options.topology}, slices of {chunks.CHUNK_SIZE}")
     print(", ".join(f"{name} {size / MIB:.0f} MiB" for name, size in found.items()))
 
 

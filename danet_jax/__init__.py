@@ -1,6 +1,7 @@
 """DANet in Flax (NNX, on JAX)."""
 
 from danet_jax.attention import ChannelAttention, PositionAttention
+from danet_jax.checkpoint import from_checkpoint, from_pretrained, load, save, save_pretrained
 from danet_jax.context.bam import BAM
 from danet_jax.context.cbam import CBAM
 from danet_jax.context.compact_attention import CompactChannelAttention, CompactPositionAttention
@@ -10,13 +11,14 @@ from danet_jax.context.non_local import NonLocal
 from danet_jax.context.selective_kernel import SelectiveKernel
 from danet_jax.context.self_attention import SelfAttention
 from danet_jax.context.squeeze_excitation import SqueezeExcitation
-from danet_jax.inference import infer, predict
-from danet_jax.model import DANet, from_checkpoint, load, save
-from danet_jax.pretrained import from_pretrained, save_pretrained
+from danet_jax.inference import predict, predict_logits
+from danet_jax.layers import PLAIN, LayerSet
+from danet_jax.model import DANet
 
 __all__ = [
     "BAM",
     "CBAM",
+    "PLAIN",
     "ChannelAttention",
     "CompactChannelAttention",
     "CompactPositionAttention",
@@ -24,6 +26,7 @@ __all__ = [
     "GatingDecoder",
     "JointChannelAttention",
     "JointPositionAttention",
+    "LayerSet",
     "NonLocal",
     "PositionAttention",
     "SelectiveKernel",
@@ -31,9 +34,9 @@ __all__ = [
     "SqueezeExcitation",
     "from_checkpoint",
     "from_pretrained",
-    "infer",
     "load",
     "predict",
+    "predict_logits",
     "save",
     "save_pretrained",
 ]

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 
-import jax
 from flax import nnx
 from jax import Array
 from jaxtyping import Float
 
-from danet_common.checkpoint import Checkpoint
 from danet_common.config import DANetConfig
 from danet_common.drawing import postponed
 from danet_common.dropout import NO_MASKS
-from danet_common.files import open_network, write_network
-from danet_common.folding import FoldedTensors, require_unfolded
-from danet_common.numerics import numerics
-from danet_common.stages import requested
+from danet_common.former_arguments import rejects_former
+from danet_common.layer_names import DEFAULT_LAYERS
+from danet_common.precision import get_precision
+from danet_common.taps import requested
 from danet_common.variants import get_config
+from danet_jax.accelerated.layer_sets import get_layers
+from danet_jax.accelerated.precision import cast_input
 from danet_jax.backbone import ResNet
 from danet_jax.head import AuxiliaryHead, DualAttentionHead
-from danet_jax.layers import Dropout, resize
-from danet_jax.parameters import get_tensors, initialise, set_tensors
+from danet_jax.layers import LayerSet, resize
+from danet_jax.parameters import initialise
 
 
 class DANet(nnx.Module):
@@ -32,117 +31,49 @@ class DANet(nnx.Module):
     dtype    of convolutions and activations; BatchNorm, attention weights and logits are at least float32;
              `mixed_bfloat16` keeps the kernels in float32, for training
     seed     of the initial weights, the same in every framework; None leaves kernels at zero
-    folded   without BatchNorm, for inference; and with large 3x3 convolutions by `winograd`: see `from_checkpoint`
+    layers   how the network computes: a LayerSet, or one's name: see `danet_common.layer_names`
     """
 
+    @rejects_former
     def __init__(
         self,
         config: DANetConfig | str,
         *,
         dtype: str = "float32",
         seed: int | None = 0,
-        folded: bool = False,
-        winograd: bool = False,
+        layers: LayerSet | str = DEFAULT_LAYERS,
     ) -> None:
         self.config = get_config(config)
-        self.numerics = numerics(self.config, dtype, folded, winograd)
-        require_dtype(self.numerics.dtype)
+        self.layers = get_layers(layers, self.config, get_precision(dtype))
         with postponed():
-            self.backbone = ResNet(self.config, self.numerics)
-            self.head = DualAttentionHead(self.config, self.numerics)
+            self.backbone = ResNet(self.config, self.layers)
+            self.head = DualAttentionHead(self.config, self.layers)
             if self.config.auxiliary != "none":
-                self.auxiliary = AuxiliaryHead(self.config, self.numerics)
+                self.auxiliary = AuxiliaryHead(self.config, self.layers)
         if seed is not None:
             initialise(self, seed)
 
+    @cast_input
     def __call__(
         self,
         x: Float[Array, "b h w c"],
         outputs: Collection[str] | None = None,
-        stages: Collection[str] = (),
-        masks: Mapping[str, Array] = NO_MASKS,
-        recompute: bool = False,
+        taps: Collection[str] = (),
+        dropout_masks: Mapping[str, Array] = NO_MASKS,
     ) -> dict[str, Float[Array, "b h w classes"]]:
-        """Logits by output, `fused` (the prediction) first, at the size of `x`; with `stages`, those too.
+        """Logits by output, `fused` (the prediction) first, at the size of `x`; with `taps`, those values too.
 
-        `x` holds normalised pixels in any floating dtype. Of `outputs`, all if None, only those are computed, and what
-        leads to them: for a prediction `("fused",)` is enough. `masks` say what the dropout before each output keeps,
-        (N, C) or like its features; without, it is the framework's own. With `recompute` a gradient computes residual
-        blocks and attention again instead of keeping what is in them, unless stages are asked for: the same numbers
-        in less memory. Raises ValueError for an unknown output or stage.
+        x              normalised pixels, in any floating dtype
+        outputs        names of the logits to compute, all if None: for a prediction `("fused",)` is enough
+        taps           names of intermediate values to return: see `danet_common.taps`
+        dropout_masks  output's name -> what its dropout keeps, (N, C) or like its features; others are drawn
+
+        Raises ValueError for an unknown output or tap.
         """
-        outputs, kept = requested(self.config, outputs, stages)
-        recompute = recompute and not kept.wanted
-        height, width = x.shape[1:3]
-        kernels = self.head.fused_classifier.kernel.dtype
-        cast = kernels != self.numerics.kernels  # since it was made: by a map over its state, say
-        x = x.astype(kernels if cast else self.numerics.dtype)
-        layer1, layer3, layer4 = self.backbone(x, stages=kept, recompute=recompute)
-        logits = self.head(layer4, layer1, outputs=outputs, stages=kept, masks=masks, recompute=recompute)
+        outputs, tapped = requested(self.config, outputs, taps)
+        layer1, layer3, layer4 = self.backbone(x, tapped)
+        logits = self.head(layer1, layer4, outputs, tapped, dropout_masks)
         if "aux" in outputs:
-            source = layer3 if self.config.auxiliary == "fcn" else layer4
-            logits["aux"] = kept.keep("aux_logits", self.auxiliary(source, masks.get("aux")))
+            logits["aux"] = tapped.record("aux_logits", self.auxiliary(layer3, layer4, dropout_masks.get("aux")))
         grid = self.config.upsample_grid
-        return {name: resize(value, height, width, grid) for name, value in logits.items()} | kept.kept
-
-
-def require_dtype(dtype: str) -> None:
-    """Raise ValueError where JAX would quietly compute in another dtype."""
-    if jax.dtypes.canonicalize_dtype(dtype).name != dtype:
-        raise ValueError('float64 needs 64-bit JAX: jax.config.update("jax_enable_x64", True) before the first use')
-
-
-def abstract_network(
-    config: DANetConfig | str, dtype: str = "float32", folded: bool = False, winograd: bool = False
-) -> DANet:
-    """A network whose tensors are shapes and dtypes only, made at once; dropout's generators are real."""
-    require_dtype(numerics(get_config(config), dtype, folded, winograd).dtype)  # JAX would add to the errors below
-    model = nnx.eval_shape(lambda: DANet(config, dtype=dtype, seed=None, folded=folded, winograd=winograd))
-    for _, module in nnx.iter_modules(model):
-        if isinstance(module, Dropout):
-            module.rngs = Dropout(module.rate, module.kind).rngs
-    return model
-
-
-def from_checkpoint(
-    checkpoint: Checkpoint, dtype: str = "float32", folded: bool = False, winograd: bool = False
-) -> DANet:
-    """The network of a checkpoint, in inference mode. Raises CheckpointError unless the tensors fit its config.
-
-    `folded` puts each BatchNorm into the convolution before it: the same but for rounding, faster, and not to be saved.
-    `winograd` does that too, and gives large 3x3 convolutions fewer multiplications: faster again on a CPU. Raises
-    ValueError for a dtype of 16 bits then.
-    """
-    checkpoint.check()
-    model = abstract_network(checkpoint.config, dtype, folded, winograd)
-    folded = model.numerics.folded
-    set_tensors(model, FoldedTensors(checkpoint, model.numerics.wide) if folded else checkpoint.tensors)
-    model.eval()
-    return model
-
-
-def load(
-    path: str | os.PathLike[str],
-    dtype: str = "float32",
-    folded: bool = False,
-    winograd: bool = False,
-    report: Callable[[str], None] | None = None,
-    weights_key: str | None = None,
-) -> DANet:
-    """The network of a file or folder of any format that `danet convert` reads, as `from_checkpoint` makes it.
-
-    `weights_key` says which weights to take of a file with several, such as "ema"; None: those that were trained.
-    `report` is called with each line about what was assumed of a file that is not canonical; without it these lines
-    are a UserWarning. Raises CheckpointError where the file cannot be read whole, and for a backbone without a head.
-    """
-    return from_checkpoint(open_network(path, report, weights_key), dtype, folded, winograd)
-
-
-def save(model: DANet, path: str | os.PathLike[str]) -> None:
-    """Write the network, atomically, in the format of the path's ending.
-
-    `.safetensors`, `.safetensors.index.json`, `.pth`, `.pt`, `.pth.tar`, `.keras`, `.weights.h5`, `.orbax` or `.npz`.
-    Raises CheckpointError for another ending, and for a folded network.
-    """
-    require_unfolded(model.numerics)
-    write_network(Checkpoint(model.config, get_tensors(model), source={"backend": "jax"}), path)
+        return {name: resize(value, x.shape[1:3], grid) for name, value in logits.items()} | tapped.values

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 
+import jax
 import numpy as np
 from flax import nnx
 
 from danet_common.checkpoint import CheckpointError
 from danet_common.initialisation import drawn
-from danet_common.leaves import from_channels_last, to_channels_last
+from danet_common.leaves import FLAX as LEAVES
+from danet_common.leaves import TORCH, contiguous, from_channels_last, to_channels_last
 from danet_common.parameters import Parameter
 from danet_common.reading import read_ahead
-from danet_jax.module import get_leaf, own_leaves, set_leaf
+
+SEEDS = itertools.count()
 
 
 def named_parameters(model: nnx.Module) -> Iterator[tuple[Parameter, nnx.Variable]]:
@@ -45,3 +49,30 @@ def set_tensors(model: nnx.Module, tensors: Mapping[str, np.ndarray]) -> None:
     for name, array in read_ahead(tensors, leaves):
         parameter, leaf = leaves[name]
         set_leaf(leaf, to_channels_last(parameter, array))
+
+
+def own_leaves(module: nnx.Module, prefix: str) -> Iterator[tuple[Parameter, nnx.Variable]]:
+    """The tensors that a module holds itself, by names that start with `prefix`; a folded BatchNorm holds none."""
+    for kind in getattr(module, "kinds", ()):
+        leaf = getattr(module, LEAVES[kind], None)
+        if leaf is not None:
+            shape = tuple(leaf.shape) if kind != "kernel" else tuple(leaf.shape[axis] for axis in (3, 2, 0, 1))
+            yield Parameter(f"{prefix}{TORCH[kind]}", shape, kind), leaf
+
+
+def fresh_seed() -> int:
+    """Return a new seed from the framework's own generator."""
+    return next(SEEDS)  # JAX has no generator that all share
+
+
+def get_leaf(leaf: nnx.Variable) -> np.ndarray:
+    """One tensor as an array."""
+    array = np.asarray(leaf[...])
+    return array.astype(np.int64) if array.dtype == np.int32 else array  # counters: JAX holds 32 bits
+
+
+def set_leaf(leaf: nnx.Variable, array: np.ndarray) -> None:
+    """Copy one array into its tensor."""
+    if array.shape != leaf.shape:
+        raise CheckpointError(f"a tensor of shape {array.shape} does not fit one of shape {leaf.shape}")
+    leaf.set_value(jax.device_put(contiguous(array, leaf.dtype)))  # which compiles nothing

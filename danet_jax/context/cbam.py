@@ -8,10 +8,9 @@ from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Float
 
-from danet_common.numerics import Numerics
 from danet_common.reduction import reduced
-from danet_common.stages import NO_STAGES, Stages
-from danet_jax.layers import Conv, widen
+from danet_common.taps import NO_TAPS, Taps
+from danet_jax.layers import PLAIN, LayerSet, upcast
 
 
 class CBAM(nnx.Module):
@@ -24,21 +23,21 @@ class CBAM(nnx.Module):
     maximum first and has BatchNorm after `spatial`. Copies that pool by the maximum twice lose the mean.
     """
 
-    def __init__(self, channels: int, reduction: int, numerics: Numerics) -> None:
+    def __init__(self, channels: int, reduction: int, layers: LayerSet = PLAIN) -> None:
         hidden = reduced(channels, reduction)
-        self.reduce = Conv(channels, hidden, 1, numerics)
-        self.expand = Conv(hidden, channels, 1, numerics)
-        self.spatial = Conv(2, 1, 7, numerics, bias=True)
+        self.reduce = layers.conv(channels, hidden, 1)
+        self.expand = layers.conv(hidden, channels, 1)
+        self.spatial = layers.conv(2, 1, 7, bias=True)
 
-    def __call__(self, x: Float[Array, "b h w c"], stages: Stages = NO_STAGES) -> Float[Array, "b h w c"]:
-        mean = jnp.mean(widen(x), (1, 2), keepdims=True).astype(x.dtype)
+    def __call__(self, x: Float[Array, "b h w c"], taps: Taps = NO_TAPS) -> Float[Array, "b h w c"]:
+        mean = jnp.mean(upcast(x), (1, 2), keepdims=True).astype(x.dtype)
         maximum = jnp.max(x, (1, 2), keepdims=True)  # where several are largest, the gradient goes to all
         gate = jax.nn.sigmoid(self.perceptron(mean) + self.perceptron(maximum))
-        x = stages.keep("cbam_channel_gate", gate) * x
-        mean = jnp.mean(widen(x), 3, keepdims=True).astype(x.dtype)
+        x = taps.record("cbam_channel_gate", gate) * x
+        mean = jnp.mean(upcast(x), 3, keepdims=True).astype(x.dtype)
         maximum = jnp.max(x, 3, keepdims=True)
         gate = jax.nn.sigmoid(self.spatial(jnp.concatenate((mean, maximum), axis=3)))
-        return stages.keep("cbam_spatial_gate", gate) * x
+        return taps.record("cbam_spatial_gate", gate) * x
 
     def perceptron(self, pooled: Float[Array, "b 1 1 c"]) -> Float[Array, "b 1 1 c"]:
         """W1 relu(W0 pooled)."""

@@ -9,11 +9,10 @@ from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Float
 
-from danet_common.numerics import Numerics
 from danet_common.reduction import POOLS, reduced
-from danet_common.stages import NO_STAGES, Stages
-from danet_jax.attention import flatten
-from danet_jax.layers import Conv, ConvNormAct, widen
+from danet_common.taps import NO_TAPS, Taps
+from danet_jax.attention import flatten, softmax_attention, unflatten
+from danet_jax.layers import PLAIN, ConvNormAct, LayerSet, upcast
 from danet_jax.module import Module
 
 
@@ -29,25 +28,23 @@ class CompactPositionAttention(Module):
 
     kinds = ("gamma",)
 
-    def __init__(self, channels: int, query_channels: int, numerics: Numerics) -> None:
+    def __init__(self, channels: int, query_channels: int, layers: LayerSet = PLAIN) -> None:
         super().__init__()
         for size in POOLS:
-            setattr(self, f"pool{size}", ConvNormAct(channels, channels, 1, numerics))
-        self.query = Conv(channels, query_channels, 1, numerics, bias=True)
-        self.key = Conv(channels, query_channels, 1, numerics, bias=True)
-        self.value = Conv(channels, channels, 1, numerics, bias=True)
-        self.gamma = nnx.Param(jnp.zeros(1, numerics.wide))
+            setattr(self, f"pool{size}", ConvNormAct(channels, channels, 1, layers))
+        self.query = layers.conv(channels, query_channels, 1, bias=True)
+        self.key = layers.conv(channels, query_channels, 1, bias=True)
+        self.value = layers.conv(channels, channels, 1, bias=True)
+        self.gamma = nnx.Param(jnp.zeros(1, layers.precision.accumulate_dtype))
 
-    def __call__(self, x: Float[Array, "b h w c"], stages: Stages = NO_STAGES) -> Float[Array, "b h w c"]:
+    def __call__(self, x: Float[Array, "b h w c"], taps: Taps = NO_TAPS) -> Float[Array, "b h w c"]:
         pooled = [flatten(getattr(self, f"pool{size}")(adaptive_average(x, size))) for size in POOLS]
-        centres = stages.keep("compact_position_centres", jnp.concat(pooled, axis=1)[:, :, None])  # (B, 50, 1, C)
-        query = flatten(widen(stages.keep("compact_position_query", self.query(x))))  # (B, N, Q), N = H*W
-        key = flatten(widen(stages.keep("compact_position_key", self.key(centres))))  # (B, 50, Q)
-        value = flatten(stages.keep("compact_position_value", self.value(centres)))  # (B, 50, C)
-        energy = jnp.einsum("bnc,bmc->bnm", query, key)
-        attention = stages.keep("compact_position_map", jax.nn.softmax(energy, axis=2))
-        out = jnp.einsum("bnm,bmc->bnc", attention.astype(x.dtype), value).reshape(x.shape)
-        return self.gamma[...].astype(x.dtype) * out + x
+        centres = taps.record("compact_position_centres", jnp.concat(pooled, axis=1)[:, :, None])  # (B, 50, 1, C)
+        query = flatten(taps.record("compact_position_query", self.query(x)))  # (B, N, Q), N = H*W
+        key = flatten(taps.record("compact_position_key", self.key(centres)))  # (B, 50, Q)
+        value = flatten(taps.record("compact_position_value", self.value(centres)))  # (B, 50, C)
+        out = softmax_attention(query, key, value, taps.recorder("compact_position_map"))
+        return self.gamma[...].astype(x.dtype) * unflatten(out, x) + x
 
 
 class CompactChannelAttention(Module):
@@ -61,24 +58,24 @@ class CompactChannelAttention(Module):
 
     kinds = ("gamma",)
 
-    def __init__(self, channels: int, reduction: int, numerics: Numerics) -> None:
+    def __init__(self, channels: int, reduction: int, layers: LayerSet = PLAIN) -> None:
         super().__init__()
-        self.centres = ConvNormAct(channels, reduced(channels, reduction), 1, numerics)
-        self.gamma = nnx.Param(jnp.zeros(1, numerics.wide))
+        self.centres = ConvNormAct(channels, reduced(channels, reduction), 1, layers)
+        self.gamma = nnx.Param(jnp.zeros(1, layers.precision.accumulate_dtype))
 
-    def __call__(self, x: Float[Array, "b h w c"], stages: Stages = NO_STAGES) -> Float[Array, "b h w c"]:
+    def __call__(self, x: Float[Array, "b h w c"], taps: Taps = NO_TAPS) -> Float[Array, "b h w c"]:
         features = flatten(x)  # (B, N, C)
-        centres = flatten(stages.keep("compact_channel_centres", self.centres(x)))  # (B, N, K)
-        energy = jnp.einsum("bnc,bnk->bck", widen(features), widen(centres))  # (B, C, K), sums over N: large
+        centres = flatten(taps.record("compact_channel_centres", self.centres(x)))  # (B, N, K)
+        energy = jnp.einsum("bnc,bnk->bck", upcast(features), upcast(centres))  # (B, C, K), sums over N: large
         energy = jnp.max(energy, axis=2, keepdims=True) - energy  # as released: unlike centres weigh more
-        attention = stages.keep("compact_channel_map", jax.nn.softmax(energy, axis=2))
-        out = jnp.einsum("bck,bnk->bnc", attention.astype(x.dtype), centres).reshape(x.shape)
-        return self.gamma[...].astype(x.dtype) * out + x
+        weights = taps.record("compact_channel_map", jax.nn.softmax(energy, 2))
+        out = jnp.einsum("bck,bnk->bnc", weights.astype(x.dtype), centres)
+        return self.gamma[...].astype(x.dtype) * unflatten(out, x) + x
 
 
 def adaptive_average(x: Float[Array, "b h w c"], size: int) -> Float[Array, "b size size c"]:
     """Means over size x size windows, as torch's adaptive average pooling has them, in at least float32."""
-    wide = widen(x)
+    wide = upcast(x)
     rows = pooling_matrix(wide.shape[1], size, like=wide)
     columns = pooling_matrix(wide.shape[2], size, like=wide)
     return jnp.einsum("pw,bowc->bopc", columns, jnp.einsum("oh,bhwc->bowc", rows, wide)).astype(x.dtype)

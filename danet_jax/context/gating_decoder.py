@@ -8,10 +8,9 @@ from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Float
 
-from danet_common.numerics import Numerics
 from danet_common.reduction import GATED_CHANNELS
-from danet_common.stages import NO_STAGES, Stages
-from danet_jax.layers import Conv, ConvNormAct, resize
+from danet_common.taps import NO_TAPS, Taps
+from danet_jax.layers import PLAIN, ConvNormAct, LayerSet, resize
 from danet_jax.module import Module
 
 
@@ -26,21 +25,21 @@ class GatingDecoder(Module):
 
     kinds = ("gain",)
 
-    def __init__(self, low_channels: int, channels: int, grid: str, numerics: Numerics) -> None:
+    def __init__(self, low_channels: int, channels: int, grid: str, layers: LayerSet = PLAIN) -> None:
         super().__init__()
         self.grid = grid
-        self.low = ConvNormAct(low_channels, GATED_CHANNELS, 3, numerics)
-        self.gate = Conv(GATED_CHANNELS + channels, 1, 1, numerics, bias=True)
-        self.joined = ConvNormAct(GATED_CHANNELS + channels, channels, 3, numerics)
-        self.out = ConvNormAct(channels, channels, 3, numerics)
-        self.gain = nnx.Param(jnp.ones(1, numerics.wide))
+        self.low = ConvNormAct(low_channels, GATED_CHANNELS, 3, layers)
+        self.gate = layers.conv(GATED_CHANNELS + channels, 1, 1, bias=True)
+        self.joined = ConvNormAct(GATED_CHANNELS + channels, channels, 3, layers)
+        self.out = ConvNormAct(channels, channels, 3, layers)
+        self.gain = nnx.Param(jnp.ones(1, layers.precision.accumulate_dtype))
 
     def __call__(
-        self, x: Float[Array, "b h w c"], layer1: Float[Array, "b o p d"], stages: Stages = NO_STAGES
+        self, x: Float[Array, "b h w c"], layer1: Float[Array, "b o p d"], taps: Taps = NO_TAPS
     ) -> Float[Array, "b o p c"]:
-        low = stages.keep("decoder_low", self.low(layer1))
-        high = resize(x, low.shape[1], low.shape[2], self.grid).astype(x.dtype)
-        gate = stages.keep("decoder_gate", jax.nn.sigmoid(self.gate(jnp.concat([low, high], axis=3))))
+        low = taps.record("decoder_low", self.low(layer1))
+        high = resize(x, low.shape[1:3], self.grid).astype(x.dtype)
+        gate = taps.record("decoder_gate", jax.nn.sigmoid(self.gate(jnp.concat([low, high], axis=3))))
         gated = self.gain[...].astype(x.dtype) * gate * low
-        joined = stages.keep("decoder_joined", self.joined(jnp.concat([gated, high], axis=3)))
-        return stages.keep("decoder_out", self.out(joined))
+        joined = taps.record("decoder_joined", self.joined(jnp.concat([gated, high], axis=3)))
+        return taps.record("decoder_out", self.out(joined))

@@ -9,11 +9,9 @@ from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Float
 
-from danet_common import slices
-from danet_common.numerics import Numerics
-from danet_common.stages import NO_STAGES, Stages
-from danet_jax.attention import attend, flatten
-from danet_jax.layers import Conv, widen
+from danet_common.taps import NO_TAPS, Taps
+from danet_jax.attention import flatten, softmax_attention, unflatten
+from danet_jax.layers import PLAIN, LayerSet, upcast
 from danet_jax.module import Module
 
 
@@ -22,24 +20,23 @@ class JointPositionAttention(Module):
 
     out = gamma * attention @ value + x,   attention = softmax(query @ key),   [query, key, value] = projections(x)
 
-    `gamma` starts at 0. A large map is made in slices: `slice_size` of its entries for each picture at once.
+    `gamma` starts at 0.
     """
 
     kinds = ("gamma",)
 
-    def __init__(self, channels: int, query_channels: int, numerics: Numerics) -> None:
+    def __init__(self, channels: int, query_channels: int, layers: LayerSet = PLAIN) -> None:
         super().__init__()
         self.parts = (query_channels, 2 * query_channels)  # where the second and the third begin
-        self.projections = Conv(channels, 2 * query_channels + channels, 1, numerics, bias=True)
-        self.slice_size = slices.SLICE_SIZE
-        self.gamma = nnx.Param(jnp.zeros(1, numerics.wide))
+        self.projections = layers.conv(channels, 2 * query_channels + channels, 1, bias=True)
+        self.attention = layers.attention(softmax_attention)
+        self.gamma = nnx.Param(jnp.zeros(1, layers.precision.accumulate_dtype))
 
-    def __call__(self, x: Float[Array, "b h w c"], stages: Stages = NO_STAGES) -> Float[Array, "b h w c"]:
-        projections = flatten(stages.keep("joint_position_projections", self.projections(x)))  # (B, N, 2Q + C)
+    def __call__(self, x: Float[Array, "b h w c"], taps: Taps = NO_TAPS) -> Float[Array, "b h w c"]:
+        projections = flatten(taps.record("joint_position_projections", self.projections(x)))  # (B, N, 2Q + C)
         query, key, value = jnp.split(projections, self.parts, axis=2)
-        stages = stages.renamed("position_map", "joint_position_map")
-        out = attend(widen(query), widen(key), value, self.slice_size, stages).reshape(x.shape)
-        return self.gamma[...].astype(x.dtype) * out + x
+        out = self.attention(query, key, value, taps.recorder("joint_position_map"))
+        return self.gamma[...].astype(x.dtype) * unflatten(out, x) + x
 
 
 class JointChannelAttention(Module):
@@ -53,15 +50,15 @@ class JointChannelAttention(Module):
 
     kinds = ("gamma",)
 
-    def __init__(self, channels: int, numerics: Numerics) -> None:
+    def __init__(self, channels: int, layers: LayerSet = PLAIN) -> None:
         super().__init__()
-        self.projections = Conv(channels, 3 * channels, 1, numerics, bias=True)
-        self.gamma = nnx.Param(jnp.zeros(1, numerics.wide))
+        self.projections = layers.conv(channels, 3 * channels, 1, bias=True)
+        self.gamma = nnx.Param(jnp.zeros(1, layers.precision.accumulate_dtype))
 
-    def __call__(self, x: Float[Array, "b h w c"], stages: Stages = NO_STAGES) -> Float[Array, "b h w c"]:
-        projections = flatten(stages.keep("joint_channel_projections", self.projections(x)))  # (B, N, 3C)
+    def __call__(self, x: Float[Array, "b h w c"], taps: Taps = NO_TAPS) -> Float[Array, "b h w c"]:
+        projections = flatten(taps.record("joint_channel_projections", self.projections(x)))  # (B, N, 3C)
         query, key, value = jnp.split(projections, 3, axis=2)
-        energy = jnp.einsum("bnc,bnd->bcd", widen(query), widen(key))  # (B, C, C), sums over N: large
-        attention = stages.keep("joint_channel_map", jax.nn.softmax(energy, axis=2))
-        out = jnp.einsum("bcd,bnd->bnc", attention.astype(x.dtype), value).reshape(x.shape)
-        return self.gamma[...].astype(x.dtype) * out + x
+        energy = jnp.einsum("bnc,bnd->bcd", upcast(query), upcast(key))  # (B, C, C), sums over N: large
+        weights = taps.record("joint_channel_map", jax.nn.softmax(energy, 2))
+        out = jnp.einsum("bcd,bnd->bnc", weights.astype(x.dtype), value)
+        return self.gamma[...].astype(x.dtype) * unflatten(out, x) + x

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable
 
 import jax
 from flax import nnx
@@ -10,16 +10,15 @@ from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Float
 
-from danet_common import slices
 from danet_common.config import NonLocalForm, check_form
 from danet_common.drawing import within
-from danet_common.numerics import Numerics
-from danet_common.stages import NO_STAGES, Stages
-from danet_jax.attention import attend, flatten, in_slices
-from danet_jax.layers import BatchNorm, Conv, widen
+from danet_common.taps import NO_TAPS, Taps, ignore
+from danet_jax.attention import flatten, softmax_attention, unflatten
+from danet_jax.layers import PLAIN, LayerSet, upcast
+from danet_jax.module import Module
 
 
-class NonLocal(nnx.Module):
+class NonLocal(Module):
     """Each position gathers features from all positions, in one of four ways.
 
     out = residual_bn(residual(map @ value)) + x
@@ -31,78 +30,69 @@ class NonLocal(nnx.Module):
 
     The paper's theta, phi, g and W_z (eq. 2 to 6), and the halves of its w_f. Many copies scale the energies; the paper
     does not. `residual_bn` starts at a scale of 0, and the block as the identity. With `pooled`, keys and values are
-    maxima of 2x2 positions. A large map is made in slices: `slice_size` of its entries for each picture at once.
+    maxima of 2x2 positions.
     """
 
-    def __init__(self, channels: int, form: NonLocalForm, pooled: bool, numerics: Numerics) -> None:
+    def __init__(self, channels: int, form: NonLocalForm, pooled: bool, layers: LayerSet = PLAIN) -> None:
+        super().__init__()
         check_form(form)
         inner, embedded, scored = max(channels // 2, 1), form != "gaussian", form == "concatenation"
         self.form = form
         self.pooled = pooled
-        self.query = Conv(channels, inner, 1, numerics, bias=True) if embedded else None
-        self.key = Conv(channels, inner, 1, numerics, bias=True) if embedded else None
-        self.value = Conv(channels, inner, 1, numerics, bias=True)
-        self.query_score = Conv(inner, 1, 1, numerics) if scored else None
-        self.key_score = Conv(inner, 1, 1, numerics) if scored else None
-        self.residual = Conv(inner, channels, 1, numerics)
+        self.query = layers.conv(channels, inner, 1, bias=True) if embedded else None
+        self.key = layers.conv(channels, inner, 1, bias=True) if embedded else None
+        self.value = layers.conv(channels, inner, 1, bias=True)
+        self.query_score = layers.conv(inner, 1, 1) if scored else None
+        self.key_score = layers.conv(inner, 1, 1) if scored else None
+        self.attention = layers.attention(DEFINITIONS[form])
+        self.residual = layers.conv(inner, channels, 1)
         with within("residual_bn"):
-            self.residual_bn = BatchNorm(channels, numerics)
-        self.slice_size = slices.SLICE_SIZE
+            self.residual_bn = layers.norm(channels)
 
-    def __call__(self, x: Float[Array, "b h w c"], stages: Stages = NO_STAGES) -> Float[Array, "b h w c"]:
-        query = x if self.query is None else stages.keep("non_local_query", self.query(x))
-        key = x if self.key is None else stages.keep("non_local_key", self.key(x))
-        value = stages.keep("non_local_value", self.value(x))
+    def __call__(self, x: Float[Array, "b h w c"], taps: Taps = NO_TAPS) -> Float[Array, "b h w c"]:
+        query = x if self.query is None else taps.record("non_local_query", self.query(x))
+        key = x if self.key is None else taps.record("non_local_key", self.key(x))
+        value = taps.record("non_local_value", self.value(x))
         if self.pooled:
             key, value = largest(key), largest(value)
         if self.query_score is not None and self.key_score is not None:
             query, key = self.query_score(query), self.key_score(key)
-        query, key, value = flatten(widen(query)), flatten(widen(key)), flatten(value)
-        if self.form in ("gaussian", "embedded_gaussian"):
-            out = attend(query, key, value, self.slice_size, stages.renamed("position_map", "non_local_map"))
-        else:
-            out = relate(query, key, value, self.form, self.slice_size, stages)
-        out = out.reshape(*x.shape[:3], -1)
-        return self.residual_bn(self.residual(out)) + x
+        out = self.attention(flatten(query), flatten(key), flatten(value), taps.recorder("non_local_map"))
+        return self.residual_bn(self.residual(unflatten(out, x))) + x
 
 
 def largest(x: Float[Array, "b h w c"]) -> Float[Array, "b p q c"]:
     """Maxima of 2x2 positions; an odd last row or column is kept, so that every position has its part."""
-    windows = (1, 2, 2, 1)
-    return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, windows, windows, "SAME")
+    return nnx.max_pool(x, (2, 2), (2, 2), "SAME")
 
 
-def relate(
+def dot_product_attention(
     query: Float[Array, "b n q"],
     key: Float[Array, "b m q"],
     value: Float[Array, "b m c"],
-    form: NonLocalForm,
-    slice_size: int,
-    stages: Stages = NO_STAGES,
+    record: Callable[[Array], Array] = ignore,
 ) -> Float[Array, "b n c"]:
-    """What each query gathers, in slices of queries, by a map that is no softmax.
-
-    The map is made whole where it fits in `slice_size`, or where the stage `non_local_map` is asked for. The gradient
-    computes each slice again, so that no map is kept.
-    """
-    positions = query.shape[1]
-    rows = slices.rows(positions, slice_size)
-    if rows >= positions or "non_local_map" in stages.wanted:
-        return accumulate(query, key, value, form, stages)
-    return in_slices(functools.partial(accumulate, form=form), query, key, value, rows)
+    """(query @ key / M) @ value, for M keys; `record` is handed the map."""
+    relation = jnp.einsum("bnc,bmc->bnm", upcast(query), upcast(key))
+    weights = record(relation / key.shape[1])
+    return jnp.einsum("bnm,bmc->bnc", weights.astype(value.dtype), value)
 
 
-def accumulate(
-    query: Float[Array, "b n q"],
-    key: Float[Array, "b m q"],
+def concatenation_attention(
+    query: Float[Array, "b n 1"],
+    key: Float[Array, "b m 1"],
     value: Float[Array, "b m c"],
-    form: NonLocalForm,
-    stages: Stages = NO_STAGES,
+    record: Callable[[Array], Array] = ignore,
 ) -> Float[Array, "b n c"]:
-    """What each query gathers, by one map: its products, or scores, with all keys, divided by their number."""
-    if form == "concatenation":
-        relation = jax.nn.relu(query + jnp.moveaxis(key, 1, 2))  # (B, N, 1) + (B, 1, M)
-    else:
-        relation = jnp.einsum("bnc,bmc->bnm", query, key)
-    relation = stages.keep("non_local_map", relation / key.shape[1])
-    return jnp.einsum("bnm,bmc->bnc", relation.astype(value.dtype), value)
+    """(relu(query + key) / M) @ value, for M keys, of scores; `record` is handed the map."""
+    relation = jax.nn.relu(upcast(query) + jnp.moveaxis(upcast(key), 1, 2))  # (B, N, 1) + (B, 1, M)
+    weights = record(relation / key.shape[1])
+    return jnp.einsum("bnm,bmc->bnc", weights.astype(value.dtype), value)
+
+
+DEFINITIONS = {
+    "gaussian": softmax_attention,
+    "embedded_gaussian": softmax_attention,
+    "dot_product": dot_product_attention,
+    "concatenation": concatenation_attention,
+}

@@ -8,10 +8,9 @@ from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Float
 
-from danet_common.numerics import Numerics
 from danet_common.reduction import SELECTIVE_KERNEL_LEAST, reduced
-from danet_common.stages import NO_STAGES, Stages
-from danet_jax.layers import BatchNorm, Conv, widen
+from danet_common.taps import NO_TAPS, Taps
+from danet_jax.layers import PLAIN, LayerSet, upcast
 
 
 class SelectiveKernel(nnx.Module):
@@ -25,24 +24,24 @@ class SelectiveKernel(nnx.Module):
     branch by a sigmoid of its own lose the choice between them. Training needs a batch of two.
     """
 
-    def __init__(self, channels: int, reduction: int, numerics: Numerics) -> None:
+    def __init__(self, channels: int, reduction: int, layers: LayerSet = PLAIN) -> None:
         hidden = reduced(channels, reduction, SELECTIVE_KERNEL_LEAST)
-        self.near = Conv(channels, channels, 3, numerics)
-        self.near_bn = BatchNorm(channels, numerics)
-        self.far = Conv(channels, channels, 3, numerics, dilation=2)
-        self.far_bn = BatchNorm(channels, numerics)
-        self.reduce = Conv(channels, hidden, 1, numerics)
-        self.reduce_bn = BatchNorm(hidden, numerics)
-        self.near_score = Conv(hidden, channels, 1, numerics)
-        self.far_score = Conv(hidden, channels, 1, numerics)
+        self.near = layers.conv(channels, channels, 3)
+        self.near_bn = layers.norm(channels)
+        self.far = layers.conv(channels, channels, 3, dilation=2)
+        self.far_bn = layers.norm(channels)
+        self.reduce = layers.conv(channels, hidden, 1)
+        self.reduce_bn = layers.norm(hidden)
+        self.near_score = layers.conv(hidden, channels, 1)
+        self.far_score = layers.conv(hidden, channels, 1)
 
-    def __call__(self, x: Float[Array, "b h w c"], stages: Stages = NO_STAGES) -> Float[Array, "b h w c"]:
-        near = stages.keep("selective_kernel_near", jax.nn.relu(self.near_bn(self.near(x))))
-        far = stages.keep("selective_kernel_far", jax.nn.relu(self.far_bn(self.far(x))))
-        mean = jnp.mean(widen(near + far), (1, 2), keepdims=True).astype(x.dtype)
+    def __call__(self, x: Float[Array, "b h w c"], taps: Taps = NO_TAPS) -> Float[Array, "b h w c"]:
+        near = taps.record("selective_kernel_near", jax.nn.relu(self.near_bn(self.near(x))))
+        far = taps.record("selective_kernel_far", jax.nn.relu(self.far_bn(self.far(x))))
+        mean = jnp.mean(upcast(near + far), (1, 2), keepdims=True).astype(x.dtype)
         hidden = jax.nn.relu(self.reduce_bn(self.reduce(mean)))
         scores = jnp.stack((self.near_score(hidden), self.far_score(hidden)))
-        gates = jax.nn.softmax(widen(scores), axis=0)  # of the two
-        near_gate = stages.keep("selective_kernel_near_gate", gates[0])
-        far_gate = stages.keep("selective_kernel_far_gate", gates[1])
+        gates = jax.nn.softmax(upcast(scores), axis=0)  # of the two
+        near_gate = taps.record("selective_kernel_near_gate", gates[0])
+        far_gate = taps.record("selective_kernel_far_gate", gates[1])
         return near_gate.astype(x.dtype) * near + far_gate.astype(x.dtype) * far

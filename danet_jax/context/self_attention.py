@@ -7,11 +7,9 @@ from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Float
 
-from danet_common import slices
-from danet_common.numerics import Numerics
-from danet_common.stages import NO_STAGES, Stages
-from danet_jax.attention import attend, flatten
-from danet_jax.layers import Conv, widen
+from danet_common.taps import NO_TAPS, Taps
+from danet_jax.attention import flatten, softmax_attention, unflatten
+from danet_jax.layers import PLAIN, LayerSet
 from danet_jax.module import Module
 
 
@@ -22,26 +20,23 @@ class SelfAttention(Module):
 
     The paper's g, f, h and v, in this order `query`, `key`, `value` and `residual`: C / 8 channels, no biases. `gamma`
     starts at 0. The authors' code has C / 2 channels of values, and pools keys and values to maxima of 2x2 positions;
-    many copies have no v but C channels of values, as `PositionAttention`. A large map is made in slices: `slice_size`
-    of its entries for each picture at once.
+    many copies have no v but C channels of values, as `PositionAttention`.
     """
 
     kinds = ("gamma",)
 
-    def __init__(self, channels: int, query_channels: int, numerics: Numerics) -> None:
+    def __init__(self, channels: int, query_channels: int, layers: LayerSet = PLAIN) -> None:
         super().__init__()
-        self.query = Conv(channels, query_channels, 1, numerics)
-        self.key = Conv(channels, query_channels, 1, numerics)
-        self.value = Conv(channels, query_channels, 1, numerics)
-        self.residual = Conv(query_channels, channels, 1, numerics)
-        self.slice_size = slices.SLICE_SIZE
-        self.gamma = nnx.Param(jnp.zeros(1, numerics.wide))
+        self.query = layers.conv(channels, query_channels, 1)
+        self.key = layers.conv(channels, query_channels, 1)
+        self.value = layers.conv(channels, query_channels, 1)
+        self.attention = layers.attention(softmax_attention)
+        self.residual = layers.conv(query_channels, channels, 1)
+        self.gamma = nnx.Param(jnp.zeros(1, layers.precision.accumulate_dtype))
 
-    def __call__(self, x: Float[Array, "b h w c"], stages: Stages = NO_STAGES) -> Float[Array, "b h w c"]:
-        query = flatten(widen(stages.keep("self_attention_query", self.query(x))))  # (B, N, Q), N = H*W
-        key = flatten(widen(stages.keep("self_attention_key", self.key(x))))
-        value = flatten(stages.keep("self_attention_value", self.value(x)))
-        stages = stages.renamed("position_map", "self_attention_map")
-        out = attend(query, key, value, self.slice_size, stages)
-        out = self.residual(out.reshape(*x.shape[:3], -1))
-        return self.gamma[...].astype(x.dtype) * out + x
+    def __call__(self, x: Float[Array, "b h w c"], taps: Taps = NO_TAPS) -> Float[Array, "b h w c"]:
+        query = flatten(taps.record("self_attention_query", self.query(x)))  # (B, N, Q), N = H*W
+        key = flatten(taps.record("self_attention_key", self.key(x)))
+        value = flatten(taps.record("self_attention_value", self.value(x)))
+        out = self.attention(query, key, value, taps.recorder("self_attention_map"))
+        return self.gamma[...].astype(x.dtype) * self.residual(unflatten(out, x)) + x

@@ -8,10 +8,9 @@ from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Float
 
-from danet_common.numerics import Numerics
 from danet_common.reduction import reduced
-from danet_common.stages import NO_STAGES, Stages
-from danet_jax.layers import Conv, widen
+from danet_common.taps import NO_TAPS, Taps
+from danet_jax.layers import PLAIN, LayerSet, upcast
 
 
 class SqueezeExcitation(nnx.Module):
@@ -23,12 +22,12 @@ class SqueezeExcitation(nnx.Module):
     the mean and then make the gate of `x` itself are another module.
     """
 
-    def __init__(self, channels: int, reduction: int, numerics: Numerics) -> None:
+    def __init__(self, channels: int, reduction: int, layers: LayerSet = PLAIN) -> None:
         hidden = reduced(channels, reduction)
-        self.reduce = Conv(channels, hidden, 1, numerics, bias=True)
-        self.expand = Conv(hidden, channels, 1, numerics, bias=True)
+        self.reduce = layers.conv(channels, hidden, 1, bias=True)
+        self.expand = layers.conv(hidden, channels, 1, bias=True)
 
-    def __call__(self, x: Float[Array, "b h w c"], stages: Stages = NO_STAGES) -> Float[Array, "b h w c"]:
-        mean = jnp.mean(widen(x), (1, 2), keepdims=True).astype(x.dtype)  # the squeeze
+    def __call__(self, x: Float[Array, "b h w c"], taps: Taps = NO_TAPS) -> Float[Array, "b h w c"]:
+        mean = jnp.mean(upcast(x), (1, 2), keepdims=True).astype(x.dtype)  # the squeeze
         gate = jax.nn.sigmoid(self.expand(jax.nn.relu(self.reduce(mean))))
-        return stages.keep("squeeze_excitation_gate", gate) * x
+        return taps.record("squeeze_excitation_gate", gate) * x

@@ -11,7 +11,7 @@ from jax import numpy as jnp
 from jaxtyping import Bool, Float, Int
 
 from danet_common.recipe import TrainConfig
-from danet_jax.layers import widen
+from danet_jax.layers import upcast
 
 
 def segmentation_loss(
@@ -33,7 +33,7 @@ def cross_entropy(
     """
     valid = (labels != recipe.ignore_index) & (labels >= 0) & (labels < logits.shape[3])
     target = jnp.where(valid, labels, 0)  # before the gather, which must not meet 255
-    log_probabilities = jax.nn.log_softmax(widen(logits), axis=3)
+    log_probabilities = jax.nn.log_softmax(upcast(logits), axis=3)
     log_probability = jnp.take_along_axis(log_probabilities, target[..., None], axis=3)[..., 0]
     weight = valid.astype(log_probability.dtype)
     if recipe.class_weights is not None:

@@ -14,8 +14,9 @@ from jax import Array
 from jaxtyping import Bool, Float, Int
 
 from danet_common.dropout import dropout_masks
+from danet_common.layer_names import require_trainable
 from danet_common.recipe import TrainConfig, learning_rate
-from danet_common.sharing import parts, settled
+from danet_common.sharing import parts
 from danet_jax.model import DANet
 from danet_jax.training.distributed import Engine
 from danet_jax.training.losses import segmentation_loss
@@ -37,7 +38,11 @@ class TrainState:
 
 
 def create_state(model: DANet, recipe: TrainConfig, engine: Engine) -> TrainState:
-    """A run before its first step, of a model that is where the engine's tensors are."""
+    """A run before its first step, of a model that is where the engine's tensors are.
+
+    Raises CheckpointError for a network with `layers="cpu_inference"`.
+    """
+    require_trainable(model.layers, "trained")
     average = {parameter.name: leaf[...] for parameter, leaf in trainable_leaves(model)}
     optimizer = make_optimizer(model, recipe)
     return TrainState(model, recipe, engine, optimizer, None if recipe.average_decay is None else average)
@@ -50,8 +55,7 @@ def train_step(state: TrainState, batch: Mapping[str, np.ndarray], first_row: in
     batch, which begin at `first_row`. All processes take the step together, and find the same losses.
     """
     model, (count, height, width) = state.model, batch["labels"].shape
-    pixels = batch["labels"].size * state.engine.process_count
-    recipe = settled(state.recipe, pixels, state.engine.device_count)
+    recipe = state.recipe
     rows = range(first_row, first_row + count)
     masks = dropout_masks(model.config, recipe.seed, state.step, rows, height, width)
     (model.eval if recipe.frozen_batch_norm else model.train)()
@@ -86,7 +90,7 @@ def compute_gradients(
     """One part's share of the losses and, by canonical name, of the gradients; moves the running statistics."""
 
     def loss(model: DANet) -> tuple[Float[Array, ""], Named]:
-        losses = segmentation_loss(model(x, masks=masks, recompute=bool(recipe.recompute)), labels, recipe)
+        losses = segmentation_loss(model(x, dropout_masks=masks), labels, recipe)
         shares = {name: value / recipe.accumulation for name, value in losses.items()}
         return shares["loss"], shares
 

@@ -98,7 +98,8 @@ POSITION = (
     ),
 )
 
-SLICE_AT_A_TIME = dict.fromkeys(("tf", "jax"), "(piece, key, value), pieces)")
+SLICE_AT_A_TIME = "(piece, key, value), pieces)"
+BACKWARDS = (SLICE_AT_A_TIME, "(piece, key, value), pieces[::-1])")
 QUERY_BLOCKS = "zip(some_queries.split(queries), "
 
 # Only where the map is made in slices: not in the parity checks, which ask for the map.
@@ -114,8 +115,8 @@ SLICES = (
                 QUERY_BLOCKS,
                 "zip((*some_queries.split(queries)[:-1], 0 * some_queries.split(queries)[-1]), ",
             ),
-            tf=(SLICE_AT_A_TIME["tf"], "(piece, key, value), ops.concatenate([pieces[:-1], 0 * pieces[-1:]]))"),
-            jax=(SLICE_AT_A_TIME["jax"], "(piece, key, value), pieces.at[-1].set(0))"),
+            tf=(SLICE_AT_A_TIME, "(piece, key, value), ops.concatenate([pieces[:-1], 0 * pieces[-1:]]))"),
+            jax=Edit("chunked_attention", SLICE_AT_A_TIME, "(piece, key, value), pieces.at[-1].set(0))"),
         ),
     ),
     Mutation(
@@ -125,7 +126,8 @@ SLICES = (
         edits_by_backend(
             "in_slices",
             torch=Edit("flash_attention", QUERY_BLOCKS, "zip(some_queries.roll(queries, 0).split(queries), "),
-            **{name: (text, text.replace("pieces", "pieces[::-1]")) for name, text in SLICE_AT_A_TIME.items()},
+            tf=BACKWARDS,
+            jax=Edit("chunked_attention", *BACKWARDS),
         ),
     ),
     Mutation(
@@ -139,7 +141,11 @@ SLICES = (
                 "computed_again(one)(piece, key, value)",
                 "computed_again(lambda query, value: one(query, key, value))(piece, value)",
             ),
-            jax=("(one)(piece, key, value)", "(one)(piece, jax.lax.stop_gradient(key), value)"),
+            jax=Edit(
+                "chunked_attention",
+                "(definition)(piece, key, value)",
+                "(definition)(piece, jax.lax.stop_gradient(key), value)",
+            ),
         ),
     ),
     Mutation(
@@ -147,8 +153,8 @@ SLICES = (
         "what was gathered is not scaled when a larger energy comes; TensorFlow has no blocks of keys",
         SLICED,
         edits_by_backend(
-            "gather_by_keys",
-            torch=Edit("online_softmax", "gathered.mul_(scale)", "gathered"),
+            "online_softmax",
+            torch=("gathered.mul_(scale)", "gathered"),
             jax=("gathered * scale + ", "gathered + "),
         ),
     ),

@@ -79,7 +79,7 @@ GATHERED = (
             "largest",
             torch=("2, 2, ceil_mode=True", "2, 2"),
             tf=('2, 2, "same"', '2, 2, "valid"'),
-            jax=('windows, "SAME"', 'windows, "VALID"'),
+            jax=('"SAME"', '"VALID"'),
         ),
     ),
     Mutation(

@@ -27,7 +27,7 @@ LAYERS = (
             "Conv.forward",
             torch=TORCH_SAME_PADDING,
             tf=('ops.conv(padded, kernel, self.stride, "valid")', 'ops.conv(x, kernel, self.stride, "same")'),
-            jax=("padding=[(self.padding, self.padding)] * 2", 'padding="SAME"'),
+            jax=("[(self.padding, self.padding)] * 2", '"SAME"'),
         ),
     ),
     Mutation(
@@ -38,7 +38,7 @@ LAYERS = (
             "max_pool",
             torch=("F.max_pool2d(x, 3, 2, 1)", "F.max_pool2d(F.pad(x, (0, 1, 0, 1)), 3, 2)"),
             tf=('ops.max_pool(padded, 3, 2, "valid")', 'ops.max_pool(x, 3, 2, "same")'),
-            jax=("(1, 2, 2, 1), padding)", '(1, 2, 2, 1), "SAME")'),
+            jax=("(2, 2), ((1, 1), (1, 1))", '(2, 2), "SAME"'),
         ),
     ),
     Mutation(
@@ -52,7 +52,7 @@ LAYERS = (
                 "ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant",
                 "ops.pad(x, ((0, 0), (1, 2), (1, 2), (0, 0)), constant",
             ),
-            jax=("[(0, 0), (1, 1), (1, 1), (0, 0)]", "[(0, 0), (1, 2), (1, 2), (0, 0)]"),
+            jax=("((1, 1), (1, 1))", "((1, 2), (1, 2))"),
         ),
     ),
     Mutation(
@@ -70,7 +70,7 @@ LAYERS = (
                 "odd = ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0))\n"
                 "return ops.average_pool(ops.pad(x, odd), 2, 2)",
             ),
-            jax=("total / jax.lax.reduce_window(pixels, 0.0, jax.lax.add, windows, windows, odd)", "total / 4"),
+            jax=("count_include_pad=False", "count_include_pad=True"),
         ),
     ),
     Mutation(
@@ -81,7 +81,7 @@ LAYERS = (
             "average_pool",
             torch=("ceil_mode=True", "ceil_mode=False"),
             tf=('ops.average_pool(x, 2, 2, "same")', 'ops.average_pool(x, 2, 2, "valid")'),
-            jax=("odd = [(0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0)]", "odd = [(0, 0)] * 4"),
+            jax=("odd = ((0, x.shape[1] % 2), (0, x.shape[2] % 2))", "odd = ((0, 0), (0, 0))"),
         ),
     ),
     Mutation(
@@ -92,7 +92,7 @@ LAYERS = (
             "Dropout.forward",
             torch=("dropout(x, self.rate, self.training)", "dropout(x, self.rate, True)"),
             tf=("if not training or self.seed_generator is None:", "if self.seed_generator is None:"),
-            jax=("if self.deterministic or self.rngs is None:", "if self.rngs is None:"),
+            jax=("super().__call__(x)", "super().__call__(x, deterministic=False)"),
         ),
     ),
     Mutation(

@@ -116,7 +116,7 @@ NORMALISATION = (
                 'dtype="float32", trainable=False, name="moving_variance"',
             ),
             jax=(
-                "self.var = nnx.BatchStat(jnp.ones(channels, numerics.wide))",
+                "self.var = nnx.BatchStat(jnp.ones(channels, dtype))",
                 "self.var = nnx.BatchStat(jnp.ones(channels, 'float32'))",
             ),
         ),
@@ -160,7 +160,7 @@ NORMALISATION = (
             "BatchNorm.forward",
             torch=torch_norm("return F.batch_norm(x, None, None, self.weight, self.bias, True, 0.0, self.eps)"),
             tf=("if not (training and self.trainable):", "if False:"),
-            jax=("if self.use_running_average:", "if False:"),
+            jax=("if self.use_running_average else", "if False else"),
         ),
     ),
 )

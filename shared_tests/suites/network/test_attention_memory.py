@@ -118,9 +118,9 @@ def test_agrees(backend: str, mode: str, start: Start, checkpoint_of: Checkpoint
 
 def attend(backend: str, query: Any, key: Any, value: Any, entries: int) -> Any:
     """Position attention of a backend, in chunks of so many entries."""
-    if backend != "torch":
+    if backend == "tf":
         return importlib.import_module(f"danet_{backend}.attention").attend(query, key, value, entries)
-    module = importlib.import_module("danet_torch.accelerated.attention")
+    module = importlib.import_module(f"danet_{backend}.accelerated.attention")
     with mock.patch.object(chunks, "CHUNK_SIZE", entries):
         return module.MemoryEfficientAttention(module.softmax_attention)(query, key, value)
 
@@ -218,7 +218,7 @@ def test_no_map_is_kept(backend: str, start: Start) -> None:
         with sliced(start(backend), entries) as worker:
             fields = {"config": SLICED.config.to_dict(), "recompute": [False], "layers": [layers]}
             found = worker.practise("kept", fields, {"input": {"x": x}})
-        kept.append(int(found["bytes"][layers if backend == "torch" else "False"]))
+        kept.append(int(found["bytes"][layers if backend != "tf" else "False"]))
     assert kept[0] - kept[1] >= 2 * positions**2 * 4  # of float32, for two pictures
 
 

@@ -125,7 +125,7 @@ PROGRAMS = {
         "module(torch.as_tensor(x)).detach()",
     ),
     "tf": (NUMERICS, (1, 224, 224, 16), "module(x)"),
-    "jax": (NUMERICS, (1, 224, 224, 16), "module(room.model.jax.numpy.asarray(x))"),
+    "jax": ("more = [room.DANet('danet_tiny').layers]", (1, 224, 224, 16), "module(room.inference.jnp.asarray(x))"),
 }
 
 

@@ -167,7 +167,7 @@ class TestView:
         keys = []
         for seed in (1, 1, 2):
             nnx.reseed(model, dropout=seed)
-            key = nnx.view(model, deterministic=False).head.dropout.rngs.dropout.key.get_value()
+            key = nnx.view(model, deterministic=False).head.dropout.rngs.key.get_value()
             keys.append(np.asarray(jax.random.key_data(key)))
         assert np.array_equal(keys[0], keys[1])
         assert not np.array_equal(keys[0], keys[2])

@@ -60,7 +60,7 @@ BOTH = {"config": CONFIG.to_dict(), "recompute": [False, True]}
 def test_less_is_kept(backend: str, start: Start) -> None:
     """A block keeps its input, of the four and more tensors of that size that its gradient needs."""
     arrays = {"input": {"x": synthetic_array("recompute:x", (2, 3, 129, 161)).astype(np.float32)}}
-    names = ["remat", "memory_efficient"] if backend == "torch" else ["True", "False"]
+    names = ["remat", "memory_efficient"]
     kept = start(backend).practise("kept", {**BOTH, "layers": names}, arrays)["bytes"]
     assert kept[names[0]] < LESS[backend] * kept[names[1]]
 

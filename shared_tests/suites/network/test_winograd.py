@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from danet_common import chunks, winograd
-from danet_common.numerics import numerics
 from danet_common.winograd import INPUT, KERNEL, OUTPUT, SPAN, TILE
 from shared_tests.fixtures.cases import CASES, TINY
 from shared_tests.fixtures.synthetic import synthetic_array
@@ -181,8 +180,8 @@ def test_transforms_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_xla_transforms_kernels_when_needed() -> None:
     """XLA would transform those of all convolutions first, had they nothing to wait for."""
-    jax, layers = pytest.importorskip("jax"), pytest.importorskip("danet_jax.layers")
-    convolutions = [layers.Conv(128, 128, 3, numerics(TINY, "float32", winograd=True)) for _ in range(12)]
+    jax, accelerated = pytest.importorskip("jax"), pytest.importorskip("danet_jax.accelerated.winograd")
+    convolutions = [accelerated.WinogradConv(128, 128, 3, bias=True) for _ in range(12)]
     pixels = jax.numpy.zeros((1, 32, 32, 128))
     program = jax.jit(lambda layers, x: functools.reduce(lambda x, layer: layer(x), layers, x))
     held = program.lower(convolutions, pixels).compile().memory_analysis().temp_size_in_bytes

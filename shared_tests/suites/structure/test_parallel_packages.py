@@ -28,9 +28,8 @@ FORWARD = {"call": "forward", "__call__": "forward"}
 # its layers and no compiler of functions; torch fills a layer's weights when it is made, wants a gradient of our own
 # for slices that leave its heap whole, and transforms tiles by sums in place, each a pass over memory, where compilers
 # make one of many, who also plan which memory is used again; its products may be slower than its convolutions; torch
-# and JAX multiply blocks of queries and keys faster than slices, and TensorFlow does not; JAX would compute float64 in
-# float32, compile what makes zeros of every shape, keep a program for each size of pictures, add up a layer's residual
-# sums again in every block, and keep what was to be recomputed, and Flax asks layers for the mode of a view. Keras
+# and JAX multiply blocks of queries and keys faster than slices, and TensorFlow does not; JAX would compile what makes
+# zeros of every shape, and keep a program for each size of pictures, and Flax asks layers for the mode of a view. Keras
 # rounds float64 means on other backends than TensorFlow, and finds no shapes out on JAX. Of torch's optimizers, Optax
 # has the parts and Keras none. A step of torch's or TensorFlow's is written for one device among several, and asks for
 # what is of all; JAX's is of the whole batch, and only its arrays are told where to be.
@@ -40,8 +39,7 @@ ALONE = {
     "tf": {"Module.__init__", "build", "get_config", "from_config", "named_modules", "TorchOptimizer", "compiled"}
     | {"scope", "local", "on_replicas", "all_mean", "all_gather", "computed_again", "mean_of", "recomputed_by_jax"}
     | {"compute_output_spec"},
-    "jax": {"Module.__init__", "set_view", "require_dtype", "abstract_network", "computed_once", "after"}
-    | {"transformation", "replicate", "has_tpu", "in_blocks", "tangent_in_slices", "gather_by_keys"}
+    "jax": {"Module.__init__", "ModeModule", "abstract_network", "transformation", "replicate", "has_tpu"}
     | {"keep_few_programs"},
 }
 # torch has the first two as layers and the others as functions, so torch does not name what is in them. Keras asks its

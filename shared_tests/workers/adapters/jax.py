@@ -26,13 +26,13 @@ def run(request: Request) -> Response:
 
 def run_here(request: Request) -> Response:
     """One pass on the default device."""
-    model = danet_jax.load(request.checkpoint, dtype=request.dtype, winograd=request.layers == "cpu_inference")
+    model = danet_jax.load(request.checkpoint, dtype=request.dtype, layers=request.layers)
     if request.training:
         model.train()
     x = jnp.asarray(request.x.transpose(0, 2, 3, 1))
 
     def call(model: DANet, x: jax.Array) -> dict[str, jax.Array]:
-        return model(x, outputs=request.asked, stages=request.stages)
+        return model(x, outputs=request.asked, taps=request.stages)
 
     response = Response(outputs={}, flags=flags())
     if request.cotangents:
@@ -50,7 +50,7 @@ def gradients(model: DANet, x: jax.Array, request: Request) -> tuple[dict[str, j
     """The network's values, and canonical name -> gradient."""
 
     def loss(model: DANet) -> tuple[jax.Array, dict[str, jax.Array]]:
-        values = model(x, outputs=request.asked, stages=request.stages)
+        values = model(x, outputs=request.asked, taps=request.stages)
         products = [values[name] * c.transpose(0, 2, 3, 1) for name, c in request.cotangents.items()]
         return jnp.sum(jnp.stack([jnp.sum(product) for product in products])), values
 

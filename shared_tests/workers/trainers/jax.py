@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from typing import Any
+from unittest import mock
 
 import jax
 import numpy as np
@@ -12,18 +13,18 @@ from flax import nnx
 from jax import Array, export
 from jax import numpy as jnp
 
+from danet_common import sharing
 from danet_common.config import DANetConfig
 from danet_common.dropout import dropout_masks
 from danet_common.recipe import TrainConfig
 from danet_jax import DANet, load
 from danet_jax.parameters import get_tensors
-from danet_jax.training import step as steps
 from danet_jax.training.distributed import start_engine
 from danet_jax.training.losses import segmentation_loss
 from danet_jax.training.state import load_state, save_state
 from danet_jax.training.step import compute_gradients, to_tensors, train_step
 from shared_tests.workers.protocol import Groups
-from shared_tests.workers.trainers.following import decide, follow
+from shared_tests.workers.trainers.following import follow
 
 
 def loss(fields: dict[str, Any], arrays: Groups) -> Groups:
@@ -59,14 +60,18 @@ def train(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 
 def decided(fields: dict[str, Any], arrays: Groups) -> Groups:
-    """Whether a step recomputes, by the pixels up to which a device keeps."""
-    return decide(load_state, steps, fields, arrays)
+    """True where a run is trained under activation checkpointing, by the `limits` of a device's pixels."""
+    found = {}
+    for limit in fields["limits"]:
+        with mock.patch.object(sharing, "RECOMPUTED_PIXELS", limit):
+            state, _ = load_state(fields["start"], pixels=arrays["batch"]["labels"].size)
+        found[str(limit)] = np.array(state.model.layers.name == "remat")
+    return {"recomputes": found}
 
 
 def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
     """Those of a prepared network's squared logits, summed, by the pixels (N, C, H, W) and by its tensors."""
-    options: dict[str, Any] = {"winograd": fields["layers"] == "cpu_inference"}
-    model = load(fields["checkpoint"], dtype="float64", **options)
+    model = load(fields["checkpoint"], dtype="float64", layers=fields["layers"])
     x = jnp.asarray(arrays["input"]["x"].transpose(0, 2, 3, 1))
     graph, state = nnx.split(model)
     weights, rest = nnx.split_state(state, nnx.Param, ...)
@@ -81,8 +86,7 @@ def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 def second_gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
     """That of the pixels' own gradient, squared and summed, by the pixels (N, C, H, W); of the same logits."""
-    options: dict[str, Any] = {"winograd": fields["layers"] == "cpu_inference"}
-    model = load(fields["checkpoint"], dtype="float64", **options)
+    model = load(fields["checkpoint"], dtype="float64", layers=fields["layers"])
     graph, state = nnx.split(model)
 
     def total(x: Array) -> Array:
@@ -93,18 +97,17 @@ def second_gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 
 def kept(fields: dict[str, Any], arrays: Groups) -> Groups:
-    """Bytes that a compiled network and its gradient hold at once, by whether blocks and attention are recomputed."""
-    model, x = DANet(DANetConfig.from_dict(fields["config"])), jnp.asarray(arrays["input"]["x"].transpose(0, 2, 3, 1))
-    found = {str(recompute): np.array(bytes_kept(model, x, recompute)) for recompute in fields["recompute"]}
-    return {"bytes": found}
+    """Bytes that a compiled network and its gradient hold at once, by the network's layer set."""
+    config, x = DANetConfig.from_dict(fields["config"]), jnp.asarray(arrays["input"]["x"].transpose(0, 2, 3, 1))
+    return {"bytes": {name: np.array(bytes_kept(DANet(config, layers=name), x)) for name in fields["layers"]}}
 
 
-def bytes_kept(model: DANet, x: jax.Array, recompute: bool) -> int:
+def bytes_kept(model: DANet, x: jax.Array) -> int:
     """By XLA, which may undo in its program what the traced one says."""
 
     @nnx.jit
     def gradients(model: DANet) -> nnx.State:
-        return nnx.grad(lambda model: sum(map(jnp.sum, model(x, recompute=recompute).values())))(model)
+        return nnx.grad(lambda model: sum(map(jnp.sum, model(x).values())))(model)
 
     analysis = gradients.lower(model).compile().compiled.memory_analysis()
     assert analysis is not None
