@@ -150,7 +150,7 @@ class Dropout(nnx.Dropout):
         self.rate = rate
         self.kind = kind
 
-    def __call__(
+    def __call__(  # type: ignore[override]
         self, x: Float[Array, "b h w c"], kept: Bool[Array, "b *hw c"] | None = None
     ) -> Float[Array, "b h w c"]:
         if kept is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import jax
@@ -11,46 +10,28 @@ from jax import Array
 from jaxtyping import Float
 
 from danet_common.taps import NO_TAPS, Taps
+from danet_jax.accelerated.subclasses import subclass_of
 from danet_jax.layers import ModuleClass
 
 Kept = tuple[nnx.State, nnx.State, Array]
 
 
 def remat(kind: ModuleClass) -> ModuleClass:
-    """Return a subclass of a module's class that is computed again in the backward pass; parameters keep their names.
+    """Return a subclass of a module's class that is computed again in the backward pass.
 
     The running statistics move once. With taps the pass keeps everything.
     """
-    key: Any = kind  # a Hashable, which a type checker does not see
-    made: ModuleClass = remat_class(key)
+    made: ModuleClass = subclass_of(kind, recomputed)
     return made
 
 
-@functools.cache
-def remat_class(kind: Any) -> Any:
-    """Return the one such subclass of a class."""
-
-    class Remat(kind):
-        def __call__(self, x: Array, taps: Taps = NO_TAPS) -> Array:
-            out: Array = kind.__call__(self, x, taps) if taps.wanted else recomputed(self, kind, x)
-            return out
-
-        def __reduce__(self) -> tuple[Any, ...]:
-            return new_remat, (kind,), self.__getstate__()
-
-    Remat.__name__ = Remat.__qualname__ = kind.__name__
-    Remat.__doc__ = kind.__doc__
-    return Remat
-
-
-def new_remat(kind: type[nnx.Module]) -> nnx.Module:
-    """Return an empty module of such a subclass, which a pickle fills."""
-    made = remat(kind)
-    return made.__new__(made)
-
-
-def recomputed(module: nnx.Module, kind: type[nnx.Module], x: Float[Array, "b h w c"]) -> Float[Array, "b p q d"]:
-    """Return what `kind.__call__` makes of `x`; its gradient keeps `x` alone."""
+def recomputed(
+    kind: Any, module: nnx.Module, x: Float[Array, "b h w c"], taps: Taps = NO_TAPS
+) -> Float[Array, "b p q d"]:
+    """Return what a module makes of `x`; its gradient keeps `x` alone."""
+    if taps.wanted:
+        tapped: Array = kind.__call__(module, x, taps)
+        return tapped
     graph, state = nnx.split(module)
     weights, rest = nnx.split_state(state, nnx.Param, ...)
 

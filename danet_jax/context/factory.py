@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flax import nnx
 
 from danet_common.config import ContextKind, DANetConfig
@@ -17,7 +19,7 @@ from danet_jax.context.self_attention import SelfAttention
 from danet_jax.context.squeeze_excitation import SqueezeExcitation
 from danet_jax.layers import LayerSet
 
-MODULES: dict[ContextKind, type[nnx.Module]] = {
+MODULES: dict[ContextKind, type[Any]] = {
     "position": PositionAttention,
     "channel": ChannelAttention,
     "squeeze_excitation": SqueezeExcitation,

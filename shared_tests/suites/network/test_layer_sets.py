@@ -1,12 +1,14 @@
-"""Layer sets: their names, what they refuse, and PyTorch's ways to copy, compile and export networks of each."""
+"""Layer sets: their names, what they refuse, and the frameworks' ways to copy and compile networks of each."""
 
 from __future__ import annotations
 
 import copy
 import importlib
 import io
+import pickle
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 
 from danet_common import VARIANTS, CheckpointError, chunks
@@ -124,3 +126,20 @@ class TestTorch:
             x = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(2))
             call(x)["fused"].square().mean().backward()
         assert all(parameter.grad is not None for parameter in model.backbone.parameters())
+
+
+@pytest.mark.parametrize("layers", SETS)
+def test_copies_and_pickles_of_flax_are_the_same(layers: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other networks of a config too have the same graph definition, so that JAX compiles one program for all."""
+    nnx, danet_jax = pytest.importorskip("flax.nnx"), pytest.importorskip("danet_jax")
+    monkeypatch.setattr(chunks, "CHUNK_SIZE", 10)
+    model, x = danet_jax.DANet(TINY, layers=layers), np.ones((1, 33, 49, 3), np.float32)
+    model.eval()
+    call = nnx.jit(lambda model: model(x)["fused"])
+    expected = call(model)
+    for other in (copy.deepcopy(model), pickle.loads(pickle.dumps(model))):
+        assert nnx.graphdef(other) == nnx.graphdef(model)
+        assert np.array_equal(call(other), expected)
+    anew = danet_jax.DANet(TINY, layers=layers, seed=1)
+    anew.eval()
+    assert nnx.graphdef(anew) == nnx.graphdef(model)
