@@ -85,17 +85,20 @@ def tf_pass(job: dict[str, Any], arrays: list[np.ndarray]) -> Pass:
     """One pass of `danet_tf` as a graph for any size."""
     import tensorflow as tf
 
-    from danet_tf.attention import attend
+    from danet_common import chunks
+    from danet_tf.accelerated.attention import MemoryEfficientAttention
+    from danet_tf.attention import softmax_attention
 
+    attend, chunks.CHUNK_SIZE = MemoryEfficientAttention(softmax_attention), job["slice_size"]
     wide, dtype = dtypes(job)
 
     @tf.function(input_signature=[tf.TensorSpec((None, None, array.shape[2]), dtype) for array in arrays])
     def call(query: tf.Tensor, key: tf.Tensor, value: tf.Tensor) -> Any:
         if not job["backward"]:
-            return attend(tf.cast(query, wide), tf.cast(key, wide), value, job["slice_size"])
+            return attend(tf.cast(query, wide), tf.cast(key, wide), value)
         with tf.GradientTape() as tape:
             tape.watch((query, key, value))
-            total = tf.reduce_sum(attend(tf.cast(query, wide), tf.cast(key, wide), value, job["slice_size"]))
+            total = tf.reduce_sum(attend(tf.cast(query, wide), tf.cast(key, wide), value))
         return tape.gradient(total, (query, key, value))
 
     tensors = [tf.cast(array, dtype) for array in arrays]

@@ -30,7 +30,7 @@ def make_pass(job: dict[str, Any]) -> Pass:
         slices.SLICE_SIZE = slices.LARGEST_SIZE
         chunks.CHUNK_SIZE = chunks.LARGEST_CHUNK
     layers = next((name for name in ("plain", "cpu_inference", "auto") if name in prepared), "memory_efficient")
-    options = {"winograd": layers == "cpu_inference"} if backend == "tf" else {"layers": layers}
+    options = {"layers": layers}
     return makers[backend](job, x, prepared, options)
 
 

@@ -5,6 +5,7 @@ from danet_common.keras_backend import require_keras_backend
 require_keras_backend()  # before anything imports Keras
 
 from danet_tf.attention import ChannelAttention, PositionAttention
+from danet_tf.checkpoint import from_checkpoint, from_pretrained, load, save, save_pretrained
 from danet_tf.context.bam import BAM
 from danet_tf.context.cbam import CBAM
 from danet_tf.context.compact_attention import CompactChannelAttention, CompactPositionAttention
@@ -14,13 +15,14 @@ from danet_tf.context.non_local import NonLocal
 from danet_tf.context.selective_kernel import SelectiveKernel
 from danet_tf.context.self_attention import SelfAttention
 from danet_tf.context.squeeze_excitation import SqueezeExcitation
-from danet_tf.inference import infer, predict
-from danet_tf.model import DANet, from_checkpoint, load, save
-from danet_tf.pretrained import from_pretrained, save_pretrained
+from danet_tf.inference import predict, predict_logits
+from danet_tf.layers import PLAIN, LayerSet
+from danet_tf.model import DANet
 
 __all__ = [
     "BAM",
     "CBAM",
+    "PLAIN",
     "ChannelAttention",
     "CompactChannelAttention",
     "CompactPositionAttention",
@@ -28,6 +30,7 @@ __all__ = [
     "GatingDecoder",
     "JointChannelAttention",
     "JointPositionAttention",
+    "LayerSet",
     "NonLocal",
     "PositionAttention",
     "SelectiveKernel",
@@ -35,9 +38,9 @@ __all__ = [
     "SqueezeExcitation",
     "from_checkpoint",
     "from_pretrained",
-    "infer",
     "load",
     "predict",
+    "predict_logits",
     "save",
     "save_pretrained",
 ]

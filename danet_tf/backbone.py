@@ -10,9 +10,8 @@ from keras import ops
 
 from danet_common.config import DANetConfig
 from danet_common.drawing import within
-from danet_common.numerics import Numerics
-from danet_common.stages import NO_STAGES, Stages
-from danet_tf.layers import BatchNorm, Conv, average_pool, max_pool, norm_act, recomputed
+from danet_common.taps import NO_TAPS, Taps
+from danet_tf.layers import PLAIN, LayerSet, average_pool, max_pool
 from danet_tf.module import Module
 
 
@@ -20,18 +19,18 @@ from danet_tf.module import Module
 class Stem(Module):
     """The deep stem's three 3x3 convolutions, in the place of the plain stem's 7x7."""
 
-    def __init__(self, in_channels: int, widths: tuple[int, ...], numerics: Numerics) -> None:
-        super().__init__(numerics, in_channels=in_channels, widths=widths)
+    def __init__(self, in_channels: int, widths: tuple[int, ...], layers: LayerSet = PLAIN) -> None:
+        super().__init__()
         first, second, third = widths
-        self.conv1 = Conv(in_channels, first, 3, numerics, stride=2)
-        self.bn1 = BatchNorm(first, numerics)
-        self.conv2 = Conv(first, second, 3, numerics)
-        self.bn2 = BatchNorm(second, numerics)
-        self.conv3 = Conv(second, third, 3, numerics)
+        self.conv1 = layers.conv(in_channels, first, 3, stride=2)
+        self.bn1 = layers.norm(first)
+        self.conv2 = layers.conv(first, second, 3)
+        self.bn2 = layers.norm(second)
+        self.conv3 = layers.conv(second, third, 3)
 
     def call(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q d"]:
-        x = norm_act(self.conv1, self.bn1, x)
-        x = norm_act(self.conv2, self.bn2, x)
+        x = ops.relu(self.bn1(self.conv1(x)))
+        x = ops.relu(self.bn2(self.conv2(x)))
         return self.conv3(x)
 
 
@@ -40,20 +39,21 @@ class BasicBlock(Module):
     """Two 3x3 convolutions and a shortcut (ResNet-18 and 34)."""
 
     def __init__(
-        self, in_channels: int, width: int, numerics: Numerics, *, stride: int, dilation: int, avg_down: bool
+        self, in_channels: int, width: int, layers: LayerSet = PLAIN, *, stride: int, dilation: int, avg_down: bool
     ) -> None:
-        sizes = {"in_channels": in_channels, "width": width}
-        super().__init__(numerics, **sizes, stride=stride, dilation=dilation, avg_down=avg_down)
-        self.conv1 = Conv(in_channels, width, 3, numerics, stride=stride, dilation=dilation)
-        self.bn1 = BatchNorm(width, numerics)
-        self.conv2 = Conv(width, width, 3, numerics, dilation=dilation)
-        self.bn2 = BatchNorm(width, numerics)
-        self.downsample = projection(in_channels, width, numerics, stride, avg_down)
+        super().__init__()
+        self.conv1 = layers.conv(in_channels, width, 3, stride=stride, dilation=dilation)
+        self.bn1 = layers.norm(width)
+        self.conv2 = layers.conv(width, width, 3, dilation=dilation)
+        self.bn2 = layers.norm(width)
+        self.downsample = projection(in_channels, width, layers, stride, avg_down)
         self.pooled = avg_down and stride == 2
 
     def call(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q d"]:
-        out = norm_act(self.conv1, self.bn1, x)
-        return norm_act(self.conv2, self.bn2, out, plus=shortcut(x, self.downsample, self.pooled))
+        out = ops.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        out += shortcut(x, self.downsample, self.pooled)
+        return ops.relu(out)
 
 
 @keras.saving.register_keras_serializable("danet")
@@ -61,73 +61,78 @@ class Bottleneck(Module):
     """1x1, 3x3 and 1x1 convolutions and a shortcut (ResNet-50, 101 and 152)."""
 
     def __init__(
-        self, in_channels: int, width: int, numerics: Numerics, *, stride: int, dilation: int, avg_down: bool
+        self, in_channels: int, width: int, layers: LayerSet = PLAIN, *, stride: int, dilation: int, avg_down: bool
     ) -> None:
-        sizes = {"in_channels": in_channels, "width": width}
-        super().__init__(numerics, **sizes, stride=stride, dilation=dilation, avg_down=avg_down)
-        self.conv1 = Conv(in_channels, width, 1, numerics)
-        self.bn1 = BatchNorm(width, numerics)
-        self.conv2 = Conv(width, width, 3, numerics, stride=stride, dilation=dilation)
-        self.bn2 = BatchNorm(width, numerics)
-        self.conv3 = Conv(width, 4 * width, 1, numerics)
-        self.bn3 = BatchNorm(4 * width, numerics)
-        self.downsample = projection(in_channels, 4 * width, numerics, stride, avg_down)
+        super().__init__()
+        self.conv1 = layers.conv(in_channels, width, 1)
+        self.bn1 = layers.norm(width)
+        self.conv2 = layers.conv(width, width, 3, stride=stride, dilation=dilation)
+        self.bn2 = layers.norm(width)
+        self.conv3 = layers.conv(width, 4 * width, 1)
+        self.bn3 = layers.norm(4 * width)
+        self.downsample = projection(in_channels, 4 * width, layers, stride, avg_down)
         self.pooled = avg_down and stride == 2
 
     def call(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q d"]:
-        out = norm_act(self.conv1, self.bn1, x)
-        out = norm_act(self.conv2, self.bn2, out)
-        return norm_act(self.conv3, self.bn3, out, plus=shortcut(x, self.downsample, self.pooled))
+        out = ops.relu(self.bn1(self.conv1(x)))
+        out = ops.relu(self.bn2(self.conv2(out)))
+        out = self.bn3(self.conv3(out))
+        out += shortcut(x, self.downsample, self.pooled)
+        return ops.relu(out)
 
 
 @keras.saving.register_keras_serializable("danet")
 class ResNet(Module):
     """Stem and four stages, at strides 4, 4, 8, 8, 8 for output stride 8."""
 
-    def __init__(self, config: DANetConfig, numerics: Numerics) -> None:
-        super().__init__(numerics, config=config.to_dict())
+    def __init__(self, config: DANetConfig, layers: LayerSet = PLAIN) -> None:
+        super().__init__()
         channels = config.stem_widths[-1]
         with within("backbone"):
-            if config.stem == "deep":
-                self.conv1: Stem | Conv = Stem(config.in_channels, config.stem_widths, numerics)
-            else:
-                self.conv1 = Conv(config.in_channels, channels, 7, numerics, stride=2)
-            self.bn1 = BatchNorm(channels, numerics)
-            self.layer1 = stage(config, 0, channels, numerics)
-            self.layer2 = stage(config, 1, config.stage_channels[0], numerics)
-            self.layer3 = stage(config, 2, config.stage_channels[1], numerics)
-            self.layer4 = stage(config, 3, config.stage_channels[2], numerics)
+            self.conv1 = stem(config, layers)
+            self.bn1 = layers.norm(channels)
+            self.layer1 = stage(config, 0, channels, layers)
+            self.layer2 = stage(config, 1, config.stage_channels[0], layers)
+            self.layer3 = stage(config, 2, config.stage_channels[1], layers)
+            self.layer4 = stage(config, 3, config.stage_channels[2], layers)
 
     def call(
-        self, x: Float[Tensor, "b h w c"], stages: Stages = NO_STAGES, recompute: bool = False, training: bool = False
+        self, x: Float[Tensor, "b h w c"], taps: Taps = NO_TAPS, training: bool = False
     ) -> tuple[Float[Tensor, "b o p d"], Float[Tensor, "b q r e"], Float[Tensor, "b q r f"]]:
-        """The outputs of layer1, layer3 and layer4; with `recompute`, gradients compute each block again."""
-        x = stages.keep("stem", ops.relu(self.bn1(self.conv1(x))))
-        layer1 = stages.keep("layer1", chain(self.layer1, max_pool(x), recompute, training))
-        x = stages.keep("layer2", chain(self.layer2, layer1, recompute, training))
-        layer3 = stages.keep("layer3", chain(self.layer3, x, recompute, training))
-        layer4 = stages.keep("layer4", chain(self.layer4, layer3, recompute, training))
+        """The outputs of layer1, layer3 and layer4."""
+        x = taps.record("stem", ops.relu(self.bn1(self.conv1(x))))
+        layer1 = taps.record("layer1", chain(self.layer1, max_pool(x)))
+        layer2 = taps.record("layer2", chain(self.layer2, layer1))
+        layer3 = taps.record("layer3", chain(self.layer3, layer2))
+        layer4 = taps.record("layer4", chain(self.layer4, layer3))
         return layer1, layer3, layer4
 
 
-def stage(config: DANetConfig, index: int, in_channels: int, numerics: Numerics) -> list[Module]:
+def stem(config: DANetConfig, layers: LayerSet) -> Module:
+    """The network's first convolutions, of stride 2."""
+    if config.stem == "deep":
+        return Stem(config.in_channels, config.stem_widths, layers)
+    return layers.conv(config.in_channels, config.stem_widths[0], 7, stride=2)
+
+
+def stage(config: DANetConfig, index: int, in_channels: int, layers: LayerSet) -> list[Module]:
     """The blocks of layer{index + 1}; the first takes the stride."""
-    block = BasicBlock if config.block == "basic" else Bottleneck
+    block = layers.remat(layers.block(BasicBlock if config.block == "basic" else Bottleneck))
     blocks = []
     for position, dilation in enumerate(config.block_dilations[index]):
         stride = config.stage_strides[index] if position == 0 else 1
         width, avg_down = config.widths[index], config.avg_down
-        blocks.append(block(in_channels, width, numerics, stride=stride, dilation=dilation, avg_down=avg_down))
+        blocks.append(block(in_channels, width, layers, stride=stride, dilation=dilation, avg_down=avg_down))
         in_channels = config.stage_channels[index]
     return blocks
 
 
-def projection(in_channels: int, out_channels: int, numerics: Numerics, stride: int, avg_down: bool) -> list[Module]:
+def projection(in_channels: int, out_channels: int, layers: LayerSet, stride: int, avg_down: bool) -> list[Module]:
     """The shortcut's convolution and BatchNorm; empty where the block's input can be added as it is."""
     if stride == 1 and in_channels == out_channels:
         return []
-    conv = Conv(in_channels, out_channels, 1, numerics, stride=1 if avg_down else stride)
-    return [conv, BatchNorm(out_channels, numerics)]
+    conv = layers.conv(in_channels, out_channels, 1, stride=1 if avg_down else stride)
+    return [conv, layers.norm(out_channels)]
 
 
 def shortcut(x: Float[Tensor, "b h w c"], downsample: list[Module], pooled: bool) -> Float[Tensor, "b p q d"]:
@@ -135,10 +140,8 @@ def shortcut(x: Float[Tensor, "b h w c"], downsample: list[Module], pooled: bool
     return chain(downsample, average_pool(x) if pooled else x)
 
 
-def chain(
-    modules: list[Module], x: Float[Tensor, "b h w c"], recompute: bool = False, training: bool = False
-) -> Float[Tensor, "b p q d"]:
+def chain(modules: list[Module], x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q d"]:
     """Each module applied to what the one before it returned."""
     for module in modules:
-        x = recomputed(module, x, training) if recompute else module(x)
+        x = module(x)
     return x

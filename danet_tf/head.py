@@ -13,11 +13,10 @@ from keras import ops
 
 from danet_common.config import DANetConfig
 from danet_common.dropout import NO_MASKS
-from danet_common.numerics import Numerics
-from danet_common.stages import NO_STAGES, Stages
+from danet_common.taps import NO_TAPS, Taps
 from danet_tf.context.factory import context_module
 from danet_tf.context.gating_decoder import GatingDecoder
-from danet_tf.layers import Conv, ConvNormAct, Dropout, recomputed
+from danet_tf.layers import PLAIN, ConvNormAct, Dropout, LayerSet
 from danet_tf.module import Module
 
 
@@ -30,87 +29,84 @@ class DualAttentionHead(Module):
     laid side by side, convolved and joined with the features of layer1.
     """
 
-    def __init__(self, config: DANetConfig, numerics: Numerics) -> None:
-        super().__init__(numerics, config=config.to_dict())
+    def __init__(self, config: DANetConfig, layers: LayerSet = PLAIN) -> None:
+        super().__init__()
         self.config = config
         channels, inner = config.stage_channels[3], config.inner_channels
         for kind in config.context:
-            setattr(self, f"{kind}_in", ConvNormAct(channels, inner, 3, numerics))
-            setattr(self, f"{kind}_attention", context_module(kind, config, numerics))
-            setattr(self, f"{kind}_out", ConvNormAct(inner, inner, 3, numerics))
+            setattr(self, f"{kind}_in", ConvNormAct(channels, inner, 3, layers))
+            setattr(self, f"{kind}_attention", context_module(kind, config, layers))
+            setattr(self, f"{kind}_out", ConvNormAct(inner, inner, 3, layers))
         if not config.context:
-            self.plain_out = ConvNormAct(channels, inner, 3, numerics)
+            self.plain_out = ConvNormAct(channels, inner, 3, layers)
         if config.decoder == "gating":
-            self.merged = ConvNormAct(inner * max(1, len(config.context)), config.fused_channels, 3, numerics)
+            self.merged = ConvNormAct(inner * max(1, len(config.context)), config.fused_channels, 3, layers)
             low_channels = config.stage_channels[0]
-            self.decoder = GatingDecoder(low_channels, config.fused_channels, config.upsample_grid, numerics)
+            self.decoder = GatingDecoder(low_channels, config.fused_channels, config.upsample_grid, layers)
         self.dropout = Dropout(config.dropout_rate, config.dropout)
-        self.fused_classifier = Conv(config.fused_channels, config.num_classes, 1, numerics, bias=True)
+        self.fused_classifier = layers.conv(config.fused_channels, config.num_classes, 1, bias=True)
         for kind in config.context if config.branch_classifiers else ():
-            setattr(self, f"{kind}_classifier", Conv(inner, config.num_classes, 1, numerics, bias=True))
+            setattr(self, f"{kind}_classifier", layers.conv(inner, config.num_classes, 1, bias=True))
 
     def call(
         self,
-        x: Float[Tensor, "b h w c"],
         layer1: Float[Tensor, "b o p d"],
+        layer4: Float[Tensor, "b h w c"],
         outputs: Collection[str] | None = None,
-        stages: Stages = NO_STAGES,
-        masks: Mapping[str, Tensor] = NO_MASKS,
-        recompute: bool = False,
+        taps: Taps = NO_TAPS,
+        dropout_masks: Mapping[str, Tensor] = NO_MASKS,
         training: bool = False,
     ) -> dict[str, Float[Tensor, "b h w classes"]]:
-        """Logits by output, the fused ones first; `outputs` are those to compute, all if None.
+        """Logits by output, the fused ones first, at the size of layer4; `outputs` are those to compute, all if None.
 
-        They are of the size of `x`, the output of layer4; with the gating decoder the fused ones of that of `layer1`.
-
-        `masks` say what each dropout keeps. With `recompute`, gradients compute each attention again, and no stages
-        within them are kept.
+        With the gating decoder the fused ones have the size of layer1. `dropout_masks` say what each dropout keeps.
         """
         outputs = self.config.outputs if outputs is None else outputs
         branches: dict[str, Tensor] = {}
         logits = {}
         for kind in self.config.branches_of(outputs):
-            attention = getattr(self, f"{kind}_attention")
-            branch = stages.keep(f"{kind}_in", getattr(self, f"{kind}_in")(x))
-            branch = recomputed(attention, branch, training) if recompute else attention(branch, stages=stages)
-            branch = stages.keep(f"{kind}_attention", branch)
-            branches[kind] = stages.keep(f"{kind}_out", getattr(self, f"{kind}_out")(branch))
+            branch = taps.record(f"{kind}_in", getattr(self, f"{kind}_in")(layer4))
+            branch = taps.record(f"{kind}_attention", getattr(self, f"{kind}_attention")(branch, taps=taps))
+            branches[kind] = taps.record(f"{kind}_out", getattr(self, f"{kind}_out")(branch))
         if "fused" in outputs:
             if not branches:
-                branches["plain"] = stages.keep("plain_out", self.plain_out(x))
-            fused = self.dropout(self.fuse(tuple(branches.values()), layer1, stages), masks.get("fused"))
-            logits["fused"] = stages.keep("fused_logits", self.fused_classifier(fused))
+                branches["plain"] = taps.record("plain_out", self.plain_out(layer4))
+            fused = self.dropout(self.fuse(tuple(branches.values()), layer1, taps), dropout_masks.get("fused"))
+            logits["fused"] = taps.record("fused_logits", self.fused_classifier(fused))
         for kind in self.config.context:
             if kind in outputs:
-                branch = self.dropout(branches[kind], masks.get(kind))
-                logits[kind] = stages.keep(f"{kind}_logits", getattr(self, f"{kind}_classifier")(branch))
+                branch = self.dropout(branches[kind], dropout_masks.get(kind))
+                logits[kind] = taps.record(f"{kind}_logits", getattr(self, f"{kind}_classifier")(branch))
         return logits
 
     def fuse(
-        self, branches: tuple[Tensor, ...], layer1: Float[Tensor, "b o p d"], stages: Stages
+        self, branches: tuple[Tensor, ...], layer1: Float[Tensor, "b o p d"], taps: Taps
     ) -> Float[Tensor, "b o p e"]:
-        """What the fused classifier sees: the sum of the branches, or what the decoder makes of them and of layer1."""
+        """The input of the fused classifier: the sum of the branches, or the decoder's output for them and layer1."""
         if self.config.decoder == "sum":
             return functools.reduce(operator.add, branches)
-        merged = stages.keep("merged", self.merged(ops.concatenate(branches, axis=3)))
-        return self.decoder(merged, layer1, stages=stages)
+        merged = taps.record("merged", self.merged(ops.concatenate(branches, axis=3)))
+        return self.decoder(merged, layer1, taps=taps)
 
 
 @keras.saving.register_keras_serializable("danet")
 class AuxiliaryHead(Module):
-    """Deep supervision (Zhao et al., CVPR 2017): a small FCN, or a bare classifier, on a backbone stage."""
+    """Deep supervision (Zhao et al., CVPR 2017): a small FCN on layer3, or a bare classifier on layer4."""
 
-    def __init__(self, config: DANetConfig, numerics: Numerics) -> None:
-        super().__init__(numerics, config=config.to_dict())
+    def __init__(self, config: DANetConfig, layers: LayerSet = PLAIN) -> None:
+        super().__init__()
         hidden, fcn = config.auxiliary_channels, config.auxiliary == "fcn"
-        self.hidden = ConvNormAct(config.stage_channels[2], hidden, 3, numerics) if fcn else None
+        self.hidden = ConvNormAct(config.stage_channels[2], hidden, 3, layers) if fcn else None
         self.dropout = Dropout(config.dropout_rate, config.dropout)
         channels = hidden if fcn else config.stage_channels[3]
-        self.classifier = Conv(channels, config.num_classes, 1, numerics, bias=True)
+        self.classifier = layers.conv(channels, config.num_classes, 1, bias=True)
 
     def call(
-        self, x: Float[Tensor, "b h w c"], kept: Bool[Tensor, "b *hw c"] | None = None, training: bool = False
+        self,
+        layer3: Float[Tensor, "b h w c"],
+        layer4: Float[Tensor, "b h w d"],
+        kept: Bool[Tensor, "b *hw c"] | None = None,
+        training: bool = False,
     ) -> Float[Tensor, "b h w classes"]:
-        if self.hidden is not None:
-            x = self.hidden(x)
+        x = layer4 if self.hidden is None else self.hidden(layer3)
         return self.classifier(self.dropout(x, kept))

@@ -25,10 +25,10 @@ def predict(
 
     uint8 for up to 256 classes. Raises ValueError for an unknown protocol, and for what is no RGB image.
     """
-    return predict_labels(partial(infer, model), image, protocol, model.config)
+    return predict_labels(partial(predict_logits, model), image, protocol, model.config)
 
 
-def infer(model: DANet, pictures: Float32[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n h w classes"]:
+def predict_logits(model: DANet, pictures: Float32[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n h w classes"]:
     """The fused logits of normalised pictures, at their size, in at least float32."""
     return ops.convert_to_numpy(fused_logits(model, ops.convert_to_tensor(pictures)))
 

@@ -3,9 +3,9 @@ They fix what frameworks leave open: symmetric zero padding, torch's BatchNorm, 
 
 from __future__ import annotations
 
-import contextlib
-import itertools
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import keras
 import tensorflow as tf
@@ -13,20 +13,19 @@ from jaxtyping import Bool, Float
 from keras import KerasTensor as Tensor
 from keras import ops
 
-from danet_common.numerics import Numerics, widened
 from danet_common.parameters import NORM_KINDS
-from danet_common.winograd import covers, suits
-from danet_tf.accelerated.winograd import convolve
+from danet_common.precision import FLOAT32, Precision, accumulate_dtype
+from danet_tf.accelerated.precision import mean_of
 from danet_tf.module import Module
 from danet_tf.training.distributed import all_mean
+
+Definition = Callable[..., Tensor]  # such as attention.softmax_attention: (query, key, value, record) -> output
+ModuleClass = TypeVar("ModuleClass", bound=type[Module])
 
 
 @keras.saving.register_keras_serializable("danet")
 class Conv(Module):
-    """Square convolution, zero-padded by dilation * (kernel_size // 2) on every side.
-
-    In a folded network each has a bias; one of `numerics.winograd` is computed by `winograd.convolve` where that gains.
-    """
+    """Square convolution, zero-padded by dilation * (kernel_size // 2) on every side, in the dtype of its input."""
 
     kinds = ("kernel", "bias")
 
@@ -35,50 +34,27 @@ class Conv(Module):
         in_channels: int,
         out_channels: int,
         kernel_size: int,
-        numerics: Numerics,
         *,
         stride: int = 1,
         dilation: int = 1,
         bias: bool = False,
+        dtype: str = "float32",
     ) -> None:
-        sizes = {"in_channels": in_channels, "out_channels": out_channels, "kernel_size": kernel_size}
-        super().__init__(numerics, **sizes, stride=stride, dilation=dilation, bias=bias)
-        self.shape = (kernel_size, kernel_size, in_channels, out_channels)
-        self.padding = dilation * (kernel_size // 2)
+        super().__init__()
         self.stride = stride
+        self.padding = dilation * (kernel_size // 2)
         self.dilation = dilation
-        self.folded = numerics.folded
-        self.bias = None
-        self.winograd = numerics.winograd and suits(kernel_size, stride, min(in_channels, out_channels))
-        self.build()
-
-    def build(self, input_shape: tuple[int | None, ...] | None = None) -> None:
-        self.kernel = self.add_weight(shape=self.shape, initializer="zeros", name="kernel")
-        if self.arguments["bias"] or self.numerics.folded:
-            self.bias = self.add_weight(shape=self.shape[3:], initializer="zeros", name="bias")
-        self.built = True
+        self.kernel = self.add_weight((kernel_size, kernel_size, in_channels, out_channels), "zeros", name="kernel")
+        self.bias = self.add_weight((out_channels,), "zeros", name="bias") if bias else None
         self.reset_parameters()
 
-    def call(
-        self, x: Float[Tensor, "b h w c"], plus: Float[Tensor, "b p q d"] | None = None, relu: bool = False
-    ) -> Float[Tensor, "b p q d"]:
-        """The convolution, and in a folded network what follows it: `plus` is added, and `relu` taken."""
-        kernel, (_, height, width, _) = ops.cast(self.kernel, x.dtype), x.shape
-        if self.winograd and height and width and covers(height, width, self.dilation):  # of known size
-            out = convolve(x, kernel, self.dilation)
-        elif self.stride == 1:  # "same" is symmetric here, and not at stride 2
-            out = ops.conv(x, kernel, 1, "same", dilation_rate=self.dilation)
-        else:
-            padded = ops.pad(x, ((0, 0), *[(self.padding, self.padding)] * 2, (0, 0)))
-            if self.dilation == 1:
-                out = ops.conv(padded, kernel, self.stride, "valid")
-            else:  # TensorFlow has not both at once
-                out = ops.conv(padded, kernel, 1, "valid", dilation_rate=self.dilation)[
-                    :, :: self.stride, :: self.stride
-                ]
-        out = out if self.bias is None else out + ops.cast(self.bias, x.dtype)
-        out = out if plus is None else out + plus
-        return ops.relu(out) if relu else out
+    def call(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q d"]:
+        kernel, stride, around = ops.cast(self.kernel, x.dtype), self.stride, (self.padding, self.padding)
+        if stride == 1 or self.dilation > 1:  # of which TensorFlow has not both at once
+            out = ops.conv(x, kernel, 1, "same", dilation_rate=self.dilation)[:, ::stride, ::stride]
+        else:  # where "same" is not symmetric
+            out = ops.conv(ops.pad(x, ((0, 0), around, around, (0, 0))), kernel, stride, "valid")
+        return out if self.bias is None else out + ops.cast(self.bias, x.dtype)
 
 
 @keras.saving.register_keras_serializable("danet")
@@ -87,41 +63,25 @@ class BatchNorm(Module):
 
     out = (x - mean) / sqrt(variance + epsilon) * gamma + beta
 
-    Normalises by the biased variance of the batch, of all devices together, and keeps the unbiased one; at least
-    float32. Raises ValueError in training where a channel has a single value. In a folded network it does nothing.
+    Normalises by the biased variance of the batch, of all devices together, and keeps the unbiased one; in `dtype`, at
+    least float32. Raises ValueError in training where a channel has a single value.
     """
 
     kinds = NORM_KINDS
 
-    def __init__(self, channels: int, numerics: Numerics) -> None:
-        super().__init__(numerics, channels=channels)
-        self.epsilon = numerics.epsilon
-        self.momentum = numerics.momentum  # torch's sense: the weight of the new batch
-        self.folded = numerics.folded
-        self.build()
-
-    def build(self, input_shape: tuple[int | None, ...] | None = None) -> None:
-        self.built = True
-        if self.folded:
-            return
-        shape, wide = (self.arguments["channels"],), self.numerics.wide
-        self.gamma = self.add_weight(shape=shape, initializer="ones", dtype=wide, name="gamma")
-        self.beta = self.add_weight(shape=shape, initializer="zeros", dtype=wide, name="beta")
-        self.moving_mean = self.add_weight(
-            shape=shape, initializer="zeros", dtype=wide, trainable=False, name="moving_mean"
-        )
-        self.moving_variance = self.add_weight(
-            shape=shape, initializer="ones", dtype=wide, trainable=False, name="moving_variance"
-        )
-        self.num_batches_tracked = self.add_weight(
-            shape=(), initializer="zeros", dtype="int32", trainable=False, name="num_batches_tracked"
-        )
+    def __init__(self, channels: int, *, epsilon: float = 1e-5, momentum: float = 0.1, dtype: str = "float32") -> None:
+        super().__init__()
+        self.epsilon = epsilon
+        self.momentum = momentum  # torch's sense: the weight of the new batch
+        self.gamma = self.add_weight((channels,), "ones", name="gamma")
+        self.beta = self.add_weight((channels,), "zeros", name="beta")
+        self.moving_mean = self.add_weight((channels,), "zeros", trainable=False, name="moving_mean")
+        self.moving_variance = self.add_weight((channels,), "ones", trainable=False, name="moving_variance")
+        self.num_batches_tracked = self.add_weight((), "zeros", "int32", trainable=False, name="num_batches_tracked")
         self.reset_parameters()
 
     def call(self, x: Float[Tensor, "b h w c"], training: bool = False) -> Float[Tensor, "b h w c"]:
-        if self.folded:
-            return x
-        wide = widen(x)
+        wide = upcast(x)
         if not (training and self.trainable):  # a frozen layer keeps its statistics, as Keras's own does
             mean, variance = ops.convert_to_tensor(self.moving_mean), ops.convert_to_tensor(self.moving_variance)
         else:
@@ -144,31 +104,52 @@ class BatchNorm(Module):
         return mean, variance
 
 
+def as_written(definition: Any) -> Any:
+    """Return a class or a function as it is."""
+    return definition
+
+
+@dataclass(frozen=True)
+class LayerSet:
+    """How a network computes: the layers and functions that its modules are built from.
+
+    conv       makes a convolution: (in_channels, out_channels, kernel_size, *, stride, dilation, bias)
+    norm       makes what follows a convolution: (channels)
+    block      class of a residual block -> the class to build
+    remat      class of a residual block or a context module -> the class to build, under activation checkpointing
+    attention  definition of attention -> a function that computes the same: (query, key, value, record)
+    precision  dtypes of the weights, the activations and the sums
+    trainable  False if the layers hold other tensors than a checkpoint: such a network cannot be trained or saved
+    """
+
+    name: str = "plain"
+    precision: Precision = FLOAT32
+    conv: Callable[..., Module] = Conv
+    norm: Callable[[int], Module] = BatchNorm
+    block: Callable[[ModuleClass], ModuleClass] = as_written
+    remat: Callable[[ModuleClass], ModuleClass] = as_written
+    attention: Callable[[Definition], Definition] = as_written
+    trainable: bool = True
+
+
+PLAIN = LayerSet()  # the text as it stands, in float32
+
+
 @keras.saving.register_keras_serializable("danet")
 class ConvNormAct(Module):
     """Convolution, BatchNorm, ReLU."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, numerics: Numerics) -> None:
-        super().__init__(numerics, in_channels=in_channels, out_channels=out_channels, kernel_size=kernel_size)
-        self.conv = Conv(in_channels, out_channels, kernel_size, numerics)
-        self.bn = BatchNorm(out_channels, numerics)
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, layers: LayerSet = PLAIN) -> None:
+        super().__init__()
+        self.conv = layers.conv(in_channels, out_channels, kernel_size)
+        self.bn = layers.norm(out_channels)
 
     def call(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w d"]:
-        return norm_act(self.conv, self.bn, x)
-
-
-def norm_act(
-    conv: Conv, bn: BatchNorm, x: Float[Tensor, "b h w c"], plus: Float[Tensor, "b p q d"] | None = None
-) -> Float[Tensor, "b p q d"]:
-    """Convolution, BatchNorm, ReLU; `plus`, a block's shortcut, is added before the ReLU."""
-    if conv.folded:
-        return conv(x, plus=plus, relu=True)
-    out = bn(conv(x))
-    return ops.relu(out if plus is None else out + plus)
+        return ops.relu(self.bn(self.conv(x)))
 
 
 @keras.saving.register_keras_serializable("danet")
-class Dropout(keras.layers.Layer):
+class Dropout(Module):
     """Dropout of whole channels (`channel`, Tompson et al., 2015) or of single values (`element`).
 
     out = x / (1 - rate) where kept, else 0
@@ -177,7 +158,7 @@ class Dropout(keras.layers.Layer):
     """
 
     def __init__(self, rate: float, kind: str) -> None:
-        super().__init__(autocast=False)
+        super().__init__()
         self.rate = rate
         self.kind = kind
         self.seed_generator = keras.random.SeedGenerator(0) if rate > 0 else None
@@ -193,40 +174,6 @@ class Dropout(keras.layers.Layer):
         shape = (batch, 1, 1, channels) if self.kind == "channel" else ops.shape(x)
         return keras.random.dropout(x, self.rate, shape, self.seed_generator)
 
-    def get_config(self) -> dict[str, Any]:
-        return {"rate": self.rate, "kind": self.kind}
-
-
-def recomputed(module: Module, x: Float[Tensor, "b h w c"], training: bool) -> Float[Tensor, "b p q d"]:
-    """What a module makes of `x`; the gradient computes all that leads to it again, so that only `x` is kept.
-
-    The running statistics move once.
-    """
-    if keras.backend.backend() == "jax":
-        return recomputed_by_jax(module, x, training)
-    passes = itertools.count()
-
-    def call(x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q d"]:
-        with contextlib.nullcontext() if next(passes) == 0 else keras.StatelessScope():  # which keeps what moves
-            return module(x, training=training)  # the gradient asks outside of the network's call
-
-    return keras.remat(call)(x)
-
-
-def recomputed_by_jax(module: Module, x: Float[Tensor, "b h w c"], training: bool) -> Float[Tensor, "b p q d"]:
-    """The same, where what is computed again may assign to no variable: running statistics come out as values."""
-    held, moving = [(variable, variable.value) for variable in module.variables], module.non_trainable_variables
-
-    def call(x: Float[Tensor, "b h w c"]) -> tuple[Float[Tensor, "b p q d"], list[Tensor]]:
-        with keras.StatelessScope(held) as scope:
-            out = module(x, training=training)
-        return out, [scope.get_current_value(variable) for variable in moving]
-
-    out, values = keras.remat(call)(x)
-    for variable, value in zip(moving, values, strict=True):
-        variable.assign(value)
-    return out
-
 
 def max_pool(x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q c"]:
     """3x3 maximum, stride 2, padded by one with -inf."""
@@ -239,17 +186,9 @@ def average_pool(x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q c"]:
     return ops.average_pool(x, 2, 2, "same")
 
 
-def widen(x: Tensor) -> Tensor:
-    """At least float32."""
-    return ops.cast(x, widened(keras.backend.standardize_dtype(x.dtype)))
-
-
-def mean_of(x: Tensor, axes: tuple[int, ...], keepdims: bool = False) -> Tensor:
-    """The mean over some axes in the dtype of `x`; Keras's own rounds float64 to float32 on JAX and PyTorch."""
-    shape, count = ops.shape(x), 1
-    for axis in axes:
-        count *= shape[axis]
-    return ops.sum(x, axes, keepdims=keepdims) / ops.cast(count, x.dtype)
+def upcast(x: Tensor) -> Tensor:
+    """Cast to float32, unless `x` is float64."""
+    return ops.cast(x, accumulate_dtype(keras.backend.standardize_dtype(x.dtype)))
 
 
 def interpolation_matrix(source: int, target: int, grid: str, like: Tensor) -> Float[Tensor, "target source"]:
@@ -270,9 +209,9 @@ def interpolation_matrix(source: int, target: int, grid: str, like: Tensor) -> F
     return ops.cast(ops.maximum(denominator - distance, 0), like.dtype) / ops.cast(denominator, like.dtype)
 
 
-def resize(x: Float[Tensor, "b h w c"], height: int, width: int, grid: str) -> Float[Tensor, "b o p c"]:
-    """Bilinear resizing on the given grid, in at least float32."""
-    x = widen(x)
-    rows = interpolation_matrix(ops.shape(x)[1], height, grid, like=x)
-    columns = interpolation_matrix(ops.shape(x)[2], width, grid, like=x)
+def resize(x: Float[Tensor, "b h w c"], size: Sequence[int], grid: str) -> Float[Tensor, "b o p c"]:
+    """Bilinear resizing to (height, width) on the given grid, in at least float32."""
+    x = upcast(x)
+    rows = interpolation_matrix(ops.shape(x)[1], size[0], grid, like=x)
+    columns = interpolation_matrix(ops.shape(x)[2], size[1], grid, like=x)
     return ops.einsum("pw,bowc->bopc", columns, ops.einsum("oh,bhwc->bowc", rows, x))

@@ -1,51 +1,69 @@
-"""What every module with tensors of its own is made of: their kinds, their initial values, and arrays in and out."""
+"""The base of every module with tensors of its own: their kinds, and their initial values."""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterator
+import inspect
+from collections.abc import Collection
 from typing import Any, ClassVar
 
 import keras
-import numpy as np
+from keras import KerasTensor as Tensor
 
-from danet_common.checkpoint import CheckpointError
 from danet_common.config import DANetConfig
 from danet_common.drawing import current_part, is_postponed
+from danet_common.former_arguments import reject_former
 from danet_common.initialisation import drawn
-from danet_common.leaves import KERAS as LEAVES
-from danet_common.leaves import TORCH, contiguous, to_channels_last
-from danet_common.numerics import Numerics
-from danet_common.parameters import Kind, Parameter
+from danet_common.layer_names import DEFAULT_LAYERS
+from danet_common.leaves import to_channels_last
+from danet_common.parameters import Kind
+from danet_common.taps import requested
+from danet_tf.parameters import fresh_seed, named_modules, own_leaves, set_leaf
 
 
 class Module(keras.layers.Layer):
-    """A module with tensors of its own; built at once, for all shapes are known, and casting nothing.
+    """A module with tensors of its own. It computes in the dtype of its input.
 
     kinds  of those tensors; all others are in modules within
     part   of the network that it stands in, as the start of its tensors' names; it decides their distribution
     """
 
     kinds: ClassVar[tuple[Kind, ...]] = ()
+    arguments: dict[str, Any]  # of the constructor, by name
 
-    def __init__(self, numerics: Numerics, **arguments: Any) -> None:
-        super().__init__(dtype=numerics.policy, autocast=False)
+    def __new__(cls, *arguments: Any, **options: Any) -> Module:
+        module: Module = super().__new__(cls, *arguments, **options)
+        bound = inspect.signature(cls.__init__).bind(module, *arguments, **options)
+        bound.apply_defaults()
+        _, *named = bound.arguments.items()
+        vars(module)["arguments"] = dict(named)  # as they are: Keras would wrap and track what they hold
+        return module
+
+    def __init__(self) -> None:
+        layers, dtype = self.arguments.get("layers"), self.arguments.get("dtype")
+        super().__init__(dtype=dtype if layers is None else layers.precision.name, autocast=False)
         self.part = current_part()
-        self.numerics = numerics
-        self.arguments = arguments
-
-    def build(self, input_shape: tuple[int | None, ...] | None = None) -> None:
-        self.built = True
+        self.built = True  # all shapes are known
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {"numerics": list(self.numerics), **self.arguments}
+        from danet_tf.accelerated.layer_sets import describe_layers  # which are made of modules themselves
+
+        config = dict(self.arguments)
+        if "config" in config:
+            config["config"] = config["config"].to_dict()
+        if "layers" in config:
+            config["layers"] = describe_layers(config["layers"])
+        return config
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Module:
-        arguments = {**config, "numerics": Numerics(*config["numerics"])}
+        from danet_tf.accelerated.layer_sets import described_layers
+
+        arguments = dict(config)
         if "config" in arguments:
             arguments["config"] = DANetConfig.from_dict(arguments["config"])
+        if "layers" in arguments:
+            arguments["layers"] = described_layers(arguments["layers"])
         return cls(**arguments)
 
     def reset_parameters(self) -> None:
@@ -60,28 +78,41 @@ class Module(keras.layers.Layer):
                 set_leaf(leaf, to_channels_last(parameter, tensors[parameter.name]))
 
 
-def own_leaves(module: keras.layers.Layer | list, prefix: str) -> Iterator[tuple[Parameter, keras.Variable]]:
-    """The tensors that a module holds itself, by names that start with `prefix`; a folded BatchNorm holds none."""
-    for kind in getattr(module, "kinds", ()):
-        leaf = getattr(module, LEAVES[kind], None)
-        if leaf is not None:
-            shape = tuple(leaf.shape) if kind != "kernel" else tuple(leaf.shape[axis] for axis in (3, 2, 0, 1))
-            yield Parameter(f"{prefix}{TORCH[kind]}", shape, kind), leaf
+class Network(keras.Model):
+    """What Keras asks of a network: to be built at once, to be written and made again, and shapes without numbers."""
 
+    def build(self, input_shape: tuple[int | None, ...]) -> None:
+        self.dtype_policy = keras.DTypePolicy(self.layer_set.precision.name)
+        self.built = True
 
-def fresh_seed() -> int:
-    """Return a new seed from the framework's own generator."""
-    return random.randrange(2**63 - 1)  # as Keras's own layers do: `keras.utils.set_random_seed` decides it
+    def compute_output_spec(
+        self, x: Tensor, outputs: Collection[str] | None = None, taps: Collection[str] = (), **options: Any
+    ) -> dict[str, Tensor]:
+        """Shapes and dtypes of the logits for an `Input` of any size, which Keras cannot find out on JAX."""
+        reject_former(options)
+        if taps:
+            return super().compute_output_spec(x, outputs=outputs, taps=taps, **options)
+        names, _ = requested(self.config, outputs, taps)
+        shape = (*x.shape[:3], self.config.num_classes)
+        return {name: Tensor(shape, dtype=self.layer_set.precision.accumulate_dtype) for name in names}
 
+    def get_config(self) -> dict[str, Any]:
+        from danet_tf.accelerated.layer_sets import describe_layers
 
-def get_leaf(leaf: keras.Variable) -> np.ndarray:
-    """One tensor as an array."""
-    array = keras.ops.convert_to_numpy(leaf)
-    return array.astype(np.int64) if array.dtype == np.int32 else array  # counters: JAX holds 32 bits
+        layers = [(path, layer) for path, layer in named_modules(self) if isinstance(layer, keras.layers.Layer)]
+        frozen = [".".join(path) for path, layer in layers if not layer.trainable]
+        described, dtype = describe_layers(self.layer_set), self.layer_set.precision.name
+        return {"config": self.config.to_dict(), "dtype": dtype, "layers": described, "frozen": frozen}
 
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Network:
+        from danet_tf.accelerated.layer_sets import described_layers
 
-def set_leaf(leaf: keras.Variable, array: np.ndarray) -> None:
-    """Copy one array into its tensor."""
-    if array.shape != tuple(leaf.shape):
-        raise CheckpointError(f"a tensor of shape {array.shape} does not fit one of shape {tuple(leaf.shape)}")
-    leaf.assign(contiguous(array, np.dtype(keras.backend.standardize_dtype(leaf.dtype))))
+        former = "cpu_inference" if config.get("folded") or config.get("winograd") else DEFAULT_LAYERS  # of older files
+        layers = described_layers(config["layers"]) if "layers" in config else former
+        network, dtype = DANetConfig.from_dict(config["config"]), config["dtype"]
+        model = cls(network, dtype=dtype, seed=fresh_seed(), layers=layers)
+        for path, layer in named_modules(model):
+            if isinstance(layer, keras.layers.Layer) and ".".join(path) in config.get("frozen", ()):
+                layer.trainable = False
+        return model

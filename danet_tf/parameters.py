@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Mapping
 
 import keras
@@ -9,10 +10,10 @@ import numpy as np
 
 from danet_common.checkpoint import CheckpointError
 from danet_common.initialisation import drawn
-from danet_common.leaves import from_channels_last, to_channels_last
+from danet_common.leaves import KERAS as LEAVES
+from danet_common.leaves import TORCH, contiguous, from_channels_last, to_channels_last
 from danet_common.parameters import Parameter
 from danet_common.reading import read_ahead
-from danet_tf.module import get_leaf, own_leaves, set_leaf
 
 
 def named_parameters(model: keras.layers.Layer) -> Iterator[tuple[Parameter, keras.Variable]]:
@@ -60,3 +61,30 @@ def set_tensors(model: keras.layers.Layer, tensors: Mapping[str, np.ndarray]) ->
     for name, array in read_ahead(tensors, leaves):
         parameter, leaf = leaves[name]
         set_leaf(leaf, to_channels_last(parameter, array))
+
+
+def own_leaves(module: keras.layers.Layer | list, prefix: str) -> Iterator[tuple[Parameter, keras.Variable]]:
+    """The tensors that a module holds itself, by names that start with `prefix`; a folded BatchNorm holds none."""
+    for kind in getattr(module, "kinds", ()):
+        leaf = getattr(module, LEAVES[kind], None)
+        if leaf is not None:
+            shape = tuple(leaf.shape) if kind != "kernel" else tuple(leaf.shape[axis] for axis in (3, 2, 0, 1))
+            yield Parameter(f"{prefix}{TORCH[kind]}", shape, kind), leaf
+
+
+def fresh_seed() -> int:
+    """Return a new seed from the framework's own generator."""
+    return random.randrange(2**63 - 1)  # as Keras's own layers do: `keras.utils.set_random_seed` decides it
+
+
+def get_leaf(leaf: keras.Variable) -> np.ndarray:
+    """One tensor as an array."""
+    array = keras.ops.convert_to_numpy(leaf)
+    return array.astype(np.int64) if array.dtype == np.int32 else array  # counters: JAX holds 32 bits
+
+
+def set_leaf(leaf: keras.Variable, array: np.ndarray) -> None:
+    """Copy one array into its tensor."""
+    if array.shape != tuple(leaf.shape):
+        raise CheckpointError(f"a tensor of shape {array.shape} does not fit one of shape {tuple(leaf.shape)}")
+    leaf.assign(contiguous(array, np.dtype(keras.backend.standardize_dtype(leaf.dtype))))

@@ -7,10 +7,9 @@ from jaxtyping import Float
 from keras import KerasTensor as Tensor
 from keras import ops
 
-from danet_common.numerics import Numerics
 from danet_common.reduction import reduced
-from danet_common.stages import NO_STAGES, Stages
-from danet_tf.layers import BatchNorm, Conv, mean_of, widen
+from danet_common.taps import NO_TAPS, Taps
+from danet_tf.layers import PLAIN, LayerSet, mean_of, upcast
 from danet_tf.module import Module
 
 DILATION = 4  # of the spatial branch, the best of those that the paper tries
@@ -28,23 +27,23 @@ class BAM(Module):
     multiplies the branches that the paper adds (eq. 2). Training needs a batch of two.
     """
 
-    def __init__(self, channels: int, reduction: int, numerics: Numerics) -> None:
-        super().__init__(numerics, channels=channels, reduction=reduction)
+    def __init__(self, channels: int, reduction: int, layers: LayerSet = PLAIN) -> None:
+        super().__init__()
         hidden = reduced(channels, reduction)
-        self.reduce = Conv(channels, hidden, 1, numerics, bias=True)
-        self.expand = Conv(hidden, channels, 1, numerics)
-        self.expand_bn = BatchNorm(channels, numerics)
-        self.spatial_reduce = Conv(channels, hidden, 1, numerics, bias=True)
-        self.spatial_conv1 = Conv(hidden, hidden, 3, numerics, dilation=DILATION, bias=True)
-        self.spatial_conv2 = Conv(hidden, hidden, 3, numerics, dilation=DILATION, bias=True)
-        self.spatial_expand = Conv(hidden, 1, 1, numerics)
-        self.spatial_bn = BatchNorm(1, numerics)
+        self.reduce = layers.conv(channels, hidden, 1, bias=True)
+        self.expand = layers.conv(hidden, channels, 1)
+        self.expand_bn = layers.norm(channels)
+        self.spatial_reduce = layers.conv(channels, hidden, 1, bias=True)
+        self.spatial_conv1 = layers.conv(hidden, hidden, 3, dilation=DILATION, bias=True)
+        self.spatial_conv2 = layers.conv(hidden, hidden, 3, dilation=DILATION, bias=True)
+        self.spatial_expand = layers.conv(hidden, 1, 1)
+        self.spatial_bn = layers.norm(1)
 
-    def call(self, x: Float[Tensor, "b h w c"], stages: Stages = NO_STAGES) -> Float[Tensor, "b h w c"]:
-        mean = ops.cast(mean_of(widen(x), (1, 2), keepdims=True), x.dtype)
+    def call(self, x: Float[Tensor, "b h w c"], taps: Taps = NO_TAPS) -> Float[Tensor, "b h w c"]:
+        mean = ops.cast(mean_of(upcast(x), (1, 2), keepdims=True), x.dtype)
         channel = self.expand_bn(self.expand(ops.relu(self.reduce(mean))))
         hidden = ops.relu(self.spatial_reduce(x))
         hidden = ops.relu(self.spatial_conv2(ops.relu(self.spatial_conv1(hidden))))
         spatial = self.spatial_bn(self.spatial_expand(hidden))
-        gate = ops.sigmoid(stages.keep("bam_channel", channel) + stages.keep("bam_spatial", spatial))
-        return x * (1 + stages.keep("bam_gate", gate))
+        gate = ops.sigmoid(taps.record("bam_channel", channel) + taps.record("bam_spatial", spatial))
+        return x * (1 + taps.record("bam_gate", gate))

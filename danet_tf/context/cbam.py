@@ -7,10 +7,9 @@ from jaxtyping import Float
 from keras import KerasTensor as Tensor
 from keras import ops
 
-from danet_common.numerics import Numerics
 from danet_common.reduction import reduced
-from danet_common.stages import NO_STAGES, Stages
-from danet_tf.layers import Conv, mean_of, widen
+from danet_common.taps import NO_TAPS, Taps
+from danet_tf.layers import PLAIN, LayerSet, mean_of, upcast
 from danet_tf.module import Module
 
 
@@ -25,22 +24,22 @@ class CBAM(Module):
     maximum first and has BatchNorm after `spatial`. Copies that pool by the maximum twice lose the mean.
     """
 
-    def __init__(self, channels: int, reduction: int, numerics: Numerics) -> None:
-        super().__init__(numerics, channels=channels, reduction=reduction)
+    def __init__(self, channels: int, reduction: int, layers: LayerSet = PLAIN) -> None:
+        super().__init__()
         hidden = reduced(channels, reduction)
-        self.reduce = Conv(channels, hidden, 1, numerics)
-        self.expand = Conv(hidden, channels, 1, numerics)
-        self.spatial = Conv(2, 1, 7, numerics, bias=True)
+        self.reduce = layers.conv(channels, hidden, 1)
+        self.expand = layers.conv(hidden, channels, 1)
+        self.spatial = layers.conv(2, 1, 7, bias=True)
 
-    def call(self, x: Float[Tensor, "b h w c"], stages: Stages = NO_STAGES) -> Float[Tensor, "b h w c"]:
-        mean = ops.cast(mean_of(widen(x), (1, 2), keepdims=True), x.dtype)
+    def call(self, x: Float[Tensor, "b h w c"], taps: Taps = NO_TAPS) -> Float[Tensor, "b h w c"]:
+        mean = ops.cast(mean_of(upcast(x), (1, 2), keepdims=True), x.dtype)
         maximum = ops.max(x, (1, 2), keepdims=True)  # where several are largest, the gradient goes to all
         gate = ops.sigmoid(self.perceptron(mean) + self.perceptron(maximum))
-        x = stages.keep("cbam_channel_gate", gate) * x
-        mean = ops.cast(mean_of(widen(x), (3,), keepdims=True), x.dtype)
+        x = taps.record("cbam_channel_gate", gate) * x
+        mean = ops.cast(mean_of(upcast(x), (3,), keepdims=True), x.dtype)
         maximum = ops.max(x, 3, keepdims=True)
         gate = ops.sigmoid(self.spatial(ops.concatenate((mean, maximum), axis=3)))
-        return stages.keep("cbam_spatial_gate", gate) * x
+        return taps.record("cbam_spatial_gate", gate) * x
 
     def perceptron(self, pooled: Float[Tensor, "b 1 1 c"]) -> Float[Tensor, "b 1 1 c"]:
         """W1 relu(W0 pooled)."""

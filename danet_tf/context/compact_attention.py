@@ -8,11 +8,10 @@ from jaxtyping import Float
 from keras import KerasTensor as Tensor
 from keras import ops
 
-from danet_common.numerics import Numerics
 from danet_common.reduction import POOLS, reduced
-from danet_common.stages import NO_STAGES, Stages
-from danet_tf.attention import flatten
-from danet_tf.layers import Conv, ConvNormAct, widen
+from danet_common.taps import NO_TAPS, Taps
+from danet_tf.attention import flatten, softmax_attention, unflatten
+from danet_tf.layers import PLAIN, ConvNormAct, LayerSet, upcast
 from danet_tf.module import Module
 
 
@@ -29,29 +28,23 @@ class CompactPositionAttention(Module):
 
     kinds = ("gamma",)
 
-    def __init__(self, channels: int, query_channels: int, numerics: Numerics) -> None:
-        super().__init__(numerics, channels=channels, query_channels=query_channels)
+    def __init__(self, channels: int, query_channels: int, layers: LayerSet = PLAIN) -> None:
+        super().__init__()
         for size in POOLS:
-            setattr(self, f"pool{size}", ConvNormAct(channels, channels, 1, numerics))
-        self.query = Conv(channels, query_channels, 1, numerics, bias=True)
-        self.key = Conv(channels, query_channels, 1, numerics, bias=True)
-        self.value = Conv(channels, channels, 1, numerics, bias=True)
-        self.build()
+            setattr(self, f"pool{size}", ConvNormAct(channels, channels, 1, layers))
+        self.query = layers.conv(channels, query_channels, 1, bias=True)
+        self.key = layers.conv(channels, query_channels, 1, bias=True)
+        self.value = layers.conv(channels, channels, 1, bias=True)
+        self.gamma = self.add_weight((1,), "zeros", layers.precision.accumulate_dtype, name="gamma")
 
-    def build(self, input_shape: tuple[int | None, ...] | None = None) -> None:
-        self.gamma = self.add_weight(shape=(1,), initializer="zeros", dtype=self.numerics.wide, name="gamma")
-        self.built = True
-
-    def call(self, x: Float[Tensor, "b h w c"], stages: Stages = NO_STAGES) -> Float[Tensor, "b h w c"]:
+    def call(self, x: Float[Tensor, "b h w c"], taps: Taps = NO_TAPS) -> Float[Tensor, "b h w c"]:
         pooled = [flatten(getattr(self, f"pool{size}")(adaptive_average(x, size))) for size in POOLS]
-        centres = stages.keep("compact_position_centres", ops.concatenate(pooled, axis=1)[:, :, None])  # (B, 50, 1, C)
-        query = flatten(widen(stages.keep("compact_position_query", self.query(x))))  # (B, N, Q), N = H*W
-        key = flatten(widen(stages.keep("compact_position_key", self.key(centres))))  # (B, 50, Q)
-        value = flatten(stages.keep("compact_position_value", self.value(centres)))  # (B, 50, C)
-        energy = ops.einsum("bnc,bmc->bnm", query, key)
-        attention = stages.keep("compact_position_map", ops.softmax(energy, axis=2))
-        out = ops.reshape(ops.einsum("bnm,bmc->bnc", ops.cast(attention, x.dtype), value), ops.shape(x))
-        return ops.cast(self.gamma, x.dtype) * out + x
+        centres = taps.record("compact_position_centres", ops.concatenate(pooled, axis=1)[:, :, None])  # (B, 50, 1, C)
+        query = flatten(taps.record("compact_position_query", self.query(x)))  # (B, N, Q), N = H*W
+        key = flatten(taps.record("compact_position_key", self.key(centres)))  # (B, 50, Q)
+        value = flatten(taps.record("compact_position_value", self.value(centres)))  # (B, 50, C)
+        out = softmax_attention(query, key, value, taps.recorder("compact_position_map"))
+        return ops.cast(self.gamma, x.dtype) * unflatten(out, x) + x
 
 
 @keras.saving.register_keras_serializable("danet")
@@ -66,28 +59,24 @@ class CompactChannelAttention(Module):
 
     kinds = ("gamma",)
 
-    def __init__(self, channels: int, reduction: int, numerics: Numerics) -> None:
-        super().__init__(numerics, channels=channels, reduction=reduction)
-        self.centres = ConvNormAct(channels, reduced(channels, reduction), 1, numerics)
-        self.build()
+    def __init__(self, channels: int, reduction: int, layers: LayerSet = PLAIN) -> None:
+        super().__init__()
+        self.centres = ConvNormAct(channels, reduced(channels, reduction), 1, layers)
+        self.gamma = self.add_weight((1,), "zeros", layers.precision.accumulate_dtype, name="gamma")
 
-    def build(self, input_shape: tuple[int | None, ...] | None = None) -> None:
-        self.gamma = self.add_weight(shape=(1,), initializer="zeros", dtype=self.numerics.wide, name="gamma")
-        self.built = True
-
-    def call(self, x: Float[Tensor, "b h w c"], stages: Stages = NO_STAGES) -> Float[Tensor, "b h w c"]:
+    def call(self, x: Float[Tensor, "b h w c"], taps: Taps = NO_TAPS) -> Float[Tensor, "b h w c"]:
         features = flatten(x)  # (B, N, C)
-        centres = flatten(stages.keep("compact_channel_centres", self.centres(x)))  # (B, N, K)
-        energy = ops.einsum("bnc,bnk->bck", widen(features), widen(centres))  # (B, C, K), sums over N: large
+        centres = flatten(taps.record("compact_channel_centres", self.centres(x)))  # (B, N, K)
+        energy = ops.einsum("bnc,bnk->bck", upcast(features), upcast(centres))  # (B, C, K), sums over N: large
         energy = ops.max(energy, axis=2, keepdims=True) - energy  # as released: unlike centres weigh more
-        attention = stages.keep("compact_channel_map", ops.softmax(energy, axis=2))
-        out = ops.reshape(ops.einsum("bck,bnk->bnc", ops.cast(attention, x.dtype), centres), ops.shape(x))
-        return ops.cast(self.gamma, x.dtype) * out + x
+        weights = taps.record("compact_channel_map", ops.softmax(energy, 2))
+        out = ops.einsum("bck,bnk->bnc", ops.cast(weights, x.dtype), centres)
+        return ops.cast(self.gamma, x.dtype) * unflatten(out, x) + x
 
 
 def adaptive_average(x: Float[Tensor, "b h w c"], size: int) -> Float[Tensor, "b size size c"]:
     """Means over size x size windows, as torch's adaptive average pooling has them, in at least float32."""
-    wide = widen(x)
+    wide = upcast(x)
     rows = pooling_matrix(ops.shape(wide)[1], size, like=wide)
     columns = pooling_matrix(ops.shape(wide)[2], size, like=wide)
     return ops.cast(ops.einsum("pw,bowc->bopc", columns, ops.einsum("oh,bhwc->bowc", rows, wide)), x.dtype)

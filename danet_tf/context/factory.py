@@ -1,9 +1,9 @@
-"""What stands in a branch of the head: the module that each kind of context names."""
+"""The module that each kind of context names, for a branch of the head."""
 
 from __future__ import annotations
 
 from danet_common.config import ContextKind, DANetConfig
-from danet_common.numerics import Numerics
+from danet_common.context_arguments import context_arguments
 from danet_tf.attention import ChannelAttention, PositionAttention
 from danet_tf.context.bam import BAM
 from danet_tf.context.cbam import CBAM
@@ -13,34 +13,25 @@ from danet_tf.context.non_local import NonLocal
 from danet_tf.context.selective_kernel import SelectiveKernel
 from danet_tf.context.self_attention import SelfAttention
 from danet_tf.context.squeeze_excitation import SqueezeExcitation
+from danet_tf.layers import LayerSet
 from danet_tf.module import Module
 
+MODULES: dict[ContextKind, type[Module]] = {
+    "position": PositionAttention,
+    "channel": ChannelAttention,
+    "squeeze_excitation": SqueezeExcitation,
+    "cbam": CBAM,
+    "bam": BAM,
+    "selective_kernel": SelectiveKernel,
+    "non_local": NonLocal,
+    "self_attention": SelfAttention,
+    "joint_position": JointPositionAttention,
+    "joint_channel": JointChannelAttention,
+    "compact_position": CompactPositionAttention,
+    "compact_channel": CompactChannelAttention,
+}
 
-def context_module(kind: ContextKind, config: DANetConfig, numerics: Numerics) -> Module:
-    """The module of a kind, of the head's channels."""
-    channels = config.inner_channels
-    match kind:
-        case "position":
-            return PositionAttention(channels, config.attention_channels, numerics)
-        case "channel":
-            return ChannelAttention(numerics)
-        case "squeeze_excitation":
-            return SqueezeExcitation(channels, config.reduction, numerics)
-        case "cbam":
-            return CBAM(channels, config.reduction, numerics)
-        case "bam":
-            return BAM(channels, config.reduction, numerics)
-        case "selective_kernel":
-            return SelectiveKernel(channels, config.reduction, numerics)
-        case "non_local":
-            return NonLocal(channels, config.non_local_form, config.non_local_pooled, numerics)
-        case "self_attention":
-            return SelfAttention(channels, config.attention_channels, numerics)
-        case "joint_position":
-            return JointPositionAttention(channels, config.attention_channels, numerics)
-        case "joint_channel":
-            return JointChannelAttention(channels, numerics)
-        case "compact_position":
-            return CompactPositionAttention(channels, config.attention_channels, numerics)
-        case "compact_channel":
-            return CompactChannelAttention(channels, config.reduction, numerics)
+
+def context_module(kind: ContextKind, config: DANetConfig, layers: LayerSet) -> Module:
+    """Return a new module of a kind, of the head's channels."""
+    return layers.remat(MODULES[kind])(*context_arguments(kind, config), layers)

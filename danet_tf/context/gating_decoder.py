@@ -7,10 +7,9 @@ from jaxtyping import Float
 from keras import KerasTensor as Tensor
 from keras import ops
 
-from danet_common.numerics import Numerics
 from danet_common.reduction import GATED_CHANNELS
-from danet_common.stages import NO_STAGES, Stages
-from danet_tf.layers import Conv, ConvNormAct, resize
+from danet_common.taps import NO_TAPS, Taps
+from danet_tf.layers import PLAIN, ConvNormAct, LayerSet, resize
 from danet_tf.module import Module
 
 
@@ -26,26 +25,21 @@ class GatingDecoder(Module):
 
     kinds = ("gain",)
 
-    def __init__(self, low_channels: int, channels: int, grid: str, numerics: Numerics) -> None:
-        super().__init__(numerics, low_channels=low_channels, channels=channels, grid=grid)
+    def __init__(self, low_channels: int, channels: int, grid: str, layers: LayerSet = PLAIN) -> None:
+        super().__init__()
         self.grid = grid
-        self.low = ConvNormAct(low_channels, GATED_CHANNELS, 3, numerics)
-        self.gate = Conv(GATED_CHANNELS + channels, 1, 1, numerics, bias=True)
-        self.joined = ConvNormAct(GATED_CHANNELS + channels, channels, 3, numerics)
-        self.out = ConvNormAct(channels, channels, 3, numerics)
-        self.build()
-
-    def build(self, input_shape: tuple[int | None, ...] | None = None) -> None:
-        self.gain = self.add_weight(shape=(1,), initializer="ones", dtype=self.numerics.wide, name="gain")
-        self.built = True
+        self.low = ConvNormAct(low_channels, GATED_CHANNELS, 3, layers)
+        self.gate = layers.conv(GATED_CHANNELS + channels, 1, 1, bias=True)
+        self.joined = ConvNormAct(GATED_CHANNELS + channels, channels, 3, layers)
+        self.out = ConvNormAct(channels, channels, 3, layers)
+        self.gain = self.add_weight((1,), "ones", layers.precision.accumulate_dtype, name="gain")
 
     def call(
-        self, x: Float[Tensor, "b h w c"], layer1: Float[Tensor, "b o p d"], stages: Stages = NO_STAGES
+        self, x: Float[Tensor, "b h w c"], layer1: Float[Tensor, "b o p d"], taps: Taps = NO_TAPS
     ) -> Float[Tensor, "b o p c"]:
-        low = stages.keep("decoder_low", self.low(layer1))
-        _, height, width, _ = ops.shape(low)
-        high = ops.cast(resize(x, height, width, self.grid), x.dtype)
-        gate = stages.keep("decoder_gate", ops.sigmoid(self.gate(ops.concatenate([low, high], axis=3))))
+        low = taps.record("decoder_low", self.low(layer1))
+        high = ops.cast(resize(x, ops.shape(low)[1:3], self.grid), x.dtype)
+        gate = taps.record("decoder_gate", ops.sigmoid(self.gate(ops.concatenate([low, high], axis=3))))
         gated = ops.cast(self.gain, x.dtype) * gate * low
-        joined = stages.keep("decoder_joined", self.joined(ops.concatenate([gated, high], axis=3)))
-        return stages.keep("decoder_out", self.out(joined))
+        joined = taps.record("decoder_joined", self.joined(ops.concatenate([gated, high], axis=3)))
+        return taps.record("decoder_out", self.out(joined))

@@ -8,11 +8,9 @@ from jaxtyping import Float
 from keras import KerasTensor as Tensor
 from keras import ops
 
-from danet_common import slices
-from danet_common.numerics import Numerics
-from danet_common.stages import NO_STAGES, Stages
-from danet_tf.attention import attend, flatten
-from danet_tf.layers import Conv, widen
+from danet_common.taps import NO_TAPS, Taps
+from danet_tf.attention import flatten, softmax_attention, unflatten
+from danet_tf.layers import PLAIN, LayerSet, upcast
 from danet_tf.module import Module
 
 
@@ -22,28 +20,23 @@ class JointPositionAttention(Module):
 
     out = gamma * attention @ value + x,   attention = softmax(query @ key),   [query, key, value] = projections(x)
 
-    `gamma` starts at 0. A large map is made in slices: `slice_size` of its entries for each picture at once.
+    `gamma` starts at 0.
     """
 
     kinds = ("gamma",)
 
-    def __init__(self, channels: int, query_channels: int, numerics: Numerics) -> None:
-        super().__init__(numerics, channels=channels, query_channels=query_channels)
+    def __init__(self, channels: int, query_channels: int, layers: LayerSet = PLAIN) -> None:
+        super().__init__()
         self.parts = (query_channels, 2 * query_channels)  # where the second and the third begin
-        self.projections = Conv(channels, 2 * query_channels + channels, 1, numerics, bias=True)
-        self.slice_size = slices.SLICE_SIZE
-        self.build()
+        self.projections = layers.conv(channels, 2 * query_channels + channels, 1, bias=True)
+        self.attention = layers.attention(softmax_attention)
+        self.gamma = self.add_weight((1,), "zeros", layers.precision.accumulate_dtype, name="gamma")
 
-    def build(self, input_shape: tuple[int | None, ...] | None = None) -> None:
-        self.gamma = self.add_weight(shape=(1,), initializer="zeros", dtype=self.numerics.wide, name="gamma")
-        self.built = True
-
-    def call(self, x: Float[Tensor, "b h w c"], stages: Stages = NO_STAGES) -> Float[Tensor, "b h w c"]:
-        projections = flatten(stages.keep("joint_position_projections", self.projections(x)))  # (B, N, 2Q + C)
+    def call(self, x: Float[Tensor, "b h w c"], taps: Taps = NO_TAPS) -> Float[Tensor, "b h w c"]:
+        projections = flatten(taps.record("joint_position_projections", self.projections(x)))  # (B, N, 2Q + C)
         query, key, value = ops.split(projections, self.parts, axis=2)
-        stages = stages.renamed("position_map", "joint_position_map")
-        out = ops.reshape(attend(widen(query), widen(key), value, self.slice_size, stages), ops.shape(x))
-        return ops.cast(self.gamma, x.dtype) * out + x
+        out = self.attention(query, key, value, taps.recorder("joint_position_map"))
+        return ops.cast(self.gamma, x.dtype) * unflatten(out, x) + x
 
 
 @keras.saving.register_keras_serializable("danet")
@@ -58,19 +51,15 @@ class JointChannelAttention(Module):
 
     kinds = ("gamma",)
 
-    def __init__(self, channels: int, numerics: Numerics) -> None:
-        super().__init__(numerics, channels=channels)
-        self.projections = Conv(channels, 3 * channels, 1, numerics, bias=True)
-        self.build()
+    def __init__(self, channels: int, layers: LayerSet = PLAIN) -> None:
+        super().__init__()
+        self.projections = layers.conv(channels, 3 * channels, 1, bias=True)
+        self.gamma = self.add_weight((1,), "zeros", layers.precision.accumulate_dtype, name="gamma")
 
-    def build(self, input_shape: tuple[int | None, ...] | None = None) -> None:
-        self.gamma = self.add_weight(shape=(1,), initializer="zeros", dtype=self.numerics.wide, name="gamma")
-        self.built = True
-
-    def call(self, x: Float[Tensor, "b h w c"], stages: Stages = NO_STAGES) -> Float[Tensor, "b h w c"]:
-        projections = flatten(stages.keep("joint_channel_projections", self.projections(x)))  # (B, N, 3C)
+    def call(self, x: Float[Tensor, "b h w c"], taps: Taps = NO_TAPS) -> Float[Tensor, "b h w c"]:
+        projections = flatten(taps.record("joint_channel_projections", self.projections(x)))  # (B, N, 3C)
         query, key, value = ops.split(projections, 3, axis=2)
-        energy = ops.einsum("bnc,bnd->bcd", widen(query), widen(key))  # (B, C, C), sums over N: large
-        attention = stages.keep("joint_channel_map", ops.softmax(energy, axis=2))
-        out = ops.reshape(ops.einsum("bcd,bnd->bnc", ops.cast(attention, x.dtype), value), ops.shape(x))
-        return ops.cast(self.gamma, x.dtype) * out + x
+        energy = ops.einsum("bnc,bnd->bcd", upcast(query), upcast(key))  # (B, C, C), sums over N: large
+        weights = taps.record("joint_channel_map", ops.softmax(energy, 2))
+        out = ops.einsum("bcd,bnd->bnc", ops.cast(weights, x.dtype), value)
+        return ops.cast(self.gamma, x.dtype) * unflatten(out, x) + x

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable
 
 import keras
 from jaxtyping import Float
 from keras import KerasTensor as Tensor
 from keras import ops
 
-from danet_common import slices
 from danet_common.config import NonLocalForm, check_form
 from danet_common.drawing import within
-from danet_common.numerics import Numerics
-from danet_common.stages import NO_STAGES, Stages
-from danet_tf.attention import attend, flatten, in_slices
-from danet_tf.layers import BatchNorm, Conv, widen
+from danet_common.taps import NO_TAPS, Taps, ignore
+from danet_tf.attention import flatten, softmax_attention, unflatten
+from danet_tf.layers import PLAIN, LayerSet, upcast
 from danet_tf.module import Module
 
 
@@ -32,40 +30,35 @@ class NonLocal(Module):
 
     The paper's theta, phi, g and W_z (eq. 2 to 6), and the halves of its w_f. Many copies scale the energies; the paper
     does not. `residual_bn` starts at a scale of 0, and the block as the identity. With `pooled`, keys and values are
-    maxima of 2x2 positions. A large map is made in slices: `slice_size` of its entries for each picture at once.
+    maxima of 2x2 positions.
     """
 
-    def __init__(self, channels: int, form: NonLocalForm, pooled: bool, numerics: Numerics) -> None:
-        super().__init__(numerics, channels=channels, form=form, pooled=pooled)
+    def __init__(self, channels: int, form: NonLocalForm, pooled: bool, layers: LayerSet = PLAIN) -> None:
+        super().__init__()
         check_form(form)
         inner, embedded, scored = max(channels // 2, 1), form != "gaussian", form == "concatenation"
         self.form = form
         self.pooled = pooled
-        self.query = Conv(channels, inner, 1, numerics, bias=True) if embedded else None
-        self.key = Conv(channels, inner, 1, numerics, bias=True) if embedded else None
-        self.value = Conv(channels, inner, 1, numerics, bias=True)
-        self.query_score = Conv(inner, 1, 1, numerics) if scored else None
-        self.key_score = Conv(inner, 1, 1, numerics) if scored else None
-        self.residual = Conv(inner, channels, 1, numerics)
+        self.query = layers.conv(channels, inner, 1, bias=True) if embedded else None
+        self.key = layers.conv(channels, inner, 1, bias=True) if embedded else None
+        self.value = layers.conv(channels, inner, 1, bias=True)
+        self.query_score = layers.conv(inner, 1, 1) if scored else None
+        self.key_score = layers.conv(inner, 1, 1) if scored else None
+        self.attention = layers.attention(DEFINITIONS[form])
+        self.residual = layers.conv(inner, channels, 1)
         with within("residual_bn"):
-            self.residual_bn = BatchNorm(channels, numerics)
-        self.slice_size = slices.SLICE_SIZE
+            self.residual_bn = layers.norm(channels)
 
-    def call(self, x: Float[Tensor, "b h w c"], stages: Stages = NO_STAGES) -> Float[Tensor, "b h w c"]:
-        query = x if self.query is None else stages.keep("non_local_query", self.query(x))
-        key = x if self.key is None else stages.keep("non_local_key", self.key(x))
-        value = stages.keep("non_local_value", self.value(x))
+    def call(self, x: Float[Tensor, "b h w c"], taps: Taps = NO_TAPS) -> Float[Tensor, "b h w c"]:
+        query = x if self.query is None else taps.record("non_local_query", self.query(x))
+        key = x if self.key is None else taps.record("non_local_key", self.key(x))
+        value = taps.record("non_local_value", self.value(x))
         if self.pooled:
             key, value = largest(key), largest(value)
         if self.query_score is not None and self.key_score is not None:
             query, key = self.query_score(query), self.key_score(key)
-        query, key, value = flatten(widen(query)), flatten(widen(key)), flatten(value)
-        if self.form in ("gaussian", "embedded_gaussian"):
-            out = attend(query, key, value, self.slice_size, stages.renamed("position_map", "non_local_map"))
-        else:
-            out = relate(query, key, value, self.form, self.slice_size, stages)
-        out = ops.reshape(out, (*ops.shape(x)[:3], out.shape[2]))
-        return self.residual_bn(self.residual(out)) + x
+        out = self.attention(flatten(query), flatten(key), flatten(value), taps.recorder("non_local_map"))
+        return self.residual_bn(self.residual(unflatten(out, x))) + x
 
 
 def largest(x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q c"]:
@@ -73,38 +66,33 @@ def largest(x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q c"]:
     return ops.max_pool(x, 2, 2, "same")
 
 
-def relate(
+def dot_product_attention(
     query: Float[Tensor, "b n q"],
     key: Float[Tensor, "b m q"],
     value: Float[Tensor, "b m c"],
-    form: NonLocalForm,
-    slice_size: int,
-    stages: Stages = NO_STAGES,
+    record: Callable[[Tensor], Tensor] = ignore,
 ) -> Float[Tensor, "b n c"]:
-    """What each query gathers, in slices of queries, by a map that is no softmax.
-
-    The map is made whole where it fits in `slice_size`, or where the stage `non_local_map` is asked for. The gradient
-    computes each slice again, so that no map is kept.
-    """
-    positions = ops.shape(query)[1]
-    rows = slices.rows(positions, slice_size)
-    fits = isinstance(rows, int) and rows >= positions  # of a size that only the graph knows, it is then one slice
-    if fits or "non_local_map" in stages.wanted:
-        return accumulate(query, key, value, form, stages)
-    return in_slices(functools.partial(accumulate, form=form), query, key, value, rows)
+    """(query @ key / M) @ value, for M keys; `record` is handed the map."""
+    relation = ops.einsum("bnc,bmc->bnm", upcast(query), upcast(key))
+    weights = record(relation / ops.cast(ops.shape(key)[1], relation.dtype))
+    return ops.einsum("bnm,bmc->bnc", ops.cast(weights, value.dtype), value)
 
 
-def accumulate(
-    query: Float[Tensor, "b n q"],
-    key: Float[Tensor, "b m q"],
+def concatenation_attention(
+    query: Float[Tensor, "b n 1"],
+    key: Float[Tensor, "b m 1"],
     value: Float[Tensor, "b m c"],
-    form: NonLocalForm,
-    stages: Stages = NO_STAGES,
+    record: Callable[[Tensor], Tensor] = ignore,
 ) -> Float[Tensor, "b n c"]:
-    """What each query gathers, by one map: its products, or scores, with all keys, divided by their number."""
-    if form == "concatenation":
-        relation = ops.relu(query + ops.transpose(key, (0, 2, 1)))  # (B, N, 1) + (B, 1, M)
-    else:
-        relation = ops.einsum("bnc,bmc->bnm", query, key)
-    relation = stages.keep("non_local_map", relation / ops.cast(ops.shape(key)[1], relation.dtype))
-    return ops.einsum("bnm,bmc->bnc", ops.cast(relation, value.dtype), value)
+    """(relu(query + key) / M) @ value, for M keys, of scores; `record` is handed the map."""
+    relation = ops.relu(upcast(query) + ops.transpose(upcast(key), (0, 2, 1)))  # (B, N, 1) + (B, 1, M)
+    weights = record(relation / ops.cast(ops.shape(key)[1], relation.dtype))
+    return ops.einsum("bnm,bmc->bnc", ops.cast(weights, value.dtype), value)
+
+
+DEFINITIONS = {
+    "gaussian": softmax_attention,
+    "embedded_gaussian": softmax_attention,
+    "dot_product": dot_product_attention,
+    "concatenation": concatenation_attention,
+}

@@ -7,10 +7,9 @@ from jaxtyping import Float
 from keras import KerasTensor as Tensor
 from keras import ops
 
-from danet_common.numerics import Numerics
 from danet_common.reduction import SELECTIVE_KERNEL_LEAST, reduced
-from danet_common.stages import NO_STAGES, Stages
-from danet_tf.layers import BatchNorm, Conv, mean_of, widen
+from danet_common.taps import NO_TAPS, Taps
+from danet_tf.layers import PLAIN, LayerSet, mean_of, upcast
 from danet_tf.module import Module
 
 
@@ -26,25 +25,25 @@ class SelectiveKernel(Module):
     branch by a sigmoid of its own lose the choice between them. Training needs a batch of two.
     """
 
-    def __init__(self, channels: int, reduction: int, numerics: Numerics) -> None:
-        super().__init__(numerics, channels=channels, reduction=reduction)
+    def __init__(self, channels: int, reduction: int, layers: LayerSet = PLAIN) -> None:
+        super().__init__()
         hidden = reduced(channels, reduction, SELECTIVE_KERNEL_LEAST)
-        self.near = Conv(channels, channels, 3, numerics)
-        self.near_bn = BatchNorm(channels, numerics)
-        self.far = Conv(channels, channels, 3, numerics, dilation=2)
-        self.far_bn = BatchNorm(channels, numerics)
-        self.reduce = Conv(channels, hidden, 1, numerics)
-        self.reduce_bn = BatchNorm(hidden, numerics)
-        self.near_score = Conv(hidden, channels, 1, numerics)
-        self.far_score = Conv(hidden, channels, 1, numerics)
+        self.near = layers.conv(channels, channels, 3)
+        self.near_bn = layers.norm(channels)
+        self.far = layers.conv(channels, channels, 3, dilation=2)
+        self.far_bn = layers.norm(channels)
+        self.reduce = layers.conv(channels, hidden, 1)
+        self.reduce_bn = layers.norm(hidden)
+        self.near_score = layers.conv(hidden, channels, 1)
+        self.far_score = layers.conv(hidden, channels, 1)
 
-    def call(self, x: Float[Tensor, "b h w c"], stages: Stages = NO_STAGES) -> Float[Tensor, "b h w c"]:
-        near = stages.keep("selective_kernel_near", ops.relu(self.near_bn(self.near(x))))
-        far = stages.keep("selective_kernel_far", ops.relu(self.far_bn(self.far(x))))
-        mean = ops.cast(mean_of(widen(near + far), (1, 2), keepdims=True), x.dtype)
+    def call(self, x: Float[Tensor, "b h w c"], taps: Taps = NO_TAPS) -> Float[Tensor, "b h w c"]:
+        near = taps.record("selective_kernel_near", ops.relu(self.near_bn(self.near(x))))
+        far = taps.record("selective_kernel_far", ops.relu(self.far_bn(self.far(x))))
+        mean = ops.cast(mean_of(upcast(near + far), (1, 2), keepdims=True), x.dtype)
         hidden = ops.relu(self.reduce_bn(self.reduce(mean)))
         scores = ops.stack((self.near_score(hidden), self.far_score(hidden)))
-        gates = ops.softmax(widen(scores), axis=0)  # of the two
-        near_gate = stages.keep("selective_kernel_near_gate", gates[0])
-        far_gate = stages.keep("selective_kernel_far_gate", gates[1])
+        gates = ops.softmax(upcast(scores), axis=0)  # of the two
+        near_gate = taps.record("selective_kernel_near_gate", gates[0])
+        far_gate = taps.record("selective_kernel_far_gate", gates[1])
         return ops.cast(near_gate, x.dtype) * near + ops.cast(far_gate, x.dtype) * far

@@ -7,10 +7,9 @@ from jaxtyping import Float
 from keras import KerasTensor as Tensor
 from keras import ops
 
-from danet_common.numerics import Numerics
 from danet_common.reduction import reduced
-from danet_common.stages import NO_STAGES, Stages
-from danet_tf.layers import Conv, mean_of, widen
+from danet_common.taps import NO_TAPS, Taps
+from danet_tf.layers import PLAIN, LayerSet, mean_of, upcast
 from danet_tf.module import Module
 
 
@@ -24,13 +23,13 @@ class SqueezeExcitation(Module):
     the mean and then make the gate of `x` itself are another module.
     """
 
-    def __init__(self, channels: int, reduction: int, numerics: Numerics) -> None:
-        super().__init__(numerics, channels=channels, reduction=reduction)
+    def __init__(self, channels: int, reduction: int, layers: LayerSet = PLAIN) -> None:
+        super().__init__()
         hidden = reduced(channels, reduction)
-        self.reduce = Conv(channels, hidden, 1, numerics, bias=True)
-        self.expand = Conv(hidden, channels, 1, numerics, bias=True)
+        self.reduce = layers.conv(channels, hidden, 1, bias=True)
+        self.expand = layers.conv(hidden, channels, 1, bias=True)
 
-    def call(self, x: Float[Tensor, "b h w c"], stages: Stages = NO_STAGES) -> Float[Tensor, "b h w c"]:
-        mean = ops.cast(mean_of(widen(x), (1, 2), keepdims=True), x.dtype)  # the squeeze
+    def call(self, x: Float[Tensor, "b h w c"], taps: Taps = NO_TAPS) -> Float[Tensor, "b h w c"]:
+        mean = ops.cast(mean_of(upcast(x), (1, 2), keepdims=True), x.dtype)  # the squeeze
         gate = ops.sigmoid(self.expand(ops.relu(self.reduce(mean))))
-        return stages.keep("squeeze_excitation_gate", gate) * x
+        return taps.record("squeeze_excitation_gate", gate) * x

@@ -10,7 +10,7 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from danet_common.recipe import TrainConfig
-from danet_tf.layers import widen
+from danet_tf.layers import upcast
 from danet_tf.training.distributed import all_gather, all_mean
 
 
@@ -33,7 +33,7 @@ def cross_entropy(
     """
     valid = (labels != recipe.ignore_index) & (labels >= 0) & (labels < logits.shape[3])
     target = ops.where(valid, labels, ops.zeros_like(labels))  # before the gather, which must not meet 255
-    log_probabilities = ops.log_softmax(widen(logits), axis=3)
+    log_probabilities = ops.log_softmax(upcast(logits), axis=3)
     log_probability = ops.take_along_axis(log_probabilities, target[..., None], axis=3)[..., 0]
     weight = ops.cast(valid, log_probability.dtype)
     if recipe.class_weights is not None:

@@ -30,7 +30,9 @@ class TorchOptimizer(keras.optimizers.Optimizer):
     and add adamw's epsilon before the bias correction."""
 
     def __init__(self, model: keras.Model, recipe: TrainConfig) -> None:
-        rate = keras.Variable(0.0, dtype=model.numerics.wide, trainable=False)  # Keras's own is float32
+        rate = keras.Variable(
+            0.0, dtype=model.layer_set.precision.accumulate_dtype, trainable=False
+        )  # Keras's own is float32
         super().__init__(learning_rate=lambda: rate.value)
         self.rate = rate
         self.recipe = recipe

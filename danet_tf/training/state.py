@@ -10,10 +10,11 @@ import numpy as np
 from keras import ops
 
 from danet_common.checkpoint import Checkpoint
+from danet_common.layer_names import DEFAULT_LAYERS
 from danet_common.leaves import from_channels_last, to_channels_last
-from danet_common.sharing import check_shares
+from danet_common.sharing import check_shares, resolve_remat
 from danet_common.training_checkpoint import TrainingCheckpoint, read_training, write_training
-from danet_tf.model import from_checkpoint
+from danet_tf.checkpoint import from_checkpoint
 from danet_tf.parameters import get_tensors
 from danet_tf.training.distributed import Engine
 from danet_tf.training.optimizers import get_slots, set_slots, trainable_leaves
@@ -32,16 +33,20 @@ def capture(state: TrainState, data: Mapping[str, Any] | None = None) -> Trainin
     return TrainingCheckpoint(state.model.config, state.recipe, state.step, tensors, slots, data or {}, source)
 
 
-def restore(training: TrainingCheckpoint, engine: Engine | None = None, dtype: str | None = None) -> TrainState:
+def restore(
+    training: TrainingCheckpoint, engine: Engine | None = None, dtype: str | None = None, pixels: int | None = None
+) -> TrainState:
     """A run to go on with, on all of an engine's devices, or this process's one; `dtype` is the recipe's if not given.
 
-    Raises ValueError where the batch cannot be shared equally.
+    `pixels` of a global batch decide about activation checkpointing where the recipe does not; without them a network
+    keeps its activations. Raises ValueError where the batch cannot be shared equally.
     """
     engine = engine or Engine()
     check_shares(training.recipe, engine.device_count)
     network = Checkpoint(training.config, training.tensors)
+    layers = "remat" if resolve_remat(training.recipe, pixels, engine.device_count) else DEFAULT_LAYERS
     with engine.scope():  # which mirrors variables
-        model = from_checkpoint(network, dtype or training.recipe.dtype)
+        model = from_checkpoint(network, dtype or training.recipe.dtype, layers)
         state = create_state(model, training.recipe, engine)
     state.optimizer = set_slots(state.model, state.optimizer, training.recipe, training.slots, training.step)
     if state.average is not None:
@@ -57,10 +62,13 @@ def save_state(state: TrainState, path: str | os.PathLike[str], data: Mapping[st
     write_training(capture(state, data), path)
 
 
-def load_state(path: str | os.PathLike[str], dtype: str | None = None) -> tuple[TrainState, dict[str, Any]]:
+def load_state(
+    path: str | os.PathLike[str], dtype: str | None = None, pixels: int | None = None
+) -> tuple[TrainState, dict[str, Any]]:
     """The run in a training checkpoint, whichever framework wrote it, and where in the data it is.
 
+    `dtype` and `pixels` are those of `restore`.
     Raises CheckpointError where the file is damaged, or holds a network alone.
     """
     training = read_training(path)
-    return restore(training, dtype=dtype), dict(training.data)
+    return restore(training, dtype=dtype, pixels=pixels), dict(training.data)

@@ -14,8 +14,9 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from danet_common.dropout import dropout_masks
+from danet_common.layer_names import require_trainable
 from danet_common.recipe import TrainConfig, learning_rate
-from danet_common.sharing import parts, settled
+from danet_common.sharing import parts
 from danet_tf.model import DANet
 from danet_tf.training.distributed import Engine, all_mean, on_replicas
 from danet_tf.training.losses import segmentation_loss
@@ -37,7 +38,11 @@ class TrainState:
 
 
 def create_state(model: DANet, recipe: TrainConfig, engine: Engine) -> TrainState:
-    """A run before its first step, of a model that is where the engine's tensors are."""
+    """A run before its first step, of a model that is where the engine's tensors are.
+
+    Raises CheckpointError for a network with `layers="cpu_inference"`.
+    """
+    require_trainable(model.layer_set, "trained")
     average = {parameter.name: ops.copy(leaf) for parameter, leaf in trainable_leaves(model)}
     optimizer = make_optimizer(model, recipe)
     return TrainState(model, recipe, engine, optimizer, None if recipe.average_decay is None else average)
@@ -50,8 +55,7 @@ def train_step(state: TrainState, batch: Mapping[str, np.ndarray], first_row: in
     batch, which begin at `first_row`. All processes take the step together, and find the same losses.
     """
     model, (count, height, width) = state.model, batch["labels"].shape
-    pixels = batch["labels"].size * state.engine.process_count
-    recipe = settled(state.recipe, pixels, state.engine.device_count)
+    recipe = state.recipe
     rows = range(first_row, first_row + count)
     masks = dropout_masks(model.config, recipe.seed, state.step, rows, height, width)
     shares = (
@@ -60,7 +64,8 @@ def train_step(state: TrainState, batch: Mapping[str, np.ndarray], first_row: in
     )
     with state.engine.scope():
         losses, gradients = functools.reduce(added, shares)
-        rate = tf.constant(learning_rate(recipe, state.step), model.numerics.wide)  # a number would be compiled in
+        wide = model.layer_set.precision.accumulate_dtype
+        rate = tf.constant(learning_rate(recipe, state.step), wide)  # a number would be compiled in
         apply_gradients(model, state.optimizer, gradients, rate, recipe)
         if state.average is not None:
             state.average = update_average(model, state.average, recipe)
@@ -88,8 +93,8 @@ def compute_gradients(
     """One part's share of the losses and, by canonical name, of the gradients; moves the running statistics."""
     leaves = {parameter.name: leaf.value for parameter, leaf in trainable_leaves(model)}
     with tf.GradientTape() as tape:
-        training, recompute = not recipe.frozen_batch_norm, bool(recipe.recompute)
-        losses = segmentation_loss(model(x, training=training, masks=masks, recompute=recompute), labels, recipe)
+        outputs = model(x, training=not recipe.frozen_batch_norm, dropout_masks=masks)
+        losses = segmentation_loss(outputs, labels, recipe)
         shares = {name: value / recipe.accumulation for name, value in losses.items()}
     gradients = tape.gradient(shares["loss"], leaves, unconnected_gradients="zero")
     return shares, all_mean(gradients)

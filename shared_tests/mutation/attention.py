@@ -98,8 +98,7 @@ POSITION = (
     ),
 )
 
-SLICE_AT_A_TIME = "(piece, key, value), pieces)"
-BACKWARDS = (SLICE_AT_A_TIME, "(piece, key, value), pieces[::-1])")
+CHUNK_AT_A_TIME = "(piece, key, value), pieces)"
 QUERY_BLOCKS = "zip(some_queries.split(queries), "
 
 # Only where the map is made in slices: not in the parity checks, which ask for the map.
@@ -115,8 +114,12 @@ SLICES = (
                 QUERY_BLOCKS,
                 "zip((*some_queries.split(queries)[:-1], 0 * some_queries.split(queries)[-1]), ",
             ),
-            tf=(SLICE_AT_A_TIME, "(piece, key, value), ops.concatenate([pieces[:-1], 0 * pieces[-1:]]))"),
-            jax=Edit("chunked_attention", SLICE_AT_A_TIME, "(piece, key, value), pieces.at[-1].set(0))"),
+            tf=Edit(
+                "chunked_attention",
+                CHUNK_AT_A_TIME,
+                "(piece, key, value), ops.concatenate([pieces[:-1], 0 * pieces[-1:]]))",
+            ),
+            jax=Edit("chunked_attention", CHUNK_AT_A_TIME, "(piece, key, value), pieces.at[-1].set(0))"),
         ),
     ),
     Mutation(
@@ -126,8 +129,8 @@ SLICES = (
         edits_by_backend(
             "in_slices",
             torch=Edit("flash_attention", QUERY_BLOCKS, "zip(some_queries.roll(queries, 0).split(queries), "),
-            tf=BACKWARDS,
-            jax=Edit("chunked_attention", *BACKWARDS),
+            tf=Edit("chunked_attention", CHUNK_AT_A_TIME, "(piece, key, value), pieces[::-1])"),
+            jax=Edit("chunked_attention", CHUNK_AT_A_TIME, "(piece, key, value), pieces[::-1])"),
         ),
     ),
     Mutation(
@@ -137,9 +140,10 @@ SLICES = (
         edits_by_backend(
             "in_slices",
             torch=Edit("chunked_gradients", "of_key += add_to_key", "of_key += 0 * add_to_key"),
-            tf=(
-                "computed_again(one)(piece, key, value)",
-                "computed_again(lambda query, value: one(query, key, value))(piece, value)",
+            tf=Edit(
+                "chunked_attention",
+                "remat_function(definition)(piece, key, value)",
+                "remat_function(lambda query, value: definition(query, key, value))(piece, value)",
             ),
             jax=Edit(
                 "chunked_attention",
@@ -193,7 +197,7 @@ SECOND = (
         "leaves_not_copied",
         "a slice is computed again from the loop's own tensors, whose second gradients TensorFlow loses in graphs",
         SLICED,
-        edits_by_backend("computed_again.call.gradient", tf=("[tf.identity(leaf) for leaf in leaves]", "list(leaves)")),
+        edits_by_backend("remat_function.call.gradient", tf=("[tf.identity(leaf) for leaf in leaves]", "list(leaves)")),
     ),
 )
 

@@ -26,7 +26,7 @@ LAYERS = (
         edits_by_backend(
             "Conv.forward",
             torch=TORCH_SAME_PADDING,
-            tf=('ops.conv(padded, kernel, self.stride, "valid")', 'ops.conv(x, kernel, self.stride, "same")'),
+            tf=('ops.pad(x, ((0, 0), around, around, (0, 0))), kernel, stride, "valid"', 'x, kernel, stride, "same"'),
             jax=("[(self.padding, self.padding)] * 2", '"SAME"'),
         ),
     ),

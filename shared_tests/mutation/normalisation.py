@@ -110,11 +110,7 @@ NORMALISATION = (
                 "self.running_var.copy_(self.running_var.float())",
                 "return out",
             ),
-            tf=Edit(
-                "BatchNorm.build",
-                'dtype=wide, trainable=False, name="moving_variance"',
-                'dtype="float32", trainable=False, name="moving_variance"',
-            ),
+            tf=('"ones", trainable=False', '"ones", "float32", trainable=False'),
             jax=(
                 "self.var = nnx.BatchStat(jnp.ones(channels, dtype))",
                 "self.var = nnx.BatchStat(jnp.ones(channels, 'float32'))",

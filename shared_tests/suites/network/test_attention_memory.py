@@ -118,11 +118,10 @@ def test_agrees(backend: str, mode: str, start: Start, checkpoint_of: Checkpoint
 
 def attend(backend: str, query: Any, key: Any, value: Any, entries: int) -> Any:
     """Position attention of a backend, in chunks of so many entries."""
-    if backend == "tf":
-        return importlib.import_module(f"danet_{backend}.attention").attend(query, key, value, entries)
     module = importlib.import_module(f"danet_{backend}.accelerated.attention")
+    definition = importlib.import_module(f"danet_{backend}.attention").softmax_attention
     with mock.patch.object(chunks, "CHUNK_SIZE", entries):
-        return module.MemoryEfficientAttention(module.softmax_attention)(query, key, value)
+        return module.MemoryEfficientAttention(definition)(query, key, value)
 
 
 @pytest.mark.parametrize("backend", NETWORKS)

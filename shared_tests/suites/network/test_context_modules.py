@@ -58,7 +58,7 @@ def made(backend: str, name: str) -> tuple[Any, Any]:
     """The package, and a module of it in inference."""
     room = pytest.importorskip(f"danet_{backend}")
     kind, arguments = MODULES[name]
-    module = getattr(room, kind)(CHANNELS, *arguments, *([Numerics()] if backend == "tf" else []))
+    module = getattr(room, kind)(CHANNELS, *arguments)
     if backend != "tf":
         module.eval()
     return room, module
@@ -72,7 +72,8 @@ def apply(backend: str, module: Any, x: np.ndarray, stages: Any) -> np.ndarray:
     x = x.transpose(0, 2, 3, 1)
     if backend == "jax":
         x = pytest.importorskip("jax").numpy.asarray(x)
-    return np.asarray(module(x, stages=stages)).transpose(0, 3, 1, 2)
+        return np.asarray(module(x, stages=stages)).transpose(0, 3, 1, 2)
+    return np.asarray(module(x, taps=stages)).transpose(0, 3, 1, 2)
 
 
 def largest_difference(wanted: np.ndarray, found: np.ndarray) -> float:
@@ -106,9 +107,9 @@ def test_alone(backend: str, name: str, size: tuple[int, int]) -> None:
     room, module = made(backend, name)
     room.parameters.set_tensors(module, tensors_of(name))
     x, asked = synthetic_array("module:x", (2, CHANNELS, *size)), (*stage_names(config), "unheard")
-    wanted, stages = truth(config, tensors_of(name), x), (Stages if backend == "tf" else Taps)(asked)
+    wanted, stages = truth(config, tensors_of(name), x), Taps(asked)
     assert largest_difference(wanted.pop("out"), apply(backend, module, x, stages)) <= FLOAT32
-    kept = stages.values if isinstance(stages, Taps) else stages.kept
+    kept = stages.values
     assert kept.keys() == wanted.keys()
     for stage, array in wanted.items():
         found = np.asarray(kept[stage].detach() if backend == "torch" else kept[stage])
@@ -129,7 +130,7 @@ def test_starts_as_the_identity(backend: str, name: str) -> None:
     room, module = made(backend, name)
     room.parameters.initialise(module)
     x = synthetic_array("module:x", (2, CHANNELS, 5, 7))
-    assert np.array_equal(apply(backend, module, x, (Stages if backend == "tf" else Taps)()), x)
+    assert np.array_equal(apply(backend, module, x, Taps()), x)
 
 
 @pytest.mark.parametrize("name", MODULES)
@@ -146,10 +147,10 @@ def test_what_is_refused(backend: str) -> None:
     with pytest.raises(
         ValueError, match=r"^form must be one of gaussian, embedded_gaussian, dot_product, concat.*'mean'$"
     ):
-        room.NonLocal(CHANNELS, "mean", False, *([Numerics()] if backend == "tf" else []))
+        room.NonLocal(CHANNELS, "mean", False)
     for kind in ("SqueezeExcitation", "CBAM", "BAM", "SelectiveKernel"):
         with pytest.raises(ValueError, match=r"^channels and reduction must be at least 1; got 24 and 0$"):
-            getattr(room, kind)(CHANNELS, 0, *([Numerics()] if backend == "tf" else []))
+            getattr(room, kind)(CHANNELS, 0)
 
 
 @pytest.mark.parametrize(

@@ -124,7 +124,7 @@ PROGRAMS = {
         (1, 16, 224, 224),
         "module(torch.as_tensor(x)).detach()",
     ),
-    "tf": (NUMERICS, (1, 224, 224, 16), "module(x)"),
+    "tf": ("more = [room.DANet('danet_tiny').layer_set]", (1, 224, 224, 16), "module(x)"),
     "jax": ("more = [room.DANet('danet_tiny').layers]", (1, 224, 224, 16), "module(room.inference.jnp.asarray(x))"),
 }
 

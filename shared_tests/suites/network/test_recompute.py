@@ -68,10 +68,11 @@ def test_less_is_kept(backend: str, start: Start) -> None:
 def test_all_of_it_is_recomputed(start: Start) -> None:
     """TensorFlow's graph has each convolution of the blocks and the attention a second time, and no other."""
     arrays = {"input": {"x": synthetic_array("recompute:x", (1, 3, 33, 41)).astype(np.float32)}}
-    found = start("tf").practise("kept", BOTH, arrays)["convolutions"]
+    fields = {"config": CONFIG.to_dict(), "layers": ["memory_efficient", "remat"]}
+    found = start("tf").practise("kept", fields, arrays)["convolutions"]
     kernels = [name for name, parameter in parameters(CONFIG).items() if parameter.kind == "kernel"]
-    assert found["False"] == len(kernels)
-    assert found["True"] == len(kernels) + sum(name.startswith(RECOMPUTED) for name in kernels)
+    assert found["memory_efficient"] == len(kernels)
+    assert found["remat"] == len(kernels) + sum(name.startswith(RECOMPUTED) for name in kernels)
 
 
 @pytest.mark.parametrize("backend", NETWORKS)

@@ -192,7 +192,7 @@ def test_xla_transforms_kernels_when_needed() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="asks Linux for the memory of a process")
 def test_tensorflow_transforms_kernels_when_needed(start: Start) -> None:
     """It too would transform all of them first: 288 MiB of 8 convolutions here, 82 as it is."""
-    fields = {"config": TINY.to_dict(), "channels": 512, "count": 8}
+    fields = {"channels": 512, "count": 8}
     start("tf")  # which skips, or fails, where it is missing
     with Worker(BACKENDS["tf"]) as worker:  # of its own: what earlier tests leave is given back while this one measures
         found = worker.practise("held_by_tensorflow", fields, {}, "shared_tests.suites.network.transforming")

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 
 from danet_common import winograd
-from danet_common.config import DANetConfig
-from danet_common.numerics import numerics
 from shared_tests.workers.protocol import Groups
 
 SIZES = "BAND_SIZE", "CACHED_SIZE"
@@ -32,11 +30,10 @@ def held_by_tensorflow(fields: dict[str, Any], arrays: Groups) -> Groups:
     """The most bytes that a graph of `count` convolutions of `channels` channels holds above what lies there. Linux."""
     import tensorflow as tf
 
-    from danet_tf.layers import Conv
+    from danet_tf.accelerated.folding import folded_conv
 
     channels = fields["channels"]
-    numbers = numerics(DANetConfig.from_dict(fields["config"]), "float32", winograd=True)
-    layers = [Conv(channels, channels, 3, numbers) for _ in range(fields["count"])]
+    layers = [folded_conv(channels, channels, 3) for _ in range(fields["count"])]
     pixels = tf.zeros((1, 32, 32, channels))
     call = tf.function(lambda x: functools.reduce(lambda x, layer: layer(x), layers, x))
     call.get_concrete_function(pixels)

@@ -24,21 +24,20 @@ FILES = files("danet_torch")
 
 FORWARD = {"call": "forward", "__call__": "forward"}
 
-# What one framework alone needs: Keras wants a base class, explicit building and serialisation, and has no walk over
+# What one framework alone needs: Keras wants base classes and serialisation, and has no walk over
 # its layers and no compiler of functions; torch fills a layer's weights when it is made, wants a gradient of our own
 # for slices that leave its heap whole, and transforms tiles by sums in place, each a pass over memory, where compilers
 # make one of many, who also plan which memory is used again; its products may be slower than its convolutions; torch
 # and JAX multiply blocks of queries and keys faster than slices, and TensorFlow does not; JAX would compile what makes
-# zeros of every shape, and keep a program for each size of pictures, and Flax asks layers for the mode of a view. Keras
-# rounds float64 means on other backends than TensorFlow, and finds no shapes out on JAX. Of torch's optimizers, Optax
+# zeros of every shape, and keep a program for each size of pictures, and Flax asks layers for the mode of a view. Of
+# torch's optimizers, Optax
 # has the parts and Keras none. A step of torch's or TensorFlow's is written for one device among several, and asks for
 # what is of all; JAX's is of the whole batch, and only its arrays are told where to be.
 ALONE = {
     "torch": {"Module.__init__", "Module.__init_subclass__", "Conv.reset_parameters", "BatchNorm.reset_parameters"}
     | {"several", "MeanOverProcesses", "all_mean", "all_gather", "replicate"},
-    "tf": {"Module.__init__", "build", "get_config", "from_config", "named_modules", "TorchOptimizer", "compiled"}
-    | {"scope", "local", "on_replicas", "all_mean", "all_gather", "computed_again", "mean_of", "recomputed_by_jax"}
-    | {"compute_output_spec"},
+    "tf": {"Module.__new__", "Module.__init__", "get_config", "from_config", "Network", "named_modules"}
+    | {"TorchOptimizer", "compiled", "scope", "local", "on_replicas", "all_mean", "all_gather"},
     "jax": {"Module.__init__", "ModeModule", "abstract_network", "transformation", "replicate", "has_tpu"}
     | {"keep_few_programs"},
 }
@@ -60,7 +59,6 @@ MEANINGS = {
     "* gamma + beta": "* weight + bias",
     "* scale + bias": "* weight + bias",
     " Puts the model in inference mode.": "",
-    "; built at once, for all shapes are known, and casting nothing": "",
 }
 
 Definition = ast.FunctionDef | ast.ClassDef

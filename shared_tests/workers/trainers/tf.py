@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from danet_common import sharing
 from danet_common.config import DANetConfig
 from danet_common.leaves import from_channels_last
 from danet_common.recipe import TrainConfig
 from danet_tf import DANet, load
 from danet_tf.parameters import get_tensors, named_parameters
-from danet_tf.training import step as steps
 from danet_tf.training.losses import segmentation_loss
 from danet_tf.training.state import load_state, save_state
 from danet_tf.training.step import train_step
 from shared_tests.workers.protocol import Groups
-from shared_tests.workers.trainers.following import decide, follow
+from shared_tests.workers.trainers.following import follow
 
 
 def loss(fields: dict[str, Any], arrays: Groups) -> Groups:
@@ -50,14 +51,18 @@ def train(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 
 def decided(fields: dict[str, Any], arrays: Groups) -> Groups:
-    """Whether a step recomputes, by the pixels up to which a device keeps."""
-    return decide(load_state, steps, fields, arrays)
+    """True where a run is trained under activation checkpointing, by the `limits` of a device's pixels."""
+    found = {}
+    for limit in fields["limits"]:
+        with mock.patch.object(sharing, "RECOMPUTED_PIXELS", limit):
+            state, _ = load_state(fields["start"], pixels=arrays["batch"]["labels"].size)
+        found[str(limit)] = np.array(state.model.layer_set.name == "remat")
+    return {"recomputes": found}
 
 
 def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
     """Those of a prepared network's squared logits, summed, by the pixels (N, C, H, W) and by its tensors."""
-    options: dict[str, Any] = {"winograd": fields["layers"] == "cpu_inference"}
-    model = load(fields["checkpoint"], dtype="float64", **options)
+    model = load(fields["checkpoint"], dtype="float64", layers=fields["layers"])
     x = tf.constant(arrays["input"]["x"].transpose(0, 2, 3, 1))
     leaves = list(named_parameters(model))
 
@@ -75,8 +80,7 @@ def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 def second_gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
     """That of the pixels' own gradient, squared and summed, by the pixels (N, C, H, W); of the same logits."""
-    options: dict[str, Any] = {"winograd": fields["layers"] == "cpu_inference"}
-    model = load(fields["checkpoint"], dtype="float64", **options)
+    model = load(fields["checkpoint"], dtype="float64", layers=fields["layers"])
 
     @tf.function
     def call(x: tf.Tensor) -> tf.Tensor:
@@ -93,20 +97,19 @@ def second_gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 
 def kept(fields: dict[str, Any], arrays: Groups) -> Groups:
-    """Convolutions in the graph of a network and its gradient, by whether blocks and attention are recomputed."""
-    model, x = DANet(DANetConfig.from_dict(fields["config"])), tf.constant(arrays["input"]["x"].transpose(0, 2, 3, 1))
-    weights = [weight.value for weight in model.trainable_weights]
+    """Convolutions in the graph of a network and its gradient, by its layer set."""
+    config, x = DANetConfig.from_dict(fields["config"]), tf.constant(arrays["input"]["x"].transpose(0, 2, 3, 1))
 
     @tf.function
-    def gradients(recompute: bool) -> list[tf.Tensor]:
+    def gradients(model: DANet) -> list[tf.Tensor]:
         with tf.GradientTape() as tape:
-            total = sum(tf.reduce_sum(logits) for logits in model(x, training=True, recompute=recompute).values())
-        return tape.gradient(total, weights)
+            total = sum(tf.reduce_sum(logits) for logits in model(x, training=True).values())
+        return tape.gradient(total, [weight.value for weight in model.trainable_weights])
 
     found = {}
-    for recompute in fields["recompute"]:
-        operations = gradients.get_concrete_function(recompute).graph.get_operations()
-        found[str(recompute)] = np.array(sum(operation.type == "Conv2D" for operation in operations))
+    for layers in fields["layers"]:
+        graph = gradients.get_concrete_function(DANet(config, layers=layers)).graph
+        found[layers] = np.array(sum(operation.type == "Conv2D" for operation in graph.get_operations()))
     return {"convolutions": found}
 
 
