@@ -30,8 +30,8 @@ import numpy as np
 from measuring import most_memory
 from ours import held_dtype, set_precision
 
-from danet_common import slices
-from danet_common.numerics import widened
+from danet_common import chunks
+from danet_common.precision import accumulate_dtype
 
 CHANNELS, QUERY_CHANNELS = 512, 64
 MIB = 1 << 20
@@ -54,7 +54,6 @@ def torch_pass(job: dict[str, Any], arrays: list[np.ndarray]) -> Pass:
     import torch
     from torch.nn.attention import SDPBackend, sdpa_kernel
 
-    from danet_common import chunks
     from danet_torch.accelerated.attention import MemoryEfficientAttention, sdpa_attention
     from danet_torch.attention import softmax_attention
 
@@ -85,7 +84,6 @@ def tf_pass(job: dict[str, Any], arrays: list[np.ndarray]) -> Pass:
     """One pass of `danet_tf` as a graph for any size."""
     import tensorflow as tf
 
-    from danet_common import chunks
     from danet_tf.accelerated.attention import MemoryEfficientAttention
     from danet_tf.attention import softmax_attention
 
@@ -109,7 +107,6 @@ def jax_pass(job: dict[str, Any], arrays: list[np.ndarray]) -> Pass:
     """One pass of `danet_jax`, compiled."""
     import jax
 
-    from danet_common import chunks
     from danet_jax.accelerated.attention import MemoryEfficientAttention
     from danet_jax.attention import softmax_attention
 
@@ -128,7 +125,7 @@ PASSES = {"torch": torch_pass, "tf": tf_pass, "jax": jax_pass}
 def dtypes(job: dict[str, Any]) -> tuple[str, str]:
     """Of queries and keys, and of values."""
     dtype = held_dtype(job["dtype"])
-    return widened(dtype), dtype
+    return accumulate_dtype(dtype), dtype
 
 
 def work(job: dict[str, Any]) -> dict[str, Any]:
@@ -195,7 +192,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--positions", type=numbers, default=[4096, 9216], metavar="N,...")
     parser.add_argument("--backend", type=words, default=list(PASSES), metavar="NAME,...")
-    parser.add_argument("--slice-size", type=numbers, default=[slices.SLICE_SIZE], metavar="ENTRIES,...; 0: whole")
+    parser.add_argument("--slice-size", type=numbers, default=[chunks.CHUNK_SIZE], metavar="ENTRIES,...; 0: whole")
     parser.add_argument("--dtype", type=words, default=["float32"], metavar="float32,bfloat16,tf32")
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--backward", action="store_true", help="and the gradients of query, key and value")

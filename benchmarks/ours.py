@@ -25,9 +25,8 @@ def make_pass(job: dict[str, Any]) -> Pass:
     if job["mode"] == "train":
         return step_of(backend, job, x, REMAT[prepared])
     if prepared == "whole":  # the whole map at every size
-        from danet_common import chunks, slices
+        from danet_common import chunks
 
-        slices.SLICE_SIZE = slices.LARGEST_SIZE
         chunks.CHUNK_SIZE = chunks.LARGEST_CHUNK
     layers = next((name for name in ("plain", "cpu_inference", "auto") if name in prepared), "memory_efficient")
     options = {"layers": layers}

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from sizes import size
 
-from danet_common import VARIANTS, Checkpoint, stage_names, write_checkpoint
+from danet_common import VARIANTS, Checkpoint, tap_names, write_checkpoint
 from shared_tests.fixtures.cases import Case
 from shared_tests.fixtures.synthetic import synthetic_tensors
 from shared_tests.parity.check_case import case_input, expected, named
@@ -40,7 +40,7 @@ def main() -> None:
             checkpoint=str(path),
             x=case_input(case).astype(np.float64),
             dtype="float64",
-            stages=stage_names(case.config),
+            stages=tap_names(case.config),
             cotangents=cotangents(case),
         )
         for name in NETWORKS:

@@ -6,7 +6,6 @@ from danet_common.initialisation import initial_tensors
 from danet_common.parameters import Parameter, parameters
 from danet_common.pretrained import open_pretrained, write_pretrained
 from danet_common.shard_writer import write_shards
-from danet_common.stages import Stages, stage_names
 from danet_common.stored import open_checkpoint, read_checkpoint
 from danet_common.taps import Taps, tap_names
 from danet_common.variants import VARIANTS, get_config
@@ -19,7 +18,6 @@ __all__ = [
     "CheckpointError",
     "DANetConfig",
     "Parameter",
-    "Stages",
     "Taps",
     "__version__",
     "get_config",
@@ -28,9 +26,14 @@ __all__ = [
     "open_pretrained",
     "parameters",
     "read_checkpoint",
-    "stage_names",
     "tap_names",
     "write_checkpoint",
     "write_pretrained",
     "write_shards",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Raise AttributeError, with the new name of what has been renamed."""
+    new = {"Stages": "Taps", "stage_names": "tap_names"}.get(name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{f'; it is {new} now' if new else ''}")

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from danet_common.checkpoint import Checkpoint, CheckpointError
-from danet_common.numerics import Numerics
+from danet_common.checkpoint import Checkpoint
 from danet_common.parameters import parameters
 
 
@@ -74,9 +73,3 @@ def scaled(kernel: np.ndarray, factor: np.ndarray, dtype: str) -> np.ndarray:
         some = slice(first, first + step)
         product[some] = kernel[some].astype(np.float64) * factor[some, None, None, None]
     return product
-
-
-def require_unfolded(numerics: Numerics) -> None:
-    """Raise CheckpointError for a folded network, whose BatchNorm no file could give back."""
-    if numerics.folded:
-        raise CheckpointError("this network's BatchNorm is folded and cannot be written: load it with folded=False")

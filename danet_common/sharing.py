@@ -6,8 +6,6 @@ pictures whether one device computes it or many.
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 
 from danet_common.recipe import TrainConfig
@@ -27,14 +25,6 @@ def check_shares(recipe: TrainConfig, device_count: int) -> None:
     if recipe.batch_size % (device_count * recipe.accumulation):
         parts = "" if recipe.accumulation == 1 else f" times {recipe.accumulation} parts"
         raise ValueError(f"batch_size must be a multiple of {device_count} devices{parts}; got {recipe.batch_size}")
-
-
-@functools.cache  # TensorFlow compiles a step again for a recipe that is another object
-def settled(recipe: TrainConfig, pixels: int, device_count: int) -> TrainConfig:
-    """The recipe for a global batch of so many pixels, on so many devices: whether to recompute is decided."""
-    if recipe.recompute is not None:
-        return recipe
-    return recipe.replace(recompute=pixels // (device_count * recipe.accumulation) > RECOMPUTED_PIXELS)
 
 
 def resolve_remat(recipe: TrainConfig, pixels: int | None, device_count: int) -> bool:

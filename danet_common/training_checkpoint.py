@@ -19,8 +19,8 @@ import numpy as np
 
 from danet_common.checkpoint import Checkpoint, CheckpointError, write_checkpoint
 from danet_common.config import DANetConfig
-from danet_common.numerics import widened
 from danet_common.parameters import parameters
+from danet_common.precision import accumulate_dtype
 from danet_common.recipe import TrainConfig
 from danet_common.run_weights import LAST, is_run
 from danet_common.stored import StoredCheckpoint, StoredTensors, open_checkpoint
@@ -90,7 +90,7 @@ def beginning(config: DANetConfig, recipe: TrainConfig, tensors: Mapping[str, np
 
 
 def _widened(array: np.ndarray) -> np.ndarray:
-    return array if array.dtype.kind == "i" else array.astype(widened(array.dtype.name))
+    return array if array.dtype.kind == "i" else array.astype(accumulate_dtype(array.dtype.name))
 
 
 def write_training(training: TrainingCheckpoint, path: str | os.PathLike[str]) -> None:

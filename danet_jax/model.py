@@ -44,12 +44,12 @@ class DANet(nnx.Module):
         layers: LayerSet | str = DEFAULT_LAYERS,
     ) -> None:
         self.config = get_config(config)
-        self.layers = get_layers(layers, self.config, get_precision(dtype))
+        self.layer_set = get_layers(layers, self.config, get_precision(dtype))
         with postponed():
-            self.backbone = ResNet(self.config, self.layers)
-            self.head = DualAttentionHead(self.config, self.layers)
+            self.backbone = ResNet(self.config, self.layer_set)
+            self.head = DualAttentionHead(self.config, self.layer_set)
             if self.config.auxiliary != "none":
-                self.auxiliary = AuxiliaryHead(self.config, self.layers)
+                self.auxiliary = AuxiliaryHead(self.config, self.layer_set)
         if seed is not None:
             initialise(self, seed)
 

@@ -46,7 +46,7 @@ class DANet(Network):
         seed: int | None = 0,
         layers: LayerSet | str = DEFAULT_LAYERS,
     ) -> None:
-        super().__init__(name="danet", autocast=False)
+        super().__init__()
         self.config = get_config(config)
         self.layer_set = get_layers(layers, self.config, get_precision(dtype))
         with postponed():

@@ -35,7 +35,7 @@ class Module(keras.layers.Layer):
         bound = inspect.signature(cls.__init__).bind(module, *arguments, **options)
         bound.apply_defaults()
         _, *named = bound.arguments.items()
-        vars(module)["arguments"] = dict(named)  # as they are: Keras would wrap and track what they hold
+        object.__setattr__(module, "arguments", dict(named))  # Keras would wrap and track what they hold
         return module
 
     def __init__(self) -> None:
@@ -81,6 +81,9 @@ class Module(keras.layers.Layer):
 class Network(keras.Model):
     """What Keras asks of a network: to be built at once, to be written and made again, and shapes without numbers."""
 
+    def __init__(self) -> None:
+        super().__init__(name="danet", autocast=False)
+
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.dtype_policy = keras.DTypePolicy(self.layer_set.precision.name)
         self.built = True
@@ -105,13 +108,13 @@ class Network(keras.Model):
         return {"config": self.config.to_dict(), "dtype": dtype, "layers": described, "frozen": frozen}
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Network:
+    def from_config(cls: Any, config: dict[str, Any]) -> Network:
         from danet_tf.accelerated.layer_sets import described_layers
 
         former = "cpu_inference" if config.get("folded") or config.get("winograd") else DEFAULT_LAYERS  # of older files
         layers = described_layers(config["layers"]) if "layers" in config else former
         network, dtype = DANetConfig.from_dict(config["config"]), config["dtype"]
-        model = cls(network, dtype=dtype, seed=fresh_seed(), layers=layers)
+        model: Network = cls(network, dtype=dtype, seed=fresh_seed(), layers=layers)
         for path, layer in named_modules(model):
             if isinstance(layer, keras.layers.Layer) and ".".join(path) in config.get("frozen", ()):
                 layer.trainable = False

@@ -27,7 +27,7 @@ def from_checkpoint(checkpoint: Checkpoint, dtype: str = "float32", layers: Laye
     """
     checkpoint.check()
     model = DANet(checkpoint.config, dtype=dtype, seed=None, layers=layers)
-    set_tensors(model, tensors_for(model.layers, checkpoint))
+    set_tensors(model, tensors_for(model.layer_set, checkpoint))
     return model.eval()
 
 
@@ -87,5 +87,5 @@ def save_pretrained(model: DANet, folder: str | os.PathLike[str], max_shard_byte
 
 def to_checkpoint(model: DANet) -> Checkpoint:
     """The network as a checkpoint. Raises CheckpointError for a network with `layers="cpu_inference"`."""
-    require_trainable(model.layers, "saved")
+    require_trainable(model.layer_set, "saved")
     return Checkpoint(model.config, get_tensors(model), source={"backend": "torch"})

@@ -31,7 +31,7 @@ def cast_input(call: Callable[..., T]) -> Callable[..., T]:
 
 def input_dtype(network: Any) -> Any:
     """Return the dtype in which a network computes."""
-    kernels, precision = network.head.fused_classifier.kernel.dtype, network.layers.precision
+    kernels, precision = network.head.fused_classifier.kernel.dtype, network.layer_set.precision
     return kernels if kernels != precision.param_dtype else precision.compute_dtype
 
 

@@ -42,7 +42,7 @@ def create_state(model: DANet, recipe: TrainConfig, engine: Engine) -> TrainStat
 
     Raises CheckpointError for a network with `layers="cpu_inference"`.
     """
-    require_trainable(model.layers, "trained")
+    require_trainable(model.layer_set, "trained")
     average = {parameter.name: leaf[...] for parameter, leaf in trainable_leaves(model)}
     optimizer = make_optimizer(model, recipe)
     return TrainState(model, recipe, engine, optimizer, None if recipe.average_decay is None else average)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from danet_common.config import ContextKind, DANetConfig
 from danet_common.context_arguments import context_arguments
 from danet_tf.attention import ChannelAttention, PositionAttention
@@ -16,7 +18,7 @@ from danet_tf.context.squeeze_excitation import SqueezeExcitation
 from danet_tf.layers import LayerSet
 from danet_tf.module import Module
 
-MODULES: dict[ContextKind, type[Module]] = {
+MODULES: dict[ContextKind, type[Any]] = {
     "position": PositionAttention,
     "channel": ChannelAttention,
     "squeeze_excitation": SqueezeExcitation,

@@ -37,7 +37,7 @@ def cast_input(forward: Callable[..., T]) -> Callable[..., T]:
 
 def input_dtype(network: Any, device: str) -> torch.dtype:
     """Return the dtype in which a network computes."""
-    kernels, precision = network.head.fused_classifier.weight.dtype, network.layers.precision
+    kernels, precision = network.head.fused_classifier.weight.dtype, network.layer_set.precision
     if kernels != getattr(torch, precision.param_dtype):
         dtype: torch.dtype = kernels
     else:

@@ -42,7 +42,7 @@ def create_state(model: DANet, recipe: TrainConfig, engine: Engine) -> TrainStat
 
     Raises CheckpointError for a network with `layers="cpu_inference"`.
     """
-    require_trainable(model.layers, "trained")
+    require_trainable(model.layer_set, "trained")
     if engine.process_count > 1 and engine.placement.type == "cuda":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # torch's own kernels; they refuse the CPU
     average = {parameter.name: leaf.detach().clone() for parameter, leaf in trainable_leaves(model)}

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from danet_common import Checkpoint, DANetConfig, stage_names, write_checkpoint
+from danet_common import Checkpoint, DANetConfig, tap_names, write_checkpoint
 from danet_common.regular_file import PROGRAM, open_regular
 from danet_common.unfinished import temporary_folder
 from shared_tests.fixtures.synthetic import synthetic_input
@@ -216,7 +216,7 @@ def _run(worker: Worker, network: Network, profile: Profile) -> Run:
         dtype=profile.dtype,
         device=profile.device,
         precision=profile.precision,
-        stages=stage_names(config),
+        stages=tap_names(config),
     )
     begun = time.perf_counter()
     response = worker.run(request)

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from danet_common.checkpoint import Checkpoint, write_checkpoint
 from danet_common.config import DANetConfig
-from danet_common.stages import stage_names
+from danet_common.taps import tap_names
 from danet_common.unfinished import temporary_folder
 from shared_tests.fixtures.cases import CASES
 from shared_tests.fixtures.synthetic import synthetic_tensors
@@ -101,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown:
         parser.error(f"no such case: {', '.join(unknown)}; there are {', '.join(CASES)}")
     stages = options.stages.split(",") if options.stages else None
-    known = dict.fromkeys(stage for case in CASES.values() for stage in stage_names(case.config))
+    known = dict.fromkeys(stage for case in CASES.values() for stage in tap_names(case.config))
     strange = [stage for stage in stages or () if stage not in known and stages != ["none"]]
     if strange:
         parser.error(f"no such stage: {', '.join(strange)}; there are none, {', '.join(known)}")

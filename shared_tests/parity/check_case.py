@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from danet_common.config import DANetConfig
-from danet_common.stages import stage_names
+from danet_common.taps import tap_names
 from shared_tests import reference
 from shared_tests.fixtures.cases import Case
 from shared_tests.fixtures.synthetic import synthetic_input, synthetic_tensors
@@ -51,7 +51,7 @@ def check_case(
     """
     checkpoint = checkpoint_of(case.config)
     request = request_of(case, checkpoint, mode=mode, dtype=dtype, offset=offset, stages=stages, layers=layers)
-    unasked = set(stage_names(case.config)) - set(request.stages)
+    unasked = set(tap_names(case.config)) - set(request.stages)
     wanted = {name: array for name, array in expected(case, offset).items() if name not in unasked}
     return compare(wanted, named(network.run(request)), TOLERANCES[dtype])
 
@@ -74,7 +74,7 @@ def request_of(
         mode=mode,
         layers=layers,
         training=case.training,
-        stages=tuple(name for name in stage_names(case.config) if stages is None or name in stages),
+        stages=tuple(name for name in tap_names(case.config) if stages is None or name in stages),
     )
 
 

@@ -76,7 +76,7 @@ def as_checkpoint(source: Source, weights_key: str | None = None, report: Log | 
     package = package_of(source)
     if package is None:
         raise TypeError(f"expected a Checkpoint, a path or a network of {', '.join(CHANNELS_LAST)}; got {type(source)}")
-    require_trainable(source.layers, "saved")
+    require_trainable(source.layer_set, "saved")
     return Checkpoint(source.config, LiveTensors(source, package), source={"backend": package.removeprefix("danet_")})
 
 

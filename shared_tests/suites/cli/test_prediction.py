@@ -501,7 +501,7 @@ def test_the_fastest_layers_are_taken_unasked(weights: Path, tmp_path: Path, cap
     """And the option that asked for them says so."""
     pytest.importorskip("torch")
     model, _ = inferring(import_backend("torch"), Checkpoint(CONFIG, synthetic_tensors(CONFIG)))
-    assert model.layers.name == "cpu_inference"
+    assert model.layer_set.name == "cpu_inference"
     photograph = write_photograph(tmp_path / "photo.png")
     command = ["predict", str(photograph), "--weights", str(weights), "--backend", "torch", "--out"]
     assert run([*command, str(tmp_path / "fast"), "--winograd"]) == 2

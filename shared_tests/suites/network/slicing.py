@@ -6,17 +6,15 @@ from __future__ import annotations
 from typing import Any
 from unittest import mock
 
-from danet_common import chunks, slices
+from danet_common import chunks
 from shared_tests.workers.protocol import Groups
 
-USUAL = slices.SLICE_SIZE, slices.FAR
+USUAL = chunks.CHUNK_SIZE
 
 
 def set_slice_size(fields: dict[str, Any], arrays: Groups) -> Groups:
-    """Entries of the map at once, in networks made from now on, where any larger energy is far above those before it;
-    None: as usual."""
-    slices.SLICE_SIZE, slices.FAR = (fields["entries"], 1.0) if fields["entries"] else USUAL
-    chunks.CHUNK_SIZE = slices.SLICE_SIZE
+    """Set the entries of the map that networks made from now on compute at once; None: as usual."""
+    chunks.CHUNK_SIZE = fields["entries"] or USUAL
     return {}
 
 

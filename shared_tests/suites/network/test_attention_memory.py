@@ -17,7 +17,7 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from danet_common import chunks, slices, stage_names
+from danet_common import chunks, tap_names
 from shared_tests.fixtures.synthetic import synthetic_array
 from shared_tests.mutation.attention import KERNEL, SECOND, SLICED, SLICES
 from shared_tests.mutation.mutations import Mutation, mutate
@@ -42,7 +42,7 @@ ENTRIES = {  # slices of so many rows
     35: POSITIONS**2,  # the whole map, and no more
     "whole": 1 << 40,
 }
-WITHOUT_MAP = tuple(name for name in stage_names(SLICED.config) if name != "position_map")
+WITHOUT_MAP = tuple(name for name in tap_names(SLICED.config) if name != "position_map")
 RECOMPUTED = {"torch": 1e-13, "tf": 1e-12, "jax": 1e-12}  # a sum over slices adds in another order
 
 
@@ -79,10 +79,10 @@ def truth(start: Start, checkpoint_of: CheckpointOf) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("positions", [1, 2, 35, 4096, 4097, 50176])
-@pytest.mark.parametrize("entries", [1, 34, 35, 36, 1225, slices.SLICE_SIZE, slices.LARGEST_SIZE])
+@pytest.mark.parametrize("entries", [1, 34, 35, 36, 1225, chunks.CHUNK_SIZE, chunks.LARGEST_CHUNK])
 def test_rows(positions: int, entries: int) -> None:
     """As few slices as the size allows, and those as equal as they can be."""
-    rows = slices.rows(positions, entries)
+    rows = chunks.chunk_rows(positions, entries)
     count = math.ceil(positions / rows)
     assert 1 <= rows <= positions
     assert (rows - 1) * positions < entries
@@ -90,9 +90,9 @@ def test_rows(positions: int, entries: int) -> None:
     assert rows == math.ceil(positions / count)
 
 
-@pytest.mark.parametrize("entries", [1, 2, 35, 1225, slices.SLICE_SIZE, slices.LARGEST_SIZE])
+@pytest.mark.parametrize("entries", [1, 2, 35, 1225, chunks.CHUNK_SIZE, chunks.LARGEST_CHUNK])
 def test_blocks(entries: int) -> None:
-    queries, keys = slices.block(entries)
+    queries, keys = chunks.flash_block(entries)
     assert queries >= 1
     assert keys == 2 * queries
     assert queries == 1 or 4 * queries**2 <= entries < 4 * (queries + 1) ** 2
@@ -198,7 +198,7 @@ def test_a_map_that_is_asked_for_is_whole(worker: Worker, checkpoint_of: Checkpo
 def test_within_recomputation(backend: str, start: Start, tmp_path: Path) -> None:
     """Two training steps whose gradient computes the attention again, and therein each slice."""
     recipe, found = RECIPE.replace(recompute=True, clip_norm=None), []
-    for entries in (slices.SLICE_SIZE, ENTRIES[9]):
+    for entries in (chunks.CHUNK_SIZE, ENTRIES[9]):
         first, folder = tmp_path / f"{entries}.safetensors", tmp_path / str(entries)
         beginning(first, SLICED.config.replace(dropout_rate=0.0), recipe)
         with sliced(start(backend), entries):
@@ -213,11 +213,11 @@ def test_no_map_is_kept(backend: str, start: Start) -> None:
     """A gradient keeps less, by the map at least, where that is made in three slices."""
     x, positions = synthetic_array("attention:x", (2, 3, 129, 161)).astype(np.float32), 17 * 21
     kept = []
-    for entries, layers in ((slices.SLICE_SIZE, "plain"), (positions**2 // 3, "memory_efficient")):
+    for entries, layers in ((chunks.CHUNK_SIZE, "plain"), (positions**2 // 3, "memory_efficient")):
         with sliced(start(backend), entries) as worker:
-            fields = {"config": SLICED.config.to_dict(), "recompute": [False], "layers": [layers]}
+            fields = {"config": SLICED.config.to_dict(), "layers": [layers]}
             found = worker.practise("kept", fields, {"input": {"x": x}})
-        kept.append(int(found["bytes"][layers if backend != "tf" else "False"]))
+        kept.append(int(found["bytes"][layers]))
     assert kept[0] - kept[1] >= 2 * positions**2 * 4  # of float32, for two pictures
 
 

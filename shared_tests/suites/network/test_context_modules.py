@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from danet_common import DANetConfig, Stages, Taps, stage_names
-from danet_common.numerics import Numerics
+from danet_common import DANetConfig, Taps, tap_names
 from danet_common.reduction import reduced
 from shared_tests.fixtures.cases import CASES
 from shared_tests.fixtures.synthetic import synthetic_array, synthetic_tensors
@@ -106,7 +105,7 @@ def test_alone(backend: str, name: str, size: tuple[int, int]) -> None:
     config = CASES[name].config
     room, module = made(backend, name)
     room.parameters.set_tensors(module, tensors_of(name))
-    x, asked = synthetic_array("module:x", (2, CHANNELS, *size)), (*stage_names(config), "unheard")
+    x, asked = synthetic_array("module:x", (2, CHANNELS, *size)), (*tap_names(config), "unheard")
     wanted, stages = truth(config, tensors_of(name), x), Taps(asked)
     assert largest_difference(wanted.pop("out"), apply(backend, module, x, stages)) <= FLOAT32
     kept = stages.values

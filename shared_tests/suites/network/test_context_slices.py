@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from danet_common import stage_names
+from danet_common import tap_names
 from shared_tests.fixtures.cases import TINY, Case
 from shared_tests.mutation.context import SLICES
 from shared_tests.mutation.mutations import Mutation, mutate
@@ -49,7 +49,7 @@ RUNS = [
 def without_maps(case: Case) -> tuple[str, ...]:
     """Stages that do not make the map whole; the channels' map is never in slices."""
     in_slices = ("joint_position_map", "non_local_map", "self_attention_map")
-    return tuple(n for n in stage_names(case.config) if n not in in_slices)
+    return tuple(n for n in tap_names(case.config) if n not in in_slices)
 
 
 def with_gradients(case: Case, worker: Worker, checkpoint_of: CheckpointOf) -> Response:
@@ -117,15 +117,14 @@ found = np.asarray(x)
 print(json.dumps([found.shape, bool(np.isfinite(found).all()),
                   (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024]))
 """
-NUMERICS = "from danet_common.numerics import Numerics; more = [Numerics()]"
 PROGRAMS = {
     "torch": (
-        "import torch; more = [room.DANet('danet_tiny').layers]",
+        "import torch; more = [room.DANet('danet_tiny').layer_set]",
         (1, 16, 224, 224),
         "module(torch.as_tensor(x)).detach()",
     ),
     "tf": ("more = [room.DANet('danet_tiny').layer_set]", (1, 224, 224, 16), "module(x)"),
-    "jax": ("more = [room.DANet('danet_tiny').layers]", (1, 224, 224, 16), "module(room.inference.jnp.asarray(x))"),
+    "jax": ("more = [room.DANet('danet_tiny').layer_set]", (1, 224, 224, 16), "module(room.inference.jnp.asarray(x))"),
 }
 
 

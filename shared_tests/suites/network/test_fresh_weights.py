@@ -11,7 +11,6 @@ import pytest
 from danet_common import VARIANTS, DANetConfig, parameters
 from danet_common.drawing import postponed, within
 from danet_common.initialisation import initial_distribution
-from danet_common.numerics import Numerics
 from shared_tests.suites.conftest import NETWORKS
 from shared_tests.suites.devices.running import KERAS_WARNING
 
@@ -116,11 +115,6 @@ class TestKeras:
         assert np.abs(clone.query.kernel.numpy()).max() > 0.2  # of 32 values up to 1 / sqrt(8) = 0.35
 
 
-def arguments(backend: str) -> list[Numerics]:
-    """What the modules of a backend are made with, after their sizes."""
-    return [Numerics()] if backend == "jax" else []
-
-
 def alone(backend: str, make: Callable[[Any], Any]) -> dict[str, np.ndarray]:
     """The tensors of a module that is made alone."""
     room = pytest.importorskip(f"danet_{backend}")
@@ -134,7 +128,7 @@ class TestAlone:
 
     def test_is_drawn_as_a_head(self, backend: str) -> None:
         def make(room: Any) -> Any:
-            return room.NonLocal(64, "embedded_gaussian", False, *arguments(backend))
+            return room.NonLocal(64, "embedded_gaussian", False)
 
         tensors, others = alone(backend, make), alone(backend, make)
         assert not np.array_equal(tensors["query.weight"], tensors["key.weight"])  # of one shape
@@ -146,7 +140,7 @@ class TestAlone:
 
     def test_a_backbone_is_drawn_as_one(self, backend: str) -> None:
         backbone = pytest.importorskip(f"danet_{backend}.backbone")
-        tensors = alone(backend, lambda room: backbone.ResNet(TINY, *arguments(backend)))
+        tensors = alone(backend, lambda room: backbone.ResNet(TINY))
         kernel = tensors["layer4.0.conv2.weight"]
         deviation = np.sqrt(2 / (kernel.size / kernel.shape[1]))
         assert kernel.std() == pytest.approx(deviation, rel=0.1)
@@ -155,6 +149,6 @@ class TestAlone:
     def test_zeros_where_another_fills_it(self, backend: str) -> None:
         def make(room: Any) -> Any:
             with postponed(), within("backbone"):
-                return room.PositionAttention(8, 4, *arguments(backend))
+                return room.PositionAttention(8, 4)
 
         assert not any(tensor.any() for tensor in alone(backend, make).values())

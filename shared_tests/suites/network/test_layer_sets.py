@@ -70,7 +70,7 @@ def test_former_arguments_of_a_pass_name_the_new_one(backend: str, name: str) ->
 def test_cpu_inference_is_not_trained(backend: str) -> None:
     model = pytest.importorskip(f"danet_{backend}").DANet(TINY, layers="cpu_inference")
     with pytest.raises(CheckpointError, match=r"cannot be trained\. Load it with layers='memory_efficient'"):
-        require_trainable(model.layers, "trained")
+        require_trainable(model.layer_set, "trained")
 
 
 @pytest.mark.parametrize("backend", NETWORKS)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from danet_common.taps import requested
-from danet_common.taps import tap_names as stage_names
+from danet_common.taps import tap_names as tap_names
 from shared_tests.fixtures.cases import TINY, Case
 from shared_tests.mutation.mutations import Mutation, mutate
 from shared_tests.mutation.network import OUTPUTS
@@ -45,14 +45,14 @@ def test_only_what_is_asked_for(asked: tuple[str, ...], worker: Worker, checkpoi
 def test_stages_lead_to_outputs() -> None:
     """A stage is one of the network's where one of its outputs needs it."""
     config = CASE.config
-    assert stage_names(config, config.outputs) == stage_names(config)
-    assert stage_names(config, ("fused",)) == tuple(
-        name for name in stage_names(config) if name not in ("position_logits", "channel_logits", "aux_logits")
+    assert tap_names(config, config.outputs) == tap_names(config)
+    assert tap_names(config, ("fused",)) == tuple(
+        name for name in tap_names(config) if name not in ("position_logits", "channel_logits", "aux_logits")
     )
-    assert stage_names(config, ()) == BACKBONE
+    assert tap_names(config, ()) == BACKBONE
     plain = config.replace(context=())
-    assert "plain_out" in stage_names(plain, ("fused",))
-    assert "plain_out" not in stage_names(plain, ("aux",))
+    assert "plain_out" in tap_names(plain, ("fused",))
+    assert "plain_out" not in tap_names(plain, ("aux",))
     assert requested(config, ("aux", "fused"), ())[0] == ("fused", "aux")
     with pytest.raises(ValueError, match=r"^unknown outputs mask; this network has fused, position, channel, aux$"):
         requested(config, ("fused", "mask"), ())

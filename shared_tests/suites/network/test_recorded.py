@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import weights_convert
-from danet_common import Checkpoint, read_checkpoint, stage_names, write_checkpoint
+from danet_common import Checkpoint, read_checkpoint, tap_names, write_checkpoint
 from shared_tests.fixtures import recorded, upstream_checkpoints
 from shared_tests.fixtures.recorded import FOLDER, Recording
 from shared_tests.suites.conftest import NETWORKS, Start
@@ -82,7 +82,7 @@ def run(backend: str, dtype: str, converted: tuple[Recording, Path], start: Star
     checkpoint = read_checkpoint(path, verify=False)
     if checkpoint.source.get("backbone_only"):  # which `load` refuses: its head is drawn
         path = as_a_network(path)
-    stages = tuple(name for name in stage_names(checkpoint.config) if name in found.records)
+    stages = tuple(name for name in tap_names(checkpoint.config) if name in found.records)
     response = start(backend).run(
         Request(checkpoint=str(path), x=found.x, dtype=dtype, mode=FASTEST[backend], stages=stages)
     )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from danet_common.config import DANetConfig
-from danet_common.stages import stage_names
+from danet_common.taps import tap_names
 from danet_common.variants import VARIANTS
 from shared_tests import reference
 from shared_tests.fixtures.synthetic import synthetic_array, synthetic_input, synthetic_tensors
@@ -185,7 +185,7 @@ def test_structure_is_the_configs(config: DANetConfig, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(operations, "convolve", recorded)
     result = reference.forward(config, synthetic_tensors(config), synthetic_input(config, 2, 35, 43), stages="all")
-    assert tuple(result.stages) == stage_names(config)
+    assert tuple(result.stages) == tap_names(config)
     assert tuple(result.outputs) == config.outputs
     assert all(logits.shape == (2, config.num_classes, 35, 43) for logits in result.outputs.values())
     per_block = 2 if config.block == "basic" else 1

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-ROOMS = {"torch": "danet_torch", "tf": "danet_tf", "jax": "danet_jax"}
+PACKAGES = {"torch": "danet_torch", "tf": "danet_tf", "jax": "danet_jax"}
 
 
 def files(package: str) -> list[str]:
@@ -24,31 +24,53 @@ FILES = files("danet_torch")
 
 FORWARD = {"call": "forward", "__call__": "forward"}
 
-# What one framework alone needs: Keras wants base classes and serialisation, and has no walk over
-# its layers and no compiler of functions; torch fills a layer's weights when it is made, wants a gradient of our own
-# for slices that leave its heap whole, and transforms tiles by sums in place, each a pass over memory, where compilers
-# make one of many, who also plan which memory is used again; its products may be slower than its convolutions; torch
-# and JAX multiply blocks of queries and keys faster than slices, and TensorFlow does not; JAX would compile what makes
-# zeros of every shape, and keep a program for each size of pictures, and Flax asks layers for the mode of a view. Of
-# torch's optimizers, Optax
-# has the parts and Keras none. A step of torch's or TensorFlow's is written for one device among several, and asks for
-# what is of all; JAX's is of the whole batch, and only its arrays are told where to be.
-ALONE = {
-    "torch": {"Module.__init__", "Module.__init_subclass__", "Conv.reset_parameters", "BatchNorm.reset_parameters"}
-    | {"several", "MeanOverProcesses", "all_mean", "all_gather", "replicate"},
-    "tf": {"Module.__new__", "Module.__init__", "get_config", "from_config", "Network", "named_modules"}
-    | {"TorchOptimizer", "compiled", "scope", "local", "on_replicas", "all_mean", "all_gather"},
-    "jax": {"Module.__init__", "ModeModule", "abstract_network", "transformation", "replicate", "has_tpu"}
-    | {"keep_few_programs"},
+# What one framework alone needs.
+FRAMEWORK_ONLY = {
+    "torch": {
+        "Module.__init__",  # fills a layer's weights when it is made
+        "Module.__init_subclass__",  # turns autocast off in every forward pass
+        "Conv.reset_parameters",
+        "BatchNorm.reset_parameters",
+        # A training step is written for one process among several, and asks for what is of all.
+        "several",
+        "MeanOverProcesses",
+        "all_mean",
+        "all_gather",
+        "replicate",
+    },
+    "tf": {
+        "Module.__new__",  # Keras wants base classes and serialisation, and has no walk over its layers
+        "Module.__init__",
+        "get_config",
+        "from_config",
+        "Network",
+        "named_modules",
+        "TorchOptimizer",  # Keras has no SGD with PyTorch's momentum
+        "compiled",  # Keras has no compiler of functions
+        # A training step is written for one device among several, and asks for what is of all.
+        "scope",
+        "local",
+        "on_replicas",
+        "all_mean",
+        "all_gather",
+    },
+    "jax": {
+        "Module.__init__",
+        "ModeModule",  # Flax asks layers for the mode of a view
+        "abstract_network",  # JAX would compile what makes zeros of every shape
+        "transformation",  # Optax has the parts of torch's optimizers
+        "replicate",  # only a step's arrays are told where to be
+        "has_tpu",
+        "keep_few_programs",  # JAX keeps a program for each picture size
+    },
 }
 # torch has the first two as layers and the others as functions, so torch does not name what is in them. Keras asks its
 # modules for their constructor's arguments, so they keep those.
 LEAVES = {"Conv", "BatchNorm", "Module"}
 
 OUT = "out"  # torch writes into a tensor that is there, where the others hand back a new one
-FINISH = "finish"  # and does to some rows, while they are in the cache, what compilers do to all
 MODE = "training"  # Keras hands the mode down as an argument; torch and Flax keep it as an attribute
-STATE = {"built", "deterministic", "rngs", "seed_generator"}  # of Keras's building, and of dropout's generators
+STATE = {"built", "rngs", "seed_generator"}  # of Keras's building, and of dropout's generators
 
 # Two phrases for one thing.
 MEANINGS = {
@@ -64,16 +86,16 @@ MEANINGS = {
 Definition = ast.FunctionDef | ast.ClassDef
 
 
-def definitions(room: str, file: str) -> dict[str, Definition]:
+def definitions(backend: str, file: str) -> dict[str, Definition]:
     """Classes, their methods and functions by qualified name, in order, without what the framework alone needs."""
     found: dict[str, Definition] = {}
-    for node in ast.parse((ROOT / ROOMS[room] / file).read_text()).body:
-        if isinstance(node, Definition) and node.name not in ALONE[room]:
+    for node in ast.parse((ROOT / PACKAGES[backend] / file).read_text()).body:
+        if isinstance(node, Definition) and node.name not in FRAMEWORK_ONLY[backend]:
             found[node.name] = node
             for method in node.body if isinstance(node, ast.ClassDef) else ():
-                if isinstance(method, ast.FunctionDef) and method.name not in ALONE[room]:
+                if isinstance(method, ast.FunctionDef) and method.name not in FRAMEWORK_ONLY[backend]:
                     found[f"{node.name}.{FORWARD.get(method.name, method.name)}"] = method
-    return {name: node for name, node in found.items() if name not in ALONE[room]}
+    return {name: node for name, node in found.items() if name not in FRAMEWORK_ONLY[backend]}
 
 
 def parameters(node: Definition) -> list[str] | None:
@@ -82,7 +104,7 @@ def parameters(node: Definition) -> list[str] | None:
         return None
     arguments = node.args
     every = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
-    return [argument.arg for argument in every if argument and argument.arg not in (MODE, OUT, FINISH)]
+    return [argument.arg for argument in every if argument and argument.arg not in (MODE, OUT)]
 
 
 def attributes(node: ast.ClassDef) -> list[str]:
@@ -108,35 +130,35 @@ def meaning(docstring: str | None) -> str | None:
 
 
 def test_same_files() -> None:
-    for package in ROOMS.values():
+    for package in PACKAGES.values():
         assert files(package) == FILES
 
 
-@pytest.mark.parametrize("room", ["tf", "jax"])
+@pytest.mark.parametrize("backend", ["tf", "jax"])
 @pytest.mark.parametrize("file", FILES)
-class TestRoom:
-    """One file of Keras's or Flax's room beside torch's."""
+class TestPackage:
+    """One file of the Keras or Flax package beside torch's."""
 
-    def test_same_definitions_in_the_same_order(self, file: str, room: str) -> None:
-        assert list(definitions(room, file)) == list(definitions("torch", file))
+    def test_same_definitions_in_the_same_order(self, file: str, backend: str) -> None:
+        assert list(definitions(backend, file)) == list(definitions("torch", file))
 
-    def test_same_parameters(self, file: str, room: str) -> None:
-        here, torch = definitions(room, file), definitions("torch", file)
+    def test_same_parameters(self, file: str, backend: str) -> None:
+        here, torch = definitions(backend, file), definitions("torch", file)
         for name, node in torch.items():
             assert parameters(here[name]) == parameters(node), name
 
-    def test_same_attributes_in_the_same_order(self, file: str, room: str) -> None:
-        here = definitions(room, file)
+    def test_same_attributes_in_the_same_order(self, file: str, backend: str) -> None:
+        here = definitions(backend, file)
         for name, node in definitions("torch", file).items():
             other = here[name]
             if isinstance(node, ast.ClassDef) and isinstance(other, ast.ClassDef) and name not in LEAVES:
                 assert attributes(other) == attributes(node), name
 
-    def test_same_words(self, file: str, room: str) -> None:
-        modules = [ast.parse((ROOT / ROOMS[name] / file).read_text()) for name in (room, "torch")]
+    def test_same_words(self, file: str, backend: str) -> None:
+        modules = [ast.parse((ROOT / PACKAGES[name] / file).read_text()) for name in (backend, "torch")]
         here, torch = (meaning(ast.get_docstring(module)) for module in modules)
         assert here == torch
-        others = definitions(room, file)
+        others = definitions(backend, file)
         for name, node in definitions("torch", file).items():
             assert meaning(ast.get_docstring(others[name])) == meaning(ast.get_docstring(node)), name
 
@@ -144,11 +166,12 @@ class TestRoom:
 def test_exceptions_are_all_needed() -> None:
     """A name that no package has any more leaves the lists above."""
     trees = {
-        room: [ast.parse((ROOT / package / file).read_text()) for file in FILES] for room, package in ROOMS.items()
+        backend: [ast.parse((ROOT / package / file).read_text()) for file in FILES]
+        for backend, package in PACKAGES.items()
     }
-    for room, names in ALONE.items():
-        defined = {node.name for tree in trees[room] for node in ast.walk(tree) if isinstance(node, Definition)}
+    for backend, names in FRAMEWORK_ONLY.items():
+        defined = {node.name for tree in trees[backend] for node in ast.walk(tree) if isinstance(node, Definition)}
         assert {name.rpartition(".")[2] for name in names} <= defined
-    texts = "".join((ROOT / package / file).read_text() for package in ROOMS.values() for file in FILES)
+    texts = "".join((ROOT / package / file).read_text() for package in PACKAGES.values() for file in FILES)
     assert not [phrase for phrase in MEANINGS if phrase not in texts]
-    assert not [name for name in (*LEAVES, *STATE, MODE, OUT, FINISH) if name not in texts]
+    assert not [name for name in (*LEAVES, *STATE, MODE, OUT) if name not in texts]

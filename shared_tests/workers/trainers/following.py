@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
-from unittest import mock
 
 import numpy as np
 
-from danet_common import sharing
 from shared_tests.workers.protocol import Groups
 
 
@@ -37,25 +34,3 @@ def follow(
         if fields["folder"] and state.step % fields.get("every", 1) == 0:
             save_state(state, Path(fields["folder"]) / f"{state.step}.safetensors", data)
     return {"losses": {name: np.array(values) for name, values in losses.items()}}
-
-
-class Decided(Exception):
-    """A step has come to its gradients."""
-
-
-def decide(load_state: Callable[..., Any], train: ModuleType, fields: dict[str, Any], arrays: Groups) -> Groups:
-    """Whether a step of the run in the file `start` recomputes, by how many pixels a device keeps: `limits`."""
-    found = {}
-    for limit in fields["limits"]:
-        sharing.settled.cache_clear()
-        state, _ = load_state(fields["start"])
-        with (
-            mock.patch.object(sharing, "RECOMPUTED_PIXELS", limit),
-            mock.patch.object(train, "compute_gradients", side_effect=Decided) as gradients,
-        ):
-            try:
-                train.train_step(state, arrays["batch"])
-            except Decided:
-                found[str(limit)] = np.array(gradients.call_args.args[-1].recompute)
-    sharing.settled.cache_clear()
-    return {"recomputes": found}

@@ -52,7 +52,7 @@ def decided(fields: dict[str, Any], arrays: Groups) -> Groups:
     for limit in fields["limits"]:
         with mock.patch.object(sharing, "RECOMPUTED_PIXELS", limit):
             state, _ = load_state(fields["start"], pixels=arrays["batch"]["labels"].size)
-        found[str(limit)] = np.array(state.model.layers.name == "remat")
+        found[str(limit)] = np.array(state.model.layer_set.name == "remat")
     return {"recomputes": found}
 
 
