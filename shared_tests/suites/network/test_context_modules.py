@@ -71,7 +71,6 @@ def apply(backend: str, module: Any, x: np.ndarray, stages: Any) -> np.ndarray:
     x = x.transpose(0, 2, 3, 1)
     if backend == "jax":
         x = pytest.importorskip("jax").numpy.asarray(x)
-        return np.asarray(module(x, stages=stages)).transpose(0, 3, 1, 2)
     return np.asarray(module(x, taps=stages)).transpose(0, 3, 1, 2)
 
 
