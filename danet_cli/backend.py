@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Literal
 from danet_cli.allocator import keep_freed_memory
 from danet_cli.console import Unable
 from danet_common.imports import without_garbage_collection
-from danet_common.layer_names import DEFAULT_LAYERS
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -49,7 +48,7 @@ def silence() -> Iterator[None]:
             os.close(kept)
 
 
-def build(package: ModuleType, checkpoint: Checkpoint, layers: str = DEFAULT_LAYERS) -> Any:
+def build(package: ModuleType, checkpoint: Checkpoint, layers: str) -> Any:
     """The network of a checkpoint, on the GPU if there is one: where torch alone does not put it unasked."""
     model = package.from_checkpoint(checkpoint, layers=layers)
     if package.__name__ == "danet_torch":

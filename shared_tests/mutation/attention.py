@@ -190,7 +190,7 @@ SECOND = (
         SLICED,
         edits_by_backend(
             "double_backward",
-            torch=("*ctx.saved_tensors)[1]", "ctx.saved_tensors[0].detach(), *ctx.saved_tensors[1:])[1]"),
+            torch=("*pullback(cotangents)", "*(part * (n > 0) for n, part in enumerate(pullback(cotangents)))"),
         ),
     ),
     Mutation(

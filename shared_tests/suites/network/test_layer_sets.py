@@ -17,6 +17,7 @@ from danet_common.layer_names import LayersName, require_trainable, resolve_laye
 from danet_common.precision import get_precision
 from shared_tests.parity.check_case import CheckpointOf
 from shared_tests.suites.conftest import NETWORKS
+from shared_tests.suites.devices.running import KERAS_WARNING
 
 TINY = VARIANTS["danet_tiny"]
 SETS = ("plain", "memory_efficient", "remat", "cpu_inference")
@@ -73,6 +74,7 @@ def test_cpu_inference_is_not_trained(backend: str) -> None:
         require_trainable(model.layer_set, "trained")
 
 
+@pytest.mark.filterwarnings(KERAS_WARNING)
 @pytest.mark.parametrize("backend", NETWORKS)
 def test_names_of_tensors_are_those_of_the_text(backend: str) -> None:
     package = pytest.importorskip(f"danet_{backend}")

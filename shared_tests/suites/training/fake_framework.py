@@ -59,7 +59,7 @@ def fake_framework(
     loss    step, from 1 -> a factor on its loss
     """
 
-    def restore(training: TrainingCheckpoint, engine: Any) -> FakeState:
+    def restore(training: TrainingCheckpoint, engine: Any, pixels: int | None = None) -> FakeState:
         return FakeState(training, training.step, {n: np.array(a) for n, a in training.tensors.items()})
 
     def capture(state: FakeState, data: Mapping[str, Any]) -> TrainingCheckpoint:
