@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from danet_cli.allocator import keep_freed_memory
 from danet_cli.console import Unable
-from danet_common.imports import without_garbage_collection
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -25,6 +24,8 @@ BackendName = Literal["torch", "tf", "jax"]
 
 def import_backend(backend: BackendName) -> ModuleType:
     """The package of a backend, with TensorFlow's greetings turned off."""
+    from danet_common.imports import without_garbage_collection  # brings NumPy, which `danet --help` does without
+
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with without_garbage_collection(), silence() if backend == "tf" else nullcontext():
@@ -48,9 +49,9 @@ def silence() -> Iterator[None]:
             os.close(kept)
 
 
-def build(package: ModuleType, checkpoint: Checkpoint, layers: str) -> Any:
+def build(package: ModuleType, checkpoint: Checkpoint, **options: str) -> Any:
     """The network of a checkpoint, on the GPU if there is one: where torch alone does not put it unasked."""
-    model = package.from_checkpoint(checkpoint, layers=layers)
+    model = package.from_checkpoint(checkpoint, **options)
     if package.__name__ == "danet_torch":
         import torch
 

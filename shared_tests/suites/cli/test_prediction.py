@@ -323,7 +323,9 @@ def test_the_function_and_the_command_are_one_procedure(
     assert predict(tmp_path / "large.png", infer=windowed) == 0
     with Image.open(tmp_path / "out" / "large_mask.png") as mask:
         commands = np.asarray(mask)
-    monkeypatch.setattr(sys.modules["danet_torch.inference"], "infer", lambda model, pictures: windowed(pictures))
+    monkeypatch.setattr(
+        sys.modules["danet_torch.inference"], "predict_logits", lambda model, pictures: windowed(pictures)
+    )
     model: Any = SimpleNamespace(config=CONFIG)
     assert np.array_equal(danet_torch.predict(model, image), commands)
     assert not np.array_equal(danet_torch.predict(model, image, "whole"), commands)

@@ -76,7 +76,7 @@ def test_the_dtype_of_the_source(tmp_path: Path) -> None:
 
 
 def test_what_holds_no_network(tmp_path: Path) -> None:
-    with pytest.raises(TypeError, match="wanted a Checkpoint, a path or a network"):
+    with pytest.raises(TypeError, match="expected a Checkpoint, a path or a network"):
         as_checkpoint(3)
     with pytest.raises(CheckpointError, match="no such file"):
         as_checkpoint(tmp_path / "missing.pth")
