@@ -1,5 +1,5 @@
-"""Position and channel attention (Fu et al., CVPR 2019, section 3).
-Follows the authors' released code where that differs from the paper: see README."""
+"""Position and channel attention (Fu et al., CVPR 2019, section 3), as in the authors' released code.
+It differs from the paper: query and key have C/8 channels, and channel attention flips the sign of its energy."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from danet_jax.module import Module
 class PositionAttention(Module):
     """Each position gathers features from all positions.
 
-    out = gamma * attention @ value + x,   attention = softmax(query @ key)
+    out = gamma * attention @ value + x,   attention = softmax(query @ key.T), not scaled by 1 / sqrt(d)
 
-    `gamma` is the paper's alpha (eq. 2); it starts at 0. The energies are not scaled by 1 / sqrt(d).
+    The paper's letters: x is A, key B, query C, value D, attention S (eq. 1), out E, gamma alpha (eq. 2; first 0).
     """
 
     kinds = ("gamma",)
@@ -47,8 +47,8 @@ class ChannelAttention(Module):
 
     out = gamma * attention @ x + x,   attention = softmax(max(energy) - energy),   energy = x @ x.T
 
-    `gamma` is the paper's beta (eq. 4); it starts at 0. The paper's eq. 3 has softmax(energy): the
-    released code, and every checkpoint trained with it, turns the sign, so that unlike channels weigh more.
+    x is read as a (C, N) matrix, N = H*W. `gamma` is the paper's beta (eq. 4); it starts at 0. Eq. 3 has
+    softmax(energy): the released code flips the sign, so dissimilar channels get more weight.
     """
 
     kinds = ("gamma",)
@@ -59,8 +59,8 @@ class ChannelAttention(Module):
 
     def __call__(self, x: Float[Array, "b h w c"], taps: Taps = NO_TAPS) -> Float[Array, "b h w c"]:
         features = flatten(x)  # (B, N, C)
-        energy = jnp.einsum("bnc,bnd->bcd", upcast(features), upcast(features))  # (B, C, C), sums over N: large
-        energy = jnp.max(energy, axis=2, keepdims=True) - energy  # as released: unlike channels weigh more
+        energy = jnp.einsum("bnc,bnd->bcd", upcast(features), upcast(features))  # (B, C, C), large sums over N
+        energy = jnp.max(energy, axis=2, keepdims=True) - energy  # the sign is flipped, see above
         weights = taps.record("channel_map", jax.nn.softmax(energy, 2))
         out = jnp.einsum("bcd,bnd->bnc", weights.astype(x.dtype), features)
         return self.gamma[...].astype(x.dtype) * unflatten(out, x) + x
@@ -72,17 +72,17 @@ def softmax_attention(
     value: Float[Array, "b m c"],
     record: Callable[[Array], Array] = ignore,
 ) -> Float[Array, "b n c"]:
-    """softmax(query @ key) @ value; `record` is handed the map, whose rows sum to 1."""
-    energy = jnp.einsum("bnc,bmc->bnm", upcast(query), upcast(key))
+    """softmax(query @ key.T) @ value; `record` receives the map, whose rows sum to 1, and returns it."""
+    energy = jnp.einsum("bnq,bmq->bnm", upcast(query), upcast(key))
     weights = record(jax.nn.softmax(energy, 2))
     return jnp.einsum("bnm,bmc->bnc", weights.astype(value.dtype), value)
 
 
 def flatten(x: Float[Array, "b h w c"]) -> Float[Array, "b n c"]:
-    """Height and width as one axis of positions."""
+    """Join height and width into one axis of positions."""
     return x.reshape(x.shape[0], -1, x.shape[3])
 
 
 def unflatten(x: Float[Array, "b n c"], like: Float[Array, "b h w d"]) -> Float[Array, "b h w c"]:
-    """The positions as the height and width of `like`."""
+    """Split the positions into the height and width of `like`."""
     return x.reshape(*like.shape[:3], x.shape[2])

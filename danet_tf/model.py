@@ -33,8 +33,8 @@ class DANet(Network):
     config   a DANetConfig or a variant's name
     dtype    of convolutions and activations; BatchNorm, attention weights and logits are at least float32;
              `mixed_bfloat16` keeps the kernels in float32, for training
-    seed     of the initial weights, the same in every framework; None leaves kernels at zero
-    layers   how the network computes: a LayerSet, or one's name: see `danet_common.layer_names`
+    seed     of the initial weights: one seed gives the same weights in every framework; None: zeros, to be loaded
+    layers   which implementation of each layer to use: a LayerSet, or a name of `danet_common.layer_names`
     """
 
     @rejects_former
@@ -67,12 +67,12 @@ class DANet(Network):
         taps: Collection[str] = (),
         dropout_masks: Mapping[str, Tensor] = NO_MASKS,
     ) -> dict[str, Float[Tensor, "b h w classes"]]:
-        """Logits by output, `fused` (the prediction) first, at the size of `x`; with `taps`, those values too.
+        """Return the logits of each output, resized to `x`, `fused` (the prediction) first; then the taps asked for.
 
         x              normalised pixels, in any floating dtype
-        outputs        names of the logits to compute, all if None: for a prediction `("fused",)` is enough
+        outputs        logits to compute, all if None; `("fused",)` suffices for a prediction
         taps           names of intermediate values to return: see `danet_common.taps`
-        dropout_masks  output's name -> what its dropout keeps, (N, C) or like its features; others are drawn
+        dropout_masks  what the dropout of an output keeps: (N, C) or its input's shape; else drawn as usual
 
         Raises ValueError for an unknown output or tap.
         """

@@ -1,5 +1,5 @@
-"""Position and channel attention (Fu et al., CVPR 2019, section 3).
-Follows the authors' released code where that differs from the paper: see README."""
+"""Position and channel attention (Fu et al., CVPR 2019, section 3), as in the authors' released code.
+It differs from the paper: query and key have C/8 channels, and channel attention flips the sign of its energy."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from danet_torch.module import Module
 class PositionAttention(Module):
     """Each position gathers features from all positions.
 
-    out = gamma * attention @ value + x,   attention = softmax(query @ key)
+    out = gamma * attention @ value + x,   attention = softmax(query @ key.T), not scaled by 1 / sqrt(d)
 
-    `gamma` is the paper's alpha (eq. 2); it starts at 0. The energies are not scaled by 1 / sqrt(d).
+    The paper's letters: x is A, key B, query C, value D, attention S (eq. 1), out E, gamma alpha (eq. 2; first 0).
     """
 
     kinds = ("gamma",)
@@ -45,8 +45,8 @@ class ChannelAttention(Module):
 
     out = gamma * attention @ x + x,   attention = softmax(max(energy) - energy),   energy = x @ x.T
 
-    `gamma` is the paper's beta (eq. 4); it starts at 0. The paper's eq. 3 has softmax(energy): the
-    released code, and every checkpoint trained with it, turns the sign, so that unlike channels weigh more.
+    x is read as a (C, N) matrix, N = H*W. `gamma` is the paper's beta (eq. 4); it starts at 0. Eq. 3 has
+    softmax(energy): the released code flips the sign, so dissimilar channels get more weight.
     """
 
     kinds = ("gamma",)
@@ -57,8 +57,8 @@ class ChannelAttention(Module):
 
     def forward(self, x: Float[Tensor, "b c h w"], taps: Taps = NO_TAPS) -> Float[Tensor, "b c h w"]:
         features = flatten(x)  # (B, N, C)
-        energy = torch.einsum("bnc,bnd->bcd", upcast(features), upcast(features))  # (B, C, C), sums over N: large
-        energy = torch.amax(energy, 2, keepdim=True) - energy  # as released: unlike channels weigh more
+        energy = torch.einsum("bnc,bnd->bcd", upcast(features), upcast(features))  # (B, C, C), large sums over N
+        energy = torch.amax(energy, 2, keepdim=True) - energy  # the sign is flipped, see above
         weights = taps.record("channel_map", torch.softmax(energy, 2))
         out = torch.einsum("bcd,bnd->bnc", weights.to(x.dtype), features)
         return self.gamma.to(x.dtype) * unflatten(out, x) + x
@@ -70,17 +70,17 @@ def softmax_attention(
     value: Float[Tensor, "b m c"],
     record: Callable[[Tensor], Tensor] = ignore,
 ) -> Float[Tensor, "b n c"]:
-    """softmax(query @ key) @ value; `record` is handed the map, whose rows sum to 1."""
-    energy = torch.einsum("bnc,bmc->bnm", upcast(query), upcast(key))
+    """softmax(query @ key.T) @ value; `record` receives the map, whose rows sum to 1, and returns it."""
+    energy = torch.einsum("bnq,bmq->bnm", upcast(query), upcast(key))
     weights = record(torch.softmax(energy, 2))
     return torch.einsum("bnm,bmc->bnc", weights.to(value.dtype), value)
 
 
 def flatten(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n c"]:
-    """Height and width as one axis of positions."""
+    """Join height and width into one axis of positions."""
     return x.permute(0, 2, 3, 1).flatten(1, 2)
 
 
 def unflatten(x: Float[Tensor, "b n c"], like: Float[Tensor, "b d h w"]) -> Float[Tensor, "b c h w"]:
-    """The positions as the height and width of `like`."""
+    """Split the positions into the height and width of `like`."""
     return x.unflatten(1, like.shape[2:]).permute(0, 3, 1, 2)

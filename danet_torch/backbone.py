@@ -1,5 +1,6 @@
 """The dilated ResNet (He et al., CVPR 2016; Yu et al., CVPR 2017) that feeds the attention head.
-Strides and dilations sit on the 3x3 convolutions; layer3 and layer4 trade stride for dilation."""
+A bottleneck's stride is on its 3x3 convolution, as in torchvision (He et al.: on the first 1x1).
+At output stride 8, layer3 and layer4 are dilated instead of strided."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ from danet_torch.layers import PLAIN, LayerSet, average_pool, max_pool
 
 
 class Stem(nn.Module):
-    """The deep stem's three 3x3 convolutions, in the place of the plain stem's 7x7."""
+    """The deep stem: three 3x3 convolutions instead of a 7x7. `ResNet.bn1` and its ReLU follow the last one."""
 
     def __init__(self, in_channels: int, widths: tuple[int, ...], layers: LayerSet = PLAIN) -> None:
         super().__init__()
@@ -77,7 +78,7 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Stem and four stages, at strides 4, 4, 8, 8, 8 for output stride 8."""
+    """Stem (stride 2), max pooling (4), then layer1 to layer4 at strides 4, 8, 8, 8 for output stride 8."""
 
     def __init__(self, config: DANetConfig, layers: LayerSet = PLAIN) -> None:
         super().__init__()

@@ -19,11 +19,14 @@ from danet_torch.layers import PLAIN, ConvNormAct, Dropout, LayerSet
 
 
 class DualAttentionHead(nn.Module):
-    """Two branches, position and channel attention, each between 3x3 convolutions; their sum is classified.
+    """Two branches, position and channel attention, each between 3x3 convolutions; a classifier reads their sum.
 
-    The config's `context` may name other modules, and one instead of two; for none one 3x3 convolution stands in
-    their place (the paper's dilated FCN baseline). With DRANet's gating decoder the branches are not added, but
-    laid side by side, convolved and joined with the features of layer1.
+    Each branch has its own classifier too, for training, as in the released code. DANet has the modules position_in,
+    position_attention, position_out, position_classifier, the same for channel, and fused_classifier.
+
+    The config's `context` names the modules of the branches: two, one or none. With none a single 3x3 convolution
+    replaces them (the paper's dilated FCN baseline). With DRANet's gating decoder the branches are concatenated,
+    convolved and merged with layer1 instead of added.
     """
 
     def __init__(self, config: DANetConfig, layers: LayerSet = PLAIN) -> None:
@@ -53,9 +56,9 @@ class DualAttentionHead(nn.Module):
         taps: Taps = NO_TAPS,
         dropout_masks: Mapping[str, Tensor] = NO_MASKS,
     ) -> dict[str, Float[Tensor, "b classes h w"]]:
-        """Logits by output, the fused ones first, at the size of layer4; `outputs` are those to compute, all if None.
+        """Return the logits of each requested output (all if None), `fused` first, at the size of layer4.
 
-        With the gating decoder the fused ones have the size of layer1. `dropout_masks` say what each dropout keeps.
+        With the gating decoder `fused` has the size of layer1. `dropout_masks` are those of `DANet`.
         """
         outputs = self.config.outputs if outputs is None else outputs
         branches: dict[str, Tensor] = {}

@@ -16,8 +16,8 @@ POSITION = (
         same_edit(
             "softmax_attention",
             (
-                '"bnc,bmc->bnm", upcast(query), upcast(key))',
-                '"bnc,bmc->bnm", upcast(query), upcast(key)) / query.shape[2] ** 0.5',
+                '"bnq,bmq->bnm", upcast(query), upcast(key))',
+                '"bnq,bmq->bnm", upcast(query), upcast(key)) / query.shape[2] ** 0.5',
             ),
         ),
     ),
