@@ -247,6 +247,15 @@ def test_a_call_that_opens_a_file_is_seen(line: str) -> None:
     assert not list(opening_calls(ast.parse("Path(p).open('wb'), Image.open(file)")))
 
 
+def test_what_a_test_may_skip_without_is_there() -> None:
+    """A misspelt module in `importorskip` would skip its test everywhere."""
+    ours = re.compile(r'importorskip\(\s*"((?:danet_|weights_convert|shared_tests)[\w.]*)"')
+    for path in sorted((ROOT / "shared_tests").rglob("*.py")):
+        for name in ours.findall(path.read_text()):
+            file = ROOT / name.replace(".", "/")
+            assert file.is_dir() or file.with_suffix(".py").is_file(), f"{path.name}: {name}"
+
+
 def test_nothing_is_left_half_done() -> None:
     for path in sources(*FLOORS):
         assert path.name not in FORBIDDEN_FILES, path
