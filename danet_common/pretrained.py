@@ -37,6 +37,7 @@ from danet_common.shard_writer import (
     place_shards,
     prepare_set,
     remove_unnamed,
+    require_own,
     require_own_file,
     require_own_index,
 )
@@ -245,7 +246,7 @@ def _exchange_files(place: Path, folder: Path, files: PreparedSet | None) -> Non
 def _require_own(folder: Path, sharded: bool) -> None:
     """Raise CheckpointError where files of other projects have the names of ours, or another index needs ours."""
     if os.path.lexists(folder / CONFIG):
-        _require_own_config(folder / CONFIG)
+        require_own(folder / CONFIG, _is_own_config)
     if os.path.lexists(folder / WEIGHTS):
         require_own_file(folder / WEIGHTS)
     if os.path.lexists(folder / INDEX):
@@ -257,10 +258,8 @@ def _require_own(folder: Path, sharded: bool) -> None:
             )
 
 
-def _require_own_config(path: Path) -> None:
+def _is_own_config(path: Path) -> bool:
     try:
-        own = parse_json(read_regular(path, SETTINGS)).get("model_type") == MODEL_TYPE
+        return bool(parse_json(read_regular(path, SETTINGS)).get("model_type") == MODEL_TYPE)
     except (OSError, ValueError, AttributeError):
-        own = False
-    if not own:
-        raise CheckpointError(f"{path}: danet did not write it, and does not replace it; give another folder")
+        return False

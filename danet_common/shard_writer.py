@@ -14,7 +14,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -236,16 +236,40 @@ def _remove(files: Iterable[Path]) -> None:
 
 def require_own_index(path: Path) -> None:
     """Raise CheckpointError unless an index has our manifest, or names none but files that have one themselves."""
-    old = old_set(path)
-    if old.hashes or (old.names and all(_has_manifest(path.parent / name) for name in old.names)):
-        return
-    raise CheckpointError(f"{path}: danet did not write it, and does not replace it; give another folder")
+    require_own(path, _is_own_index)
 
 
 def require_own_file(path: Path) -> None:
     """Raise CheckpointError unless a `.safetensors` file has our manifest."""
-    if not _has_manifest(path):
-        raise CheckpointError(f"{path}: danet did not write it, and does not replace it; give another folder")
+    require_own(path, _has_manifest)
+
+
+def require_own(path: Path, is_own: Callable[[Path], bool]) -> None:
+    """Raise CheckpointError unless `is_own` is true of a file, or the file is gone.
+
+    Another writer may replace or remove the file while it is judged: then it is judged again.
+    """
+    before = _identity(path)
+    while not is_own(path):
+        after = _identity(path)
+        if after is None:
+            return
+        if after == before:
+            raise CheckpointError(f"{path}: danet did not write it, and does not replace it; give another folder")
+        before = after
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino, status.st_mtime_ns
+
+
+def _is_own_index(path: Path) -> bool:
+    old = old_set(path)
+    return bool(old.hashes or (old.names and all(_has_manifest(path.parent / name) for name in old.names)))
 
 
 def _has_manifest(path: Path) -> bool:
