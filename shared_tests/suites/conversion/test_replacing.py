@@ -25,7 +25,7 @@ from danet_common.checkpoint import on_disk
 from danet_common.folder_lock import locked_folder
 from danet_common.parts import identity_of, part_path
 from danet_common.safetensors_writer import write_safetensors
-from danet_common.shard_writer import split
+from danet_common.shard_writer import require_own, split
 from shared_tests.suites.conversion.writers import (
     CHOOSING,
     INDEX,
@@ -431,3 +431,25 @@ def test_a_full_disk_names_the_destination_and_leaves_what_was_there(
     assert str(tmp_path / writer.name) in str(caught.value)
     assert ".part" not in str(caught.value)
     assert contents(tmp_path) == before
+
+
+def test_a_file_that_changes_while_it_is_judged_is_judged_again(tmp_path: Path) -> None:
+    path, judged = tmp_path / "model.safetensors", []
+    path.write_bytes(b"the first")
+
+    def replaced(path: Path) -> bool:
+        judged.append(path.read_bytes())
+        (tmp_path / "new").write_bytes(b"the second")
+        (tmp_path / "new").replace(path)
+        return len(judged) == 2
+
+    def removed(path: Path) -> bool:
+        path.unlink()
+        return False
+
+    require_own(path, replaced)
+    assert judged == [b"the first", b"the second"]
+    require_own(path, removed)
+    path.write_bytes(b"a person's")
+    with pytest.raises(CheckpointError, match="danet did not write it"):
+        require_own(path, lambda path: False)
