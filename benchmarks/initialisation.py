@@ -36,9 +36,9 @@ def main() -> None:
         batch = next(loader)
     model = DANet(config, seed=asked.seed).train()  # the statistics of the batch
     with torch.no_grad():
-        stages = ("position_map",) if "position" in config.context else ()
-        outputs = model(torch.from_numpy(batch["image"].transpose(0, 3, 1, 2)), stages=stages)
-        weights = outputs.pop("position_map") if stages else None
+        taps = ("position_map",) if "position" in config.context else ()
+        outputs = model(torch.from_numpy(batch["image"].transpose(0, 3, 1, 2)), taps=taps)
+        weights = outputs.pop("position_map") if taps else None
         losses = segmentation_loss(outputs, torch.from_numpy(batch["labels"]), TrainConfig())
     found = {name: round(float(value), 4) for name, value in losses.items()}
     if weights is not None:
