@@ -2,6 +2,7 @@
 
 from danet_common.checkpoint import Checkpoint, CheckpointError, write_checkpoint
 from danet_common.config import DANetConfig
+from danet_common.former_arguments import no_attribute
 from danet_common.initialisation import initial_tensors
 from danet_common.parameters import Parameter, parameters
 from danet_common.pretrained import open_pretrained, write_pretrained
@@ -35,5 +36,4 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Raise AttributeError, with the new name of what has been renamed."""
-    new = {"Stages": "Taps", "stage_names": "tap_names"}.get(name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{f'; it is {new} now' if new else ''}")
+    raise no_attribute(__name__, name, {"Stages": "it is Taps now", "stage_names": "it is tap_names now"})

@@ -1,9 +1,9 @@
-"""Arguments that public calls took under other names: each fails with its new name."""
+"""Arguments and functions that had other names: each fails with its new name."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import ParamSpec, TypeVar
 
 P = ParamSpec("P")
@@ -17,6 +17,12 @@ FORMER = {
     "masks": "dropout_masks=",
     "numerics": "layers=",
 }
+
+
+def no_attribute(module: str, name: str, hints: Mapping[str, str]) -> AttributeError:
+    """Return the error for a name that a module lacks, with the hint for a name that it had once."""
+    hint = f"; {hints[name]}" if name in hints else ""
+    return AttributeError(f"module {module!r} has no attribute {name!r}{hint}")
 
 
 def reject_former(names: Iterable[str]) -> None:

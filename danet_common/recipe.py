@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from danet_common.config import ContextKind
+from danet_common.former_arguments import no_attribute
 from danet_common.initialisation import Scheme
 from danet_common.typed_json import LARGEST_WHOLE, from_json
 
@@ -146,6 +147,7 @@ def rate_factor(recipe: TrainConfig, name: str) -> float:
 
 
 def __getattr__(name: str) -> Any:
-    """Raise AttributeError; for a name that is in recipes.py, say so."""
-    where = "; it is in danet_common.recipes" if name in ("RECIPES", "AUGMENTATIONS", "get_recipe") else ""
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{where}")
+    """Raise AttributeError, with the new name of what has been renamed."""
+    raise no_attribute(
+        __name__, name, dict.fromkeys(("RECIPES", "AUGMENTATIONS", "get_recipe"), "it is in danet_common.recipes")
+    )

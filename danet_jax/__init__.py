@@ -1,5 +1,6 @@
 """DANet in Flax (NNX, on JAX)."""
 
+from danet_common.former_arguments import no_attribute
 from danet_jax.attention import ChannelAttention, PositionAttention
 from danet_jax.checkpoint import from_checkpoint, from_pretrained, load, save, save_pretrained
 from danet_jax.context.bam import BAM
@@ -40,3 +41,8 @@ __all__ = [
     "save",
     "save_pretrained",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Raise AttributeError, with the new name of what has been renamed."""
+    raise no_attribute(__name__, name, {"infer": "it is predict_logits now"})

@@ -1,5 +1,6 @@
 """DANet in Keras 3 (on TensorFlow)."""
 
+from danet_common.former_arguments import no_attribute
 from danet_common.keras_backend import require_keras_backend
 
 require_keras_backend()  # before anything imports Keras
@@ -44,3 +45,8 @@ __all__ = [
     "save",
     "save_pretrained",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Raise AttributeError, with the new name of what has been renamed."""
+    raise no_attribute(__name__, name, {"infer": "it is predict_logits now"})

@@ -1,5 +1,6 @@
 """DANet in PyTorch."""
 
+from danet_common.former_arguments import no_attribute
 from danet_torch.attention import ChannelAttention, PositionAttention
 from danet_torch.checkpoint import from_checkpoint, from_pretrained, load, save, save_pretrained
 from danet_torch.context.bam import BAM
@@ -40,3 +41,8 @@ __all__ = [
     "save",
     "save_pretrained",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Raise AttributeError, with the new name of what has been renamed."""
+    raise no_attribute(__name__, name, {"infer": "it is predict_logits now"})

@@ -8,6 +8,7 @@ from danet_common.evaluation.evaluation import evaluate, require_same_classes
 from danet_common.evaluation.prediction import Infer, predict_labels
 from danet_common.evaluation.protocol import Protocol
 from danet_common.evaluation.protocols import PROTOCOLS, fitting_window, get_protocol
+from danet_common.former_arguments import no_attribute
 
 __all__ = [
     "PROTOCOLS",
@@ -23,5 +24,4 @@ __all__ = [
 
 def __getattr__(name: str) -> object:
     """Raise AttributeError, with the new name of what has been renamed."""
-    renamed = "; it is fitting_window now" if name == "fitting_protocol" else ""
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}{renamed}")
+    raise no_attribute(__name__, name, {"fitting_protocol": "it is fitting_window now"})

@@ -145,3 +145,10 @@ def test_copies_and_pickles_of_flax_are_the_same(layers: str, monkeypatch: pytes
     anew = danet_jax.DANet(TINY, layers=layers, seed=1)
     anew.eval()
     assert nnx.graphdef(anew) == nnx.graphdef(model)
+
+
+@pytest.mark.parametrize("backend", NETWORKS)
+def test_the_former_name_of_predict_logits_gives_the_new_one(backend: str) -> None:
+    package = pytest.importorskip(f"danet_{backend}")
+    with pytest.raises(AttributeError, match="it is predict_logits now"):
+        package.infer  # noqa: B018
