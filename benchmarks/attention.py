@@ -30,8 +30,8 @@ import numpy as np
 from measuring import most_memory
 from ours import held_dtype, set_precision
 
-from danet_common import chunks
-from danet_common.precision import accumulate_dtype
+from danet_common.numerics import chunks
+from danet_common.numerics.precision import accumulate_dtype
 
 CHANNELS, QUERY_CHANNELS = 512, 64
 MIB = 1 << 20

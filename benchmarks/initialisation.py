@@ -14,8 +14,8 @@ import math
 import torch
 
 from danet_common import VARIANTS
+from danet_common.config.recipe import TrainConfig
 from danet_common.data import Augmentation, Loader, Order, open_dataset
-from danet_common.recipe import TrainConfig
 from danet_torch import DANet
 from danet_torch.training.losses import segmentation_loss
 

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from danet_common import read_checkpoint
-from danet_common.run import RunFolder
-from danet_common.run.metrics_file import read_metrics
-from danet_common.training_checkpoint import read_training
+from danet_common.training import RunFolder
+from danet_common.training.metrics_file import read_metrics
+from danet_common.training.training_checkpoint import read_training
 
 STEPS_FOR_EACH_KILL = 6
 PATIENCE = 300  # seconds that a process may take to its next step

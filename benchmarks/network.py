@@ -31,8 +31,8 @@ from typing import Any
 from drawing import draw
 from sizes import sizes
 
-from danet_cli.machine import processor, versions
-from danet_cli.operations import count_operations
+from danet_cli.cost.operations import count_operations
+from danet_cli.environment import processor, versions
 from danet_common import VARIANTS, Checkpoint, write_checkpoint
 from shared_tests.fixtures.synthetic import synthetic_tensors
 

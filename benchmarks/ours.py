@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from danet_common.recipe import TrainConfig
-from danet_common.sharing import resolve_remat
+from danet_common.config.recipe import TrainConfig
+from danet_common.training.sharing import resolve_remat
 
 Pass = Callable[[], Any]
 REMAT = {"": None, "memory_efficient": False, "remat": True}  # activation checkpointing; None: by size
@@ -25,7 +25,7 @@ def make_pass(job: dict[str, Any]) -> Pass:
     if job["mode"] == "train":
         return step_of(backend, job, x, REMAT[prepared])
     if prepared == "whole":  # the whole map at every size
-        from danet_common import chunks
+        from danet_common.numerics import chunks
 
         chunks.CHUNK_SIZE = chunks.LARGEST_CHUNK
     layers = next((name for name in ("plain", "cpu_inference", "auto") if name in prepared), "memory_efficient")

@@ -19,7 +19,8 @@ from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from sizes import size
 
-from danet_common import VARIANTS, chunks
+from danet_common import VARIANTS
+from danet_common.numerics import chunks
 from danet_jax.checkpoint import abstract_network
 
 MIB = 1 << 20

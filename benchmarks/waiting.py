@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from danet_cli.machine import processor, versions
+from danet_cli.environment import processor, versions
 from danet_common import VARIANTS, Checkpoint, write_checkpoint
 from danet_common.data import Augmentation, Loader, Order, open_dataset
 from shared_tests.fixtures.synthetic import synthetic_tensors

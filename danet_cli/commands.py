@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
-from danet_cli.ablate import ablate
-from danet_cli.check import check
+from danet_cli.ablate.command import ablate
+from danet_cli.check.command import check
 from danet_cli.console import EXIT_CODES, ExitCode, Unable, complain, print_line
 from danet_cli.convert import convert
-from danet_cli.cost import cost
-from danet_cli.demo import demo
-from danet_cli.eval import evaluate
+from danet_cli.cost.command import cost
+from danet_cli.demo.command import demo
+from danet_cli.evaluate.command import evaluate
 from danet_cli.inspect import inspect
-from danet_cli.predict import predict
-from danet_cli.train import train
+from danet_cli.predict.command import predict
+from danet_cli.train.command import train
 
 app = typer.Typer(
     name="danet",

@@ -52,7 +52,7 @@ def shown(text: str) -> str:
     """The text in one line without what a terminal would act on: it may be a name, or from a file."""
     if text.isprintable():
         return text
-    from danet_common.wording import in_one_line  # NumPy comes with it, and `danet --help` needs none
+    from danet_common.text import in_one_line  # NumPy comes with it, and `danet --help` needs none
 
     return in_one_line(text)
 
@@ -100,7 +100,7 @@ def progress(total: int) -> Iterator[Step]:
     """A bar on standard error, for terminals only. Call what is yielded with the name of each step as it begins."""
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from danet_common.unfinished import abandoned_by
+    from danet_common.files.unfinished import abandoned_by
 
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeElapsedColumn())
     bar = Progress(*columns, console=console(stderr=True), transient=True, disable=not sys.stderr.isatty())

@@ -5,7 +5,7 @@ in tracebacks, in recursion, or in a crash of C++ code. The handler removes unfi
 
 Python calls handlers on the main thread only, and not while that runs C code. So a second thread waits for the
 signal's number on a pipe, and ends the process if the handler was not called soon. While `danet train` trains,
-another handler is installed (`danet_common.run.signals`), and this one waits.
+another handler is installed (`danet_common.training.signals`), and this one waits.
 
 This module imports the standard library's smallest modules only, as nothing can be interrupted before it is imported.
 """
@@ -66,7 +66,7 @@ def handle(number: int, frame: FrameType | None = None) -> None:
 
 def _unfinished() -> Any:
     """What there is to clean up, if that module has been imported; importing is not for a signal handler."""
-    module = sys.modules.get("danet_common.unfinished")
+    module = sys.modules.get("danet_common.files.unfinished")
     return module if hasattr(module, "abandon") else None
 
 

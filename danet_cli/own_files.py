@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from danet_cli.console import Unable
 
 if TYPE_CHECKING:
-    from danet_common.atomic import Judge
+    from danet_common.files.atomic import Judge
 
 
 def software(command: str) -> str:
@@ -23,7 +23,7 @@ def own_picture(command: str) -> Judge:
     """Return what raises Unable for all but a command's own pictures."""
 
     def judge(path: Path) -> None:
-        from danet_common.image import software_of
+        from danet_common.data.image import software_of
 
         _require(software_of(path) == software(command), path, command)
 
@@ -61,7 +61,7 @@ def require_own(path: Path, judge: Judge) -> None:
 
 
 def _read(path: Path) -> bytes | None:
-    from danet_common.regular_file import REPORT, read_regular
+    from danet_common.files.regular_file import REPORT, read_regular
 
     try:
         return read_regular(path, REPORT)

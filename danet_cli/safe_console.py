@@ -13,7 +13,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
-from danet_common.wording import in_one_line, printable
+from danet_common.text import in_one_line, printable
 
 
 class SafeConsole(Console):

@@ -44,10 +44,10 @@ def training_settings(
 
     from danet_common import DANetConfig
     from danet_common.config import FROM_THE_DATA
+    from danet_common.config.recipe import TrainConfig
     from danet_common.data import Augmentation
     from danet_common.data.label_settings import LabelMap, LabelSettings, parse_label_map
     from danet_common.data.resizing import Size
-    from danet_common.recipe import TrainConfig
     from weights_convert.settings import parse_as
 
     owners = [get_type_hints(owner) for owner in (DANetConfig, TrainConfig, Augmentation, LabelSettings)]

@@ -63,7 +63,7 @@ class Cleaned:
     def write(self, text: str) -> int:
         """Write the text with every letter escaped that no terminal should be given."""
         if not text.replace("\n", "").isprintable():
-            from danet_common.wording import printable  # NumPy comes with it, and `danet --help` needs none
+            from danet_common.text import printable  # NumPy comes with it, and `danet --help` needs none
 
             text = printable(text)
         return self.beneath.write(text)

@@ -1,15 +1,15 @@
 """The ground that the three networks stand on: configuration, names, stages, checkpoints, images. NumPy only."""
 
 from danet_common.checkpoint import Checkpoint, CheckpointError, write_checkpoint
+from danet_common.checkpoint.lazy import open_checkpoint, read_checkpoint
+from danet_common.checkpoint.pretrained import open_pretrained, write_pretrained
+from danet_common.checkpoint.shard_writer import write_shards
 from danet_common.config import DANetConfig
-from danet_common.former_arguments import no_attribute
-from danet_common.initialisation import initial_tensors
-from danet_common.parameters import Parameter, parameters
-from danet_common.pretrained import open_pretrained, write_pretrained
-from danet_common.shard_writer import write_shards
-from danet_common.stored import open_checkpoint, read_checkpoint
-from danet_common.taps import Taps, tap_names
-from danet_common.variants import VARIANTS, get_config
+from danet_common.config.former_arguments import no_attribute
+from danet_common.config.parameters import Parameter, parameters
+from danet_common.config.variants import VARIANTS, get_config
+from danet_common.numerics.initialisation import initial_tensors
+from danet_common.numerics.taps import Taps, tap_names
 
 __version__ = "0.1.0"
 

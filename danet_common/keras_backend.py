@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from danet_common.regular_file import SETTINGS, read_regular
+from danet_common.files.regular_file import SETTINGS, read_regular
 
 SUPPORTED = ("tensorflow", "jax", "torch")
 

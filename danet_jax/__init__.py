@@ -1,6 +1,6 @@
 """DANet in Flax (NNX, on JAX)."""
 
-from danet_common.former_arguments import no_attribute
+from danet_common.config.former_arguments import no_attribute
 from danet_jax.attention import ChannelAttention, PositionAttention
 from danet_jax.checkpoint import from_checkpoint, from_pretrained, load, save, save_pretrained
 from danet_jax.context.bam import BAM

@@ -11,7 +11,7 @@ from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Float
 
-from danet_common.taps import NO_TAPS, Taps, ignore
+from danet_common.numerics.taps import NO_TAPS, Taps, ignore
 from danet_jax.layers import PLAIN, LayerSet, upcast
 from danet_jax.module import Module
 

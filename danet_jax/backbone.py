@@ -10,8 +10,8 @@ from jax import Array
 from jaxtyping import Float
 
 from danet_common.config import DANetConfig
-from danet_common.drawing import within
-from danet_common.taps import NO_TAPS, Taps
+from danet_common.numerics.drawing import within
+from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_jax.layers import PLAIN, LayerSet, average_pool, max_pool
 
 

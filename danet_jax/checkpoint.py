@@ -9,14 +9,14 @@ import numpy as np
 from flax import nnx
 
 from danet_common.checkpoint import Checkpoint
+from danet_common.checkpoint.network_file import open_network, write_network
+from danet_common.checkpoint.pretrained import open_pretrained, write_pretrained
 from danet_common.config import DANetConfig
-from danet_common.files import open_network, write_network
-from danet_common.folding import FoldedTensors
-from danet_common.former_arguments import rejects_former
-from danet_common.layer_names import DEFAULT_LAYERS, require_trainable
-from danet_common.precision import get_precision
-from danet_common.pretrained import open_pretrained, write_pretrained
-from danet_common.variants import get_config
+from danet_common.config.former_arguments import rejects_former
+from danet_common.config.layer_names import DEFAULT_LAYERS, require_trainable
+from danet_common.config.variants import get_config
+from danet_common.numerics.folding import FoldedTensors
+from danet_common.numerics.precision import get_precision
 from danet_jax.accelerated.layer_sets import get_layers
 from danet_jax.layers import Dropout, LayerSet
 from danet_jax.model import DANet
@@ -27,8 +27,8 @@ from danet_jax.parameters import get_tensors, set_tensors
 def from_checkpoint(checkpoint: Checkpoint, dtype: str = "float32", layers: LayerSet | str = DEFAULT_LAYERS) -> DANet:
     """The network of a checkpoint, in inference mode.
 
-    `layers` says how it computes, by a LayerSet or one's name: see `danet_common.layer_names`. Raises CheckpointError
-    unless the tensors fit its config.
+    `layers` is a LayerSet or a name of `danet_common.config.layer_names`. Raises CheckpointError unless the tensors
+    fit its config.
     """
     checkpoint.check()
     model = abstract_network(checkpoint.config, dtype, layers)

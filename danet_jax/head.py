@@ -12,8 +12,8 @@ from jax import numpy as jnp
 from jaxtyping import Bool, Float
 
 from danet_common.config import DANetConfig
-from danet_common.dropout import NO_MASKS
-from danet_common.taps import NO_TAPS, Taps
+from danet_common.numerics.dropout import NO_MASKS
+from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_jax.context.factory import context_module
 from danet_jax.context.gating_decoder import GatingDecoder
 from danet_jax.layers import PLAIN, ConvNormAct, Dropout, LayerSet

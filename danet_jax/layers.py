@@ -13,8 +13,8 @@ from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Bool, Float
 
-from danet_common.parameters import NORM_KINDS
-from danet_common.precision import FLOAT32, Precision, accumulate_dtype
+from danet_common.config.parameters import NORM_KINDS
+from danet_common.numerics.precision import FLOAT32, Precision, accumulate_dtype
 from danet_jax.module import ModeModule, Module
 
 Definition = Callable[..., Array]  # such as attention.softmax_attention: (query, key, value, record) -> output

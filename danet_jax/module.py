@@ -6,10 +6,10 @@ from typing import ClassVar
 
 from flax import nnx
 
-from danet_common.drawing import current_part, is_postponed
-from danet_common.initialisation import drawn
-from danet_common.leaves import to_channels_last
-from danet_common.parameters import Kind
+from danet_common.checkpoint.parameter_layouts import to_channels_last
+from danet_common.config.parameters import Kind
+from danet_common.numerics.drawing import current_part, is_postponed
+from danet_common.numerics.initialisation import drawn
 from danet_jax.parameters import fresh_seed, own_leaves, set_leaf
 
 
@@ -28,7 +28,7 @@ class Module(nnx.Module):
     def reset_parameters(self) -> None:
         """Draw its own tensors anew, by the distribution that they start with in the network.
 
-        Does nothing within `danet_common.drawing.postponed`.
+        Does nothing within `danet_common.numerics.drawing.postponed`.
         """
         leaves = list(own_leaves(self, self.part))
         if leaves and not is_postponed():

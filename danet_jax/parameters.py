@@ -10,11 +10,11 @@ import numpy as np
 from flax import nnx
 
 from danet_common.checkpoint import CheckpointError
-from danet_common.initialisation import drawn
-from danet_common.leaves import FLAX as LEAVES
-from danet_common.leaves import TORCH, contiguous, from_channels_last, to_channels_last
-from danet_common.parameters import Parameter
-from danet_common.reading import read_ahead
+from danet_common.checkpoint.parameter_layouts import FLAX as LEAVES
+from danet_common.checkpoint.parameter_layouts import TORCH, contiguous, from_channels_last, to_channels_last
+from danet_common.checkpoint.prefetch import read_ahead
+from danet_common.config.parameters import Parameter
+from danet_common.numerics.initialisation import drawn
 
 SEEDS = itertools.count()
 

@@ -1,6 +1,6 @@
 """DANet in Keras 3 (on TensorFlow)."""
 
-from danet_common.former_arguments import no_attribute
+from danet_common.config.former_arguments import no_attribute
 from danet_common.keras_backend import require_keras_backend
 
 require_keras_backend()  # before anything imports Keras

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from keras import KerasTensor as Tensor
 from keras import ops
 
-from danet_common.taps import NO_TAPS, Taps, ignore
+from danet_common.numerics.taps import NO_TAPS, Taps, ignore
 from danet_tf.layers import PLAIN, LayerSet, upcast
 from danet_tf.module import Module
 

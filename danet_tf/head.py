@@ -12,8 +12,8 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from danet_common.config import DANetConfig
-from danet_common.dropout import NO_MASKS
-from danet_common.taps import NO_TAPS, Taps
+from danet_common.numerics.dropout import NO_MASKS
+from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_tf.context.factory import context_module
 from danet_tf.context.gating_decoder import GatingDecoder
 from danet_tf.layers import PLAIN, ConvNormAct, Dropout, LayerSet

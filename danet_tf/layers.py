@@ -13,8 +13,8 @@ from jaxtyping import Bool, Float
 from keras import KerasTensor as Tensor
 from keras import ops
 
-from danet_common.parameters import NORM_KINDS
-from danet_common.precision import FLOAT32, Precision, accumulate_dtype
+from danet_common.config.parameters import NORM_KINDS
+from danet_common.numerics.precision import FLOAT32, Precision, accumulate_dtype
 from danet_tf.accelerated.precision import mean_of
 from danet_tf.module import Module
 from danet_tf.training.distributed import all_mean

@@ -9,14 +9,14 @@ from typing import Any, ClassVar
 import keras
 from keras import KerasTensor as Tensor
 
+from danet_common.checkpoint.parameter_layouts import to_channels_last
 from danet_common.config import DANetConfig
-from danet_common.drawing import current_part, is_postponed
-from danet_common.former_arguments import reject_former
-from danet_common.initialisation import drawn
-from danet_common.layer_names import DEFAULT_LAYERS
-from danet_common.leaves import to_channels_last
-from danet_common.parameters import Kind
-from danet_common.taps import requested
+from danet_common.config.former_arguments import reject_former
+from danet_common.config.layer_names import DEFAULT_LAYERS
+from danet_common.config.parameters import Kind
+from danet_common.numerics.drawing import current_part, is_postponed
+from danet_common.numerics.initialisation import drawn
+from danet_common.numerics.taps import requested
 from danet_tf.parameters import fresh_seed, named_modules, own_leaves, set_leaf
 
 
@@ -69,7 +69,7 @@ class Module(keras.layers.Layer):
     def reset_parameters(self) -> None:
         """Draw its own tensors anew, by the distribution that they start with in the network.
 
-        Does nothing within `danet_common.drawing.postponed`.
+        Does nothing within `danet_common.numerics.drawing.postponed`.
         """
         leaves = list(own_leaves(self, self.part))
         if leaves and not is_postponed():

@@ -1,6 +1,6 @@
 """DANet in PyTorch."""
 
-from danet_common.former_arguments import no_attribute
+from danet_common.config.former_arguments import no_attribute
 from danet_torch.attention import ChannelAttention, PositionAttention
 from danet_torch.checkpoint import from_checkpoint, from_pretrained, load, save, save_pretrained
 from danet_torch.context.bam import BAM

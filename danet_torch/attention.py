@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from danet_common.taps import NO_TAPS, Taps, ignore
+from danet_common.numerics.taps import NO_TAPS, Taps, ignore
 from danet_torch.layers import PLAIN, LayerSet, upcast
 from danet_torch.module import Module
 

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from danet_common.config import DANetConfig
-from danet_common.drawing import within
-from danet_common.taps import NO_TAPS, Taps
+from danet_common.numerics.drawing import within
+from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_torch.layers import PLAIN, LayerSet, average_pool, max_pool
 
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from danet_common.checkpoint import Checkpoint
-from danet_common.files import open_network, write_network
-from danet_common.folding import FoldedTensors
-from danet_common.former_arguments import rejects_former
-from danet_common.layer_names import DEFAULT_LAYERS, require_trainable
-from danet_common.pretrained import open_pretrained, write_pretrained
+from danet_common.checkpoint.network_file import open_network, write_network
+from danet_common.checkpoint.pretrained import open_pretrained, write_pretrained
+from danet_common.config.former_arguments import rejects_former
+from danet_common.config.layer_names import DEFAULT_LAYERS, require_trainable
+from danet_common.numerics.folding import FoldedTensors
 from danet_torch.layers import LayerSet
 from danet_torch.model import DANet
 from danet_torch.parameters import get_tensors, set_tensors
@@ -22,8 +22,8 @@ from danet_torch.parameters import get_tensors, set_tensors
 def from_checkpoint(checkpoint: Checkpoint, dtype: str = "float32", layers: LayerSet | str = DEFAULT_LAYERS) -> DANet:
     """The network of a checkpoint, in inference mode.
 
-    `layers` says how it computes, by a LayerSet or one's name: see `danet_common.layer_names`. Raises CheckpointError
-    unless the tensors fit its config.
+    `layers` is a LayerSet or a name of `danet_common.config.layer_names`. Raises CheckpointError unless the tensors
+    fit its config.
     """
     checkpoint.check()
     model = DANet(checkpoint.config, dtype=dtype, seed=None, layers=layers)

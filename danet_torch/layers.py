@@ -12,8 +12,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
-from danet_common.parameters import NORM_KINDS
-from danet_common.precision import FLOAT32, Precision, accumulate_dtype
+from danet_common.config.parameters import NORM_KINDS
+from danet_common.numerics.precision import FLOAT32, Precision, accumulate_dtype
 from danet_torch.module import Module
 from danet_torch.training.distributed import all_mean, several
 

@@ -8,13 +8,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from danet_common.config import DANetConfig
-from danet_common.drawing import postponed
-from danet_common.dropout import NO_MASKS
-from danet_common.former_arguments import rejects_former
-from danet_common.layer_names import DEFAULT_LAYERS
-from danet_common.precision import get_precision
-from danet_common.taps import requested
-from danet_common.variants import get_config
+from danet_common.config.former_arguments import rejects_former
+from danet_common.config.layer_names import DEFAULT_LAYERS
+from danet_common.config.variants import get_config
+from danet_common.numerics.drawing import postponed
+from danet_common.numerics.dropout import NO_MASKS
+from danet_common.numerics.precision import get_precision
+from danet_common.numerics.taps import requested
 from danet_torch.accelerated.layer_sets import get_layers
 from danet_torch.accelerated.precision import cast_input
 from danet_torch.backbone import ResNet
@@ -30,7 +30,7 @@ class DANet(nn.Module):
     dtype    of convolutions and activations; BatchNorm, attention weights and logits are at least float32;
              `mixed_bfloat16` keeps the kernels in float32, for training
     seed     of the initial weights: one seed gives the same weights in every framework; None: zeros, to be loaded
-    layers   which implementation of each layer to use: a LayerSet, or a name of `danet_common.layer_names`
+    layers   which implementation of each layer to use: a LayerSet, or a name of `danet_common.config.layer_names`
     """
 
     @rejects_former
@@ -65,7 +65,7 @@ class DANet(nn.Module):
 
         x              normalised pixels, in any floating dtype
         outputs        logits to compute, all if None; `("fused",)` suffices for a prediction
-        taps           names of intermediate values to return: see `danet_common.taps`
+        taps           names of intermediate values to return: see `danet_common.numerics.taps`
         dropout_masks  what the dropout of an output keeps: (N, C) or its input's shape; else drawn as usual
 
         Raises ValueError for an unknown output or tap.

@@ -6,9 +6,9 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from danet_common.drawing import current_part, is_postponed
-from danet_common.initialisation import drawn
-from danet_common.parameters import Kind
+from danet_common.config.parameters import Kind
+from danet_common.numerics.drawing import current_part, is_postponed
+from danet_common.numerics.initialisation import drawn
 from danet_torch.accelerated.precision import in_own_dtype
 from danet_torch.parameters import fresh_seed, own_leaves, set_leaf
 
@@ -35,7 +35,7 @@ class Module(nn.Module):
     def reset_parameters(self) -> None:
         """Draw its own tensors anew, by the distribution that they start with in the network.
 
-        Does nothing within `danet_common.drawing.postponed`.
+        Does nothing within `danet_common.numerics.drawing.postponed`.
         """
         leaves = [(parameter, leaf) for parameter, leaf in own_leaves(self, self.part) if not leaf.is_meta]
         if leaves and not is_postponed():

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from danet_common.checkpoint import CheckpointError
-from danet_common.initialisation import drawn
-from danet_common.leaves import TORCH as LEAVES
-from danet_common.parameters import NORM_KINDS, Parameter
-from danet_common.reading import read_ahead
+from danet_common.checkpoint.parameter_layouts import TORCH as LEAVES
+from danet_common.checkpoint.prefetch import read_ahead
+from danet_common.config.parameters import NORM_KINDS, Parameter
+from danet_common.numerics.initialisation import drawn
 
 
 def named_parameters(model: nn.Module) -> Iterator[tuple[Parameter, Tensor]]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from danet_common import CheckpointError
 from danet_common.checkpoint import require_name
-from danet_common.safetensors_header import LARGEST_EMPTY
+from danet_common.checkpoint.safetensors_header import LARGEST_EMPTY
 
 OBJECT = "a pickled object of class"  # prefix that marks a value which no reader builds
 

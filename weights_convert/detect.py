@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from danet_common import CheckpointError
-from danet_common.wording import counted
+from danet_common.text import counted
 from weights_convert.mapping.match import Match, match
 from weights_convert.schemas import SCHEMA_NAMES, SCHEMAS, Schema
 from weights_convert.schemas.refusals import refusal

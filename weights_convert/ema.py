@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from danet_common import Checkpoint, CheckpointError, parameters
-from danet_common.training_checkpoint import AVERAGE
+from danet_common.training.training_checkpoint import AVERAGE
 from weights_convert.mapping.apply import Log
 
 TRAINING = "training"  # key of the source: state of a run, which averages alone cannot resume

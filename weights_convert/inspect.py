@@ -12,7 +12,7 @@ import numpy as np
 
 from danet_common import Checkpoint, DANetConfig
 from danet_common.checkpoint import hash_tensors
-from danet_common.run_weights import with_run
+from danet_common.checkpoint.run_weights import with_run
 from weights_convert.read import read_all
 from weights_convert.weight_sets.choose import SeveralSetsError
 from weights_convert.weight_sets.find import WeightSet

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from danet_common import CheckpointError
-from danet_common.shard_writer import named_files, replaced_shards
+from danet_common.checkpoint.shard_writer import named_files, replaced_shards
 
 
 def refuse_overlap(source: Path, destination: Path) -> None:

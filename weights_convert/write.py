@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from danet_common import Checkpoint, CheckpointError
-from danet_common.atomic import always, never
+from danet_common.files.atomic import always, never
 from weights_convert.containers.orbax_layout import require_only_orbax
 from weights_convert.formats import ENDINGS, CanonicalWriter, ForeignWriter, endings_of, writer_of
 from weights_convert.mapping.apply import Log, from_canonical, layout_for

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from danet_common.classes import class_set
+from danet_common.config.classes import class_set
 from danet_common.data.files import FileDataset
 from danet_common.data.label_table import plain_table, with_colours
 from danet_common.data.listing import first_path, require_split

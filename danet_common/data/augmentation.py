@@ -12,11 +12,11 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageFilter
 
-from danet_common.classes import Colour
+from danet_common.config.classes import Colour
 from danet_common.data.colour import Distortion, change_colour
 from danet_common.data.dataset import IGNORE
-from danet_common.data.draws import Draws
 from danet_common.data.resizing import Size, fitted, nearest, scaled
+from danet_common.numerics.keyed_random import Draws
 
 LONGEST_SIDE = 65_535  # pixels, of a crop or a base: a JPEG has no longer side
 LARGEST_SCALE = 100  # a pixel of the picture is a hundred of the crop

@@ -11,9 +11,9 @@ from jaxtyping import Float32, Int32
 from danet_common.config import DANetConfig
 from danet_common.data.augmentation import Augmentation, augment
 from danet_common.data.dataset import Dataset
-from danet_common.data.draws import Draws
-from danet_common.data.order import Order, Turn
-from danet_common.image import normalise
+from danet_common.data.image import normalise
+from danet_common.data.sampler import Order, Turn
+from danet_common.numerics.keyed_random import Draws
 
 
 class Batch(TypedDict):

@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool
 
-from danet_common.classes import Colour
+from danet_common.config.classes import Colour
 from danet_common.data.dataset import IGNORE
-from danet_common.data.draws import Draws
+from danet_common.numerics.keyed_random import Draws
 
 Mask = Bool[np.ndarray, "h w"]
 

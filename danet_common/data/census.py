@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from danet_common.classes import ClassSet
+from danet_common.config.classes import ClassSet
 from danet_common.data.dataset import IGNORE, Census, DataError
 from danet_common.data.label_table import LabelTable
-from danet_common.wording import counted
+from danet_common.text import counted
 
 NAMES_OF_VOID = ("void", "unlabelled", "unlabeled", "ignore", "ignored", "ignore region", "don't care", "unknown")
 SHOWN_NAMES = 8

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from danet_common.classes import class_set
+from danet_common.config.classes import class_set
 from danet_common.data.files import FileDataset, Pair
 from danet_common.data.label_table import label_table, plain_table
 from danet_common.data.listing import first_path, images_in, require_split

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from danet_common.data.class_row import Row, RowError, row_of_cells
-from danet_common.strict_json import parse_json
+from danet_common.files.strict_json import parse_json
 
 KEYS = ("classes", "names", "labels", "categories", "class_names")
 FORM = 'write ["sky", "road"], {"0": "sky", "1": "road"} or {"sky": [128, 128, 128]}'

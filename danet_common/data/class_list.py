@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from danet_common.classes import ClassSet, Colour, voc_colour_map
+from danet_common.config.classes import ClassSet, Colour, voc_colour_map
 from danet_common.data.class_json import classes_of_json
 from danet_common.data.class_row import (
     COLOUR_COLUMNS,

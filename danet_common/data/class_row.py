@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from danet_common.classes import Colour
+from danet_common.config.classes import Colour
 
 LARGEST_NUMBER = 65535  # in a label file of 16 bits a pixel
 SHAPES = {  # numbers before the name, numbers after it -> where the class's number is among them; the rest is a colour

@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from danet_common.data.draws import Draws
+from danet_common.numerics.keyed_random import Draws
 
 Distortion = Literal["mmseg", "paddle"]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import UInt8
 
-from danet_common.classes import ClassSet, Colour
+from danet_common.config.classes import ClassSet, Colour
 
 IGNORE = 255  # the label of pixels that are neither learned from nor judged, in every data set here
 SHOWN = 20  # faults that an error lists; the rest it counts

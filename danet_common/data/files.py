@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from danet_common.classes import ClassSet
+from danet_common.config.classes import ClassSet
 from danet_common.data.census import Look, conclude
 from danet_common.data.dataset import Census, DataError, Dataset, Sample, log_remark
+from danet_common.data.image import ImageError, read_image
 from danet_common.data.label_settings import NO_SETTINGS, LabelSettings
 from danet_common.data.label_table import LabelTable
 from danet_common.data.labels import LabelFile, open_labels
 from danet_common.data.picture_header import read_header, turn_of_labels, turned
-from danet_common.image import ImageError, read_image
 
 CHECKING_THREADS = 8  # decoding releases the interpreter, and a disk answers several at once
 

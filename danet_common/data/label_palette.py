@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from danet_common.classes import Colour
+from danet_common.config.classes import Colour
 from danet_common.data.dataset import IGNORE
 from danet_common.data.label_table import LabelTable
 

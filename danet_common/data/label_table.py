@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from danet_common.classes import Colour
+from danet_common.config.classes import Colour
 from danet_common.data.dataset import IGNORE, DataError
 from danet_common.data.label_settings import LabelSettings
 

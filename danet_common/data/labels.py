@@ -12,12 +12,12 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 from PIL import Image, ImageFile
 
-from danet_common.classes import Colour
+from danet_common.config.classes import Colour
 from danet_common.data.dataset import IGNORE, DataError
+from danet_common.data.image_reading import ORIENTATION, SIXTEEN_BITS, open_image
 from danet_common.data.label_palette import Counting, counting_of
 from danet_common.data.label_table import LabelTable
-from danet_common.image_reading import ORIENTATION, SIXTEEN_BITS, open_image
-from danet_common.regular_file import IMAGE, open_regular
+from danet_common.files.regular_file import IMAGE, open_regular
 
 LOSSLESS = ("PNG", "BMP", "TIFF", "GIF", "PPM")  # Pillow's names; PPM is PGM and PBM too
 FEWER_BITS = ("L;2", "L;4")  # how Pillow decodes grey of 2 or 4 bits a pixel: stretched to 0..255, no class numbers

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from danet_common.data.dataset import DataError
-from danet_common.regular_file import LIST, read_regular
+from danet_common.files.regular_file import LIST, read_regular
 
 IMAGE_ENDINGS = (
     ".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".avif", ".jp2", ".ppm", ".pgm",

@@ -15,13 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from danet_common.children import starting_children
+from danet_common.child_processes import starting_children
 from danet_common.config import DANetConfig
+from danet_common.config.typed_json import from_json
 from danet_common.data.augmentation import Augmentation
 from danet_common.data.batches import Batch, Batches
 from danet_common.data.dataset import Dataset
-from danet_common.data.order import Order
-from danet_common.typed_json import from_json
+from danet_common.data.sampler import Order
 
 STEPS = 2**62  # a training run ends when it has had enough
 MOST = 2**31 - 1  # steps of a run

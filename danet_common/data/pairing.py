@@ -11,7 +11,7 @@ from pathlib import Path
 from danet_common.data.dataset import DataError
 from danet_common.data.files import Pair
 from danet_common.data.listing import IMAGE_ENDINGS, files_below
-from danet_common.wording import counted
+from danet_common.text import counted
 
 LABEL_ENDINGS = (".png", ".bmp", ".tif", ".tiff", ".gif", ".pgm")
 OTHER_PICTURES = (

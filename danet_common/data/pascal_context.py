@@ -14,11 +14,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from danet_common.classes import ClassSet, voc_colour_map
+from danet_common.config.classes import ClassSet, voc_colour_map
+from danet_common.config.former_names import CONTEXT_59
 from danet_common.data.files import FileDataset, Pair
 from danet_common.data.label_table import LabelTable, plain_table
 from danet_common.data.listing import first_path, names_in, require_split
-from danet_common.former_names import CONTEXT_59
 
 PASCAL_CONTEXT_60 = ClassSet(("background", *CONTEXT_59), voc_colour_map(60))
 PASCAL_CONTEXT_59 = ClassSet(PASCAL_CONTEXT_60.names[1:], PASCAL_CONTEXT_60.colours[1:])

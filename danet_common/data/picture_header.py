@@ -10,8 +10,8 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from danet_common.data.dataset import DataError
-from danet_common.image_reading import ORIENTATION, SIXTEEN_BITS, TURNS, ImageError, open_image, rawmode_of
-from danet_common.regular_file import IMAGE, open_regular
+from danet_common.data.image_reading import ORIENTATION, SIXTEEN_BITS, TURNS, ImageError, open_image, rawmode_of
+from danet_common.files.regular_file import IMAGE, open_regular
 
 LYING = (5, 6, 7, 8)  # EXIF orientations of a picture that lies on its side
 

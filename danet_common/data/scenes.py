@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from danet_common.classes import Colour, class_set
+from danet_common.config.classes import Colour, class_set
 from danet_common.data.canvas import Canvas, ellipse, rectangle, trapezoid
 from danet_common.data.dataset import DataError, Dataset, Sample, log_remark
-from danet_common.data.draws import Draws
 from danet_common.data.listing import require_split
+from danet_common.numerics.keyed_random import Draws
 
 SCENES = class_set(
     sky=(70, 130, 180),

@@ -4,11 +4,11 @@ A framework gives one function, `infer`: normalised pictures in, logits out. All
 three frameworks that agree about logits agree about figures.
 """
 
+from danet_common.config.former_arguments import no_attribute
 from danet_common.evaluation.evaluation import evaluate, require_same_classes
 from danet_common.evaluation.prediction import Infer, predict_labels
 from danet_common.evaluation.protocol import Protocol
 from danet_common.evaluation.protocols import PROTOCOLS, fitting_window, get_protocol
-from danet_common.former_arguments import no_attribute
 
 __all__ = [
     "PROTOCOLS",

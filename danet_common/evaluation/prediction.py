@@ -8,12 +8,12 @@ import numpy as np
 from jaxtyping import Float, Float32, UInt, UInt8
 
 from danet_common.config import DANetConfig
+from danet_common.data.image import label_dtype, normalise
 from danet_common.data.resizing import Size
-from danet_common.evaluation.interpolation import resize, resize_bytes, resized_rows
 from danet_common.evaluation.protocol import Protocol
 from danet_common.evaluation.protocols import cut_to_fit, get_protocol
 from danet_common.evaluation.windows import Windows, batch_size, place_windows
-from danet_common.image import label_dtype, normalise
+from danet_common.numerics.interpolation import resize, resize_bytes, resized_rows
 
 # Normalised pictures (N, H, W, C) float32 -> the logits of `fused` (N, H, W, K), float32 or float64.
 Infer = Callable[[Float32[np.ndarray, "n h w c"]], Float[np.ndarray, "n h w k"]]

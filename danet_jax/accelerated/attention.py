@@ -16,8 +16,8 @@ from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Float
 
-from danet_common import chunks
-from danet_common.taps import ignore
+from danet_common.numerics import chunks
+from danet_common.numerics.taps import ignore
 from danet_jax.attention import softmax_attention
 from danet_jax.layers import Definition, upcast
 

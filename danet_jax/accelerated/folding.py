@@ -1,4 +1,4 @@
-"""BatchNorm folded into the convolution before it, for inference: see danet_common.folding."""
+"""BatchNorm folded into the convolution before it, for inference: see danet_common.numerics.folding."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Float
 
-from danet_common.winograd import suits
+from danet_common.numerics.winograd import suits
 from danet_jax.accelerated.pointwise import fastest_conv
 from danet_jax.accelerated.winograd import WinogradConv
 from danet_jax.layers import Conv

@@ -1,4 +1,4 @@
-"""The layer sets that have a name: see danet_common.layer_names."""
+"""The layer sets that have a name: see danet_common.config.layer_names."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import jax
 
 from danet_common.config import DANetConfig
-from danet_common.layer_names import resolve_layers
-from danet_common.precision import FLOAT32, Precision
+from danet_common.config.layer_names import resolve_layers
+from danet_common.numerics.precision import FLOAT32, Precision
 from danet_jax.accelerated.attention import MemoryEfficientAttention
 from danet_jax.accelerated.blocks import summed_once
 from danet_jax.accelerated.folding import FoldedNorm, folded_conv

@@ -10,7 +10,7 @@ import jax
 from jax import Array
 from jax import numpy as jnp
 
-from danet_common.former_arguments import reject_former
+from danet_common.config.former_arguments import reject_former
 
 T = TypeVar("T")
 

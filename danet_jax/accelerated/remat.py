@@ -9,7 +9,7 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Float
 
-from danet_common.taps import NO_TAPS, Taps
+from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_jax.accelerated.subclasses import subclass_of
 from danet_jax.layers import ModuleClass
 

@@ -7,7 +7,7 @@ from typing import Any
 from flax import nnx
 
 from danet_common.config import ContextKind, DANetConfig
-from danet_common.context_arguments import context_arguments
+from danet_common.config.context_arguments import context_arguments
 from danet_jax.attention import ChannelAttention, PositionAttention
 from danet_jax.context.bam import BAM
 from danet_jax.context.cbam import CBAM

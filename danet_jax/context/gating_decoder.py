@@ -8,8 +8,8 @@ from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Float
 
-from danet_common.reduction import GATED_CHANNELS
-from danet_common.taps import NO_TAPS, Taps
+from danet_common.config.context_sizes import GATED_CHANNELS
+from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_jax.layers import PLAIN, ConvNormAct, LayerSet, resize
 from danet_jax.module import Module
 

@@ -11,8 +11,8 @@ from jax import numpy as jnp
 from jaxtyping import Float
 
 from danet_common.config import NonLocalForm, check_form
-from danet_common.drawing import within
-from danet_common.taps import NO_TAPS, Taps, ignore
+from danet_common.numerics.drawing import within
+from danet_common.numerics.taps import NO_TAPS, Taps, ignore
 from danet_jax.attention import flatten, softmax_attention, unflatten
 from danet_jax.layers import PLAIN, LayerSet, upcast
 from danet_jax.module import Module

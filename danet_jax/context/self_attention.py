@@ -7,7 +7,7 @@ from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Float
 
-from danet_common.taps import NO_TAPS, Taps
+from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_jax.attention import flatten, softmax_attention, unflatten
 from danet_jax.layers import PLAIN, LayerSet
 from danet_jax.module import Module

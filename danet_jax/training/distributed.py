@@ -14,7 +14,7 @@ from jax import numpy as jnp
 from jax.experimental import multihost_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from danet_common.sharing import describe
+from danet_common.training.sharing import describe
 
 TIMEOUT = 600  # seconds that a process waits for the others before it gives up
 

@@ -10,7 +10,7 @@ from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Bool, Float, Int
 
-from danet_common.recipe import TrainConfig
+from danet_common.config.recipe import TrainConfig
 from danet_jax.layers import upcast
 
 

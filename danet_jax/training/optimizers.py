@@ -16,10 +16,10 @@ from flax import nnx
 from jax import Array
 from jax import numpy as jnp
 
-from danet_common.leaves import from_channels_last, to_channels_last
-from danet_common.parameters import Parameter
-from danet_common.recipe import TrainConfig, rate_factor
-from danet_common.training_checkpoint import slot_names
+from danet_common.checkpoint.parameter_layouts import from_channels_last, to_channels_last
+from danet_common.config.parameters import Parameter
+from danet_common.config.recipe import TrainConfig, rate_factor
+from danet_common.training.training_checkpoint import slot_names
 from danet_jax.parameters import named_parameters
 
 SLOTS = {"momentum": "trace", "adam.mean": "mu", "adam.square": "nu"}  # in Optax's words

@@ -11,10 +11,10 @@ from flax import nnx
 from jax import numpy as jnp
 
 from danet_common.checkpoint import Checkpoint
-from danet_common.layer_names import DEFAULT_LAYERS
-from danet_common.leaves import from_channels_last, to_channels_last
-from danet_common.sharing import check_shares, resolve_remat
-from danet_common.training_checkpoint import TrainingCheckpoint, read_training, write_training
+from danet_common.checkpoint.parameter_layouts import from_channels_last, to_channels_last
+from danet_common.config.layer_names import DEFAULT_LAYERS
+from danet_common.training.sharing import check_shares, resolve_remat
+from danet_common.training.training_checkpoint import TrainingCheckpoint, read_training, write_training
 from danet_jax.checkpoint import from_checkpoint
 from danet_jax.parameters import get_tensors
 from danet_jax.training.distributed import Engine

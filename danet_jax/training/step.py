@@ -13,10 +13,10 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Bool, Float, Int
 
-from danet_common.dropout import dropout_masks
-from danet_common.layer_names import require_trainable
-from danet_common.recipe import TrainConfig, learning_rate
-from danet_common.sharing import parts
+from danet_common.config.layer_names import require_trainable
+from danet_common.config.recipe import TrainConfig, learning_rate
+from danet_common.numerics.dropout import dropout_masks
+from danet_common.training.sharing import parts
 from danet_jax.model import DANet
 from danet_jax.training.distributed import Engine
 from danet_jax.training.losses import segmentation_loss

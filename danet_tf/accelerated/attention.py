@@ -15,8 +15,8 @@ from jaxtyping import Float
 from keras import KerasTensor as Tensor
 from keras import ops
 
-from danet_common import chunks
-from danet_common.taps import ignore
+from danet_common.numerics import chunks
+from danet_common.numerics.taps import ignore
 from danet_tf.layers import Definition, upcast
 
 

@@ -1,4 +1,4 @@
-"""BatchNorm folded into the convolution before it, for inference: see danet_common.folding."""
+"""BatchNorm folded into the convolution before it, for inference: see danet_common.numerics.folding."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import keras
 from jaxtyping import Float
 from keras import KerasTensor as Tensor
 
-from danet_common.winograd import suits
+from danet_common.numerics.winograd import suits
 from danet_tf.accelerated.winograd import WinogradConv
 from danet_tf.layers import Conv
 from danet_tf.module import Module

@@ -1,4 +1,4 @@
-"""The layer sets that have a name: see danet_common.layer_names."""
+"""The layer sets that have a name: see danet_common.config.layer_names."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any
 from keras import ops
 
 from danet_common.config import DANetConfig
-from danet_common.layer_names import resolve_layers
-from danet_common.precision import FLOAT32, Precision, get_precision
+from danet_common.config.layer_names import resolve_layers
+from danet_common.numerics.precision import FLOAT32, Precision, get_precision
 from danet_tf.accelerated.attention import MemoryEfficientAttention
 from danet_tf.accelerated.folding import FoldedNorm, folded_conv
 from danet_tf.accelerated.remat import remat

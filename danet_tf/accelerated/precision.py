@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from keras import KerasTensor as Tensor
 from keras import ops
 
-from danet_common.former_arguments import reject_former
+from danet_common.config.former_arguments import reject_former
 
 T = TypeVar("T")
 

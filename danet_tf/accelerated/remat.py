@@ -11,7 +11,7 @@ import keras
 from jaxtyping import Float
 from keras import KerasTensor as Tensor
 
-from danet_common.taps import NO_TAPS, Taps
+from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_tf.layers import ModuleClass
 from danet_tf.module import Module
 

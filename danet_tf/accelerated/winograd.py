@@ -1,4 +1,4 @@
-"""A 3x3 convolution by Winograd's F(4x4, 3x3): see danet_common.winograd."""
+"""A 3x3 convolution by Winograd's F(4x4, 3x3): see danet_common.numerics.winograd."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from jaxtyping import Float
 from keras import KerasTensor as Tensor
 from keras import ops
 
-from danet_common import winograd
-from danet_common.winograd import INPUT, KERNEL, OUTPUT, SPAN, TILE
+from danet_common.numerics import winograd
+from danet_common.numerics.winograd import INPUT, KERNEL, OUTPUT, SPAN, TILE
 from danet_tf.layers import Conv
 
 

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from keras import KerasTensor as Tensor
 from keras import ops
 
-from danet_common.reduction import reduced
-from danet_common.taps import NO_TAPS, Taps
+from danet_common.config.context_sizes import reduced
+from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_tf.layers import PLAIN, LayerSet, mean_of, upcast
 from danet_tf.module import Module
 

@@ -8,8 +8,8 @@ from jaxtyping import Float
 from keras import KerasTensor as Tensor
 from keras import ops
 
-from danet_common.reduction import POOLS, reduced
-from danet_common.taps import NO_TAPS, Taps
+from danet_common.config.context_sizes import POOLS, reduced
+from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_tf.attention import flatten, softmax_attention, unflatten
 from danet_tf.layers import PLAIN, ConvNormAct, LayerSet, upcast
 from danet_tf.module import Module

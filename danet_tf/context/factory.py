@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from danet_common.config import ContextKind, DANetConfig
-from danet_common.context_arguments import context_arguments
+from danet_common.config.context_arguments import context_arguments
 from danet_tf.attention import ChannelAttention, PositionAttention
 from danet_tf.context.bam import BAM
 from danet_tf.context.cbam import CBAM

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from keras import KerasTensor as Tensor
 from keras import ops
 
-from danet_common.reduction import GATED_CHANNELS
-from danet_common.taps import NO_TAPS, Taps
+from danet_common.config.context_sizes import GATED_CHANNELS
+from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_tf.layers import PLAIN, ConvNormAct, LayerSet, resize
 from danet_tf.module import Module
 

@@ -10,8 +10,8 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from danet_common.config import NonLocalForm, check_form
-from danet_common.drawing import within
-from danet_common.taps import NO_TAPS, Taps, ignore
+from danet_common.numerics.drawing import within
+from danet_common.numerics.taps import NO_TAPS, Taps, ignore
 from danet_tf.attention import flatten, softmax_attention, unflatten
 from danet_tf.layers import PLAIN, LayerSet, upcast
 from danet_tf.module import Module

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from keras import KerasTensor as Tensor
 
-from danet_common.sharing import describe
+from danet_common.training.sharing import describe
 
 TIMEOUT = 600  # seconds that a process waits for the others before it gives up
 

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from keras import KerasTensor as Tensor
 from keras import ops
 
-from danet_common.recipe import TrainConfig
+from danet_common.config.recipe import TrainConfig
 from danet_tf.layers import upcast
 from danet_tf.training.distributed import all_gather, all_mean
 

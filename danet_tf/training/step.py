@@ -13,10 +13,10 @@ from jaxtyping import Bool, Float, Int
 from keras import KerasTensor as Tensor
 from keras import ops
 
-from danet_common.dropout import dropout_masks
-from danet_common.layer_names import require_trainable
-from danet_common.recipe import TrainConfig, learning_rate
-from danet_common.sharing import parts
+from danet_common.config.layer_names import require_trainable
+from danet_common.config.recipe import TrainConfig, learning_rate
+from danet_common.numerics.dropout import dropout_masks
+from danet_common.training.sharing import parts
 from danet_tf.model import DANet
 from danet_tf.training.distributed import Engine, all_mean, on_replicas
 from danet_tf.training.losses import segmentation_loss

@@ -1,4 +1,4 @@
-"""BatchNorm folded into the convolution before it, for inference: see danet_common.folding."""
+"""BatchNorm folded into the convolution before it, for inference: see danet_common.numerics.folding."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from danet_common.winograd import suits
+from danet_common.numerics.winograd import suits
 from danet_torch.accelerated.winograd import WinogradConv
 from danet_torch.layers import Conv
 

@@ -1,4 +1,4 @@
-"""The layer sets that have a name: see danet_common.layer_names."""
+"""The layer sets that have a name: see danet_common.config.layer_names."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from functools import partial
 import torch
 
 from danet_common.config import DANetConfig
-from danet_common.layer_names import resolve_layers
-from danet_common.precision import FLOAT32, Precision
+from danet_common.config.layer_names import resolve_layers
+from danet_common.numerics.precision import FLOAT32, Precision
 from danet_torch.accelerated.attention import MemoryEfficientAttention
 from danet_torch.accelerated.folding import FoldedNorm, folded_conv
 from danet_torch.accelerated.remat import remat

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from danet_common.former_arguments import reject_former
+from danet_common.config.former_arguments import reject_former
 from danet_torch.accelerated.transforms import is_transformed
 
 T = TypeVar("T")

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from danet_common.taps import NO_TAPS, Taps
+from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_torch.layers import ModuleClass
 
 

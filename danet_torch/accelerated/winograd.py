@@ -1,4 +1,4 @@
-"""A 3x3 convolution by Winograd's F(4x4, 3x3): see danet_common.winograd.
+"""A 3x3 convolution by Winograd's F(4x4, 3x3): see danet_common.numerics.winograd.
 
 For `torch.compile` and `torch.export` it is one operator, of any size.
 """
@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_input, conv2d_weight
 
-from danet_common import winograd
-from danet_common.winograd import KERNEL, SPAN, TILE
+from danet_common.numerics import winograd
+from danet_common.numerics.winograd import KERNEL, SPAN, TILE
 from danet_torch.accelerated.transforms import is_transformed
 from danet_torch.layers import Conv
 

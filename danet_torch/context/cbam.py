@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from danet_common.reduction import reduced
-from danet_common.taps import NO_TAPS, Taps
+from danet_common.config.context_sizes import reduced
+from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_torch.layers import PLAIN, LayerSet, upcast
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from danet_common.config import ContextKind, DANetConfig
-from danet_common.context_arguments import context_arguments
+from danet_common.config.context_arguments import context_arguments
 from danet_torch.attention import ChannelAttention, PositionAttention
 from danet_torch.context.bam import BAM
 from danet_torch.context.cbam import CBAM

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from danet_common.reduction import GATED_CHANNELS
-from danet_common.taps import NO_TAPS, Taps
+from danet_common.config.context_sizes import GATED_CHANNELS
+from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_torch.layers import PLAIN, ConvNormAct, LayerSet, resize
 from danet_torch.module import Module
 

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from danet_common.config import NonLocalForm, check_form
-from danet_common.drawing import within
-from danet_common.taps import NO_TAPS, Taps, ignore
+from danet_common.numerics.drawing import within
+from danet_common.numerics.taps import NO_TAPS, Taps, ignore
 from danet_torch.attention import flatten, softmax_attention, unflatten
 from danet_torch.layers import PLAIN, LayerSet, upcast
 from danet_torch.module import Module

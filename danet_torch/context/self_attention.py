@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from danet_common.taps import NO_TAPS, Taps
+from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_torch.attention import flatten, softmax_attention, unflatten
 from danet_torch.layers import PLAIN, LayerSet
 from danet_torch.module import Module

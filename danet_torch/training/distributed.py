@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from danet_common.sharing import describe
+from danet_common.training.sharing import describe
 
 TIMEOUT = 600  # seconds that a process waits for the others before it gives up
 

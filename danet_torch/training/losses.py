@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from danet_common.recipe import TrainConfig
+from danet_common.config.recipe import TrainConfig
 from danet_torch.layers import upcast
 from danet_torch.training.distributed import all_gather, all_mean
 

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from danet_common.checkpoint import Checkpoint
-from danet_common.layer_names import DEFAULT_LAYERS
-from danet_common.sharing import check_shares, resolve_remat
-from danet_common.training_checkpoint import TrainingCheckpoint, read_training, write_training
+from danet_common.config.layer_names import DEFAULT_LAYERS
+from danet_common.training.sharing import check_shares, resolve_remat
+from danet_common.training.training_checkpoint import TrainingCheckpoint, read_training, write_training
 from danet_torch.checkpoint import from_checkpoint
 from danet_torch.parameters import get_leaf, get_tensors, set_leaf
 from danet_torch.training.distributed import Engine

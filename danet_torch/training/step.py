@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from danet_common.dropout import dropout_masks
-from danet_common.layer_names import require_trainable
-from danet_common.recipe import TrainConfig, learning_rate
-from danet_common.sharing import parts
+from danet_common.config.layer_names import require_trainable
+from danet_common.config.recipe import TrainConfig, learning_rate
+from danet_common.numerics.dropout import dropout_masks
+from danet_common.training.sharing import parts
 from danet_torch.model import DANet
 from danet_torch.training.distributed import Engine, replicate
 from danet_torch.training.losses import segmentation_loss

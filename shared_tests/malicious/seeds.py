@@ -17,7 +17,7 @@ import numpy as np
 
 import weights_convert
 from danet_common import Checkpoint, DANetConfig
-from danet_common.pretrained import write_pretrained
+from danet_common.checkpoint.pretrained import write_pretrained
 from shared_tests.fixtures.synthetic import synthetic_tensors
 from weights_convert.containers.pickle_writer import write_pickle
 from weights_convert.containers.torch_container import LEGACY_START

@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from danet_common import Checkpoint, DANetConfig, tap_names, write_checkpoint
-from danet_common.regular_file import PROGRAM, open_regular
-from danet_common.unfinished import temporary_folder
+from danet_common.files.regular_file import PROGRAM, open_regular
+from danet_common.files.unfinished import temporary_folder
 from shared_tests.fixtures.synthetic import synthetic_input
 from shared_tests.parity.compare import ComparisonReport, compare
 from shared_tests.parity.profiles import PROFILES, Profile, ProfileName, reference_run, tolerances, unfit_flags

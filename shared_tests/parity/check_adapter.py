@@ -21,8 +21,8 @@ from rich.table import Table
 
 from danet_common.checkpoint import Checkpoint, write_checkpoint
 from danet_common.config import DANetConfig
-from danet_common.taps import tap_names
-from danet_common.unfinished import temporary_folder
+from danet_common.files.unfinished import temporary_folder
+from danet_common.numerics.taps import tap_names
 from shared_tests.fixtures.cases import CASES
 from shared_tests.fixtures.synthetic import synthetic_tensors
 from shared_tests.parity.check import find_backends

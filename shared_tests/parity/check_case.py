@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from danet_common.config import DANetConfig
-from danet_common.taps import tap_names
+from danet_common.numerics.taps import tap_names
 from shared_tests import reference
 from shared_tests.fixtures.cases import Case
 from shared_tests.fixtures.synthetic import synthetic_input, synthetic_tensors

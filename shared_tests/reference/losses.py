@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from danet_common.recipe import TrainConfig
+from danet_common.config.recipe import TrainConfig
 from shared_tests.reference.operations import Array
 
 

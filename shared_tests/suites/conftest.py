@@ -58,10 +58,10 @@ def train(monkeypatch: pytest.MonkeyPatch) -> Train:
 
     def go(*arguments: str, **options: Any) -> int:
         joined = lambda backend: (fake_framework(name=backend, **options), FakeEngine())  # noqa: E731
-        monkeypatch.setattr("danet_cli.train.join", joined)
+        monkeypatch.setattr("danet_cli.train.command.join", joined)
         return run(["train", *arguments])
 
-    monkeypatch.setattr("danet_common.run.loop.draw_curves", lambda records, path: path.touch())
+    monkeypatch.setattr("danet_common.training.loop.draw_curves", lambda records, path: path.touch())
     return go
 
 

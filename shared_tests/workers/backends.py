@@ -15,8 +15,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from danet_common.children import kill_child, start_child
-from danet_common.unfinished import abandoned_by
+from danet_common.child_processes import kill_child, start_child
+from danet_common.files.unfinished import abandoned_by
 from shared_tests.workers.protocol import Groups, Request, Response, load_arrays, save_arrays
 
 

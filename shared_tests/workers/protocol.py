@@ -28,7 +28,7 @@ class Request:
     mode        how the framework runs it: torch eager | compile; tf eager | function | xla; jax eager | jit
     device      "cpu", or "accelerator": the GPU or TPU where the framework sees one, else the CPU
     precision   of float32 products there: "highest" (no TF32, no bfloat16 passes) or "fast" (TF32 allowed)
-    layers      how the network computes: a name of danet_common.layer_names
+    layers      how the network computes: a name of danet_common.config.layer_names
     training    batch statistics, and the running ones updated, instead of inference
     asked       the outputs to compute; None: all
     stages      named stages to return

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from danet_common.regular_file import RegularFile
+from danet_common.files.regular_file import RegularFile
 
 WINDOW = 1 << 14  # bytes; the least that one read of the file takes
 

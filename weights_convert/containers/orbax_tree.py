@@ -19,8 +19,8 @@ import ml_dtypes
 import numpy as np
 
 from danet_common import CheckpointError
-from danet_common.regular_file import Limit, read_regular
-from danet_common.strict_json import parse_json
+from danet_common.files.regular_file import Limit, read_regular
+from danet_common.files.strict_json import parse_json
 from weights_convert.containers.pickled_arrays import is_plain
 from weights_convert.containers.zip_archive import bound
 

@@ -15,7 +15,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from danet_common.float8 import FLOAT8
+from danet_common.checkpoint.float8 import FLOAT8
 from weights_convert.containers import pickled_arrays
 from weights_convert.containers.pickle_reader import Constructor, Global, Opaque, as_dict
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from danet_common import CheckpointError
-from danet_common.regular_file import WEIGHTS, RegularFile, open_regular
+from danet_common.files.regular_file import WEIGHTS, RegularFile, open_regular
 from weights_convert.containers.file_bytes import FileBytes
 from weights_convert.containers.zip_archive import ZIP_DAMAGE, directory_of
 

@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from danet_common import CheckpointError
-from danet_common.regular_file import RegularFile
+from danet_common.files.regular_file import RegularFile
 from weights_convert.containers.file_bytes import FileBytes
 
 DIRECTORY_LIMIT = 8_000_000  # bytes of the central directory; a ResNet-152 with its optimizer has 300,000

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from danet_common import Checkpoint, CheckpointError
-from danet_common.atomic import Judge, always
+from danet_common.files.atomic import Judge, always
 from weights_convert.containers.source_file import SourceFile, open_source
 from weights_convert.contents import Contents
 from weights_convert.formats import (

@@ -13,7 +13,7 @@ import numpy as np
 
 from danet_common import CheckpointError, DANetConfig, parameters
 from danet_common.checkpoint import LONGEST_NAME
-from danet_common.leaves import FLAX, TORCH, native_name, to_channels_last
+from danet_common.checkpoint.parameter_layouts import FLAX, TORCH, native_name, to_channels_last
 from weights_convert.contents import Contents
 
 COLLECTIONS = ("params", "batch_stats")  # part of a path, for trainers that store them apart

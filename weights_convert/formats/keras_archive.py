@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from danet_common import Checkpoint, CheckpointError
-from danet_common.atomic import Judge, always, atomic_file
 from danet_common.checkpoint import manifest
-from danet_common.strict_json import parse_json
+from danet_common.files.atomic import Judge, always, atomic_file
+from danet_common.files.strict_json import parse_json
 from weights_convert.containers.source_file import SourceFile
 from weights_convert.containers.zip_archive import Archive, Buffer, Stream, write_archive
 from weights_convert.contents import Contents

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from danet_common import Checkpoint, CheckpointError, Parameter, parameters
-from danet_common.leaves import from_channels_last, to_channels_last
+from danet_common.checkpoint.parameter_layouts import from_channels_last, to_channels_last
 from weights_convert.containers.file_bytes import FileBytes
 from weights_convert.containers.hdf5_reader import read_hdf5
 from weights_convert.containers.hdf5_types import BFLOAT16, BFLOAT16_ATTRIBUTE

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 
 from danet_common import DANetConfig, Parameter
-from danet_common.leaves import TORCH
-from danet_common.parameters import Kind
+from danet_common.checkpoint.parameter_layouts import TORCH
+from danet_common.config.parameters import Kind
 
 NORM: tuple[Kind, ...] = ("scale", "shift", "mean", "variance", "count")
 CONVOLUTION: tuple[Kind, ...] = ("kernel", "bias")

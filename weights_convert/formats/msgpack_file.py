@@ -13,7 +13,7 @@ import ml_dtypes
 import numpy as np
 
 from danet_common import CheckpointError
-from danet_common.float8 import FLOAT8
+from danet_common.checkpoint.float8 import FLOAT8
 from weights_convert.containers.source_file import SourceFile
 from weights_convert.contents import Contents
 from weights_convert.formats.flax_tree import flat, from_leaves

@@ -17,7 +17,7 @@ import ml_dtypes
 import numpy as np
 
 from danet_common import CheckpointError
-from danet_common.atomic import Judge, always, atomic_file
+from danet_common.files.atomic import Judge, always, atomic_file
 from weights_convert.containers.source_file import SourceFile
 from weights_convert.containers.zip_archive import Buffer, raw_bytes
 from weights_convert.contents import Contents

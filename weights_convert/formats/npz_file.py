@@ -17,10 +17,10 @@ import ml_dtypes
 import numpy as np
 
 from danet_common import Checkpoint, CheckpointError
-from danet_common.atomic import Judge, always, atomic_file
 from danet_common.checkpoint import EXTRA_TENSOR, manifest
-from danet_common.leaves import FLAX
-from danet_common.strict_json import parse_json
+from danet_common.checkpoint.parameter_layouts import FLAX
+from danet_common.files.atomic import Judge, always, atomic_file
+from danet_common.files.strict_json import parse_json
 from weights_convert.containers.pickled_arrays import is_plain, native
 from weights_convert.containers.source_file import SourceFile
 from weights_convert.containers.zip_archive import Archive, Stream, may_be_record, raw_bytes, write_archive

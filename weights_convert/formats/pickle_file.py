@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from danet_common import CheckpointError
-from danet_common.atomic import Judge, always, atomic_file
+from danet_common.files.atomic import Judge, always, atomic_file
 from weights_convert.containers import pickled_arrays
 from weights_convert.containers.pickle_reader import Opaque, read_pickle
 from weights_convert.containers.pickled_arrays import PickledArray

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from danet_common.pretrained import open_folder, weights_file
+from danet_common.checkpoint.pretrained import open_folder, weights_file
 from weights_convert.containers.source_file import SourceFile
 from weights_convert.contents import Contents
 from weights_convert.formats import safetensors_file

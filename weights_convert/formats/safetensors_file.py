@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from danet_common import Checkpoint, CheckpointError, write_checkpoint
-from danet_common.atomic import Judge, always, atomic_file
 from danet_common.checkpoint import EXTRA_TENSOR
-from danet_common.regular_file import WEIGHTS
-from danet_common.safetensors_header import HEADER_LIMIT, Entry
-from danet_common.safetensors_writer import write_safetensors
-from danet_common.stored import Stored, stored_in
+from danet_common.checkpoint.lazy import Stored, stored_in
+from danet_common.checkpoint.safetensors_header import HEADER_LIMIT, Entry
+from danet_common.checkpoint.safetensors_writer import write_safetensors
+from danet_common.files.atomic import Judge, always, atomic_file
+from danet_common.files.regular_file import WEIGHTS
 from weights_convert.containers.source_file import SourceFile
 from weights_convert.contents import Contents
 from weights_convert.detect import find_match

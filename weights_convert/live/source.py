@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from danet_common import Checkpoint, CheckpointError, parameters
-from danet_common.float8 import FLOAT8
-from danet_common.layer_names import require_trainable
-from danet_common.leaves import from_channels_last
-from danet_common.pretrained import open_folder, pretrained_checkpoint
-from danet_common.stored import Slices, StoredTensors, checkpoint_in, open_checkpoint, stored_in
+from danet_common.checkpoint.float8 import FLOAT8
+from danet_common.checkpoint.lazy import Slices, StoredTensors, checkpoint_in, open_checkpoint, stored_in
+from danet_common.checkpoint.parameter_layouts import from_channels_last
+from danet_common.checkpoint.pretrained import open_folder, pretrained_checkpoint
+from danet_common.config.layer_names import require_trainable
 from weights_convert.containers.source_file import open_source
 from weights_convert.ema import choose_averages
 from weights_convert.formats import pretrained_folder, reader_for, run_folder, safetensors_file, safetensors_index

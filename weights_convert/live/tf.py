@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
-from danet_common.leaves import to_channels_last
+from danet_common.checkpoint.parameter_layouts import to_channels_last
 from weights_convert.casting import fit
 from weights_convert.live.source import Source, as_checkpoint, kernel_dtype
 from weights_convert.mapping.apply import Log

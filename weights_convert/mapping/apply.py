@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from danet_common import Checkpoint, CheckpointError, DANetConfig, parameters
-from danet_common.initialisation import initial_tensor
-from danet_common.wording import counted
+from danet_common.numerics.initialisation import initial_tensor
+from danet_common.text import counted
 from weights_convert.mapping.infer import BACKBONE_FIELDS, Inferred
 from weights_convert.mapping.match import Match, config_of, default_channels, match
 from weights_convert.mapping.schema import Schema

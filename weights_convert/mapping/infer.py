@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from danet_common import DANetConfig
 from danet_common.config import ContextKind
-from danet_common.reduction import SELECTIVE_KERNEL_LEAST, reduced
+from danet_common.config.context_sizes import SELECTIVE_KERNEL_LEAST, reduced
 
 Shapes = Mapping[str, tuple[int, ...]]
 

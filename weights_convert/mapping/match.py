@@ -8,7 +8,7 @@ from typing import Any
 
 from danet_common import CheckpointError, DANetConfig, Parameter, parameters
 from danet_common.config import HINTS
-from danet_common.field_types import is_of_type
+from danet_common.config.field_types import is_of_type
 from weights_convert.contents import Described
 from weights_convert.mapping.infer import DEEP_WIDTHS, Inferred, infer
 from weights_convert.mapping.schema import Schema

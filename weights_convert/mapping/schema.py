@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from danet_common import DANetConfig, Parameter
-from danet_common.parameters import Kind
+from danet_common.config.parameters import Kind
 
 PLACEHOLDER = re.compile(r"\{(\w)([+-]\d)?\}")
 NUMBER = "(0|[1-9][0-9]{0,3})"  # no leading zeros, so that no two keys mean the same tensor

@@ -77,7 +77,7 @@ def has_non_local(config: DANetConfig) -> bool:
 
 CANONICAL = Schema(
     name="canonical",
-    source="danet_common.parameters",
+    source="danet_common.config.parameters",
     convolutions=dict(zip(CONVOLUTIONS, CONVOLUTIONS, strict=True)),
     norms=dict(zip(NORMS, NORMS, strict=True)),
     gammas=dict(zip(GAMMAS, GAMMAS, strict=True)),

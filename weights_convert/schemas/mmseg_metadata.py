@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from danet_common import CheckpointError, DANetConfig
-from danet_common.former_names import right_names
+from danet_common.config.former_names import right_names
 from weights_convert.containers.config_text import read_config_text, write_config_text
 from weights_convert.containers.pickled_arrays import PickledArray
 

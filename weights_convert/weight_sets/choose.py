@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from danet_common import CheckpointError
-from danet_common.wording import counted
+from danet_common.text import counted
 from weights_convert.contents import OBJECT, Contents, refuse_others
 from weights_convert.detect import find_match
 from weights_convert.mapping.apply import Log

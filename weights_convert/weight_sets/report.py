@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from danet_common.wording import counted
+from danet_common.text import counted
 from weights_convert.contents import OBJECT, Contents, headers_of
 from weights_convert.mapping.apply import Log
 from weights_convert.weight_sets.exchanges import Exchange, averages_of, is_at

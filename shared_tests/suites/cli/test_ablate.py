@@ -17,8 +17,8 @@ from matplotlib.figure import Figure
 
 from danet_cli.main import run
 from danet_common import read_checkpoint
-from danet_common.run import RunFolder
-from danet_common.run.metrics_file import read_metrics
+from danet_common.training import RunFolder
+from danet_common.training.metrics_file import read_metrics
 from shared_tests.suites.cli.test_cli import assert_one_error
 from shared_tests.suites.conftest import Start
 from shared_tests.suites.training.fake_framework import FakeEngine, fake_framework
@@ -38,11 +38,11 @@ def ablate(monkeypatch: pytest.MonkeyPatch) -> Ablate:
 
     def go(*arguments: str, **options: Any) -> int:
         joined = lambda backend: (fake_framework(name=backend, **options), FakeEngine())  # noqa: E731
-        monkeypatch.setattr("danet_cli.train.join", joined)
+        monkeypatch.setattr("danet_cli.train.command.join", joined)
         return run(["ablate", *arguments])
 
-    monkeypatch.setattr("danet_cli.ablate.import_backend", lambda backend: None)
-    monkeypatch.setattr("danet_common.run.loop.draw_curves", lambda records, path: path.touch())
+    monkeypatch.setattr("danet_cli.ablate.command.import_backend", lambda backend: None)
+    monkeypatch.setattr("danet_common.training.loop.draw_curves", lambda records, path: path.touch())
     return go
 
 

@@ -11,11 +11,12 @@ import pytest
 
 from danet_cli.console import Unable
 from danet_cli.contexts import ablation, chosen_contexts, name_of
+from danet_cli.cost.memory import measure_memory
+from danet_cli.cost.operations import count_operations
 from danet_cli.main import run
-from danet_cli.memory import measure_memory
-from danet_cli.operations import count_operations
-from danet_common import VARIANTS, chunks
+from danet_common import VARIANTS
 from danet_common.config import ContextKind
+from danet_common.numerics import chunks
 from shared_tests.suites.cli.test_cli import assert_one_error
 from shared_tests.suites.conftest import NETWORKS, Start
 
@@ -49,7 +50,7 @@ def test_contexts_are_taken_once() -> None:
 
 def test_rows_and_their_counts(start: Start, capsys: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
     start("torch")
-    monkeypatch.setattr("danet_cli.memory.measure_memory", lambda config, backend, height, width: MIB)
+    monkeypatch.setattr("danet_cli.cost.memory.measure_memory", lambda config, backend, height, width: MIB)
     none, channel, position = costs(capsys, "--context", "none", "--context", "channel", "--context", "position")
     assert [none["context"], channel["context"]] == [[], ["channel"]]
     classifier = TINY.inner_channels * TINY.num_classes + TINY.num_classes
@@ -93,7 +94,7 @@ def test_a_larger_picture_takes_more_memory(backend: Any, start: Start) -> None:
 
 def test_the_table(start: Start, capsys: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
     start("torch")
-    monkeypatch.setattr("danet_cli.memory.measure_memory", lambda config, backend, height, width: 1234 * MIB)
+    monkeypatch.setattr("danet_cli.cost.memory.measure_memory", lambda config, backend, height, width: 1234 * MIB)
     assert run(["cost", *SMALL, "--context", "cbam,bam", "--set", "reduction=4"]) == 0
     out, error = capsys.readouterr()
     assert "cbam+bam" in out
@@ -103,7 +104,7 @@ def test_the_table(start: Start, capsys: Streams, monkeypatch: pytest.MonkeyPatc
 
 def test_what_cannot_be_measured_is_said(start: Start, capsys: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
     start("torch")
-    monkeypatch.setattr("danet_cli.memory.measure_memory", no_memory)
+    monkeypatch.setattr("danet_cli.cost.memory.measure_memory", no_memory)
     assert run(["cost", *SMALL, "--context", "none"]) == 1
     out, error = capsys.readouterr()
     assert out.splitlines()[1].split()[-1] == "-"
@@ -111,9 +112,9 @@ def test_what_cannot_be_measured_is_said(start: Start, capsys: Streams, monkeypa
 
 
 def test_without_torch_all_else_is_there(capsys: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("danet_cli.cost.import_backend", lambda backend: None)
-    monkeypatch.setattr("danet_cli.cost.importlib.util.find_spec", lambda name: None)
-    monkeypatch.setattr("danet_cli.memory.measure_memory", lambda config, backend, height, width: MIB)
+    monkeypatch.setattr("danet_cli.cost.command.import_backend", lambda backend: None)
+    monkeypatch.setattr("danet_cli.cost.command.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("danet_cli.cost.memory.measure_memory", lambda config, backend, height, width: MIB)
     assert run(["cost", *SMALL, "--context", "none", "--backend", "jax", "--json"]) == 0
     out, error = capsys.readouterr()
     (row,) = json.loads(out)["rows"]

@@ -11,10 +11,10 @@ import pytest
 import typer.main
 
 from danet_cli.commands import app
-from danet_cli.demo import BACKENDS, Act, perform, story
+from danet_cli.demo.command import BACKENDS, Act, perform, story
+from danet_cli.demo.page import write_page
 from danet_cli.main import run
-from danet_cli.page import write_page
-from danet_common.image import write_image
+from danet_common.data.image import write_image
 from shared_tests.suites.cli.test_cli import assert_one_error
 from shared_tests.suites.conftest import NETWORKS, Start
 

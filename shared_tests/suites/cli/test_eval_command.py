@@ -12,16 +12,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import danet_cli.eval
-from danet_cli.confusion import draw_confusion
+import danet_cli.evaluate.command
+from danet_cli.evaluate.confusion import draw_confusion
 from danet_cli.main import run
 from danet_common import VARIANTS, Checkpoint, write_checkpoint
+from danet_common.config.recipe import TrainConfig
 from danet_common.data import Augmentation, LabelSettings, open_dataset
+from danet_common.data.image import normalise
 from danet_common.evaluation import PROTOCOLS
-from danet_common.image import normalise
-from danet_common.metrics import scores
-from danet_common.recipe import TrainConfig
-from danet_common.run import Cadence, RunPlan
+from danet_common.evaluation.metrics import scores
+from danet_common.training import Cadence, RunPlan
 from shared_tests.fixtures.synthetic import synthetic_array, synthetic_tensors
 from shared_tests.suites.cli.test_cli import assert_one_error
 
@@ -52,8 +52,10 @@ def evaluate(weights: Path, monkeypatch: pytest.MonkeyPatch) -> Evaluate:
 
     def call(*arguments: str | Path, data: str = "scenes:4") -> int:
         network = SimpleNamespace(config=CONFIG)
-        monkeypatch.setattr(danet_cli.eval, "import_backend", lambda name: ModuleType(name))
-        monkeypatch.setattr(danet_cli.eval, "inferring", lambda *_: (network, lambda pictures: pictures @ MIXING))
+        monkeypatch.setattr(danet_cli.evaluate.command, "import_backend", lambda name: ModuleType(name))
+        monkeypatch.setattr(
+            danet_cli.evaluate.command, "inferring", lambda *_: (network, lambda pictures: pictures @ MIXING)
+        )
         return run(["eval", "--data", data, "--weights", str(weights), "--backend", "jax", *map(str, arguments)])
 
     return call
@@ -93,7 +95,9 @@ def test_the_picture_says_of_how_many_it_is(
     evaluate: Evaluate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     titles: list[str] = []
-    monkeypatch.setattr("danet_cli.confusion.draw_confusion", lambda matrix, names, title, path: titles.append(title))
+    monkeypatch.setattr(
+        "danet_cli.evaluate.confusion.draw_confusion", lambda matrix, names, title, path: titles.append(title)
+    )
     assert evaluate("--limit", "3", "--out", tmp_path) == 0
     assert evaluate("--out", tmp_path) == 0
     assert titles[0].startswith("scenes val, the first 3 of 4 pictures: mean IoU ")
@@ -268,7 +272,7 @@ def test_a_report_that_may_not_be_written_is_said_before_the_work(
 def test_what_draws_is_looked_for_before_the_work(
     evaluate: Evaluate, tmp_path: Path, capsys: Streams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(danet_cli.eval, "confusion", lambda *_: pytest.fail("evaluated first"))
+    monkeypatch.setattr(danet_cli.evaluate.command, "confusion", lambda *_: pytest.fail("evaluated first"))
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert evaluate("--out", tmp_path / "out") == 2
     assert_one_error(capsys, "matplotlib")
@@ -281,7 +285,7 @@ def test_too_little_memory_is_one_line(
     def confusion(*arguments: object) -> None:
         raise said
 
-    monkeypatch.setattr(danet_cli.eval, "confusion", confusion)
+    monkeypatch.setattr(danet_cli.evaluate.command, "confusion", confusion)
     assert evaluate() == 2
     assert_one_error(capsys, "memory does not suffice", "--window")
 
@@ -290,7 +294,7 @@ def test_other_errors_are_bugs(evaluate: Evaluate, monkeypatch: pytest.MonkeyPat
     def confusion(*arguments: object) -> None:
         raise RuntimeError("shapes differ")
 
-    monkeypatch.setattr(danet_cli.eval, "confusion", confusion)
+    monkeypatch.setattr(danet_cli.evaluate.command, "confusion", confusion)
     with pytest.raises(RuntimeError, match="shapes differ"):
         evaluate()
 

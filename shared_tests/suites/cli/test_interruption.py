@@ -15,10 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from danet_common import VARIANTS, Checkpoint, unfinished, write_checkpoint
-from danet_common.children import child, end_child
+from danet_common import VARIANTS, Checkpoint, write_checkpoint
+from danet_common.child_processes import child, end_child
 from danet_common.data import Augmentation, Loader, Order, open_dataset
-from danet_common.unfinished import abandon, abandoned_by, shielded, temporary_folder, uninterrupted
+from danet_common.files import unfinished
+from danet_common.files.unfinished import abandon, abandoned_by, shielded, temporary_folder, uninterrupted
 from shared_tests.fixtures.synthetic import synthetic_tensors
 from shared_tests.suites.cli.interrupting import Interrupted, interrupt
 
@@ -167,7 +168,7 @@ def test_a_signal_that_a_run_has_heeded_does_not_end_the_process_later() -> None
     """The run draws its curves and says how to go on with it, which takes longer than the second thread waits."""
     body = f"""
         import sys, time
-        from danet_common.run.signals import Interruption
+        from danet_common.training.signals import Interruption
         with Interruption(lambda: None) as interruption:
             {READY}
             while not interruption.asked:

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from danet_cli.console import Unable
-from danet_cli.demo import remove_run
+from danet_cli.demo.command import remove_run
 from danet_cli.main import run
 from danet_cli.own_files import own_picture, own_report, own_text, require_own, software
 from danet_common import write_checkpoint
-from danet_common.image import write_image
-from danet_common.parts import part_path
-from danet_common.run import RunFolder
+from danet_common.data.image import write_image
+from danet_common.files.temporary import part_path
+from danet_common.training import RunFolder
 from shared_tests.suites.cli.test_cli import assert_one_error
 from shared_tests.suites.conversion.test_replacing import contents
 from shared_tests.suites.conversion.writers import checkpoint, listing

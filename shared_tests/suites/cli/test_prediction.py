@@ -15,16 +15,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import danet_cli.predict
+import danet_cli.predict.command
 from danet_cli.backend import import_backend, inferring
+from danet_cli.demo.side_by_side import LARGEST, MARGIN, SMALLEST, side_by_side
 from danet_cli.main import run
-from danet_cli.photographs import find_photographs
-from danet_cli.side_by_side import LARGEST, MARGIN, SMALLEST, side_by_side
+from danet_cli.predict.inputs import find_photographs
 from danet_common import VARIANTS, Checkpoint, write_checkpoint
+from danet_common.config.palettes import palette_of
 from danet_common.data.cityscapes import CITYSCAPES
+from danet_common.data.image import read_image
 from danet_common.data.label_ids import LABEL_IDS
-from danet_common.image import read_image
-from danet_common.palettes import palette_of
 from shared_tests.fixtures.synthetic import synthetic_array, synthetic_tensors
 from shared_tests.suites.cli.test_cli import assert_one_error
 from shared_tests.suites.conftest import Start
@@ -63,8 +63,8 @@ def predict(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     def call(
         *arguments: str | Path, infer: Callable[[np.ndarray], np.ndarray] = brightest, out: Path = tmp_path / "out"
     ) -> int:
-        monkeypatch.setattr(danet_cli.predict, "import_backend", lambda name: ModuleType(name))
-        monkeypatch.setattr(danet_cli.predict, "inferring", lambda *_: (SimpleNamespace(config=CONFIG), infer))
+        monkeypatch.setattr(danet_cli.predict.command, "import_backend", lambda name: ModuleType(name))
+        monkeypatch.setattr(danet_cli.predict.command, "inferring", lambda *_: (SimpleNamespace(config=CONFIG), infer))
         common = ["--weights", str(weights), "--backend", "torch", "--out", str(out)]
         return run(["predict", *map(str, arguments), *common])
 
@@ -386,13 +386,15 @@ def test_sides_are_options_of_predict(predict: Predict, tmp_path: Path) -> None:
 def test_label_ids_for_a_test_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Streams) -> None:
     """Files that cityscapesScripts finds by the name of the picture, with its ids and nothing beside them."""
     config = VARIANTS["danet_tiny"].replace(num_classes=19, class_names=CITYSCAPES.names)
-    monkeypatch.setattr(danet_cli.predict, "import_backend", lambda name: ModuleType(name))
+    monkeypatch.setattr(danet_cli.predict.command, "import_backend", lambda name: ModuleType(name))
     labels = np.arange(19)
 
     def one_class_a_column(pictures: np.ndarray) -> np.ndarray:
         return np.broadcast_to(np.eye(19)[None, None, labels], (len(pictures), pictures.shape[1], 19, 19))
 
-    monkeypatch.setattr(danet_cli.predict, "inferring", lambda *_: (SimpleNamespace(config=config), one_class_a_column))
+    monkeypatch.setattr(
+        danet_cli.predict.command, "inferring", lambda *_: (SimpleNamespace(config=config), one_class_a_column)
+    )
     write_checkpoint(Checkpoint(config, synthetic_tensors(config)), tmp_path / "weights.safetensors")
     name = "berlin_000000_000019_leftImg8bit"
     write_photograph(tmp_path / "test" / "berlin" / f"{name}.png", 4, 19)

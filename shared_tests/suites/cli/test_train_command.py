@@ -19,10 +19,10 @@ import pytest
 from matplotlib.figure import Figure
 from PIL import Image
 
-import danet_cli.training_display
+import danet_cli.train.display
 from danet_cli.main import run
 from danet_cli.settings import training_settings
-from danet_cli.training_plan import Asked, make_plan
+from danet_cli.train.plan import Asked, make_plan
 from danet_common import (
     VARIANTS,
     Checkpoint,
@@ -32,14 +32,14 @@ from danet_common import (
     read_checkpoint,
     write_checkpoint,
 )
+from danet_common.config.recipe import TrainConfig, learning_rate
+from danet_common.config.recipes import RECIPES
 from danet_common.data import Augmentation, LabelSettings
-from danet_common.recipe import TrainConfig, learning_rate
-from danet_common.recipes import RECIPES
-from danet_common.run import RunFolder, RunPlan, fine_tuned
-from danet_common.run.curves import draw_curves
-from danet_common.run.events import Events
-from danet_common.run.metrics_file import read_metrics
-from danet_common.training_checkpoint import read_training, write_training
+from danet_common.training import RunFolder, RunPlan, fine_tuned
+from danet_common.training.curves import draw_curves
+from danet_common.training.events import Events
+from danet_common.training.metrics_file import read_metrics
+from danet_common.training.training_checkpoint import read_training, write_training
 from shared_tests.fixtures.synthetic import synthetic_tensors
 from shared_tests.suites.cli.test_cli import assert_one_error
 from shared_tests.suites.cli.test_eval_command import SHORTAGES
@@ -248,7 +248,7 @@ def test_a_full_disk_names_the_run(
     root = tmp_path / "run"
     new = [*SHORT, "--backend", "torch", "--out", str(root)]
     with monkeypatch.context() as patch:
-        patch.setattr("danet_common.run.folder.write_training", full)
+        patch.setattr("danet_common.training.folder.write_training", full)
         assert train(*new) == 2
     assert capsys.readouterr().err.splitlines()[-1] == f"danet: {root}: No space left on device"
     assert not root.exists()
@@ -618,12 +618,12 @@ def test_the_live_display(train: Train, tmp_path: Path, capsys: Streams, monkeyp
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     shown: list[str] = []
 
-    class Noted(danet_cli.training_display.LiveDisplay):
+    class Noted(danet_cli.train.display.LiveDisplay):
         def __exit__(self, *exception: object) -> None:
             shown.append(self.text.plain)
             super().__exit__(*exception)
 
-    monkeypatch.setattr(danet_cli.training_display, "LiveDisplay", Noted)
+    monkeypatch.setattr(danet_cli.train.display, "LiveDisplay", Noted)
     assert train(*SHORT, "--backend", "torch", "--out", str(tmp_path / "run")) == 0
     last = read_metrics(RunFolder(tmp_path / "run").metrics)[-1]
     for word in ("loss ", "fused ", "rate ", "images/s ", "left 0:00:00", f"mIoU {last['mean_iou']:.4f} at step 6"):

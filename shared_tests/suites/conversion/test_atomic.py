@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from danet_common.atomic import atomic_directory, atomic_file
+from danet_common.files.atomic import atomic_directory, atomic_file
 
 
 @pytest.mark.parametrize("write", [atomic_file, atomic_directory])
@@ -54,7 +54,7 @@ def test_a_name_as_long_as_names_may_be(tmp_path: Path) -> None:
 REPLACE = """
 import os, tempfile
 from pathlib import Path
-from danet_common.atomic import atomic_file
+from danet_common.files.atomic import atomic_file
 
 if os.geteuid() == 0:
     os.seteuid(65534)

@@ -266,7 +266,7 @@ def test_a_full_disk_leaves_the_old_file(ending: str, folder: Path, monkeypatch:
     def full(*arguments: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    for name in ("os.fsync", "danet_common.atomic.exchange"):
+    for name in ("os.fsync", "danet_common.files.atomic.exchange"):
         monkeypatch.setattr(name, full)
     with pytest.raises(CheckpointError, match="cannot be written: No space left on device"):
         weights_convert.convert(source, path, force=True, settings={"multi_grid": "1,2"})

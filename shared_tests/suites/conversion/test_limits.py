@@ -15,12 +15,12 @@ import pytest
 import weights_convert
 from danet_common import Checkpoint, CheckpointError, open_checkpoint, open_pretrained, write_pretrained
 from danet_common.checkpoint import LARGEST_SOURCE, LONGEST_NAME
+from danet_common.checkpoint.pretrained import CONFIG, WEIGHTS
+from danet_common.checkpoint.safetensors_header import HEADER_LIMIT
+from danet_common.checkpoint.shards import MAXIMUM_SHARDS
 from danet_common.config import LONGEST_CLASS_NAME, LONGEST_GRID, MAXIMUM_CLASSES, DANetConfig
-from danet_common.pretrained import CONFIG, WEIGHTS
-from danet_common.regular_file import SETTINGS, RegularFile
-from danet_common.regular_file import WEIGHTS as WEIGHTS_LIMIT
-from danet_common.safetensors_header import HEADER_LIMIT
-from danet_common.shards import MAXIMUM_SHARDS
+from danet_common.files.regular_file import SETTINGS, RegularFile
+from danet_common.files.regular_file import WEIGHTS as WEIGHTS_LIMIT
 from shared_tests.malicious.seeds import checkpoint
 from shared_tests.malicious.special import SPECIAL
 

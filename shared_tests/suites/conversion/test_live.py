@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from danet_common import Checkpoint, CheckpointError, parameters, write_checkpoint
-from danet_common.float8 import FLOAT8
+from danet_common.checkpoint.float8 import FLOAT8
 from shared_tests.fixtures.synthetic import synthetic_tensors
 from shared_tests.suites.devices.running import CONFIG, float64_checkpoint, run_program
 from shared_tests.workers.backends import BACKENDS

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from danet_common.checkpoint import CheckpointError
-from danet_common.reading import AHEAD, read_ahead
+from danet_common.checkpoint.prefetch import AHEAD, read_ahead
 
 
 class Counted(Mapping[str, np.ndarray]):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from danet_common.regular_file import IMAGE, WEIGHTS, Limit, open_regular, read_regular, read_text
+from danet_common.files.regular_file import IMAGE, WEIGHTS, Limit, open_regular, read_regular, read_text
 
 SMALL = Limit(2_000_000, "a small file")
 

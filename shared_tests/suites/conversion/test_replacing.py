@@ -13,19 +13,19 @@ import pytest
 import weights_convert
 from danet_common import (
     CheckpointError,
-    folder_lock,
     open_pretrained,
     read_checkpoint,
     write_checkpoint,
     write_pretrained,
     write_shards,
 )
-from danet_common.atomic import Judge, atomic_directory, atomic_file, if_empty, never, remove_leftovers
 from danet_common.checkpoint import on_disk
-from danet_common.folder_lock import locked_folder
-from danet_common.parts import identity_of, part_path
-from danet_common.safetensors_writer import write_safetensors
-from danet_common.shard_writer import require_own, split
+from danet_common.checkpoint.safetensors_writer import write_safetensors
+from danet_common.checkpoint.shard_writer import require_own, split
+from danet_common.files import folder_lock
+from danet_common.files.atomic import Judge, atomic_directory, atomic_file, if_empty, never, remove_leftovers
+from danet_common.files.folder_lock import locked_folder
+from danet_common.files.temporary import identity_of, part_path
 from shared_tests.suites.conversion.writers import (
     CHOOSING,
     INDEX,
@@ -89,7 +89,7 @@ def test_what_appears_meanwhile_survives(
         raise OSError(1, "Operation not permitted")
 
     if "rename" in without:
-        monkeypatch.setattr("danet_common.placing._rename", lambda *arguments: False)
+        monkeypatch.setattr("danet_common.files.placing._rename", lambda *arguments: False)
     if "link" in without:
         monkeypatch.setattr(os, "link", no_links)
     file, folder = tmp_path / "file", tmp_path / "folder"

@@ -9,16 +9,16 @@ from types import ModuleType, SimpleNamespace
 import numpy as np
 import pytest
 
-import danet_cli.predict
+import danet_cli.predict.command
 from danet_cli.main import run
 from danet_common import write_checkpoint
 from danet_common.data.dataset import DataError
+from danet_common.data.image import ImageError, read_image
 from danet_common.data.label_table import plain_table
 from danet_common.data.labels import read_labels
 from danet_common.data.listing import lines_in
-from danet_common.image import ImageError, read_image
-from danet_common.run.folder import RunError, RunFolder
-from danet_common.run.metrics_file import read_metrics
+from danet_common.training.folder import RunError, RunFolder
+from danet_common.training.metrics_file import read_metrics
 from shared_tests.malicious.seeds import checkpoint
 from shared_tests.malicious.special import SPECIAL
 from shared_tests.parity.check import find_backends
@@ -98,8 +98,8 @@ def test_a_photograph(
 ) -> None:
     """One that cannot be read is named and left out, whatever it is."""
     infer = SimpleNamespace(config=checkpoint().config), lambda pictures: np.asarray(pictures)[..., :2]
-    monkeypatch.setattr(danet_cli.predict, "import_backend", ModuleType)
-    monkeypatch.setattr(danet_cli.predict, "inferring", lambda *_: infer)
+    monkeypatch.setattr(danet_cli.predict.command, "import_backend", ModuleType)
+    monkeypatch.setattr(danet_cli.predict.command, "inferring", lambda *_: infer)
     path = special(tmp_path / "a.png")
     common = ["--weights", str(weights), "--backend", "torch", "--out", str(tmp_path / "out")]
     assert run(["predict", str(path), *common]) == (2 if path.is_dir() else 1)

@@ -16,10 +16,10 @@ import pytest
 import weights_convert
 from danet_cli.main import run
 from danet_common import VARIANTS, Checkpoint, CheckpointError, initial_tensors, parameters, write_checkpoint
-from danet_common.atomic import always
-from danet_common.leaves import FLAX, native_name, to_channels_last
-from danet_common.recipe import TrainConfig
-from danet_common.training_checkpoint import beginning, write_training
+from danet_common.checkpoint.parameter_layouts import FLAX, native_name, to_channels_last
+from danet_common.config.recipe import TrainConfig
+from danet_common.files.atomic import always
+from danet_common.training.training_checkpoint import beginning, write_training
 from shared_tests.fixtures.synthetic import synthetic_tensors
 from weights_convert.contents import Contents
 from weights_convert.formats import safetensors_file, torch_file
@@ -435,7 +435,7 @@ def test_inspect_shows_sets_of_which_none_is_taken(path: Path, capsys: Streams) 
 
 def test_training_begins_from_the_set_that_is_named(path: Path, tmp_path: Path, capsys: Streams) -> None:
     pytest.importorskip("grain")
-    from danet_cli.training_plan import Asked, make_plan
+    from danet_cli.train.plan import Asked, make_plan
 
     save({"model": RAW, "ema": EMA}, path)
     fields: dict[str, Any] = dict.fromkeys(Asked.__dataclass_fields__)

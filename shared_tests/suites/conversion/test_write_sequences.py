@@ -10,7 +10,7 @@ import pytest
 
 import weights_convert
 from danet_common import CheckpointError, write_checkpoint, write_pretrained, write_shards
-from danet_common.atomic import always, never
+from danet_common.files.atomic import always, never
 from shared_tests.suites.conversion.writers import SHARD_BYTES, checkpoint, read_seed
 
 FILES = (

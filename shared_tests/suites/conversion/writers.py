@@ -15,8 +15,8 @@ import numpy as np
 
 import weights_convert
 from danet_common import VARIANTS, Checkpoint, parameters, write_pretrained, write_shards
-from danet_common.atomic import always, never
-from danet_common.image import write_mask
+from danet_common.data.image import write_mask
+from danet_common.files.atomic import always, never
 from weights_convert.containers.source_file import open_source
 from weights_convert.formats import mxnet_file, pickle_file
 from weights_convert.write import write_to

@@ -11,8 +11,8 @@ from PIL import Image, ImageEnhance
 from danet_common.data import IGNORE, Augmentation
 from danet_common.data.augmentation import augment
 from danet_common.data.colour import change_colour, colour_matrix, mean_grey
-from danet_common.data.draws import Draws
 from danet_common.data.resizing import fitted, nearest, resize_labels, scaled, with_long_side, with_short_side
+from danet_common.numerics.keyed_random import Draws
 
 OFF = Augmentation(crop=(8, 10), scale=(1, 1), flip=0)
 PADDING = (124, 116, 104)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from danet_common.classes import Colour
+from danet_common.config.classes import Colour
 from danet_common.data import DataError
 from danet_common.data.class_list import read_class_list
 

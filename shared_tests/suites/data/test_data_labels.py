@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from danet_common.config.typed_json import from_json
 from danet_common.data import DataError, LabelSettings, open_dataset
 from danet_common.data.census import absent_remark
 from danet_common.data.label_settings import parse_label_map
 from danet_common.data.label_table import LabelTable, plain_table, with_colours
 from danet_common.data.labels import read_labels
-from danet_common.typed_json import from_json
 from shared_tests.suites.data.test_data_layouts import write_image, write_list
 
 PIXELS = np.arange(24, dtype=np.uint8).reshape(4, 6) % 3  # three classes

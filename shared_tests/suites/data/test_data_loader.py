@@ -22,9 +22,9 @@ import pytest
 from danet_common import DANetConfig
 from danet_common.data import Augmentation, Batch, DataError, Dataset, Loader, Order, each_sample, open_dataset
 from danet_common.data.batches import Batches
-from danet_common.data.order import Turn
+from danet_common.data.image import normalise
+from danet_common.data.sampler import Turn
 from danet_common.data.specs import ON_DISK
-from danet_common.image import normalise
 from shared_tests.suites.conftest import Start
 from shared_tests.suites.data.test_data_layouts import write_image, write_labels, write_list
 

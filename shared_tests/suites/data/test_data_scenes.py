@@ -9,8 +9,8 @@ import pytest
 
 from danet_common.data import IGNORE, open_dataset
 from danet_common.data.canvas import Canvas, ellipse, rectangle, trapezoid
-from danet_common.data.draws import Draws
 from danet_common.data.scenes import Scenes
+from danet_common.numerics.keyed_random import Draws
 
 # SHA-256 of image and labels: a scene is the same on every platform and with every version of everything.
 GOLDEN = {

@@ -24,13 +24,13 @@ from danet_common.evaluation import (
     evaluate,
     fitting_window,
     get_protocol,
-    interpolation,
     predict_labels,
     prediction,
 )
+from danet_common.evaluation.metrics import scores
 from danet_common.evaluation.protocols import MMSEG_SCALES, cut_to_fit
 from danet_common.evaluation.windows import batch_size, place_windows
-from danet_common.metrics import scores
+from danet_common.numerics import interpolation
 from shared_tests.fixtures.synthetic import synthetic_array
 from shared_tests.reference import operations
 from shared_tests.suites.conftest import NETWORKS, Start

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from danet_common import DANetConfig
-from danet_common.image import (
+from danet_common.config.palettes import CAMVID, CITYSCAPES, palette_of, voc_colour_map
+from danet_common.data.image import (
     ImageError,
     label_dtype,
     normalise,
@@ -20,7 +21,6 @@ from danet_common.image import (
     write_image,
     write_mask,
 )
-from danet_common.palettes import CAMVID, CITYSCAPES, palette_of, voc_colour_map
 
 GREY = DANetConfig(in_channels=1, mean=(0.5,), std=(0.25,))
 ROTATED = 6  # EXIF orientation: the first row is the right side

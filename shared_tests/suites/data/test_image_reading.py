@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from danet_common.image import ImageError, read_image
-from danet_common.image_reading import ROWS, VARIABLE, default_max_pixels
+from danet_common.data.image import ImageError, read_image
+from danet_common.data.image_reading import ROWS, VARIABLE, default_max_pixels
 from shared_tests.suites.structure.test_structure import ROOT, sources
 
 ORIENTATION = 0x0112
@@ -127,7 +127,7 @@ def test_no_format_that_starts_a_program_is_opened(tmp_path: Path) -> None:
 def reading(path: Path) -> tuple[str, int]:
     """What a process of its own says of a picture, and the most memory that it held, in bytes."""
     script = (
-        "import re, sys; from danet_common.image import read_image\n"
+        "import re, sys; from danet_common.data.image import read_image\n"
         "try: read_image(sys.argv[1])\n"
         "except ValueError as error: print(error)\n"
         "print(re.search(r'VmHWM:\\s+(\\d+)', open('/proc/self/status').read())[1])"  # maxrss begins with the parent's
@@ -180,4 +180,4 @@ def test_every_picture_is_opened_by_the_one_function_that_counts_pixels() -> Non
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Attribute) and ast.unparse(node) in ("Image.open", "Image.OPEN")
     ]
-    assert set(opened) == {"danet_common/image_reading.py"}
+    assert set(opened) == {"danet_common/data/image_reading.py"}

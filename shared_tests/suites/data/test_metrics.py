@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from danet_common.metrics import confusion_matrix, merged, scores
+from danet_common.evaluation.metrics import confusion_matrix, merged, scores
 
 NAN = float("nan")
 

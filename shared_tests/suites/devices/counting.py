@@ -8,7 +8,7 @@ from unittest import mock
 
 import numpy as np
 
-from danet_common.stored import Slices, StoredFile
+from danet_common.checkpoint.lazy import Slices, StoredFile
 
 Reads = list[tuple[str, int]]
 

@@ -11,8 +11,8 @@ import typer
 
 from danet_cli.commands import app
 from danet_common import VARIANTS
+from danet_common.config.recipes import RECIPES
 from danet_common.evaluation import PROTOCOLS
-from danet_common.recipes import RECIPES
 from shared_tests.suites.docs.test_readme import ROOT
 
 GROUP: Any = typer.main.get_command(app)

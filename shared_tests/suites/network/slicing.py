@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 from unittest import mock
 
-from danet_common import chunks
+from danet_common.numerics import chunks
 from shared_tests.workers.protocol import Groups
 
 USUAL = chunks.CHUNK_SIZE

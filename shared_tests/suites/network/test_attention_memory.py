@@ -17,7 +17,8 @@ from unittest import mock
 import numpy as np
 import pytest
 
-from danet_common import chunks, tap_names
+from danet_common import tap_names
+from danet_common.numerics import chunks
 from shared_tests.fixtures.synthetic import synthetic_array
 from shared_tests.mutation.attention import KERNEL, SECOND, SLICED, SLICES
 from shared_tests.mutation.mutations import Mutation, mutate

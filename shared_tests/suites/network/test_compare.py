@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from danet_common.variants import VARIANTS
+from danet_common.config.variants import VARIANTS
 from shared_tests import reference
 from shared_tests.fixtures.synthetic import synthetic_input, synthetic_tensors
 from shared_tests.parity.compare import compare

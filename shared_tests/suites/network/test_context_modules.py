@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from danet_common import DANetConfig, Taps, tap_names
-from danet_common.reduction import reduced
+from danet_common.config.context_sizes import reduced
 from shared_tests.fixtures.cases import CASES
 from shared_tests.fixtures.synthetic import synthetic_array, synthetic_tensors
 from shared_tests.reference.context import context

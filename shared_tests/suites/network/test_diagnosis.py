@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from danet_common.config import ContextKind, DANetConfig
-from danet_common.variants import VARIANTS
+from danet_common.config.variants import VARIANTS
 from shared_tests import reference
 from shared_tests.fixtures.synthetic import synthetic_input, synthetic_tensors
 from shared_tests.parity.compare import compare

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from danet_common import Checkpoint, write_checkpoint
-from danet_common.dropout import dropout_masks
+from danet_common.numerics.dropout import dropout_masks
 from shared_tests import reference
 from shared_tests.fixtures.cases import TINY
 from shared_tests.fixtures.synthetic import synthetic_input, synthetic_tensors

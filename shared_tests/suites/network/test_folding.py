@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from danet_common import Checkpoint, parameters
-from danet_common.folding import FoldedTensors
+from danet_common.numerics.folding import FoldedTensors
 from shared_tests.fixtures.cases import CASES, TINY
 from shared_tests.fixtures.synthetic import synthetic_tensors
 from shared_tests.mutation.folding import FOLDING

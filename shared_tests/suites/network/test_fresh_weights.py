@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from danet_common import VARIANTS, DANetConfig, parameters
-from danet_common.drawing import postponed, within
-from danet_common.initialisation import initial_distribution
+from danet_common.numerics.drawing import postponed, within
+from danet_common.numerics.initialisation import initial_distribution
 from shared_tests.suites.conftest import NETWORKS
 from shared_tests.suites.devices.running import KERAS_WARNING
 

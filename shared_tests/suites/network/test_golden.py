@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from danet_common.variants import VARIANTS
+from danet_common.config.variants import VARIANTS
 from shared_tests.fixtures import golden
 from shared_tests.fixtures.golden import CASES, mismatch, read, record, sample
 from shared_tests.fixtures.synthetic import synthetic_array

@@ -11,10 +11,11 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from danet_common import VARIANTS, CheckpointError, chunks
-from danet_common.former_arguments import FORMER
-from danet_common.layer_names import LayersName, require_trainable, resolve_layers
-from danet_common.precision import get_precision
+from danet_common import VARIANTS, CheckpointError
+from danet_common.config.former_arguments import FORMER
+from danet_common.config.layer_names import LayersName, require_trainable, resolve_layers
+from danet_common.numerics import chunks
+from danet_common.numerics.precision import get_precision
 from shared_tests.parity.check_case import CheckpointOf
 from shared_tests.suites.conftest import NETWORKS
 from shared_tests.suites.devices.running import KERAS_WARNING

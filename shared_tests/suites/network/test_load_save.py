@@ -14,8 +14,8 @@ import pytest
 
 import weights_convert
 from danet_common import VARIANTS, Checkpoint, CheckpointError, initial_tensors, write_checkpoint, write_pretrained
-from danet_common.files import open_network
-from danet_common.safetensors_writer import write_safetensors
+from danet_common.checkpoint.network_file import open_network
+from danet_common.checkpoint.safetensors_writer import write_safetensors
 from shared_tests.fixtures.synthetic import synthetic_tensors
 from shared_tests.suites.conftest import NETWORKS
 from shared_tests.suites.devices.running import KERAS_WARNING

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from danet_common.taps import requested
-from danet_common.taps import tap_names as tap_names
+from danet_common.numerics.taps import requested
+from danet_common.numerics.taps import tap_names as tap_names
 from shared_tests.fixtures.cases import TINY, Case
 from shared_tests.mutation.mutations import Mutation, mutate
 from shared_tests.mutation.network import OUTPUTS

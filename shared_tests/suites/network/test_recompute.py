@@ -9,8 +9,8 @@ import pytest
 
 from danet_common import parameters
 from danet_common.config import ContextKind
-from danet_common.recipe import TrainConfig
-from danet_common.sharing import RECOMPUTED_PIXELS, resolve_remat
+from danet_common.config.recipe import TrainConfig
+from danet_common.training.sharing import RECOMPUTED_PIXELS, resolve_remat
 from shared_tests.fixtures.synthetic import synthetic_array
 from shared_tests.suites.conftest import NETWORKS, Start
 from shared_tests.suites.training.test_training import (

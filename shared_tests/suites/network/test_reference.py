@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from danet_common.config import DANetConfig
-from danet_common.taps import tap_names
-from danet_common.variants import VARIANTS
+from danet_common.config.variants import VARIANTS
+from danet_common.numerics.taps import tap_names
 from shared_tests import reference
 from shared_tests.fixtures.synthetic import synthetic_array, synthetic_input, synthetic_tensors
 from shared_tests.reference import operations

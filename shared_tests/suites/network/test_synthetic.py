@@ -8,8 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from danet_common.parameters import parameters
-from danet_common.variants import VARIANTS
+from danet_common.config.parameters import parameters
+from danet_common.config.variants import VARIANTS
 from shared_tests import reference
 from shared_tests.fixtures.synthetic import synthetic_array, synthetic_input, synthetic_tensors
 from shared_tests.reference import operations

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from danet_common import chunks, winograd
-from danet_common.winograd import INPUT, KERNEL, OUTPUT, SPAN, TILE
+from danet_common.numerics import chunks, winograd
+from danet_common.numerics.winograd import INPUT, KERNEL, OUTPUT, SPAN, TILE
 from shared_tests.fixtures.cases import CASES, TINY
 from shared_tests.fixtures.synthetic import synthetic_array
 from shared_tests.mutation.mutations import Mutation, mutate

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from danet_common import winograd
+from danet_common.numerics import winograd
 from shared_tests.workers.protocol import Groups
 
 SIZES = "BAND_SIZE", "CACHED_SIZE"

@@ -34,7 +34,7 @@ FLOORS: dict[str, set[str]] = {
 }
 # The one upward call: `load` and `save` of a network take files of any format, which are the converter's to read, and
 # import it when they meet another than the canonical one.
-UPWARD = {"danet_common/files.py": {"weights_convert"}}
+UPWARD = {"danet_common/checkpoint/network_file.py": {"weights_convert"}}
 # The packages of shared_tests that are not shipped; they may use even the command that they test.
 TESTS = ("examples", "fuzzing", "malicious", "mutation", "suites")
 TEST_LIBRARIES = {"pytest", "_pytest", "pytest_timeout", "xdist"}
@@ -182,14 +182,17 @@ OPENING_MODULES = {("np", "load"), ("torch", "load"), ("h5py", "File"), ("pickle
 PRODUCT = ("danet_common", "danet_cli", "weights_convert", "danet_torch", "danet_tf", "danet_jax")
 # What may open by itself, and why; the call must stand in that file just so.
 OPENS_ITSELF = {
-    ("danet_common/regular_file.py", "os.open(name, FLAGS, dir_fd=folder)"): "the one opening function",
-    ("danet_common/atomic.py", "temporary.open('rb+')"): "its own file, to be flushed",
-    ("danet_common/shard_writer.py", "(place / name).open('rb+')"): "its own file, to be flushed",
-    ("danet_common/folder_lock.py", "os.open(path, os.O_RDONLY | NO_FOLLOW | os.O_NONBLOCK)"): "a lock, never read",
-    ("danet_common/parts.py", "os.open(path, os.O_RDONLY | flags)"): "a lock, never read",
-    ("danet_common/pretrained.py", "(place / CONFIG).read_bytes()"): "a text that it has just written",
-    ("danet_cli/machine.py", "facts.read_text()"): "/proc/cpuinfo, which has no size",
-    ("danet_cli/memory.py", "STATUS.read_text()"): "/proc/self/status, which has no size",
+    ("danet_common/files/regular_file.py", "os.open(name, FLAGS, dir_fd=folder)"): "the one opening function",
+    ("danet_common/files/atomic.py", "temporary.open('rb+')"): "its own file, to be flushed",
+    ("danet_common/checkpoint/shard_writer.py", "(place / name).open('rb+')"): "its own file, to be flushed",
+    (
+        "danet_common/files/folder_lock.py",
+        "os.open(path, os.O_RDONLY | NO_FOLLOW | os.O_NONBLOCK)",
+    ): "a lock, never read",
+    ("danet_common/files/temporary.py", "os.open(path, os.O_RDONLY | flags)"): "a lock, never read",
+    ("danet_common/checkpoint/pretrained.py", "(place / CONFIG).read_bytes()"): "a text that it has just written",
+    ("danet_cli/environment.py", "facts.read_text()"): "/proc/cpuinfo, which has no size",
+    ("danet_cli/cost/memory.py", "STATUS.read_text()"): "/proc/self/status, which has no size",
     (
         "weights_convert/containers/zip_archive.py",
         "zipfile.ZipFile(_Directory(file))",
@@ -231,7 +234,7 @@ def test_every_file_is_opened_by_one_function() -> None:
         for path in sources(*PRODUCT)
         for call in opening_calls(ast.parse(path.read_text()))
     }
-    assert not found - OPENS_ITSELF.keys(), "read it with danet_common.regular_file"
+    assert not found - OPENS_ITSELF.keys(), "read it with danet_common.files.regular_file"
     assert not OPENS_ITSELF.keys() - found, "an exception without its case"
 
 

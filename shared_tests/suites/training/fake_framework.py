@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from danet_common import Checkpoint
-from danet_common.run import Framework
-from danet_common.training_checkpoint import TrainingCheckpoint
+from danet_common.training import Framework
+from danet_common.training.training_checkpoint import TrainingCheckpoint
 
 NAME = "head.fused_classifier.bias"  # the one tensor that learns
 

@@ -18,10 +18,10 @@ import numpy as np
 import pytest
 
 from danet_common import DANetConfig
-from danet_common.data.order import Order
-from danet_common.recipe import TrainConfig
-from danet_common.sharing import check_shares, describe, parts
-from danet_common.training_checkpoint import read_training
+from danet_common.config.recipe import TrainConfig
+from danet_common.data.sampler import Order
+from danet_common.training.sharing import check_shares, describe, parts
+from danet_common.training.training_checkpoint import read_training
 from shared_tests.suites.conftest import NETWORKS, Start
 from shared_tests.suites.devices.running import KERAS_WARNING
 from shared_tests.suites.environment import cpu_devices

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from danet_common.recipe import TrainConfig
+from danet_common.config.recipe import TrainConfig
 from shared_tests.fixtures.synthetic import synthetic_array
 from shared_tests.mutation.mutations import Mutation, mutate
 from shared_tests.mutation.training import LOSS

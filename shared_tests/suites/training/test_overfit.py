@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from danet_common import VARIANTS, initial_tensors
+from danet_common.config.recipe import TrainConfig
+from danet_common.data.image import normalise
 from danet_common.data.scenes import Scenes
-from danet_common.image import normalise
-from danet_common.metrics import confusion_matrix, scores
-from danet_common.recipe import TrainConfig
-from danet_common.training_checkpoint import TrainingCheckpoint, beginning, read_training, write_training
+from danet_common.evaluation.metrics import confusion_matrix, scores
+from danet_common.training.training_checkpoint import TrainingCheckpoint, beginning, read_training, write_training
 from shared_tests.suites.network.test_precision import QUICK_FIRST
 from shared_tests.workers.backends import Worker
 from shared_tests.workers.protocol import Groups, Request

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-import danet_common.recipe
+import danet_common.config.recipe
 from danet_common import VARIANTS
-from danet_common.parameters import count_trainable
-from danet_common.recipe import TrainConfig, learning_rate, rate_factor
-from danet_common.recipes import RECIPES, get_recipe
+from danet_common.config.parameters import count_trainable
+from danet_common.config.recipe import TrainConfig, learning_rate, rate_factor
+from danet_common.config.recipes import RECIPES, get_recipe
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -109,7 +109,7 @@ def test_the_networks_of_others_are_dilated_as_theirs() -> None:
 def test_names_that_moved_say_where() -> None:
     for name in ("RECIPES", "AUGMENTATIONS", "get_recipe"):
         with pytest.raises(AttributeError, match=r"in danet_common\.recipes"):
-            getattr(danet_common.recipe, name)
+            getattr(danet_common.config.recipe, name)
 
 
 def test_learning_rate() -> None:

@@ -18,18 +18,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-import danet_common.atomic
-import danet_common.run.loop
+import danet_common.files.atomic
+import danet_common.training.loop
 from danet_common import VARIANTS, initial_tensors, read_checkpoint
-from danet_common.atomic import atomic_file
+from danet_common.config.recipe import TrainConfig
 from danet_common.data import Augmentation, DataError, Loader, Order, Sample
 from danet_common.data.scenes import Scenes
-from danet_common.parts import part_path
-from danet_common.recipe import TrainConfig
-from danet_common.run import Cadence, Diverged, Ending, Run, RunError, RunFolder, RunPlan, Watcher, place_in
-from danet_common.run.metrics_file import read_metrics
-from danet_common.run.signals import Interruption
-from danet_common.training_checkpoint import beginning, read_training
+from danet_common.files.atomic import atomic_file
+from danet_common.files.temporary import part_path
+from danet_common.training import Cadence, Diverged, Ending, Run, RunError, RunFolder, RunPlan, Watcher, place_in
+from danet_common.training.metrics_file import read_metrics
+from danet_common.training.signals import Interruption
+from danet_common.training.training_checkpoint import beginning, read_training
 from shared_tests.suites.conftest import NETWORKS, Start
 from shared_tests.suites.training.fake_framework import NAME, FakeEngine, fake_framework
 
@@ -63,7 +63,7 @@ class Killed(BaseException):
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Curves take longer than all the rest of a run with the fake framework."""
-    monkeypatch.setattr(danet_common.run.loop, "draw_curves", lambda records, path: None)
+    monkeypatch.setattr(danet_common.training.loop, "draw_curves", lambda records, path: None)
 
 
 def begin(root: Path, plan: RunPlan = PLAN) -> RunFolder:
@@ -105,7 +105,7 @@ def left(folder: RunFolder) -> list[Any]:
 def whole(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     """What an uninterrupted run leaves."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(danet_common.run.loop, "draw_curves", lambda records, path: None)
+        patch.setattr(danet_common.training.loop, "draw_curves", lambda records, path: None)
         folder = begin(tmp_path_factory.mktemp("runs") / "whole")
         assert go_on(folder) is Ending.FINISHED
     steps = [(line["step"], "mean_iou" in line) for line in read_metrics(folder.metrics)]
@@ -150,7 +150,7 @@ def killed_over_and_over(folder: RunFolder, when: str, monkeypatch: pytest.Monke
 
         before = folder.last.read_bytes()
         with monkeypatch.context() as patch:
-            patch.setattr(danet_common.atomic.os, "replace", dying)
+            patch.setattr(danet_common.files.atomic.os, "replace", dying)
             try:
                 go_on(folder)
             except Killed:
@@ -362,7 +362,7 @@ def test_a_folder_is_made_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytes
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr("danet_common.run.folder.write_training", dying)
+        patch.setattr("danet_common.training.folder.write_training", dying)
         with pytest.raises(Killed):
             begin(tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -13,15 +13,15 @@ from typing import Any
 import pytest
 
 from danet_common import CheckpointError
+from danet_common.checkpoint.lazy import open_checkpoint
+from danet_common.config.recipe import TrainConfig
+from danet_common.config.typed_json import from_json
 from danet_common.data import Augmentation
-from danet_common.recipe import TrainConfig
-from danet_common.run import RunError, RunFolder, RunPlan
-from danet_common.run.metrics_file import MetricsFile
-from danet_common.run.plan import Cadence
-from danet_common.stored import open_checkpoint
-from danet_common.strict_json import parse_json
-from danet_common.training_checkpoint import training_of, write_training
-from danet_common.typed_json import from_json
+from danet_common.files.strict_json import parse_json
+from danet_common.training import RunError, RunFolder, RunPlan
+from danet_common.training.metrics_file import MetricsFile
+from danet_common.training.plan import Cadence
+from danet_common.training.training_checkpoint import training_of, write_training
 from shared_tests.suites.training.test_resume import PLAN, begin
 
 DEEP: Any = 1

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from danet_common.run import RunError, RunFolder
-from danet_common.run.creation import STAGE
-from danet_common.run.lock import locked
-from danet_common.training_checkpoint import read_training
+from danet_common.training import RunError, RunFolder
+from danet_common.training.creation import STAGE
+from danet_common.training.lock import locked
+from danet_common.training.training_checkpoint import read_training
 from shared_tests.suites.cli.test_cli import assert_one_error
 from shared_tests.suites.cli.test_train_command import SHORT, Streams
 from shared_tests.suites.conftest import Start, Train
@@ -164,9 +164,9 @@ def test_a_run_is_read_when_no_other_process_trains_it(
     """Another process goes on with it while this one imports its framework: this one goes on where that ended."""
     root = str(tmp_path / "run")
     assert train(*SHORT, "--backend", "torch", "--out", root, "--stop-after", "1") == 0
-    import danet_cli.train
+    import danet_cli.train.command
 
-    join, meanwhile = danet_cli.train.join, ["--stop-after", "4"]
+    join, meanwhile = danet_cli.train.command.join, ["--stop-after", "4"]
 
     def slowly(backend: str) -> object:
         if meanwhile:
@@ -176,7 +176,7 @@ def test_a_run_is_read_when_no_other_process_trains_it(
             capsys.readouterr()
         return join(backend)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("danet_cli.train.join", slowly)
+    monkeypatch.setattr("danet_cli.train.command.join", slowly)
     assert danet_cli.main.run(["train", "--resume", root, "--stop-after", "5"]) == 0
     assert "a fake process, from step 4" in capsys.readouterr().err
     assert read_training(root).step == 5

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from danet_common import DANetConfig
-from danet_common.recipe import TrainConfig
-from danet_common.training_checkpoint import TrainingCheckpoint, read_training, slot_shapes, write_training
+from danet_common.config.recipe import TrainConfig
+from danet_common.training.training_checkpoint import TrainingCheckpoint, read_training, slot_shapes, write_training
 from shared_tests.fixtures.cases import TINY
 from shared_tests.fixtures.synthetic import synthetic_array, synthetic_tensors
 from shared_tests.suites.conftest import NETWORKS, Start

@@ -9,8 +9,8 @@ import numpy as np
 from keras import ops
 
 import danet_tf
-from danet_common.leaves import from_channels_last
-from danet_common.parameters import Parameter
+from danet_common.checkpoint.parameter_layouts import from_channels_last
+from danet_common.config.parameters import Parameter
 from danet_tf.model import DANet
 from danet_tf.parameters import get_leaf, named_parameters
 from shared_tests.workers.protocol import Request, Response

@@ -13,10 +13,10 @@ from flax import nnx
 from jax import Array, export
 from jax import numpy as jnp
 
-from danet_common import sharing
 from danet_common.config import DANetConfig
-from danet_common.dropout import dropout_masks
-from danet_common.recipe import TrainConfig
+from danet_common.config.recipe import TrainConfig
+from danet_common.numerics.dropout import dropout_masks
+from danet_common.training import sharing
 from danet_jax import DANet, load
 from danet_jax.parameters import get_tensors
 from danet_jax.training.distributed import start_engine

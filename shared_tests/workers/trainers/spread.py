@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from danet_common.training_checkpoint import read_training, write_training
+from danet_common.training.training_checkpoint import read_training, write_training
 from shared_tests.workers.protocol import load_arrays, save_arrays
 
 ROOMS = {

@@ -10,10 +10,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from danet_common import sharing
+from danet_common.checkpoint.parameter_layouts import from_channels_last
 from danet_common.config import DANetConfig
-from danet_common.leaves import from_channels_last
-from danet_common.recipe import TrainConfig
+from danet_common.config.recipe import TrainConfig
+from danet_common.training import sharing
 from danet_tf import DANet, load
 from danet_tf.parameters import get_tensors, named_parameters
 from danet_tf.training.losses import segmentation_loss

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from danet_common import sharing
 from danet_common.config import DANetConfig
-from danet_common.recipe import TrainConfig
+from danet_common.config.recipe import TrainConfig
+from danet_common.training import sharing
 from danet_torch import DANet, load
 from danet_torch.parameters import get_tensors, named_parameters
 from danet_torch.training.losses import segmentation_loss

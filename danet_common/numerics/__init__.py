@@ -1,0 +1,1 @@
+"""Numbers that the three packages compute alike, in NumPy."""

@@ -1,0 +1,132 @@
+"""The metrics file: one JSON line for each logged step and each validation, in their order.
+
+    {"step": 10, "losses": {"loss": 3.1, "fused": 1.0, ...}, "learning_rate": 0.01, "images_per_second": 9.7,
+     "backend": "torch"}
+    {"step": 10, "mean_iou": 0.31, "pixel_accuracy": 0.74, "iou": {"sky": 0.9, ...}, "backend": "torch"}
+
+Losses are means over the steps since the line before, mean IoU and pixel accuracy are shares of 1; a class that is in
+neither labels nor prediction has the IoU null.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from danet_common.config.typed_json import from_json
+from danet_common.files.atomic import atomic_file
+from danet_common.files.regular_file import METRICS, read_regular
+from danet_common.files.strict_json import parse_json
+from danet_common.training.plan import RunPlan
+
+VALIDATION = {"mean_iou", "pixel_accuracy", "iou"}  # fields of a validation's line alone
+BackendName = Literal["torch", "tf", "jax"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingLine:
+    """A line of logged steps. Raises ValueError, naming the field."""
+
+    step: int
+    losses: dict[str, float]
+    learning_rate: float
+    images_per_second: float
+    backend: BackendName
+
+    def __post_init__(self) -> None:
+        if self.step < 1:
+            raise ValueError(f"step must be at least 1; got {self.step}")
+        if self.learning_rate < 0:
+            raise ValueError(f"learning_rate must be 0 or more; got {self.learning_rate}")
+        if self.images_per_second <= 0:
+            raise ValueError(f"images_per_second must be positive; got {self.images_per_second}")
+        for name, value in self.losses.items():
+            if value < 0:
+                raise ValueError(f"losses.{name} must be 0 or more; got {value}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationLine:
+    """A line of a validation. Raises ValueError, naming the field."""
+
+    step: int
+    mean_iou: float
+    pixel_accuracy: float
+    iou: dict[str, float | None]
+    backend: BackendName
+
+    def __post_init__(self) -> None:
+        if self.step < 1:
+            raise ValueError(f"step must be at least 1; got {self.step}")
+        shares = {"mean_iou": self.mean_iou, "pixel_accuracy": self.pixel_accuracy}
+        for name, value in (*shares.items(), *((f"iou.{name}", value) for name, value in self.iou.items())):
+            if value is not None and not 0 <= value <= 1:
+                raise ValueError(f"{name} must be from 0 to 1; got {value}")
+
+
+class MetricsFile:
+    """Appends to the lines that a checkpoint knows: those of later steps and validations are taken out first.
+
+    Raises ValueError, naming the file, where a line is none of this run.
+    """
+
+    def __init__(self, path: Path, plan: RunPlan, step: int, validated: int) -> None:
+        records = read_metrics(path)
+        known = [r for r in records if r["step"] <= (validated if "mean_iou" in r else step)]
+        try:
+            _check_lines(known, plan)
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+        kept = [json.dumps(record) + "\n" for record in known]
+        if read_regular(path, METRICS) != "".join(kept).encode():
+            with atomic_file(path) as temporary:
+                temporary.write_text("".join(kept))
+        self.file = path.open("a")
+
+    def write(self, record: Mapping[str, Any]) -> None:
+        """Add one line."""
+        self.file.write(json.dumps(record, allow_nan=False) + "\n")
+        self.file.flush()
+
+    def sync(self) -> None:
+        """Return when the lines are on the disk: a checkpoint must not be ahead of them."""
+        os.fsync(self.file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self.file.close()
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """Return all whole lines; a killed process may have left a part of the last one.
+
+    Raises ValueError, naming the file, the line and the field.
+    """
+    records: list[dict[str, Any]] = []
+    *lines, _ = read_regular(path, METRICS).split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = parse_json(line)
+            validation = isinstance(record, dict) and not VALIDATION.isdisjoint(record)
+            from_json(ValidationLine if validation else TrainingLine, record)
+        except ValueError as error:
+            raise ValueError(f"{path}: no metrics file: line {number}: {error}") from None
+        records.append(record)
+    return records
+
+
+def _check_lines(records: list[dict[str, Any]], plan: RunPlan) -> None:
+    """Raise ValueError where the lines are not those of one run, in their order."""
+    names = {"losses": {"loss", *plan.config.outputs}, "iou": {*(plan.config.class_names or ())}}
+    before = {"losses": 0, "iou": 0}
+    for number, record in enumerate(records, start=1):
+        kind = "iou" if "iou" in record else "losses"
+        if record["step"] <= before[kind]:
+            raise ValueError(f"line {number}: step must be above {before[kind]}; got {record['step']}")
+        before[kind] = record["step"]
+        if record[kind].keys() != names[kind] and (kind == "losses" or plan.config.class_names):
+            raise ValueError(f"line {number}: {kind} must be of {', '.join(sorted(names[kind]))}")
