@@ -3,8 +3,8 @@
 Keras writes the simplest kind of HDF5: the oldest layout, contiguous datasets, no compression. This module
 reads that kind only. It checks every number against the size of the file before it uses the number.
 
-The HDF5 library follows links and external data into other files, and damaged files crash it. So files from
-other people never reach the library.
+The HDF5 library follows links into other files, and damaged files crash it (docs/design.md). So it writes files
+and reads none.
 
 Source: HDF5 File Format Specification, version 3.0. The section of each structure stands beside its code.
 """
@@ -18,8 +18,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from weights_convert.containers.file_bytes import FileBytes
-from weights_convert.containers.hdf5_contents import Dataset, Hdf5, check_overlaps
-from weights_convert.containers.hdf5_types import ATTRIBUTE_TYPES, read_dtype
+from weights_convert.containers.hdf5_contents import Dataset, Hdf5, check_overlaps, read_dtype
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 UNDEFINED = (1 << 64) - 1
@@ -33,7 +32,7 @@ SPACE, DTYPE, EXTERNAL, LAYOUT, ATTRIBUTE, CONTINUATION, GROUP = 0x01, 0x03, 0x0
 NEWER = (0x02, 0x06, 0x15)  # groups and attributes of later layouts, and links to other files
 LEAST_SIZES = {SPACE: 4, DTYPE: 8, LAYOUT: 2, ATTRIBUTE: 8, CONTINUATION: 16, GROUP: 16}  # bytes
 SHARED = 0x02  # flag: the message is stored at another place in the file
-
+VARIABLE_TEXT = b"\x19\x01"  # class and kind of a variable-length text of any character set
 
 Messages = list[tuple[int, int, int, int]]  # type, flags, first byte, size
 
@@ -175,18 +174,19 @@ class _Reader:
         dtype = None if flags & SHARED else read_dtype(self.take(start, size), attributes.get("dtype"))
         version, kind = self.unpack("<BB", parts[LAYOUT][1])
         if dtype is None:
-            return Dataset(shape, np.dtype(np.uint8), 0, attributes, "does not hold numbers")
+            return Dataset(shape, np.dtype(np.uint8), 0, "does not hold numbers")
+        size, address, error = math.prod(shape) * dtype.itemsize, 0, ""
         if version != 3 or kind != 1 or EXTERNAL in parts:
             error = "is chunked or external; Keras stores contiguous datasets. Save the file again with Keras"
-            return Dataset(shape, dtype, 0, attributes, error)
-        address, stored = self.unpack("<QQ", parts[LAYOUT][1] + 2)
-        size = math.prod(shape) * dtype.itemsize
-        if max(shape, default=0) > self.raw.size:  # another dimension is 0, but NumPy rejects the shape
-            return Dataset(shape, dtype, 0, attributes, f"claims the shape {list(shape)}")
-        if size and (stored != size or address + size > self.raw.size):
-            error = "has no data" if address == UNDEFINED else "reaches beyond the end of the file, or has another size"
-            return Dataset(shape, dtype, 0, attributes, error)
-        return Dataset(shape, dtype, address if size else 0, attributes)
+        elif max(shape, default=0) > self.raw.size:  # another dimension is 0, but NumPy rejects the shape
+            error = f"claims the shape {list(shape)}"
+        elif size:
+            address, stored = self.unpack("<QQ", parts[LAYOUT][1] + 2)
+            if address == UNDEFINED:
+                error = "has no data"
+            elif stored != size or address + size > self.raw.size:
+                error = "reaches beyond the end of the file, or has another size"
+        return Dataset(shape, dtype, address, error)
 
     def shape(self, start: int) -> tuple[int, ...]:
         """Return a shape from its dataspace message (IV.A.2.b), versions 1 and 2."""
@@ -210,7 +210,7 @@ class _Reader:
                 space = dtype + padded(dtype_size)
                 value = space + padded(space_size)
                 single = self.shape(space) == ()
-                is_text = self.take(dtype, dtype_size)[: len(ATTRIBUTE_TYPES)] == ATTRIBUTE_TYPES
+                is_text = self.take(dtype, dtype_size)[: len(VARIABLE_TEXT)] == VARIABLE_TEXT
                 found[name] = self.heap_text(value) if single and is_text and value + 16 <= start + size else None
         return found
 

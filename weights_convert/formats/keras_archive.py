@@ -7,7 +7,9 @@ saved. The manifest is in `metadata.json`, beside the version of Keras.
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from danet_common import Checkpoint, CheckpointError
@@ -15,9 +17,9 @@ from danet_common.checkpoint import manifest
 from danet_common.files.atomic import Judge, always, atomic_file
 from danet_common.files.strict_json import parse_json
 from weights_convert.containers.source_file import SourceFile
-from weights_convert.containers.zip_archive import Archive, Buffer, Stream, write_archive
+from weights_convert.containers.zip_archive import Archive, Stream, write_archive
 from weights_convert.contents import Contents
-from weights_convert.formats.keras_hdf5 import left_out, read_weights, weights_stream
+from weights_convert.formats.keras_hdf5 import left_out, read_weights, write_weights
 
 NAME = "keras"
 DIRECTORY = False
@@ -25,6 +27,7 @@ CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 CLASS = {"module": "danet_tf.model", "class_name": "DANet", "registered_name": "danet>DANet"}
 KERAS_VERSION = "3.15.1"  # version of this layout
 MANIFEST = "danet"
+CHUNK = 1 << 20  # bytes of the weights that are copied at once
 NAMELESS = (
     "the optimizer's moving averages (use_ema), which have no names; before the network is saved, "
     "model.optimizer.finalize_variable_values(model.trainable_variables) puts them in the place of the weights"
@@ -78,10 +81,11 @@ def write(checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[
     dtype = str(checkpoint.tensors["head.fused_classifier.weight"].dtype)
     model = {**CLASS, "config": {"config": checkpoint.config.to_dict(), "dtype": dtype}, "build_config": None}
     metadata = {"keras_version": KERAS_VERSION, MANIFEST: json.dumps(manifest(network))}
-    records: list[tuple[str, Buffer | Stream]] = [
-        (METADATA, json.dumps(metadata).encode()),
-        (CONFIG, json.dumps(model).encode()),
-    ]
-    with atomic_file(path, replace) as temporary:
-        write_archive(temporary, [*records, (WEIGHTS, weights_stream(network))])
+    with atomic_file(path, replace) as temporary, TemporaryFile(dir=temporary.parent) as weights:
+        write_weights(weights, network)
+        size = weights.seek(0, os.SEEK_END)
+        weights.seek(0)
+        chunks = iter(lambda: weights.read(CHUNK), b"")
+        records = {METADATA: json.dumps(metadata).encode(), CONFIG: json.dumps(model).encode()}
+        write_archive(temporary, [*records.items(), (WEIGHTS, Stream(size, chunks))])
     return left_out(checkpoint)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from danet_common import Checkpoint, CheckpointError, Parameter, parameters
 from danet_common.checkpoint.parameter_layouts import from_channels_last, to_channels_last
 from weights_convert.containers.file_bytes import FileBytes
+from weights_convert.containers.hdf5_contents import BFLOAT16, BFLOAT16_ATTRIBUTE, DTYPES
 from weights_convert.containers.hdf5_reader import read_hdf5
-from weights_convert.containers.hdf5_types import BFLOAT16, BFLOAT16_ATTRIBUTE
-from weights_convert.containers.hdf5_writer import Array, Group, hdf5_stream
-from weights_convert.containers.zip_archive import Stream
 from weights_convert.contents import Contents
 from weights_convert.formats.keras2_hdf5 import is_keras_2, read_keras_2
 from weights_convert.formats.keras_layout import group_of, parameter_at
@@ -58,17 +57,26 @@ def read_weights(raw: np.ndarray | FileBytes, path: Path) -> Contents:
     return Contents(tensors=tensors, manifest=file.attributes.get(MANIFEST), notes=notes)
 
 
-def weights_stream(checkpoint: Checkpoint, text: str | None = None) -> Stream:
-    """Return the HDF5 file of a checkpoint, with the manifest `text`, as a stream."""
-    root = Group(attributes={} if text is None else {MANIFEST: text})
-    for name, parameter in parameters(checkpoint.config).items():
-        path, number = group_of(parameter, checkpoint.config)
-        tensor = to_channels_last(parameter, checkpoint.tensors[name])
-        attributes = {"dtype": BFLOAT16_ATTRIBUTE} if tensor.dtype == BFLOAT16 else {}
-        variables = root.group(f"{path}/vars")
-        variables.attributes["name"] = path.rpartition("/")[2]
-        variables.members[str(number)] = Array(tensor, attributes)
-    return hdf5_stream(root)
+def write_weights(file: IO[bytes], checkpoint: Checkpoint, text: str | None = None) -> None:
+    """Write the HDF5 file of a checkpoint, with the manifest `text`, into a file open for reading and writing.
+
+    Raise CheckpointError for a dtype that Keras files cannot hold.
+    """
+    import h5py
+
+    with h5py.File(file, "w", libver="earliest") as root:
+        if text is not None:
+            root.attrs[MANIFEST] = text
+        for name, parameter in parameters(checkpoint.config).items():
+            tensor = to_channels_last(parameter, checkpoint.tensors[name])
+            if tensor.dtype not in (*DTYPES.values(), BFLOAT16):
+                raise CheckpointError(f"Keras files cannot hold dtype {tensor.dtype}. Choose another with --dtype")
+            path, number = group_of(parameter, checkpoint.config)
+            variables = root.require_group(f"{path}/vars")
+            variables.attrs["name"] = path.rpartition("/")[2]
+            dataset = variables.create_dataset(str(number), data=tensor)
+            if tensor.dtype == BFLOAT16:
+                dataset.attrs["dtype"] = BFLOAT16_ATTRIBUTE
 
 
 def left_out(checkpoint: Checkpoint) -> tuple[str, ...]:

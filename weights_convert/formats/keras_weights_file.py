@@ -11,7 +11,7 @@ from danet_common.files.atomic import Judge, always, atomic_file
 from weights_convert.containers.hdf5_reader import SIGNATURE
 from weights_convert.containers.source_file import SourceFile
 from weights_convert.contents import Contents
-from weights_convert.formats.keras_hdf5 import left_out, read_weights, weights_stream
+from weights_convert.formats.keras_hdf5 import left_out, read_weights, write_weights
 
 NAME = "keras weights"
 DIRECTORY = False
@@ -30,8 +30,6 @@ def read(source: SourceFile) -> Contents:
 def write(checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[str, ...]:
     """Write a file for `model.load_weights(path)`, with the manifest as an attribute of the root group."""
     network = Checkpoint(checkpoint.config, checkpoint.tensors, source=checkpoint.source)
-    stream = weights_stream(network, json.dumps(manifest(network)))
-    with atomic_file(path, replace) as temporary, temporary.open("wb") as file:
-        for chunk in stream.chunks:
-            file.write(chunk)
+    with atomic_file(path, replace) as temporary, temporary.open("w+b") as file:
+        write_weights(file, network, json.dumps(manifest(network)))
     return left_out(checkpoint)

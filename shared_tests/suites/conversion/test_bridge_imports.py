@@ -1,4 +1,4 @@
-"""A conversion imports no framework, and no framework's own reader or writer, whatever its two ends are."""
+"""A conversion imports no framework. Only a Keras file that is written imports h5py, and none that is read."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ def test_no_format_imports_a_framework(ending: str, tmp_path: Path) -> None:
         pytest.importorskip("tensorstore")
     start, there, back = tmp_path / "start.safetensors", tmp_path / f"there{ending}", tmp_path / "back.safetensors"
     weights_convert.write(Checkpoint(CONFIG, synthetic_tensors(CONFIG)), start)
-    assert imported(start, there) == set()
+    assert imported(start, there) == ({"h5py"} if ending in (".keras", ".weights.h5") else set())
     assert imported(there, back) == set()
