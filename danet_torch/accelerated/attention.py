@@ -172,17 +172,18 @@ def online_softmax(
     return (gathered / total).to(values.dtype)
 
 
-@torch.compiler.assume_constant_result  # which cannot follow it
 def sdpa_supported(device: torch.device, dtype: torch.dtype, size: int, channels: int) -> bool:
-    """Return True where PyTorch has a kernel that never holds the map, for heads of `size` channels: on a GPU.
+    """True on a GPU with a kernel that never holds the map, for heads of `size` channels.
 
-    `torch.nn.attention.sdpa_kernel(SDPBackend.MATH)` around a network forbids the kernel, and leaves the chunks.
+    These are the conditions of PyTorch's memory-efficient kernel, in terms that Dynamo can trace. The context
+    `torch.nn.attention.sdpa_kernel(SDPBackend.MATH)` around a network that is not compiled forbids the kernel.
     """
-    if device.type != "cuda" or channels % size:
+    if device.type != "cuda" or torch.version.hip or channels % size or size % 8:
         return False
-    head = torch.empty(1, 1, 1, size, device=device, dtype=dtype)
-    parameters = cuda.SDPAParams(head, head, head, None, 0.0, False, False)  # no mask, dropout, causality or groups
-    return cuda.can_use_flash_attention(parameters) or cuda.can_use_efficient_attention(parameters)
+    dtypes = [torch.float16, torch.float32]
+    if torch.cuda.get_device_properties(device).major >= 8:
+        dtypes.append(torch.bfloat16)
+    return dtype in dtypes and (torch.compiler.is_dynamo_compiling() or cuda.mem_efficient_sdp_enabled())
 
 
 def sdpa_attention(

@@ -6,6 +6,8 @@ import copy
 import importlib
 import io
 import pickle
+import subprocess
+import sys
 from typing import Any, get_args
 
 import numpy as np
@@ -98,6 +100,12 @@ class TestTorch:
     def chunked(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(chunks, "CHUNK_SIZE", 500)
 
+    def test_import_takes_no_compiler(self) -> None:
+        """Importing torch._dynamo takes longer than importing the package."""
+        pytest.importorskip("torch")
+        code = "import danet_torch, sys; assert 'torch._dynamo' not in sys.modules"
+        subprocess.run([sys.executable, "-c", code], check=True)
+
     @pytest.mark.parametrize("layers", SETS)
     def test_copies_and_pickles_are_the_same(self, layers: str) -> None:
         model, x = self.network(layers)
@@ -121,10 +129,12 @@ class TestTorch:
         assert torch.equal(program.module()(other)["fused"], model(other)["fused"])
 
     @pytest.mark.slow
-    def test_compiled_training_takes_two_crop_sizes(self) -> None:
-        model, _ = self.network("memory_efficient")
+    @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")  # Inductor's own
+    @pytest.mark.parametrize(("layers", "compiler"), [("memory_efficient", "inductor"), ("remat", "aot_eager")])
+    def test_compiled_training_takes_two_crop_sizes(self, layers: str, compiler: str) -> None:
+        model, _ = self.network(layers)
         torch = pytest.importorskip("torch")
-        call = torch.compile(model.train(), fullgraph=True)
+        call = torch.compile(model.train(), fullgraph=True, backend=compiler)
         for size in ((65, 97), (81, 129), (97, 65)):
             x = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(2))
             call(x)["fused"].square().mean().backward()
