@@ -7,6 +7,7 @@ import functools
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
@@ -17,7 +18,7 @@ from danet_torch.layers import ModuleClass
 def remat(kind: ModuleClass) -> ModuleClass:
     """Return a subclass of a module's class that is computed again in the backward pass; parameters keep their names.
 
-    The running statistics move once. With taps the pass keeps everything.
+    The running statistics move once. With taps, and in an exported program, the pass keeps everything.
     """
     key: Any = kind  # a Hashable, which a type checker does not see
     made: ModuleClass = remat_class(key)
@@ -49,6 +50,10 @@ def new_remat(kind: type[nn.Module]) -> nn.Module:
 
 def recomputed(module: nn.Module, kind: type[nn.Module], x: Tensor) -> Tensor:
     """Return what `kind.forward` makes of `x`."""
+    if torch.compiler.is_exporting():
+        return kind.forward(module, x)
+    if torch.compiler.is_compiling():  # which moves the running statistics once by itself
+        return checkpoint(kind.forward, module, x, use_reentrant=False)
 
     def contexts() -> tuple[contextlib.AbstractContextManager[None], contextlib.AbstractContextManager[None]]:
         return contextlib.nullcontext(), buffers_kept(module)  # of the forward pass, and of the second one
