@@ -8,7 +8,7 @@ from pathlib import Path
 from danet_common import CheckpointError
 from danet_common.files.regular_file import WEIGHTS, RegularFile, open_regular
 from weights_convert.containers.file_bytes import FileBytes
-from weights_convert.containers.zip_archive import ZIP_DAMAGE, directory_of
+from weights_convert.containers.zip_archive import ZIP_DAMAGE, open_zip
 
 START = 64  # bytes
 
@@ -65,6 +65,6 @@ def open_source(path: Path) -> SourceFile:
 def _records(file: RegularFile) -> list[str]:
     """Return the names in a zip archive; [] for any other file."""
     try:
-        return [entry.filename for entry in directory_of(file)]
+        return open_zip(file).namelist()
     except ZIP_DAMAGE:
         return []

@@ -17,6 +17,7 @@ from danet_common import CheckpointError
 from danet_common.files.atomic import Judge, always, atomic_file
 from weights_convert.containers import pickled_arrays
 from weights_convert.containers.pickle_reader import Opaque, read_pickle
+from weights_convert.containers.pickle_writer import encode, sizes, text
 from weights_convert.containers.pickled_arrays import PickledArray
 from weights_convert.containers.source_file import SourceFile
 from weights_convert.containers.zip_archive import Buffer, raw_bytes
@@ -80,33 +81,17 @@ def write_foreign(
 ) -> None:
     """Write a file for `paddle.load(path)`: arrays by name, and Paddle's table of names if there is one."""
     with atomic_file(path, replace) as temporary, temporary.open("wb") as file:
-        for part in _pickle(wrap(named) if wrap else named):
+        file.write(b"\x80\x04")
+        for part in encode(wrap(named) if wrap else named, _array):
             file.write(part)
-
-
-def _pickle(content: Mapping[str, Any]) -> Iterator[Buffer]:
-    """Yield the pickle, protocol 4, in pieces; the bytes of arrays are not copied."""
-    yield b"\x80\x04}("
-    for key, value in content.items():
-        yield _text(key)
-        if isinstance(value, np.ndarray):
-            yield from _array(value)
-        else:
-            yield b"}(" + b"".join(_text(part) for pair in value.items() for part in pair) + b"u"
-    yield b"u."
+        file.write(b".")
 
 
 def _array(array: np.ndarray) -> Iterator[Buffer]:
+    """Yield the instructions of an array in protocol 4; its bytes are not copied."""
     if not pickled_arrays.is_plain(array):
         raise CheckpointError(f"Paddle cannot read an array of dtype {array.dtype}. Choose another with --dtype")
-    order = _text("|" if array.dtype.itemsize == 1 else "<")
-    shape = b"(" + b"".join(b"J" + struct.pack("<i", size) for size in array.shape) + b"t"
-    yield EMPTY_ARRAY + b"(K\x01" + shape + DTYPE % (_text(array.dtype.str[1:]), order) + b"\x89"
-    yield b"\x8e" + struct.pack("<Q", array.nbytes)
+    dtype = DTYPE % (text(array.dtype.str[1:]), text("|" if array.dtype.itemsize == 1 else "<"))
+    yield EMPTY_ARRAY + b"(K\x01" + sizes(array.shape) + dtype + b"\x89\x8e" + struct.pack("<Q", array.nbytes)
     yield raw_bytes(array)
     yield b"tb"
-
-
-def _text(text: str) -> bytes:
-    raw = text.encode("utf-8", "surrogatepass")
-    return b"X" + struct.pack("<I", len(raw)) + raw

@@ -195,8 +195,9 @@ OPENS_ITSELF = {
     ("danet_cli/cost/memory.py", "STATUS.read_text()"): "/proc/self/status, which has no size",
     (
         "weights_convert/containers/zip_archive.py",
-        "zipfile.ZipFile(_Directory(file))",
-    ): "lists the records of an open file",
+        "zipfile.ZipFile(bounded)",
+    ): "reads an open file",
+    ("weights_convert/containers/zip_archive.py", "self._zip.open(entry)"): "reads an open file",
     (
         "weights_convert/containers/orbax_tree.py",
         "tensorstore.KvStore.open({'driver': 'ocdbt', 'base': _files(state)})",
