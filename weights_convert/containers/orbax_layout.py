@@ -6,26 +6,30 @@ TensorStore's drivers `ocdbt`, `zarr` and `zarr3`.
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 from danet_common import CheckpointError
 from weights_convert.containers.orbax_tree import TREE
 
 TRIES = 20  # another process may replace the folder during the check
-ABOUT = {"_CHECKPOINT_METADATA", "commit_success.txt"}
-ITEM_FILES = {*ABOUT, "metadata", "metrics", "descriptor.pbtxt"}  # files of an item that is not a tree: JSON, ...
-TREE_FILES = {*ABOUT, TREE, "_sharding", "_strings.json", "manifest.ocdbt", "checkpoint"}
-ARRAY_FILES = {".zarray", ".zattrs", "zarr.json"}
-DATA = re.compile(r"[0-9a-f]{32}")  # a data file of OCDBT
-PROCESS = re.compile(r"process_\d+")
-CHUNK = re.compile(r"\d+(\.\d+)*|c")
+ABOUT = r"_CHECKPOINT_METADATA|commit_success\.txt"
+PROCESS = r"process_\d+"
+DATABASE = rf"(ocdbt\.{PROCESS}/)?(manifest\.ocdbt|d/([0-9a-f]{{32}})?)"
+CHUNK = r"(\d+(\.\d+)*|c)"
+ARRAY_FILES = (".zarray", "zarr.json")
+# Files of an item that is a tree, of one of its arrays, and of an item of another kind: JSON, metrics, ...
+IN_TREE = re.compile(
+    rf"{ABOUT}|{TREE}|_sharding|_strings\.json|checkpoint|array_metadatas/({PROCESS})?|ocdbt\.{PROCESS}/|{DATABASE}"
+)
+IN_ARRAY = re.compile(rf"([^/]+)/({CHUNK}/)*(\.zarray|\.zattrs|zarr\.json|{CHUNK}/?)")
+IN_ITEM = re.compile(rf"[^/]+/({ABOUT}|metadata|metrics|descriptor\.pbtxt)")
 
 
-class _Foreign(Exception):
-    """Raised for an entry that Orbax does not write."""
+class ForeignFileError(Exception):
+    """Raised for a file that Orbax does not write."""
 
 
 def require_only_orbax(path: Path) -> None:
@@ -33,16 +37,31 @@ def require_only_orbax(path: Path) -> None:
     for attempt in range(TRIES):
         try:
             before = _version(path)
-            _check(path)
+            _check(set(files_of(path)))
             return
         except FileNotFoundError:
             continue
         except NotADirectoryError:
             raise CheckpointError(f"{path}: is a file, not a folder. Choose another name") from None
-        except _Foreign as error:
+        except ForeignFileError as error:
             if attempt + 1 < TRIES and _version(path) != before:
                 continue
             raise CheckpointError(f"{path}: not replaced: {error}. Choose another name") from None
+
+
+def files_of(path: Path) -> Iterator[str]:
+    """Yield the files below a folder by relative path, and its empty folders with a slash at the end.
+
+    Raise ForeignFileError for links, which may lead out of the folder, and for special files. Orbax writes neither.
+    """
+    for entry in path.iterdir():
+        mode = entry.lstat().st_mode
+        if stat.S_ISDIR(mode):
+            yield from [f"{entry.name}/{file}" for file in files_of(entry)] or [f"{entry.name}/"]
+        elif stat.S_ISREG(mode):
+            yield entry.name
+        else:
+            raise ForeignFileError(f"the folder contains {entry.name}, a link or special file; Orbax writes neither")
 
 
 def _version(path: Path) -> tuple[int, int] | None:
@@ -54,76 +73,20 @@ def _version(path: Path) -> tuple[int, int] | None:
     return status.st_ino, status.st_ctime_ns
 
 
-def _check(path: Path) -> None:
-    entries = _entries(path)
-    if not entries:
-        return
-    if TREE in entries:
-        _tree(path, "")
-        return
-    trees = [name for name, is_folder in entries.items() if is_folder and TREE in _entries(path / name)]
-    for name, is_folder in entries.items():
-        if not is_folder:
-            _require(name in ABOUT, "", name)
-        elif name in trees:
-            _tree(path / name, f"{name}/")
+def _check(files: set[str]) -> None:
+    """Raise ForeignFileError unless all files are of one checkpoint."""
+    items = {file.partition("/")[0] + "/" for file in files}
+    trees = ("",) if TREE in files else tuple(item for item in items if item + TREE in files)
+    for file in files:
+        tree = next((tree for tree in trees if file.startswith(tree)), None)
+        if tree is None:
+            known = bool(re.fullmatch(ABOUT, file) or IN_ITEM.fullmatch(file))
         else:
-            _require(bool(_entries(path / name)), "", name)
-            _files(path / name, f"{name}/", ITEM_FILES.__contains__)
-    if not trees:
-        raise _Foreign("the folder is not an Orbax checkpoint")
-
-
-def _tree(path: Path, within: str) -> None:
-    """Check a tree: metadata, and an OCDBT database or one folder for each array."""
-    for name, is_folder in _entries(path).items():
-        inner = f"{within}{name}/"
-        if not is_folder:
-            _require(name in TREE_FILES, within, name)
-        elif not ARRAY_FILES.isdisjoint(_entries(path / name)):
-            _array(path / name, inner)
-        elif name == "array_metadatas":
-            _files(path / name, inner, PROCESS.fullmatch)
-        elif name == "d":
-            _files(path / name, inner, DATA.fullmatch)
-        else:
-            _require(name.startswith("ocdbt.") and bool(PROCESS.fullmatch(name[6:])), within, name)
-            _database(path / name, inner)
-
-
-def _database(path: Path, within: str) -> None:
-    """Check the part of an OCDBT database that one process wrote."""
-    for name, is_folder in _entries(path).items():
-        _require(name == ("d" if is_folder else "manifest.ocdbt"), within, name)
-        if is_folder:
-            _files(path / name, f"{within}{name}/", DATA.fullmatch)
-
-
-def _array(path: Path, within: str) -> None:
-    """Check a zarr array: metadata and chunks; chunks may lie in folders by index."""
-    for name, is_folder in _entries(path).items():
-        _require(bool(CHUNK.fullmatch(name)) or (name in ARRAY_FILES and not is_folder), within, name)
-        if is_folder:
-            _array(path / name, f"{within}{name}/")
-
-
-def _files(path: Path, within: str, known: Callable[[str], object]) -> None:
-    for name, is_folder in _entries(path).items():
-        _require(not is_folder and bool(known(name)), within, name)
-
-
-def _require(known: bool, within: str, name: str) -> None:
-    if not known:
-        raise _Foreign(f"the folder contains {within}{name}, which Orbax does not write")
-
-
-def _entries(path: Path) -> dict[str, bool]:
-    """Return name -> is folder. Raise _Foreign for links and special files, which Orbax never writes."""
-    found = {}
-    with os.scandir(path) as entries:
-        for entry in entries:
-            is_folder = entry.is_dir(follow_symlinks=False)
-            if not is_folder and not entry.is_file(follow_symlinks=False):
-                raise _Foreign(f"the folder contains {entry.name}, a link or special file; Orbax writes neither")
-            found[entry.name] = is_folder
-    return found
+            within = file.removeprefix(tree)
+            array = IN_ARRAY.fullmatch(within)
+            is_array = array is not None and any(f"{tree}{array[1]}/{name}" in files for name in ARRAY_FILES)
+            known = is_array or bool(IN_TREE.fullmatch(within))
+        if not known:
+            raise ForeignFileError(f"the folder contains {file}, which Orbax does not write")
+    if files and not trees:
+        raise ForeignFileError("the folder is not an Orbax checkpoint")

@@ -73,7 +73,10 @@ def _leaf(leaf: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _records(name: str, array: np.ndarray) -> Iterator[tuple[str, bytes]]:
-    """Return the records of a zarr array (version 2): metadata, and one chunk with all values."""
+    """Return the records of a zarr array (version 2): metadata, and one chunk with all values.
+
+    `tensorstore.open(..., create=True)` would write them too, but takes 7 s instead of 1 s for a DANet-R50.
+    """
     metadata = {
         "zarr_format": 2,
         "shape": array.shape,

@@ -73,7 +73,7 @@ class Archive:
         try:
             self._zip = open_zip(file)
         except ZIP_DAMAGE as error:
-            raise CheckpointError(f"{path}: zip archive is truncated or damaged: {error}") from None
+            raise CheckpointError(f"{path}: zip archive is cut short or damaged: {error}") from None
         self._read: dict[str, np.ndarray] = {}
         entries = self._zip.infolist()
         self._entries = {entry.filename: entry for entry in entries}

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
-import stat
 from pathlib import Path
 
 from danet_common import Checkpoint, CheckpointError
@@ -17,7 +15,7 @@ from danet_common.checkpoint import manifest
 from danet_common.files.atomic import Judge, always, atomic_directory
 from danet_common.files.regular_file import read_text
 from danet_common.files.unchanged import read_unchanged
-from weights_convert.containers.orbax_layout import require_only_orbax
+from weights_convert.containers.orbax_layout import ForeignFileError, files_of, require_only_orbax
 from weights_convert.containers.orbax_tree import TEXT_LIMIT, TREE, read_tree, write_tree
 from weights_convert.containers.source_file import SourceFile
 from weights_convert.contents import Contents
@@ -49,7 +47,9 @@ def read(source: SourceFile) -> Contents:
 
 def _read(path: Path) -> Contents:
     try:
-        _check_files(path)
+        list(files_of(path))
+    except ForeignFileError as error:
+        raise CheckpointError(f"{path}: not read: {error}") from None
     except FileNotFoundError:
         raise CheckpointError(f"{path}: a file was removed during the read") from None
     state = _state(path)
@@ -87,16 +87,6 @@ def write(checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[
 def _require_tensorstore(path: Path) -> None:
     if importlib.util.find_spec("tensorstore") is None:
         raise CheckpointError(f"{path}: Orbax checkpoints need TensorStore. Install danet[jax]")
-
-
-def _check_files(path: Path) -> None:
-    """Raise CheckpointError for links, which may lead out of the directory, and for special files."""
-    for folder, folders, files in os.walk(path):
-        for name in (*folders, *files):
-            mode = os.lstat(Path(folder) / name).st_mode
-            if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-                what = "a symbolic link" if stat.S_ISLNK(mode) else "no ordinary file"
-                raise CheckpointError(f"{path}: {Path(folder, name).relative_to(path)} is {what}; Orbax writes none")
 
 
 def _state(path: Path) -> Path | None:

@@ -16,7 +16,7 @@ import pytest
 
 import weights_convert
 from danet_common import Checkpoint, CheckpointError, open_checkpoint, open_pretrained, write_pretrained
-from danet_common.files.regular_file import RegularFile
+from danet_common.files import regular_file
 from danet_common.files.unchanged import TRIES, read_unchanged
 from shared_tests.malicious.seeds import checkpoint
 
@@ -131,17 +131,17 @@ def test_a_reader_sees_the_old_or_the_new_one(kind: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("kind", [kind for kind in WRITERS if kind != ".orbax"])
 def test_a_file_that_is_cut_short_while_it_is_read(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = path_of(kind, tmp_path)
-    read_at, calls, chosen = RegularFile.read_at, 0, 0
+    fill, calls, chosen = regular_file.fill, 0, 0
 
-    def read_and_cut(file: RegularFile, start: int, size: int) -> Any:
+    def cut_and_fill(descriptor: int, view: memoryview, start: int, path: str) -> None:
         nonlocal calls
         calls += 1
         if calls == chosen:
-            os.truncate(file.path, min(start + size // 2, file.size - 1))
-        return read_at(file, start, size)
+            os.truncate(path, min(start + len(view) // 2, os.fstat(descriptor).st_size - 1))
+        fill(descriptor, view, start, path)
 
     WRITERS[kind](checkpoint(), path)
-    monkeypatch.setattr(RegularFile, "read_at", read_and_cut)
+    monkeypatch.setattr(regular_file, "fill", cut_and_fill)
     weights_convert.read(path)
     for moment in {1, 2, 3, calls // 3, calls // 2, calls - 1, calls} - {0}:
         path = path_of(kind, tmp_path / str(moment))
