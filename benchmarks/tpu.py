@@ -21,7 +21,7 @@ from sizes import size
 
 from danet_common import VARIANTS
 from danet_common.numerics import chunks
-from danet_jax.checkpoint import abstract_network
+from danet_jax.accelerated.abstract import abstract_network
 
 MIB = 1 << 20
 

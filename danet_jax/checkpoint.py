@@ -6,19 +6,15 @@ import os
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from flax import nnx
 
 from danet_common.checkpoint import Checkpoint
 from danet_common.checkpoint.network_file import open_network, write_network
 from danet_common.checkpoint.pretrained import open_pretrained, write_pretrained
-from danet_common.config import DANetConfig
 from danet_common.config.former_arguments import rejects_former
 from danet_common.config.layer_names import DEFAULT_LAYERS, require_trainable
-from danet_common.config.variants import get_config
 from danet_common.numerics.folding import FoldedTensors
-from danet_common.numerics.precision import get_precision
-from danet_jax.accelerated.layer_sets import get_layers
-from danet_jax.layers import Dropout, LayerSet
+from danet_jax.accelerated.abstract import abstract_network
+from danet_jax.layers import LayerSet
 from danet_jax.model import DANet
 from danet_jax.parameters import get_tensors, set_tensors
 
@@ -34,18 +30,6 @@ def from_checkpoint(checkpoint: Checkpoint, dtype: str = "float32", layers: Laye
     model = abstract_network(checkpoint.config, dtype, layers)
     set_tensors(model, tensors_for(model.layer_set, checkpoint))
     model.eval()
-    return model
-
-
-def abstract_network(
-    config: DANetConfig | str, dtype: str = "float32", layers: LayerSet | str = DEFAULT_LAYERS
-) -> DANet:
-    """Return a network whose tensors are shapes and dtypes only, made at once; dropout's generators are real."""
-    chosen = get_layers(layers, get_config(config), get_precision(dtype))  # here, as JAX would add to its errors below
-    model = nnx.eval_shape(lambda: DANet(config, dtype=dtype, seed=None, layers=chosen))
-    for _, module in nnx.iter_modules(model):
-        if isinstance(module, Dropout):
-            module.rngs = Dropout(module.rate, module.kind).rngs
     return model
 
 

@@ -11,13 +11,8 @@ from jax import numpy as jnp
 from jaxtyping import Float, Float32, UInt, UInt8
 
 from danet_common.evaluation import Protocol, predict_labels
+from danet_jax.accelerated.programs import keep_few_programs
 from danet_jax.model import DANet
-
-PROGRAMS = 8  # kept at most, one per picture size: each has 10 MB or more
-TRACES = 64  # sizes after which JAX's own caches are cleared: a size leaves 2 MB of traces that outlive its program
-
-_compiled_for: set[tuple[int, ...]] = set()
-_traced_for: set[tuple[int, ...]] = set()
 
 
 def predict(
@@ -36,7 +31,7 @@ def predict(
 def predict_logits(model: DANet, pictures: Float32[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n h w classes"]:
     """The fused logits of normalised pictures, at their size, in at least float32. Puts the model in inference mode."""
     model.eval()
-    keep_few_programs(pictures.shape)
+    keep_few_programs(fused_logits, pictures.shape)
     return np.asarray(fused_logits(model, jnp.asarray(pictures)))
 
 
@@ -44,19 +39,3 @@ def predict_logits(model: DANet, pictures: Float32[np.ndarray, "n h w c"]) -> Fl
 def fused_logits(model: DANet, x: Float[Array, "b h w c"]) -> Float[Array, "b h w classes"]:
     """The logits that the prediction is made of."""
     return model(x, outputs=("fused",))["fused"]
-
-
-def keep_few_programs(shape: tuple[int, ...]) -> None:
-    """Drop compiled programs when pictures of PROGRAMS other sizes have come, and all of JAX's caches after TRACES.
-
-    Clearing all caches makes the caller's own functions compile again, so it happens less often.
-    """
-    if shape not in _traced_for and len(_traced_for) == TRACES:
-        jax.clear_caches()
-        _traced_for.clear()
-        _compiled_for.clear()
-    if shape not in _compiled_for and len(_compiled_for) == PROGRAMS:
-        fused_logits.clear_cache()  # type: ignore[attr-defined]
-        _compiled_for.clear()
-    _traced_for.add(shape)
-    _compiled_for.add(shape)

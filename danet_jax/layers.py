@@ -1,5 +1,4 @@
-"""The layers that the network is made of: convolution, batch normalisation, dropout, pooling, resizing.
-They fix what frameworks leave open: symmetric zero padding, torch's BatchNorm, exact interpolation."""
+"""The layers and functions that the network is made of, and the set of them that a network computes with."""
 
 from __future__ import annotations
 
@@ -13,86 +12,12 @@ from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Bool, Float
 
-from danet_common.config.parameters import NORM_KINDS
-from danet_common.numerics.precision import FLOAT32, Precision, accumulate_dtype
-from danet_jax.module import ModeModule, Module
+from danet_common.numerics.interpolation import sample_positions
+from danet_common.numerics.precision import FLOAT32, Precision
+from danet_jax.primitives import BatchNorm, Conv, upcast
 
 Definition = Callable[..., Array]  # such as attention.softmax_attention: (query, key, value, record) -> output
 ModuleClass = TypeVar("ModuleClass", bound=type[nnx.Module])
-LAYOUT = ("NHWC", "HWIO", "NHWC")  # of pixels, kernels and what a convolution makes of them
-
-
-class Conv(Module):
-    """Square convolution, zero-padded by dilation * (kernel_size // 2) on every side, in the dtype of its input."""
-
-    kinds = ("kernel", "bias")
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        kernel_size: int,
-        *,
-        stride: int = 1,
-        dilation: int = 1,
-        bias: bool = False,
-        dtype: str = "float32",
-    ) -> None:
-        super().__init__()
-        self.stride = stride
-        self.padding = dilation * (kernel_size // 2)
-        self.dilation = dilation
-        self.kernel = nnx.Param(jnp.zeros((kernel_size, kernel_size, in_channels, out_channels), dtype))
-        self.bias = nnx.Param(jnp.zeros(out_channels, dtype)) if bias else None
-        self.reset_parameters()
-
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b p q d"]:
-        kernel, padding = self.kernel[...].astype(x.dtype), [(self.padding, self.padding)] * 2
-        strides, dilations = (self.stride, self.stride), (self.dilation, self.dilation)
-        out = jax.lax.conv_general_dilated(x, kernel, strides, padding, None, dilations, LAYOUT)
-        return out if self.bias is None else out + self.bias[...].astype(x.dtype)
-
-
-class BatchNorm(ModeModule):
-    """Batch normalisation over N, H and W (Ioffe and Szegedy, 2015) with torch's conventions.
-
-    out = (x - mean) / sqrt(variance + epsilon) * scale + bias
-
-    Normalises by the biased variance of the batch, of all devices together, and keeps the unbiased one; in `dtype`, at
-    least float32. Raises ValueError in training where a channel has a single value.
-    """
-
-    kinds = NORM_KINDS
-
-    def __init__(self, channels: int, *, epsilon: float = 1e-5, momentum: float = 0.1, dtype: str = "float32") -> None:
-        super().__init__()
-        self.epsilon = epsilon
-        self.momentum = momentum  # torch's sense: the weight of the new batch
-        self.scale = nnx.Param(jnp.ones(channels, dtype))
-        self.bias = nnx.Param(jnp.zeros(channels, dtype))
-        self.mean = nnx.BatchStat(jnp.zeros(channels, dtype))
-        self.var = nnx.BatchStat(jnp.ones(channels, dtype))
-        self.num_batches_tracked = nnx.BatchStat(jnp.zeros((), jnp.int32))
-        self.reset_parameters()
-
-    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
-        wide = upcast(x)
-        mean, variance = (self.mean[...], self.var[...]) if self.use_running_average else self.update(wide)
-        inverse = jax.lax.rsqrt(variance + self.epsilon) * self.scale[...]
-        return ((wide - mean) * inverse + self.bias[...]).astype(x.dtype)
-
-    def update(self, x: Float[Array, "b h w c"]) -> tuple[Float[Array, " c"], Float[Array, " c"]]:
-        """Mean and biased variance of the batch, after moving the running statistics towards them."""
-        count = x.size // x.shape[-1]
-        if count == 1:
-            raise ValueError(f"training needs more than one value per channel; got shape {x.shape}")
-        mean = jnp.mean(x, (0, 1, 2))
-        variance = jnp.mean(jnp.square(x - mean), (0, 1, 2))  # two passes: E[x^2] - E[x]^2 cancels
-        unbiased = variance * (count / (count - 1))
-        self.mean[...] += self.momentum * (jax.lax.stop_gradient(mean) - self.mean[...])
-        self.var[...] += self.momentum * (jax.lax.stop_gradient(unbiased) - self.var[...])
-        self.num_batches_tracked[...] += 1
-        return mean, variance
 
 
 def as_written(definition: Any) -> Any:
@@ -169,24 +94,13 @@ def average_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b p q c"]:
     return nnx.avg_pool(x, (2, 2), (2, 2), odd, count_include_pad=False).astype(x.dtype)
 
 
-def upcast(x: Array) -> Array:
-    """Cast to float32, unless `x` is float64."""
-    return x.astype(accumulate_dtype(x.dtype.name))
-
-
 def interpolation_matrix(source: int, target: int, grid: str, like: Array) -> Float[Array, "target source"]:
     """Linear interpolation from `source` to `target` samples as a matrix.
 
     Sample i lies at numerator / denominator; the weight of sample j is max(0, 1 - distance to j).
     All in integers up to the last division, so that every weight is rounded once, in any dtype.
     """
-    i = jnp.arange(target)
-    if grid == "corners":  # first and last samples meet
-        numerator, denominator = i * (source - 1), max(target - 1, 1)
-    elif grid == "half_pixel":  # the edges of the first and last pixels meet
-        numerator, denominator = (2 * i + 1) * source - target, 2 * target
-    else:  # asymmetric: the first samples meet (Paddle's align_mode=1)
-        numerator, denominator = i * source, target
+    numerator, denominator = sample_positions(jnp.arange(target), source, target, grid)
     numerator = jnp.clip(numerator, 0, (source - 1) * denominator)
     distance = jnp.abs(numerator[:, None] - denominator * jnp.arange(source))
     return jnp.maximum(denominator - distance, 0).astype(like.dtype) / denominator

@@ -8,7 +8,7 @@ from flax import nnx
 
 from danet_common.checkpoint.parameter_layouts import to_channels_last
 from danet_common.config.parameters import Kind
-from danet_common.numerics.drawing import current_part, is_postponed
+from danet_common.numerics.drawing import current_scope, skips_initialisation
 from danet_common.numerics.initialisation import drawn
 from danet_jax.parameters import fresh_seed, own_leaves, set_leaf
 
@@ -16,22 +16,22 @@ from danet_jax.parameters import fresh_seed, own_leaves, set_leaf
 class Module(nnx.Module):
     """A module with tensors of its own. It computes in the dtype of its input.
 
-    kinds  of those tensors; all others are in modules within
+    kinds  of those tensors; all others are in modules name_scope
     part   of the network that it stands in, as the start of its tensors' names; it decides their distribution
     """
 
     kinds: ClassVar[tuple[Kind, ...]] = ()
 
     def __init__(self) -> None:
-        self.part = current_part()
+        self.part = current_scope()
 
     def reset_parameters(self) -> None:
         """Draw its own tensors anew, by the distribution that they start with in the network.
 
-        Does nothing within `danet_common.numerics.drawing.postponed`.
+        Within `danet_common.numerics.drawing.skip_initialisation` kernels and biases become 0.
         """
         leaves = list(own_leaves(self, self.part))
-        if leaves and not is_postponed():
+        if leaves and not skips_initialisation():  # they are zeros already
             tensors = drawn({parameter.name: parameter for parameter, _ in leaves}, fresh_seed())
             for parameter, leaf in leaves:
                 set_leaf(leaf, to_channels_last(parameter, tensors[parameter.name]))

@@ -11,8 +11,9 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from danet_common.numerics.taps import NO_TAPS, Taps, ignore
-from danet_tf.layers import PLAIN, LayerSet, upcast
+from danet_tf.layers import PLAIN, LayerSet
 from danet_tf.module import Module
+from danet_tf.primitives import upcast
 
 
 @keras.saving.register_keras_serializable("danet")

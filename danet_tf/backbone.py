@@ -10,7 +10,7 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from danet_common.config import DANetConfig
-from danet_common.numerics.drawing import within
+from danet_common.numerics.drawing import name_scope
 from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_tf.layers import PLAIN, LayerSet, average_pool, max_pool
 from danet_tf.module import Module
@@ -89,7 +89,7 @@ class ResNet(Module):
     def __init__(self, config: DANetConfig, layers: LayerSet = PLAIN) -> None:
         super().__init__()
         channels = config.stem_widths[-1]
-        with within("backbone"):
+        with name_scope("backbone"):
             self.conv1 = stem(config, layers)
             self.bn1 = layers.norm(channels)
             self.layer1 = stage(config, 0, channels, layers)

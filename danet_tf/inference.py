@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
-import keras
 import numpy as np
 from jaxtyping import Float, Float32, UInt, UInt8
 from keras import KerasTensor as Tensor
 from keras import ops
 
 from danet_common.evaluation import Protocol, predict_labels
+from danet_tf.accelerated.graphs import as_graph
 from danet_tf.model import DANet
 
 
@@ -33,16 +32,7 @@ def predict_logits(model: DANet, pictures: Float32[np.ndarray, "n h w c"]) -> Fl
     return ops.convert_to_numpy(fused_logits(model, ops.convert_to_tensor(pictures)))
 
 
-def compiled(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """As a graph, where Keras is on TensorFlow: at most a few, for pictures of all sizes."""
-    if keras.backend.backend() != "tensorflow":
-        return function
-    import tensorflow as tf
-
-    return tf.function(function, reduce_retracing=True)
-
-
-@compiled
+@as_graph
 def fused_logits(model: DANet, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w classes"]:
     """The logits that the prediction is made of."""
     return model(x, outputs=("fused",))["fused"]

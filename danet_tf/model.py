@@ -13,7 +13,7 @@ from danet_common.config import DANetConfig
 from danet_common.config.former_arguments import rejects_former
 from danet_common.config.layer_names import DEFAULT_LAYERS
 from danet_common.config.variants import get_config
-from danet_common.numerics.drawing import postponed
+from danet_common.numerics.drawing import skip_initialisation
 from danet_common.numerics.dropout import NO_MASKS
 from danet_common.numerics.precision import get_precision
 from danet_common.numerics.taps import requested
@@ -49,7 +49,7 @@ class DANet(Network):
         super().__init__()
         self.config = get_config(config)
         self.layer_set = get_layers(layers, self.config, get_precision(dtype))
-        with postponed():
+        with skip_initialisation():
             self.backbone = ResNet(self.config, self.layer_set)
             self.head = DualAttentionHead(self.config, self.layer_set)
             if self.config.auxiliary != "none":

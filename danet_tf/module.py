@@ -14,7 +14,7 @@ from danet_common.config import DANetConfig
 from danet_common.config.former_arguments import reject_former
 from danet_common.config.layer_names import DEFAULT_LAYERS
 from danet_common.config.parameters import Kind
-from danet_common.numerics.drawing import current_part, is_postponed
+from danet_common.numerics.drawing import current_scope, skips_initialisation
 from danet_common.numerics.initialisation import drawn
 from danet_common.numerics.taps import requested
 from danet_tf.parameters import fresh_seed, named_modules, own_leaves, set_leaf
@@ -23,7 +23,7 @@ from danet_tf.parameters import fresh_seed, named_modules, own_leaves, set_leaf
 class Module(keras.layers.Layer):
     """A module with tensors of its own. It computes in the dtype of its input.
 
-    kinds  of those tensors; all others are in modules within
+    kinds  of those tensors; all others are in modules name_scope
     part   of the network that it stands in, as the start of its tensors' names; it decides their distribution
     """
 
@@ -41,7 +41,7 @@ class Module(keras.layers.Layer):
     def __init__(self) -> None:
         layers, dtype = self.arguments.get("layers"), self.arguments.get("dtype")
         super().__init__(dtype=dtype if layers is None else layers.precision.name, autocast=False)
-        self.part = current_part()
+        self.part = current_scope()
         self.built = True  # all shapes are known
 
     def get_config(self) -> dict[str, Any]:
@@ -69,10 +69,10 @@ class Module(keras.layers.Layer):
     def reset_parameters(self) -> None:
         """Draw its own tensors anew, by the distribution that they start with in the network.
 
-        Does nothing within `danet_common.numerics.drawing.postponed`.
+        Within `danet_common.numerics.drawing.skip_initialisation` kernels and biases become 0.
         """
         leaves = list(own_leaves(self, self.part))
-        if leaves and not is_postponed():
+        if leaves and not skips_initialisation():  # they are zeros already
             tensors = drawn({parameter.name: parameter for parameter, _ in leaves}, fresh_seed())
             for parameter, leaf in leaves:
                 set_leaf(leaf, to_channels_last(parameter, tensors[parameter.name]))

@@ -10,8 +10,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from danet_common.numerics.taps import NO_TAPS, Taps, ignore
-from danet_torch.layers import PLAIN, LayerSet, upcast
+from danet_torch.layers import PLAIN, LayerSet
 from danet_torch.module import Module
+from danet_torch.primitives import upcast
 
 
 class PositionAttention(Module):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from danet_common.config import DANetConfig
-from danet_common.numerics.drawing import within
+from danet_common.numerics.drawing import name_scope
 from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_torch.layers import PLAIN, LayerSet, average_pool, max_pool
 
@@ -83,7 +83,7 @@ class ResNet(nn.Module):
     def __init__(self, config: DANetConfig, layers: LayerSet = PLAIN) -> None:
         super().__init__()
         channels = config.stem_widths[-1]
-        with within("backbone"):
+        with name_scope("backbone"):
             self.conv1 = stem(config, layers)
             self.bn1 = layers.norm(channels)
             self.layer1 = stage(config, 0, channels, layers)

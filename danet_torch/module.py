@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from danet_common.config.parameters import Kind
-from danet_common.numerics.drawing import current_part, is_postponed
+from danet_common.numerics.drawing import current_scope, skips_initialisation
 from danet_common.numerics.initialisation import drawn
 from danet_torch.accelerated.precision import in_own_dtype
 from danet_torch.parameters import fresh_seed, own_leaves, set_leaf
@@ -16,7 +16,7 @@ from danet_torch.parameters import fresh_seed, own_leaves, set_leaf
 class Module(nn.Module):
     """A module with tensors of its own. It computes in the dtype of its input.
 
-    kinds  of those tensors; all others are in modules within
+    kinds  of those tensors; all others are in modules name_scope
     part   of the network that it stands in, as the start of its tensors' names; it decides their distribution
     """
 
@@ -24,7 +24,7 @@ class Module(nn.Module):
     part = ""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
-        self.part = current_part()
+        self.part = current_scope()
         super().__init__(*arguments, **options)
 
     def __init_subclass__(cls) -> None:
@@ -35,10 +35,11 @@ class Module(nn.Module):
     def reset_parameters(self) -> None:
         """Draw its own tensors anew, by the distribution that they start with in the network.
 
-        Does nothing within `danet_common.numerics.drawing.postponed`.
+        Within `danet_common.numerics.drawing.skip_initialisation` kernels and biases become 0.
         """
         leaves = [(parameter, leaf) for parameter, leaf in own_leaves(self, self.part) if not leaf.is_meta]
-        if leaves and not is_postponed():
-            tensors = drawn({parameter.name: parameter for parameter, _ in leaves}, fresh_seed())
+        if leaves:
+            seed = None if skips_initialisation() else fresh_seed()
+            tensors = drawn({parameter.name: parameter for parameter, _ in leaves}, seed)
             for parameter, leaf in leaves:
                 set_leaf(leaf, tensors[parameter.name])

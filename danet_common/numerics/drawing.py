@@ -1,7 +1,7 @@
-"""How layers draw their own initial weights: each when it is made, but not within a network that fills all of them.
+"""Initial weights of layers: each layer draws its own when it is made, unless its network fills all of them.
 
-A layer knows its tensors, and the part of a network that it stands in, whose rule `initialisation` has. Its seed comes
-from its framework's own generator.
+A layer knows its tensors, and the scope of their names, whose rule `initialisation` has. Its seed comes from its
+framework's own generator.
 """
 
 from __future__ import annotations
@@ -10,35 +10,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
-_PART: ContextVar[str] = ContextVar("part", default="")
-_POSTPONED: ContextVar[bool] = ContextVar("postponed", default=False)
+_SCOPE: ContextVar[str] = ContextVar("scope", default="")
+_SKIPPED: ContextVar[bool] = ContextVar("skipped", default=False)
 
 
 @contextmanager
-def postponed() -> Iterator[None]:
-    """Make layers without drawing: kernels and biases stay at zero, because their network fills them afterwards."""
-    token = _POSTPONED.set(True)
+def skip_initialisation() -> Iterator[None]:
+    """Make layers without drawing: kernels and biases stay at 0, because their network fills them afterwards."""
+    token = _SKIPPED.set(True)
     try:
         yield
     finally:
-        _POSTPONED.reset(token)
+        _SKIPPED.reset(token)
 
 
 @contextmanager
-def within(part: str) -> Iterator[None]:
+def name_scope(name: str) -> Iterator[None]:
     """Make the layers of a part of a network: `backbone`, or a module by its attribute's name."""
-    token = _PART.set(f"{_PART.get()}{part}.")
+    token = _SCOPE.set(f"{_SCOPE.get()}{name}.")
     try:
         yield
     finally:
-        _PART.reset(token)
+        _SCOPE.reset(token)
 
 
-def is_postponed() -> bool:
+def skips_initialisation() -> bool:
     """True where layers do not draw when they are made."""
-    return _POSTPONED.get()
+    return _SKIPPED.get()
 
 
-def current_part() -> str:
-    """Return what the canonical names of a layer's tensors start with, as far as the part of the network tells."""
-    return _PART.get()
+def current_scope() -> str:
+    """Start of the canonical names of a layer's tensors, as far as the scopes around it tell."""
+    return _SCOPE.get()

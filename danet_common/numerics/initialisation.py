@@ -56,13 +56,20 @@ def initial_tensors(config: DANetConfig, seed: int = 0, scheme: Scheme = "pytorc
     return drawn(parameters(config), seed, scheme)
 
 
-def drawn(table: Mapping[str, Parameter], seed: int = 0, scheme: Scheme = "pytorch") -> dict[str, np.ndarray]:
-    """Name -> array before training, for the tensors of a network or of one of its modules."""
+def drawn(table: Mapping[str, Parameter], seed: int | None = 0, scheme: Scheme = "pytorch") -> dict[str, np.ndarray]:
+    """Name -> array before training, for the tensors of a network or of one of its modules.
+
+    seed  of all random numbers; None: kernels and biases are 0
+    """
     return {name: initial_tensor(name, table, seed, scheme) for name in table}
 
 
-def initial_tensor(name: str, table: Mapping[str, Parameter], seed: int = 0, scheme: Scheme = "pytorch") -> np.ndarray:
+def initial_tensor(
+    name: str, table: Mapping[str, Parameter], seed: int | None = 0, scheme: Scheme = "pytorch"
+) -> np.ndarray:
     """Draw one tensor of `table`, which holds the tensors of its layer at least."""
+    if seed is None and table[name].kind in ("kernel", "bias"):
+        return np.zeros(table[name].shape, np.float32)
     return draw(initial_distribution(name, table, scheme), table[name], _stream(name, seed))
 
 
@@ -114,6 +121,6 @@ def _fan_out(kernel: Parameter) -> int:
     return kernel.shape[0] * math.prod(kernel.shape[2:])
 
 
-def _stream(name: str, seed: int) -> np.random.Generator:
+def _stream(name: str, seed: int | None) -> np.random.Generator:
     digest = hashlib.sha256(f"danet-initial:{seed}:{name}".encode()).digest()
     return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))

@@ -5,8 +5,8 @@ Sample positions are rationals, so the two weights of each output are computed i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -29,15 +29,24 @@ class Neighbours(NamedTuple):
         return low.astype(dtype), high.astype(dtype)
 
 
-def neighbours(source: int, target: int, grid: str) -> Neighbours:
-    """Output i lies at numerator / denominator of the inputs, kept between the first and the last."""
-    i = np.arange(target)
+def sample_positions(i: Any, source: int, target: int, grid: str, largest: Callable[..., int] = max) -> tuple[Any, int]:
+    """Numerators and denominator of the positions of outputs `i` among the inputs, before clipping.
+
+    i        integers, of NumPy or of any framework
+    source   number of inputs; like `target`, a framework's integer where a graph decides it
+    target   number of outputs
+    largest  maximum of two such integers
+    """
     if grid == "corners":  # first and last samples meet
-        numerator, denominator = i * (source - 1), max(target - 1, 1)
-    elif grid == "half_pixel":  # the edges of the first and last pixels meet
-        numerator, denominator = (2 * i + 1) * source - target, 2 * target
-    else:  # asymmetric: the first samples meet (Paddle's align_mode=1)
-        numerator, denominator = i * source, target
+        return i * (source - 1), largest(target - 1, 1)
+    if grid == "half_pixel":  # the edges of the first and last pixels meet
+        return (2 * i + 1) * source - target, 2 * target
+    return i * source, target  # asymmetric: the first samples meet (Paddle's align_mode=1)
+
+
+def neighbours(source: int, target: int, grid: str) -> Neighbours:
+    """Return the neighbours of each output, kept between the first and the last input."""
+    numerator, denominator = sample_positions(np.arange(target), source, target, grid)
     low, rest = np.divmod(np.clip(numerator, 0, (source - 1) * denominator), denominator)
     return Neighbours(low, np.minimum(low + 1, source - 1), denominator - rest, rest, denominator)
 

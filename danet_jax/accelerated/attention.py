@@ -19,7 +19,8 @@ from jaxtyping import Float
 from danet_common.numerics import chunks
 from danet_common.numerics.taps import ignore
 from danet_jax.attention import softmax_attention
-from danet_jax.layers import Definition, upcast
+from danet_jax.layers import Definition
+from danet_jax.primitives import upcast
 
 
 @dataclass(frozen=True)  # not a closure: equal networks have equal graph definitions, and so share compiled programs

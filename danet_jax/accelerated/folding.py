@@ -11,7 +11,7 @@ from jaxtyping import Float
 from danet_common.numerics.winograd import suits
 from danet_jax.accelerated.pointwise import fastest_conv
 from danet_jax.accelerated.winograd import WinogradConv
-from danet_jax.layers import Conv
+from danet_jax.primitives import Conv
 
 
 class FoldedNorm(nnx.Module):

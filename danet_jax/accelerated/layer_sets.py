@@ -17,7 +17,8 @@ from danet_jax.accelerated.folding import FoldedNorm, folded_conv
 from danet_jax.accelerated.pointwise import fastest_conv
 from danet_jax.accelerated.precision import require_dtype
 from danet_jax.accelerated.remat import remat
-from danet_jax.layers import BatchNorm, Conv, LayerSet
+from danet_jax.layers import LayerSet
+from danet_jax.primitives import BatchNorm, Conv
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Float
 
-from danet_jax.layers import Conv
+from danet_jax.primitives import Conv
 
 
 class PointwiseConv(Conv):

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from danet_common.numerics import winograd
 from danet_common.numerics.winograd import INPUT, KERNEL, OUTPUT, SPAN, TILE
-from danet_jax.layers import Conv
+from danet_jax.primitives import Conv
 
 
 class WinogradConv(Conv):

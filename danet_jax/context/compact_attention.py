@@ -12,8 +12,9 @@ from jaxtyping import Float
 from danet_common.config.context_sizes import POOLS, reduced
 from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_jax.attention import flatten, softmax_attention, unflatten
-from danet_jax.layers import PLAIN, ConvNormAct, LayerSet, upcast
+from danet_jax.layers import PLAIN, ConvNormAct, LayerSet
 from danet_jax.module import Module
+from danet_jax.primitives import upcast
 
 
 class CompactPositionAttention(Module):

@@ -11,8 +11,9 @@ from jaxtyping import Float
 
 from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_jax.attention import flatten, softmax_attention, unflatten
-from danet_jax.layers import PLAIN, LayerSet, upcast
+from danet_jax.layers import PLAIN, LayerSet
 from danet_jax.module import Module
+from danet_jax.primitives import upcast
 
 
 class JointPositionAttention(Module):

@@ -11,11 +11,12 @@ from jax import numpy as jnp
 from jaxtyping import Float
 
 from danet_common.config import NonLocalForm, check_form
-from danet_common.numerics.drawing import within
+from danet_common.numerics.drawing import name_scope
 from danet_common.numerics.taps import NO_TAPS, Taps, ignore
 from danet_jax.attention import flatten, softmax_attention, unflatten
-from danet_jax.layers import PLAIN, LayerSet, upcast
+from danet_jax.layers import PLAIN, LayerSet
 from danet_jax.module import Module
+from danet_jax.primitives import upcast
 
 
 class NonLocal(Module):
@@ -46,7 +47,7 @@ class NonLocal(Module):
         self.key_score = layers.conv(inner, 1, 1) if scored else None
         self.attention = layers.attention(DEFINITIONS[form])
         self.residual = layers.conv(inner, channels, 1)
-        with within("residual_bn"):
+        with name_scope("residual_bn"):
             self.residual_bn = layers.norm(channels)
 
     def __call__(self, x: Float[Array, "b h w c"], taps: Taps = NO_TAPS) -> Float[Array, "b h w c"]:

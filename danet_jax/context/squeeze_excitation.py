@@ -10,7 +10,8 @@ from jaxtyping import Float
 
 from danet_common.config.context_sizes import reduced
 from danet_common.numerics.taps import NO_TAPS, Taps
-from danet_jax.layers import PLAIN, LayerSet, upcast
+from danet_jax.layers import PLAIN, LayerSet
+from danet_jax.primitives import upcast
 
 
 class SqueezeExcitation(nnx.Module):

@@ -85,6 +85,8 @@ def start_engine() -> Engine:
 
     Raises ValueError where it does not make sense.
     """
+    chips = (*Path("/dev").glob("accel[0-9]*"), *Path("/dev/vfio").glob("[0-9]*"))
+    has_tpu = bool(chips) and importlib.util.find_spec("libtpu") is not None  # of which there may be other hosts
     slurm = int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) > 1  # set by srun
     if "JAX_COORDINATOR_ADDRESS" in os.environ:
         missing = [name for name in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID") if name not in os.environ]
@@ -92,16 +94,10 @@ def start_engine() -> Engine:
             raise ValueError(f"JAX_COORDINATOR_ADDRESS needs {' and '.join(missing)} beside it")
         count, index = int(os.environ["JAX_NUM_PROCESSES"]), int(os.environ["JAX_PROCESS_ID"])
         jax.distributed.initialize(None, count, index, initialization_timeout=TIMEOUT)
-    elif slurm or has_tpu():
+    elif slurm or has_tpu:
         method = "slurm" if slurm else None  # None: as the TPU's host says
         jax.distributed.initialize(cluster_detection_method=method, initialization_timeout=TIMEOUT)
     if jax.device_count() == 1:
         return Engine()
     mesh = jax.make_mesh((jax.device_count(),), ("batch",), axis_types=(AxisType.Auto,))
     return Engine(jax.process_index(), jax.process_count(), jax.device_count(), mesh)
-
-
-def has_tpu() -> bool:
-    """Whether this host has TPU chips: then there may be other hosts, of which JAX learns by itself."""
-    chips = (*Path("/dev").glob("accel[0-9]*"), *Path("/dev/vfio").glob("[0-9]*"))
-    return bool(chips) and importlib.util.find_spec("libtpu") is not None

@@ -11,7 +11,7 @@ from jax import numpy as jnp
 from jaxtyping import Bool, Float, Int
 
 from danet_common.config.recipe import TrainConfig
-from danet_jax.layers import upcast
+from danet_jax.primitives import upcast
 
 
 def segmentation_loss(

@@ -17,7 +17,8 @@ from keras import ops
 
 from danet_common.numerics import chunks
 from danet_common.numerics.taps import ignore
-from danet_tf.layers import Definition, upcast
+from danet_tf.layers import Definition
+from danet_tf.primitives import upcast
 
 
 @dataclass(frozen=True)

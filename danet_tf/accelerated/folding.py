@@ -10,8 +10,8 @@ from keras import KerasTensor as Tensor
 
 from danet_common.numerics.winograd import suits
 from danet_tf.accelerated.winograd import WinogradConv
-from danet_tf.layers import Conv
 from danet_tf.module import Module
+from danet_tf.primitives import Conv
 
 
 @keras.saving.register_keras_serializable("danet")

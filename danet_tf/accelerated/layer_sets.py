@@ -15,7 +15,8 @@ from danet_common.numerics.precision import FLOAT32, Precision, get_precision
 from danet_tf.accelerated.attention import MemoryEfficientAttention
 from danet_tf.accelerated.folding import FoldedNorm, folded_conv
 from danet_tf.accelerated.remat import remat
-from danet_tf.layers import PLAIN, BatchNorm, Conv, LayerSet
+from danet_tf.layers import PLAIN, LayerSet
+from danet_tf.primitives import BatchNorm, Conv
 
 # What each layer set with a name was made of: its name, its precision's, and BatchNorm's epsilon and momentum.
 DESCRIPTIONS: dict[LayerSet, tuple[str, str, float, float]] = {PLAIN: ("plain", FLOAT32.name, 1e-5, 0.1)}

@@ -9,7 +9,7 @@ from keras import ops
 
 from danet_common.numerics import winograd
 from danet_common.numerics.winograd import INPUT, KERNEL, OUTPUT, SPAN, TILE
-from danet_tf.layers import Conv
+from danet_tf.primitives import Conv
 
 
 @keras.saving.register_keras_serializable("danet")

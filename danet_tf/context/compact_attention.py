@@ -11,8 +11,9 @@ from keras import ops
 from danet_common.config.context_sizes import POOLS, reduced
 from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_tf.attention import flatten, softmax_attention, unflatten
-from danet_tf.layers import PLAIN, ConvNormAct, LayerSet, upcast
+from danet_tf.layers import PLAIN, ConvNormAct, LayerSet
 from danet_tf.module import Module
+from danet_tf.primitives import upcast
 
 
 @keras.saving.register_keras_serializable("danet")

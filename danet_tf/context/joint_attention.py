@@ -10,8 +10,9 @@ from keras import ops
 
 from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_tf.attention import flatten, softmax_attention, unflatten
-from danet_tf.layers import PLAIN, LayerSet, upcast
+from danet_tf.layers import PLAIN, LayerSet
 from danet_tf.module import Module
+from danet_tf.primitives import upcast
 
 
 @keras.saving.register_keras_serializable("danet")

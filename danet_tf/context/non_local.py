@@ -10,11 +10,12 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from danet_common.config import NonLocalForm, check_form
-from danet_common.numerics.drawing import within
+from danet_common.numerics.drawing import name_scope
 from danet_common.numerics.taps import NO_TAPS, Taps, ignore
 from danet_tf.attention import flatten, softmax_attention, unflatten
-from danet_tf.layers import PLAIN, LayerSet, upcast
+from danet_tf.layers import PLAIN, LayerSet
 from danet_tf.module import Module
+from danet_tf.primitives import upcast
 
 
 @keras.saving.register_keras_serializable("danet")
@@ -46,7 +47,7 @@ class NonLocal(Module):
         self.key_score = layers.conv(inner, 1, 1) if scored else None
         self.attention = layers.attention(DEFINITIONS[form])
         self.residual = layers.conv(inner, channels, 1)
-        with within("residual_bn"):
+        with name_scope("residual_bn"):
             self.residual_bn = layers.norm(channels)
 
     def call(self, x: Float[Tensor, "b h w c"], taps: Taps = NO_TAPS) -> Float[Tensor, "b h w c"]:

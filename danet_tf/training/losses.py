@@ -10,7 +10,7 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from danet_common.config.recipe import TrainConfig
-from danet_tf.layers import upcast
+from danet_tf.primitives import upcast
 from danet_tf.training.distributed import all_gather, all_mean
 
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from danet_common.numerics.winograd import suits
 from danet_torch.accelerated.winograd import WinogradConv
-from danet_torch.layers import Conv
+from danet_torch.primitives import Conv
 
 
 class FoldedNorm(nn.Identity):

@@ -13,7 +13,8 @@ from danet_common.numerics.precision import FLOAT32, Precision
 from danet_torch.accelerated.attention import MemoryEfficientAttention
 from danet_torch.accelerated.folding import FoldedNorm, folded_conv
 from danet_torch.accelerated.remat import remat
-from danet_torch.layers import BatchNorm, Conv, LayerSet
+from danet_torch.layers import LayerSet
+from danet_torch.primitives import BatchNorm, Conv
 
 
 def get_layers(layers: LayerSet | str, config: DANetConfig, precision: Precision) -> LayerSet:

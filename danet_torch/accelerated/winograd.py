@@ -17,7 +17,7 @@ from torch.nn.grad import conv2d_input, conv2d_weight
 from danet_common.numerics import winograd
 from danet_common.numerics.winograd import KERNEL, SPAN, TILE
 from danet_torch.accelerated.transforms import is_transformed
-from danet_torch.layers import Conv
+from danet_torch.primitives import Conv
 
 
 class WinogradConv(Conv):

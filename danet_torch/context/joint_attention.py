@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_torch.attention import flatten, softmax_attention, unflatten
-from danet_torch.layers import PLAIN, LayerSet, upcast
+from danet_torch.layers import PLAIN, LayerSet
 from danet_torch.module import Module
+from danet_torch.primitives import upcast
 
 
 class JointPositionAttention(Module):

@@ -10,11 +10,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from danet_common.config import NonLocalForm, check_form
-from danet_common.numerics.drawing import within
+from danet_common.numerics.drawing import name_scope
 from danet_common.numerics.taps import NO_TAPS, Taps, ignore
 from danet_torch.attention import flatten, softmax_attention, unflatten
-from danet_torch.layers import PLAIN, LayerSet, upcast
+from danet_torch.layers import PLAIN, LayerSet
 from danet_torch.module import Module
+from danet_torch.primitives import upcast
 
 
 class NonLocal(Module):
@@ -45,7 +46,7 @@ class NonLocal(Module):
         self.key_score = layers.conv(inner, 1, 1) if scored else None
         self.attention = layers.attention(DEFINITIONS[form])
         self.residual = layers.conv(inner, channels, 1)
-        with within("residual_bn"):
+        with name_scope("residual_bn"):
             self.residual_bn = layers.norm(channels)
 
     def forward(self, x: Float[Tensor, "b c h w"], taps: Taps = NO_TAPS) -> Float[Tensor, "b c h w"]:

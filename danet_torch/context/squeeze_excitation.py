@@ -9,7 +9,8 @@ from torch.nn import functional as F
 
 from danet_common.config.context_sizes import reduced
 from danet_common.numerics.taps import NO_TAPS, Taps
-from danet_torch.layers import PLAIN, LayerSet, upcast
+from danet_torch.layers import PLAIN, LayerSet
+from danet_torch.primitives import upcast
 
 
 class SqueezeExcitation(nn.Module):

@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from danet_common.config.recipe import TrainConfig
-from danet_torch.layers import upcast
+from danet_torch.primitives import upcast
 from danet_torch.training.distributed import all_gather, all_mean
 
 

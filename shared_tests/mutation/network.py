@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from shared_tests.fixtures.cases import TINY, Case
-from shared_tests.mutation.mutations import Change, Mutation, edits_by_backend, same_edit
+from shared_tests.mutation.mutations import Mutation, edits_by_backend, same_edit
 
 
 def small(**changes: Any) -> Case:
@@ -132,35 +132,26 @@ OUTPUTS = (
 )
 
 
-def _half_pixel_instead(line: str) -> Change:
-    return f"numerator, denominator = {line}", "numerator, denominator = (2 * i + 1) * source - target, 2 * target"
-
-
-CORNERS = "i * (source - 1), max(target - 1, 1)"
+HALF_PIXEL = "return (2 * i + 1) * source - target, 2 * target"
 
 UPSAMPLING = (
     Mutation(
         "corners_ignored",
         "align_corners=True replaced by the half-pixel grid, the only one that Keras and JAX resize with",
         PLAIN,
-        edits_by_backend(
-            "interpolation_matrix",
-            torch=_half_pixel_instead(CORNERS),
-            tf=_half_pixel_instead(CORNERS.replace("max", "ops.maximum")),
-            jax=_half_pixel_instead(CORNERS),
-        ),
+        same_edit("sample_positions", ("return i * (source - 1), largest(target - 1, 1)", HALF_PIXEL)),
     ),
     Mutation(
         "asymmetric_ignored",
         "Paddle's align_mode=1 replaced by the half-pixel grid",
         small(upsample_grid="asymmetric"),
-        same_edit("interpolation_matrix", _half_pixel_instead("i * source, target")),
+        same_edit("sample_positions", ("return i * source, target", HALF_PIXEL)),
     ),
     Mutation(
         "half_pixel_ignored",
         "the half-pixel grid replaced by aligned corners",
         small(upsample_grid="half_pixel"),
-        same_edit("interpolation_matrix", ('if grid == "corners":', 'if grid != "asymmetric":')),
+        same_edit("sample_positions", ('if grid == "corners":', 'if grid != "asymmetric":')),
     ),
     Mutation(
         "half_pixel_unclamped",
@@ -188,11 +179,6 @@ UPSAMPLING = (
         "one_pixel_high",
         "aligned corners of a single row: size - 1 is zero, and a weight 0 / 0",
         Case(TINY, height=1, width=9),
-        edits_by_backend(
-            "interpolation_matrix",
-            torch=("max(target - 1, 1)", "target - 1"),
-            tf=("ops.maximum(target - 1, 1)", "target - 1"),
-            jax=("max(target - 1, 1)", "target - 1"),
-        ),
+        same_edit("sample_positions", ("largest(target - 1, 1)", "target - 1")),
     ),
 )

@@ -51,7 +51,7 @@ def to_jax(
     Raise CheckpointError if the source is incomplete. Raise ValueError for a mesh with explicit axes, for `share`
     with a sharding, and for `share` without a PyTorch network.
     """
-    from danet_jax.checkpoint import abstract_network
+    from danet_jax.accelerated.abstract import abstract_network
     from danet_jax.parameters import named_parameters
 
     checkpoint = as_checkpoint(source, weights_key, report)

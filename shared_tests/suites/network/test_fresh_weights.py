@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from danet_common import VARIANTS, DANetConfig, parameters
-from danet_common.numerics.drawing import postponed, within
+from danet_common.numerics.drawing import name_scope, skip_initialisation
 from danet_common.numerics.initialisation import initial_distribution
 from shared_tests.suites.conftest import NETWORKS
 from shared_tests.suites.devices.running import KERAS_WARNING
@@ -148,7 +148,7 @@ class TestAlone:
 
     def test_zeros_where_another_fills_it(self, backend: str) -> None:
         def make(room: Any) -> Any:
-            with postponed(), within("backbone"):
+            with skip_initialisation(), name_scope("backbone"):
                 return room.PositionAttention(8, 4)
 
         assert not any(tensor.any() for tensor in alone(backend, make).values())

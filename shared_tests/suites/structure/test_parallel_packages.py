@@ -29,8 +29,6 @@ FRAMEWORK_ONLY = {
     "torch": {
         "Module.__init__",  # fills a layer's weights when it is made
         "Module.__init_subclass__",  # turns autocast off in every forward pass
-        "Conv.reset_parameters",
-        "BatchNorm.reset_parameters",
         # A training step is written for one process among several, and asks for what is of all.
         "several",
         "MeanOverProcesses",
@@ -46,7 +44,6 @@ FRAMEWORK_ONLY = {
         "Network",
         "named_modules",
         "TorchOptimizer",  # Keras has no SGD with PyTorch's momentum
-        "compiled",  # Keras has no compiler of functions
         # A training step is written for one device among several, and asks for what is of all.
         "scope",
         "local",
@@ -57,11 +54,8 @@ FRAMEWORK_ONLY = {
     "jax": {
         "Module.__init__",
         "ModeModule",  # Flax asks layers for the mode of a view
-        "abstract_network",  # JAX would compile what makes zeros of every shape
         "transformation",  # Optax has the parts of torch's optimizers
         "replicate",  # only a step's arrays are told where to be
-        "has_tpu",
-        "keep_few_programs",  # JAX keeps a program for each picture size
     },
 }
 # torch has the first two as layers and the others as functions, so torch does not name what is in them. Keras asks its
