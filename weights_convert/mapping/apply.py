@@ -162,7 +162,7 @@ def _droppable(schema: Schema, name: str, kind: str) -> bool:
 
 
 def from_canonical(schema: Schema, checkpoint: Checkpoint, log: Log, wrapped: bool = True) -> dict[str, np.ndarray]:
-    """Return a checkpoint's tensors under upstream keys, in upstream order.
+    """Return a checkpoint's tensors under upstream keys.
 
     wrapped  True if the file gets the trainer's object, with its metadata, around the state dict
 
@@ -188,8 +188,7 @@ def from_canonical(schema: Schema, checkpoint: Checkpoint, log: Log, wrapped: bo
     if lost:
         log(f"{schema.name} files do not store these settings; set them when reading the file: {' '.join(lost)}")
     named |= _unfolded(schema, named, log)
-    named |= _extra_tensors(schema, checkpoint, log)
-    return dict(sorted(named.items(), key=lambda item: schema.place(item[0])))
+    return named | _extra_tensors(schema, checkpoint, log)
 
 
 def _lost(schema: Schema, config: DANetConfig, named: Mapping[str, np.ndarray], wrapped: bool) -> list[str]:

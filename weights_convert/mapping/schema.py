@@ -22,6 +22,7 @@ from danet_common import DANetConfig, Parameter
 from danet_common.config.parameters import Kind
 
 PLACEHOLDER = re.compile(r"\{(\w)([+-]\d)?\}")
+NORM = re.compile(r"(.*\.)?(bn\d*|\w+_bn|downsample\.1)")  # canonical names of BatchNorms
 NUMBER = "(0|[1-9][0-9]{0,3})"  # no leading zeros, so that no two keys mean the same tensor
 
 WrapStateDict = Callable[[Mapping[str, np.ndarray]], dict[str, Any]]
@@ -68,15 +69,13 @@ class Schema:
 
     source           repository, and the commit or version that the tables come from
     layout           name of the layout if the project has several
-    convolutions     canonical module -> upstream module, for convolutions
-    norms            canonical module -> upstream module, for BatchNorms
+    modules          canonical module -> upstream module, for convolutions and BatchNorms
     gammas           canonical tensor -> upstream tensor, for gammas and other factors
     norm_leaves      kind -> upstream leaf of a BatchNorm's tensors; without "count" there is no counter
     gamma_shape      (1,) or ()
     linear_weights   canonical 1x1 kernels that upstream stores as matrices of linear layers
     tied_modules     canonical module that upstream lacks -> the canonical module that it shares
     absorbed_biases  upstream bias before a BatchNorm -> upstream mean, from which we subtract it
-    order            prefixes of keys in upstream order; keys of one prefix have canonical order
     fixed_config     config fields of all networks of the project
     allowed_config   config field -> possible values, if a project has several
     assumptions      config fields that neither the tensors nor the project determine
@@ -91,15 +90,13 @@ class Schema:
     name: str
     source: str
     layout: str = ""
-    convolutions: Mapping[str, str]
-    norms: Mapping[str, str]
+    modules: Mapping[str, str]
     gammas: Mapping[str, str] = field(default_factory=dict)
     norm_leaves: Mapping[Kind, str] = field(default_factory=lambda: TORCH_NORM)
     gamma_shape: tuple[int, ...] = (1,)
     linear_weights: frozenset[str] = frozenset()
     tied_modules: Mapping[str, str] = field(default_factory=dict)
     absorbed_biases: Mapping[str, str] = field(default_factory=dict)
-    order: tuple[str, ...] = ()
     fixed_config: Mapping[str, Any] = field(default_factory=dict)
     allowed_config: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     assumptions: tuple[Assumption, ...] = ()
@@ -114,7 +111,7 @@ class Schema:
         """Return the upstream key of a canonical tensor; None if upstream has no such tensor."""
         if parameter.is_factor:
             return self.gammas.get(parameter.name)
-        module = self._to_upstream.translate(parameter.name.rpartition(".")[0], "norm" if parameter.is_norm else "conv")
+        module = self._to_upstream.translate(parameter.name.rpartition(".")[0])
         leaf = (self.norm_leaves if parameter.is_norm else CONVOLUTION).get(parameter.kind)
         return None if module is None or leaf is None else f"{module}.{leaf}"
 
@@ -123,11 +120,11 @@ class Schema:
         if key in self._gamma_names:
             return self._gamma_names[key]
         module, _, leaf = key.rpartition(".")
-        for kind, leaves in (("conv", CONVOLUTION_NAMES), ("norm", self._norm_names)):
-            ours = self._from_upstream.translate(module, kind) if leaf in leaves else None
-            if ours is not None:
-                return f"{ours}.{leaves[leaf]}"
-        return None
+        ours = self._from_upstream.translate(module)
+        if ours is None:
+            return None
+        leaves = self._norm_names if NORM.fullmatch(ours) else CONVOLUTION_NAMES
+        return f"{ours}.{leaves[leaf]}" if leaf in leaves else None
 
     def upstream_shape(self, parameter: Parameter) -> tuple[int, ...]:
         """Return the upstream shape of a canonical tensor."""
@@ -140,10 +137,6 @@ class Schema:
         module, _, leaf = name.rpartition(".")
         return f"{self.tied_modules[module]}.{leaf}" if module in self.tied_modules else None
 
-    def place(self, key: str) -> int:
-        """Return the position of a key's prefix in the upstream order."""
-        return next((place for place, start in enumerate(self.order) if key.startswith(start)), len(self.order))
-
     def allows(self, name: str, value: Any) -> bool:
         """True if networks of the project can have this value of a config field."""
         if name in self.fixed_config:
@@ -152,16 +145,11 @@ class Schema:
 
     @cached_property
     def _to_upstream(self) -> _Table:
-        return _Table({"conv": self.convolutions, "norm": self.norms})
+        return _Table(self.modules)
 
     @cached_property
     def _from_upstream(self) -> _Table:
-        return _Table(
-            {
-                "conv": {theirs: ours for ours, theirs in self.convolutions.items()},
-                "norm": {theirs: ours for ours, theirs in self.norms.items()},
-            }
-        )
+        return _Table({theirs: ours for ours, theirs in self.modules.items()})
 
     @cached_property
     def _gamma_names(self) -> dict[str, str]:
@@ -178,28 +166,26 @@ CONVOLUTION_NAMES = {leaf: leaf for leaf in CONVOLUTION.values()}
 class _Table:
     """One direction of the tables: a dictionary for plain rows, patterns for rows with numbers."""
 
-    def __init__(self, rows: Mapping[str, Mapping[str, str]]) -> None:
-        self.plain: dict[tuple[str, str], str] = {}
-        self.numbered: list[tuple[str, re.Pattern[str], list[tuple[str, int]], str]] = []
-        for kind, modules in rows.items():
-            for left, right in modules.items():
-                if PLACEHOLDER.search(left):
-                    variables = [(name, int(shift or 0)) for name, shift in PLACEHOLDER.findall(left)]
-                    literals = PLACEHOLDER.split(left)[::3]
-                    pattern = re.compile(NUMBER.join(re.escape(literal) for literal in literals))
-                    self.numbered.append((kind, pattern, variables, right))
-                else:
-                    self.plain[kind, left] = right
+    def __init__(self, rows: Mapping[str, str]) -> None:
+        self.plain: dict[str, str] = {}
+        self.numbered: list[tuple[re.Pattern[str], list[tuple[str, int]], str]] = []
+        for left, right in rows.items():
+            if PLACEHOLDER.search(left):
+                variables = [(name, int(shift or 0)) for name, shift in PLACEHOLDER.findall(left)]
+                literals = PLACEHOLDER.split(left)[::3]
+                pattern = re.compile(NUMBER.join(re.escape(literal) for literal in literals))
+                self.numbered.append((pattern, variables, right))
+            else:
+                self.plain[left] = right
 
-    def translate(self, module: str, kind: str) -> str | None:
-        if (kind, module) in self.plain:
-            return self.plain[kind, module]
-        for row_kind, pattern, variables, right in self.numbered:
-            match = pattern.fullmatch(module) if row_kind == kind else None
+    def translate(self, module: str) -> str | None:
+        if module in self.plain:
+            return self.plain[module]
+        for pattern, variables, right in self.numbered:
+            match = pattern.fullmatch(module)
             if match:
-                values = {
-                    (name, int(text) - shift) for (name, shift), text in zip(variables, match.groups(), strict=True)
-                }
+                pairs = zip(variables, match.groups(), strict=True)
+                values = {(name, int(text) - shift) for (name, shift), text in pairs}
                 numbers = dict(values)
                 return _fill(right, numbers) if len(numbers) == len(values) else None  # one letter, two values
         return None

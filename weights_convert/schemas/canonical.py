@@ -10,7 +10,7 @@ from danet_common.config import ContextKind, DANetConfig
 from weights_convert.mapping.schema import Assumption, Schema
 
 KINDS = get_args(ContextKind)
-CONVOLUTIONS = (
+MODULES = (
     "backbone.conv1",
     "backbone.conv1.conv{c}",
     "backbone.layer{L}.{i}.conv{c}",
@@ -43,8 +43,6 @@ CONVOLUTIONS = (
     "head.fused_classifier",
     "auxiliary.hidden.conv",
     "auxiliary.classifier",
-)
-NORMS = (
     "backbone.conv1.bn{c}",
     "backbone.bn1",
     "backbone.layer{L}.{i}.bn{c}",
@@ -78,9 +76,8 @@ def has_non_local(config: DANetConfig) -> bool:
 CANONICAL = Schema(
     name="canonical",
     source="danet_common.config.parameters",
-    convolutions=dict(zip(CONVOLUTIONS, CONVOLUTIONS, strict=True)),
-    norms=dict(zip(NORMS, NORMS, strict=True)),
-    gammas=dict(zip(GAMMAS, GAMMAS, strict=True)),
+    modules={name: name for name in MODULES},
+    gammas={name: name for name in GAMMAS},
     assumptions=(
         Assumption("multi_grid", None, "it changes no tensor"),
         Assumption("upsample_grid", "corners", "it changes no tensor"),

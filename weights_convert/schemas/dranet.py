@@ -13,11 +13,9 @@ from dataclasses import replace
 from danet_common import DANetConfig
 from weights_convert.mapping.schema import Assumption, Schema
 from weights_convert.schemas.official import OFFICIAL, trainer_object
+from weights_convert.schemas.resnet import blocks, of_backbone
 
 POSITION, CHANNEL = "head.compact_position_attention", "head.compact_channel_attention"
-BACKBONE = {ours: theirs for ours, theirs in OFFICIAL.convolutions.items() if ours.startswith("backbone.")}
-BACKBONE_NORMS = {ours: theirs for ours, theirs in OFFICIAL.norms.items() if ours.startswith("backbone.")}
-
 # Our convolution with BatchNorm -> their Sequential of the two.
 BLOCKS: Mapping[str, str] = {
     "head.compact_position_in": "head.conv_cpam_b",
@@ -48,26 +46,6 @@ GAMMAS: Mapping[str, str] = {
     f"{CHANNEL}.gamma": "head.ccam_dec.scale",
     "head.decoder.gain": "head.clgd.gamma",
 }
-ORDER = (
-    "pretrained.",
-    "head.conv_cpam_b.",
-    "head.cpam_enc.",
-    "head.cpam_dec.scale",
-    "head.cpam_dec.",
-    "head.conv_cpam_e.",
-    "head.conv_ccam_b.",
-    "head.ccam_enc.",
-    "head.ccam_dec.",
-    "head.conv_ccam_e.",
-    "head.conv_cat.",
-    "head.clgd.gamma",
-    "head.clgd.conv_low.",
-    "head.clgd.conv_cat.",
-    "head.clgd.conv_att.",
-    "head.clgd.conv_out.",
-    "cls_aux.",
-    "cls_seg.",
-)
 OLDER: Mapping[str, str] = {  # prefix of today's names -> prefix of the older ones
     "head.conv_cpam_b": "head.conv5_s",
     "head.conv_ccam_b": "head.conv5_c",
@@ -106,11 +84,9 @@ TODAY = Schema(
     name="dranet",
     source="https://github.com/junfu1115/DANet, encoding/models/sseg/dran.py and encoding/nn/dran_att.py at b0a0fa0",
     layout="today",
-    convolutions={**BACKBONE, **{f"{ours}.conv": f"{theirs}.0" for ours, theirs in BLOCKS.items()}, **CONVOLUTIONS},
-    norms={**BACKBONE_NORMS, **{f"{ours}.bn": f"{theirs}.1" for ours, theirs in BLOCKS.items()}},
+    modules={**of_backbone(OFFICIAL.modules), **blocks(BLOCKS, "0", "1"), **CONVOLUTIONS},
     gammas=GAMMAS,
     linear_weights=frozenset({f"{POSITION}.key.weight", f"{POSITION}.value.weight"}),
-    order=ORDER,
     fixed_config={
         "output_stride": 8,
         "avg_down": False,
@@ -136,10 +112,8 @@ BEFORE = replace(
     TODAY,
     source="https://github.com/junfu1115/DANet, experiments/segmentation/model_mapping.py at b0a0fa0",
     layout="older",
-    convolutions={ours: older(theirs) for ours, theirs in TODAY.convolutions.items()},
-    norms={ours: older(theirs) for ours, theirs in TODAY.norms.items()},
+    modules={ours: older(theirs) for ours, theirs in TODAY.modules.items()},
     gammas={ours: older(theirs) for ours, theirs in GAMMAS.items()},
-    order=("pretrained.", *(f"{older(start.removesuffix('.'))}{'.' * start.endswith('.')}" for start in ORDER[1:])),
     extra_tensors={
         "auxlayer.conv5.0.weight": lambda config: (*norm_shape(config), config.stage_channels[2], 3, 3),
         **dict.fromkeys(

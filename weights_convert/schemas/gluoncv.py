@@ -21,14 +21,12 @@ WITHOUT_DROPOUT = Schema(
     name="gluoncv",
     source="https://github.com/dmlc/gluon-cv, gluoncv/model_zoo/danet.py, version 0.10.5",
     layout="without dropout",
-    convolutions={
-        **{ours: theirs.removeprefix(BACKBONE) for ours, theirs in OFFICIAL.convolutions.items()},
+    modules={
+        **{ours: theirs.removeprefix(BACKBONE) for ours, theirs in OFFICIAL.modules.items()},
         **_classifiers(0),
     },
-    norms={ours: theirs.removeprefix(BACKBONE) for ours, theirs in OFFICIAL.norms.items()},
     gammas=OFFICIAL.gammas,
     norm_leaves={"scale": "gamma", "shift": "beta", "mean": "running_mean", "variance": "running_var"},
-    order=("conv1.", "bn1.", "layer", *OFFICIAL.order[1:]),
     fixed_config={
         "block": "bottleneck",  # the head takes 2048 channels
         "output_stride": 8,
@@ -45,7 +43,7 @@ WITHOUT_DROPOUT = Schema(
 WITH_DROPOUT = replace(
     WITHOUT_DROPOUT,
     layout="with dropout",
-    convolutions={**WITHOUT_DROPOUT.convolutions, **_classifiers(1)},
+    modules={**WITHOUT_DROPOUT.modules, **_classifiers(1)},
     assumptions=(Assumption("dropout_rate", 0.1, "the value in their code, commented out"),),
 )
 GLUONCV: tuple[Schema, ...] = (WITHOUT_DROPOUT, WITH_DROPOUT)

@@ -11,72 +11,48 @@ tf2cv's weights files can be read, not written: `keras2_hdf5` returns their name
 from dataclasses import replace
 
 from weights_convert.mapping.schema import Schema
+from weights_convert.schemas.resnet import blocks
 
 
-def _backbone_names(stem: str, stage: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Return tables of the backbone's convolutions and BatchNorms, from the names of stem and stages."""
-    rows = {
-        "backbone.conv1.{}1": f"{stem}.conv1",
-        "backbone.conv1.{}2": f"{stem}.conv2",
-        "backbone.layer{{L}}.{{i}}.{}{{c}}": f"{stage}.unit{{i+1}}.body.conv{{c}}",
+def _backbone(stem: str, stage: str) -> dict[str, str]:
+    """Return the backbone's names, from those of stem and stages."""
+    return {
+        "backbone.conv1.conv{c}": f"{stem}.conv{{c}}.conv",
+        "backbone.conv1.bn1": f"{stem}.conv1.bn",
+        "backbone.conv1.bn2": f"{stem}.conv2.bn",
+        "backbone.bn1": f"{stem}.conv3.bn",
+        "backbone.layer{L}.{i}.conv{c}": f"{stage}.unit{{i+1}}.body.conv{{c}}.conv",
+        "backbone.layer{L}.{i}.bn{c}": f"{stage}.unit{{i+1}}.body.conv{{c}}.bn",
+        "backbone.layer{L}.{i}.downsample.0": f"{stage}.unit{{i+1}}.identity_conv.conv",
+        "backbone.layer{L}.{i}.downsample.1": f"{stage}.unit{{i+1}}.identity_conv.bn",
     }
-    convolutions = {ours.format("conv"): f"{theirs}.conv" for ours, theirs in rows.items()}
-    norms = {ours.format("bn"): f"{theirs}.bn" for ours, theirs in rows.items()}
-    shortcut = f"{stage}.unit{{i+1}}.identity_conv"
-    convolutions |= {
-        "backbone.conv1.conv3": f"{stem}.conv3.conv",
-        "backbone.layer{L}.{i}.downsample.0": f"{shortcut}.conv",
-    }
-    norms |= {"backbone.bn1": f"{stem}.conv3.bn", "backbone.layer{L}.{i}.downsample.1": f"{shortcut}.bn"}
-    return convolutions, norms
 
 
-HEAD = {
-    "head.position_in.conv": "head.branch_pa.conv1.conv",
+BLOCKS = {
+    "head.position_in": "head.branch_pa.conv1",
+    "head.position_out": "head.branch_pa.conv2",
+    "head.channel_in": "head.branch_ca.conv1",
+    "head.channel_out": "head.branch_ca.conv2",
+}
+CONVOLUTIONS = {
     "head.position_attention.query": "head.branch_pa.att.query_conv",
     "head.position_attention.key": "head.branch_pa.att.key_conv",
     "head.position_attention.value": "head.branch_pa.att.value_conv",
-    "head.position_out.conv": "head.branch_pa.conv2.conv",
     "head.position_classifier": "head.branch_pa.conv3",
-    "head.channel_in.conv": "head.branch_ca.conv1.conv",
-    "head.channel_out.conv": "head.branch_ca.conv2.conv",
     "head.channel_classifier": "head.branch_ca.conv3",
     "head.fused_classifier": "head.conv",
 }
-HEAD_NORMS = {
-    "head.position_in.bn": "head.branch_pa.conv1.bn",
-    "head.position_out.bn": "head.branch_pa.conv2.bn",
-    "head.channel_in.bn": "head.branch_ca.conv1.bn",
-    "head.channel_out.bn": "head.branch_ca.conv2.bn",
-}
-NUMBERED, NUMBERED_NORMS = _backbone_names("backbone.0", "backbone.{L}")
-NAMED, NAMED_NORMS = _backbone_names("backbone.init_block", "backbone.stage{L}")
+HEAD = {**blocks(BLOCKS, "conv", "bn"), **CONVOLUTIONS}
 
 SINCE_TORCH_1_13 = Schema(
     name="imgclsmob",
     source="https://github.com/osmr/imgclsmob, pytorchcv/models/danet.py and resnetd.py, version 0.0.74",
     layout="numbered",
-    convolutions={**NUMBERED, **HEAD},
-    norms={**NUMBERED_NORMS, **HEAD_NORMS},
+    modules={**_backbone("backbone.0", "backbone.{L}"), **HEAD},
     gammas={
         "head.position_attention.gamma": "head.branch_pa.att.scale.alpha",
         "head.channel_attention.gamma": "head.branch_ca.att.scale.alpha",
     },
-    order=(
-        "backbone.",
-        "head.branch_pa.conv1.",
-        "head.branch_pa.att.query_conv.",
-        "head.branch_pa.att.key_conv.",
-        "head.branch_pa.att.value_conv.",
-        "head.branch_pa.att.scale.",
-        "head.branch_pa.conv2.",
-        "head.branch_pa.conv3.",
-        "head.branch_ca.conv1.",
-        "head.branch_ca.att.",
-        "head.branch_ca.conv2.",
-        "head.branch_ca.conv3.",
-        "head.conv.",
-    ),
     fixed_config={
         "block": "bottleneck",
         "stem": "deep",
@@ -95,18 +71,21 @@ SINCE_TORCH_1_13 = Schema(
 BEFORE_TORCH_1_13 = replace(
     SINCE_TORCH_1_13,
     layout="named",
-    convolutions={**NAMED, **HEAD},
-    norms={**NAMED_NORMS, **HEAD_NORMS},
+    modules={**_backbone("backbone.init_block", "backbone.stage{L}"), **HEAD},
 )
 FEATURES = "features.features.features"
-SCOPED, SCOPED_NORMS = _backbone_names(f"{FEATURES}.init_block", f"{FEATURES}.stage{{L}}.stage{{L}}")
 TF2CV = replace(
     SINCE_TORCH_1_13,
     source="https://github.com/osmr/imgclsmob, tf2cv/models/danet.py and resnetd.py, version 0.0.18",
     layout="tf2cv",
-    convolutions={ours: f"{theirs}.conv" for ours, theirs in SCOPED.items()}
-    | {ours: f"head.{theirs}.conv" for ours, theirs in HEAD.items()},
-    norms={**SCOPED_NORMS, **{ours: f"head.{theirs}" for ours, theirs in HEAD_NORMS.items()}},
+    modules={
+        **{
+            ours: f"{theirs}.conv" if theirs.endswith("conv") else theirs
+            for ours, theirs in _backbone(f"{FEATURES}.init_block", f"{FEATURES}.stage{{L}}.stage{{L}}").items()
+        },
+        **blocks({ours: f"head.{theirs}" for ours, theirs in BLOCKS.items()}, "conv.conv", "bn"),
+        **{ours: f"head.{theirs}.conv" for ours, theirs in CONVOLUTIONS.items()},
+    },
     gammas={ours: f"head.{theirs}" for ours, theirs in SINCE_TORCH_1_13.gammas.items()},
     norm_leaves={"scale": "gamma", "shift": "beta", "mean": "moving_mean", "variance": "moving_variance"},
     fixed_config={**SINCE_TORCH_1_13.fixed_config, "upsample_grid": "half_pixel"},  # tf.image.resize, unlike pytorchcv

@@ -7,29 +7,26 @@ A classifier, `fc` or `head.fc`, becomes an extra tensor. A plain ResNet without
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import replace
 
 from weights_convert.mapping.schema import Assumption, Schema
 from weights_convert.schemas import mmseg
+from weights_convert.schemas.resnet import classifier, of_backbone
 
 PREFIX = "backbone."
 
 
-def _backbone(of: Schema, bare: bool, classifier: bool) -> Schema:
+def _backbone(of: Schema, bare: bool, with_classifier: bool) -> Schema:
     """Return the schema of the backbone of one of mmseg's networks."""
-    head = "fc" if bare else "head.fc"
-    names = "bare" if bare else "prefixed"
+    prefix, names = (PREFIX, "bare") if bare else ("", "prefixed")
     return replace(
         of,
         name="mmseg_backbone",
         source="https://github.com/open-mmlab/mmsegmentation, mmseg/models/backbones/resnet.py, version 1.2.2",
-        layout=f"{of.layout} {names}{' with classifier' * classifier}",
-        convolutions=_names(of.convolutions, bare),
-        norms=_names(of.norms, bare),
+        layout=f"{of.layout} {names}{' with classifier' * with_classifier}",
+        modules=of_backbone(of.modules, prefix),
         gammas={},
         gamma_shape=(1,),
-        order=(),
         fixed_config={name: of.fixed_config[name] for name in ("block", "stem", "avg_down")},
         allowed_config={},
         assumptions=(
@@ -38,24 +35,13 @@ def _backbone(of: Schema, bare: bool, classifier: bool) -> Schema:
         ),
         from_metadata=None,
         wrap_state_dict=None,
-        extra_tensors={
-            f"{head}.weight": lambda config: (1000, config.stage_channels[3]),
-            f"{head}.bias": lambda config: (1000,),
-        }
-        if classifier
-        else {},
+        extra_tensors=classifier("fc" if bare else "head.fc") if with_classifier else {},
         backbone_only=True,
     )
 
 
-def _names(table: Mapping[str, str], bare: bool) -> dict[str, str]:
-    """Return the rows of the backbone, with or without the upstream prefix `backbone.`."""
-    rows = {ours: theirs for ours, theirs in table.items() if ours.startswith(PREFIX)}
-    return {ours: theirs.removeprefix(PREFIX) if bare else theirs for ours, theirs in rows.items()}
-
-
 MMSEG_BACKBONE: tuple[Schema, ...] = tuple(
-    _backbone(of, bare, classifier)
+    _backbone(of, bare, with_classifier)
     for of, bare in (
         (mmseg.V1C, True),
         (mmseg.V1D, True),
@@ -63,5 +49,5 @@ MMSEG_BACKBONE: tuple[Schema, ...] = tuple(
         (mmseg.PLAIN, False),
         (mmseg.V1D, False),
     )
-    for classifier in (False, True)
+    for with_classifier in (False, True)
 )

@@ -11,6 +11,7 @@ import numpy as np
 
 from danet_common import DANetConfig
 from weights_convert.mapping.schema import Assumption, Schema
+from weights_convert.schemas.resnet import blocks, deep_stem, plain_stem, stages
 
 
 def published_multi_grid(config: DANetConfig) -> tuple[int, ...] | None:
@@ -26,52 +27,31 @@ def trainer_object(state_dict: Mapping[str, np.ndarray], config: DANetConfig) ->
 OFFICIAL = Schema(
     name="official",
     source="https://github.com/junfu1115/DANet, encoding/models/sseg/danet.py",
-    convolutions={
-        "backbone.conv1": "pretrained.conv1",  # plain stem
-        "backbone.conv1.conv1": "pretrained.conv1.0",  # deep stem: conv, bn, relu, conv, bn, relu, conv
-        "backbone.conv1.conv2": "pretrained.conv1.3",
-        "backbone.conv1.conv3": "pretrained.conv1.6",
-        "backbone.layer{L}.{i}.conv{c}": "pretrained.layer{L}.{i}.conv{c}",
-        "backbone.layer{L}.{i}.downsample.0": "pretrained.layer{L}.{i}.downsample.0",
-        "head.position_in.conv": "head.conv5a.0",
-        "head.channel_in.conv": "head.conv5c.0",
+    modules={
+        **plain_stem("pretrained."),
+        **deep_stem("pretrained.conv1", "pretrained.bn1"),
+        **stages("pretrained."),
+        **blocks(
+            {
+                "head.position_in": "head.conv5a",
+                "head.channel_in": "head.conv5c",
+                "head.position_out": "head.conv51",
+                "head.channel_out": "head.conv52",
+            },
+            "0",
+            "1",
+        ),
         "head.position_attention.query": "head.sa.query_conv",
         "head.position_attention.key": "head.sa.key_conv",
         "head.position_attention.value": "head.sa.value_conv",
-        "head.position_out.conv": "head.conv51.0",
-        "head.channel_out.conv": "head.conv52.0",
         "head.position_classifier": "head.conv6.1",
         "head.channel_classifier": "head.conv7.1",
         "head.fused_classifier": "head.conv8.1",
-    },
-    norms={
-        "backbone.conv1.bn1": "pretrained.conv1.1",
-        "backbone.conv1.bn2": "pretrained.conv1.4",
-        "backbone.bn1": "pretrained.bn1",
-        "backbone.layer{L}.{i}.bn{c}": "pretrained.layer{L}.{i}.bn{c}",
-        "backbone.layer{L}.{i}.downsample.1": "pretrained.layer{L}.{i}.downsample.1",
-        "head.position_in.bn": "head.conv5a.1",
-        "head.channel_in.bn": "head.conv5c.1",
-        "head.position_out.bn": "head.conv51.1",
-        "head.channel_out.bn": "head.conv52.1",
     },
     gammas={
         "head.position_attention.gamma": "head.sa.gamma",
         "head.channel_attention.gamma": "head.sc.gamma",
     },
-    order=(
-        "pretrained.",
-        "head.conv5a.",
-        "head.conv5c.",
-        "head.sa.gamma",
-        "head.sa.",
-        "head.sc.",
-        "head.conv51.",
-        "head.conv52.",
-        "head.conv6.",
-        "head.conv7.",
-        "head.conv8.",
-    ),
     fixed_config={
         "output_stride": 8,
         "avg_down": False,

@@ -10,22 +10,17 @@ from dataclasses import replace
 
 from weights_convert.mapping.schema import Assumption, Schema
 from weights_convert.schemas.paddleseg import PADDLESEG
-
-PREFIX = "backbone."
+from weights_convert.schemas.resnet import of_backbone
 
 BARE = replace(
     PADDLESEG,
     name="paddle_backbone",
     source="https://github.com/PaddlePaddle/PaddleSeg, paddleseg/models/backbones/resnet_vd.py, version 2.8",
     layout="ResNet_vd",
-    convolutions={
-        ours: theirs.removeprefix(PREFIX) for ours, theirs in PADDLESEG.convolutions.items() if ours.startswith(PREFIX)
-    },
-    norms={ours: theirs.removeprefix(PREFIX) for ours, theirs in PADDLESEG.norms.items() if ours.startswith(PREFIX)},
+    modules=of_backbone(PADDLESEG.modules, "backbone."),
     gammas={},
     tied_modules={},
     absorbed_biases={},
-    order=(),
     fixed_config={name: PADDLESEG.fixed_config[name] for name in ("block", "stem", "avg_down", "contract_dilation")},
     allowed_config={},
     assumptions=(

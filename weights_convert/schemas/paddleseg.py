@@ -17,11 +17,43 @@ import numpy as np
 
 from danet_common import DANetConfig
 from weights_convert.mapping.schema import Assumption, Schema
+from weights_convert.schemas.resnet import blocks
 
-BEFORE_NORMS = ("head.channel_conv", "head.position_conv", "head.conv1", "head.conv2")
+BLOCKS = {
+    "head.channel_in": "head.channel_conv",
+    "head.position_in": "head.position_conv",
+    "head.channel_out": "head.conv1",
+    "head.position_out": "head.conv2",
+}
 NAME_TABLE = "StructuredToParameterName@@"
 LAYERS = {"_batch_norm": "batch_norm2d", "pam": "pam", "cam": "cam", "out": "linear"}
 LEAVES = {"weight": "w_0", "bias": "b_0", "_mean": "w_1", "_variance": "w_2", "gamma": "w_0"}
+
+
+# Prefixes of keys in Paddle's order of creation.
+ORDER = (
+    "backbone.",
+    "head.channel_conv._conv.",
+    "head.channel_conv.",
+    "head.position_conv._conv.",
+    "head.position_conv.",
+    "head.pam.gamma",
+    "head.pam.",
+    "head.cam.",
+    "head.conv1._conv.",
+    "head.conv1.",
+    "head.conv2._conv.",
+    "head.conv2.",
+    "head.aux_head.",
+    "head.aux_head_pam.",
+    "head.aux_head_cam.",
+    "head.cls_head.",
+)
+
+
+def _place(key: str) -> int:
+    """Return the position of a key's prefix in Paddle's order."""
+    return next((place for place, start in enumerate(ORDER) if key.startswith(start)), len(ORDER))
 
 
 def with_name_table(state_dict: Mapping[str, np.ndarray], config: DANetConfig) -> dict[str, Any]:
@@ -29,49 +61,41 @@ def with_name_table(state_dict: Mapping[str, np.ndarray], config: DANetConfig) -
 
     Paddle counts the layers of each class in order of creation.
     """
+    keys = sorted(state_dict, key=_place)
     layers: dict[str, str] = {}
     counts: dict[str, int] = {}
     names = {}
-    for key in state_dict:
+    for key in keys:
         path, _, leaf = key.rpartition(".")
         if path not in layers:
             kind = LAYERS.get(path.rpartition(".")[2], "conv2d")
             layers[path] = f"{kind}_{counts.get(kind, 0)}"
             counts[kind] = counts.get(kind, 0) + 1
         names[key] = f"{layers[path]}.{LEAVES[leaf]}"
-    return {**state_dict, NAME_TABLE: names}
+    return {**{key: state_dict[key] for key in keys}, NAME_TABLE: names}
 
 
 PADDLESEG = Schema(
     name="paddleseg",
     source="https://github.com/PaddlePaddle/PaddleSeg, paddleseg/models/danet.py, version 2.8",
-    convolutions={
+    modules={
         "backbone.conv1.conv1": "backbone.conv1_1._conv",
+        "backbone.conv1.bn1": "backbone.conv1_1._batch_norm",
         "backbone.conv1.conv2": "backbone.conv1_2._conv",
+        "backbone.conv1.bn2": "backbone.conv1_2._batch_norm",
         "backbone.conv1.conv3": "backbone.conv1_3._conv",
+        "backbone.bn1": "backbone.conv1_3._batch_norm",
         "backbone.layer{L}.{i}.conv{c}": "backbone.bb_{L-1}_{i}.conv{c-1}._conv",
+        "backbone.layer{L}.{i}.bn{c}": "backbone.bb_{L-1}_{i}.conv{c-1}._batch_norm",
         "backbone.layer{L}.{i}.downsample.0": "backbone.bb_{L-1}_{i}.short._conv",
-        "head.channel_in.conv": "head.channel_conv._conv",
-        "head.position_in.conv": "head.position_conv._conv",
+        "backbone.layer{L}.{i}.downsample.1": "backbone.bb_{L-1}_{i}.short._batch_norm",
+        **blocks(BLOCKS, "_conv", "_batch_norm"),
         "head.position_attention.query": "head.pam.query_conv",
         "head.position_attention.key": "head.pam.key_conv",
         "head.position_attention.value": "head.pam.value_conv",
-        "head.channel_out.conv": "head.conv1._conv",
-        "head.position_out.conv": "head.conv2._conv",
         "auxiliary.classifier": "head.aux_head.1",
         "head.channel_classifier": "head.aux_head_cam.1",
         "head.fused_classifier": "head.cls_head.1",
-    },
-    norms={
-        "backbone.conv1.bn1": "backbone.conv1_1._batch_norm",
-        "backbone.conv1.bn2": "backbone.conv1_2._batch_norm",
-        "backbone.bn1": "backbone.conv1_3._batch_norm",
-        "backbone.layer{L}.{i}.bn{c}": "backbone.bb_{L-1}_{i}.conv{c-1}._batch_norm",
-        "backbone.layer{L}.{i}.downsample.1": "backbone.bb_{L-1}_{i}.short._batch_norm",
-        "head.channel_in.bn": "head.channel_conv._batch_norm",
-        "head.position_in.bn": "head.position_conv._batch_norm",
-        "head.channel_out.bn": "head.conv1._batch_norm",
-        "head.position_out.bn": "head.conv2._batch_norm",
     },
     gammas={
         "head.position_attention.gamma": "head.pam.gamma",
@@ -79,25 +103,7 @@ PADDLESEG = Schema(
     },
     norm_leaves={"scale": "weight", "shift": "bias", "mean": "_mean", "variance": "_variance"},
     tied_modules={"head.position_classifier": "head.channel_classifier"},
-    absorbed_biases={f"{layer}._conv.bias": f"{layer}._batch_norm._mean" for layer in BEFORE_NORMS},
-    order=(
-        "backbone.",
-        "head.channel_conv._conv.",
-        "head.channel_conv.",
-        "head.position_conv._conv.",
-        "head.position_conv.",
-        "head.pam.gamma",
-        "head.pam.",
-        "head.cam.",
-        "head.conv1._conv.",
-        "head.conv1.",
-        "head.conv2._conv.",
-        "head.conv2.",
-        "head.aux_head.",
-        "head.aux_head_pam.",
-        "head.aux_head_cam.",
-        "head.cls_head.",
-    ),
+    absorbed_biases={f"{layer}._conv.bias": f"{layer}._batch_norm._mean" for layer in BLOCKS.values()},
     fixed_config={
         "block": "bottleneck",  # its smaller networks project the shortcut of layer1.0; ours do not
         "stem": "deep",
