@@ -27,7 +27,7 @@ def as_written(definition: Any) -> Any:
 
 @dataclass(frozen=True)
 class LayerSet:
-    """How a network computes: the layers and functions that its modules are built from.
+    """The layers and functions that a network's modules are built from; they decide how it computes, not what.
 
     conv       makes a convolution: (in_channels, out_channels, kernel_size, *, stride, dilation, bias)
     norm       makes what follows a convolution: (channels)

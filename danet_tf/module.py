@@ -79,7 +79,7 @@ class Module(keras.layers.Layer):
 
 
 class Network(keras.Model):
-    """What Keras asks of a network: to be built at once, to be written and made again, and shapes without numbers."""
+    """The methods that Keras calls on a model: to build it, to write and read it, and to find its shapes."""
 
     def __init__(self) -> None:
         super().__init__(name="danet", autocast=False)

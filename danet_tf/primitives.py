@@ -13,7 +13,7 @@ from danet_common.config.parameters import NORM_KINDS
 from danet_common.numerics.precision import accumulate_dtype
 from danet_tf.accelerated.precision import mean_of
 from danet_tf.module import Module
-from danet_tf.training.distributed import all_mean
+from danet_tf.training.distributed import all_reduce_mean
 
 
 @keras.saving.register_keras_serializable("danet")
@@ -89,8 +89,8 @@ class BatchNorm(Module):
         count = batch * height * width * tf.distribute.get_strategy().num_replicas_in_sync
         if isinstance(count, int) and count == 1:
             raise ValueError(f"training needs more than one value per channel; got shape {x.shape}")
-        mean = all_mean(mean_of(x, (0, 1, 2)))
-        variance = all_mean(mean_of(ops.square(x - mean), (0, 1, 2)))  # two passes: E[x^2] - E[x]^2 cancels
+        mean = all_reduce_mean(mean_of(x, (0, 1, 2)))
+        variance = all_reduce_mean(mean_of(ops.square(x - mean), (0, 1, 2)))  # two passes: E[x^2] - E[x]^2 cancels
         unbiased = variance * (ops.cast(count, x.dtype) / ops.cast(count - 1, x.dtype))
         self.moving_mean.assign_add(self.momentum * (ops.stop_gradient(mean) - self.moving_mean))
         self.moving_variance.assign_add(self.momentum * (ops.stop_gradient(unbiased) - self.moving_variance))

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from danet_common.config.parameters import NORM_KINDS
 from danet_common.numerics.precision import accumulate_dtype
 from danet_torch.module import Module
-from danet_torch.training.distributed import all_mean, several
+from danet_torch.training.distributed import all_reduce_mean, is_distributed
 
 
 class Conv(Module, nn.Conv2d):
@@ -57,7 +57,7 @@ class BatchNorm(Module, nn.BatchNorm2d):
         super().__init__(channels, epsilon, momentum, dtype=getattr(torch, dtype))
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        if not (self.training and several()):
+        if not (self.training and is_distributed()):
             return super().forward(x)
         wide = upcast(x)
         mean, variance = self.update(wide)
@@ -67,8 +67,8 @@ class BatchNorm(Module, nn.BatchNorm2d):
     def update(self, x: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "c 1 1"], Float[Tensor, "c 1 1"]]:
         """Mean and biased variance of the batch, after moving the running statistics towards them."""
         count = x.numel() // x.shape[1] * distributed.get_world_size()
-        mean = all_mean(torch.mean(x, (0, 2, 3), keepdim=True))[0]
-        variance = all_mean(torch.mean(torch.square(x - mean), (0, 2, 3), keepdim=True))[0]  # two passes, as always
+        mean = all_reduce_mean(torch.mean(x, (0, 2, 3), keepdim=True))[0]
+        variance = all_reduce_mean(torch.mean(torch.square(x - mean), (0, 2, 3), keepdim=True))[0]
         unbiased = variance * (count / (count - 1))
         self.running_mean += self.momentum * (mean.detach().flatten() - self.running_mean)
         self.running_var += self.momentum * (unbiased.detach().flatten() - self.running_var)

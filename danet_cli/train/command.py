@@ -316,4 +316,4 @@ def join(backend: BackendName) -> tuple[Framework, Any]:
         set_tensors=weights.set_tensors,
         infer=package.predict_logits,
     )
-    return framework, engine.start_engine()
+    return framework, engine.init_distributed()

@@ -13,7 +13,7 @@ from danet_common.config.recipe import TrainConfig
 RECOMPUTED_PIXELS = 2**20  # that a device computes at once; a ResNet-50 would keep 6 to 9 GiB of activations for them
 
 
-def parts(rows: int, accumulation: int) -> list[np.ndarray]:
+def microbatches(rows: int, accumulation: int) -> list[np.ndarray]:
     """Indices into a process's rows, part by part. Raises ValueError unless the parts are equal."""
     if rows % accumulation:
         raise ValueError(f"{rows} rows are not {accumulation} equal parts")
@@ -39,6 +39,6 @@ def resolve_remat(recipe: TrainConfig, pixels: int | None, device_count: int) ->
 
 
 def describe(process_count: int, device_count: int, kind: str) -> str:
-    """For people: "2 processes, 4 cuda devices"."""
+    """Return such words as "2 processes, 4 cuda devices"."""
     processes = "1 process" if process_count == 1 else f"{process_count} processes"
     return f"{processes}, {device_count} {kind} device{'s' if device_count > 1 else ''}"

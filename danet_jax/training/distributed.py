@@ -1,4 +1,4 @@
-"""The processes and devices that a run is spread over, joined by the framework's own means."""
+"""The processes and devices of a run, joined by the framework's own functions."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from danet_common.training.sharing import describe
 TIMEOUT = 600  # seconds that a process waits for the others before it gives up
 
 
-class Engine:
-    """The processes that were started together, with all their devices; or this process alone, with one.
+class Distributed:
+    """The processes that were started together, and their devices; by default this process and one device.
 
     process_index  of this process, from 0; the first one writes the files
     process_count  each has its part of the rows of a global batch
@@ -41,25 +41,25 @@ class Engine:
         self.placement = placement
 
     def describe(self) -> str:
-        """For people: "2 processes, 4 cuda devices"."""
+        """Return such words as "2 processes, 4 cuda devices"."""
         return describe(self.process_count, self.device_count, jax.default_backend())
 
-    def place(self, rows: np.ndarray) -> Array:
-        """This process's rows of a global array, on its devices."""
+    def to_device(self, rows: np.ndarray) -> Array:
+        """Return this process's rows of a global array as a tensor on its devices."""
         if self.placement is None:
             return jnp.asarray(rows)
         sharding = NamedSharding(self.placement, PartitionSpec("batch"))
         return jax.make_array_from_process_local_data(sharding, rows)
 
     def replicate(self, tree: Any) -> Any:
-        """Arrays that every process has alike, on all devices."""
+        """Return arrays that every process has alike, on all devices."""
         if self.placement is None:
             return tree
         sharding = NamedSharding(self.placement, PartitionSpec())
         return jax.tree.map(lambda leaf: jax.make_array_from_process_local_data(sharding, np.asarray(leaf)), tree)
 
     def sum(self, array: np.ndarray) -> np.ndarray:
-        """Of all processes' arrays, the same in each."""
+        """Return the sum of all processes' arrays, the same in each."""
         if self.process_count == 1:
             return array
         data = np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)  # JAX would narrow 64 bits
@@ -67,12 +67,12 @@ class Engine:
         return every.reshape(self.process_count, -1).view(array.dtype).sum(0, array.dtype).reshape(array.shape)
 
     def close(self) -> None:
-        """Leave the others, when all are done."""
+        """Leave the group of processes when all are done."""
         if self.process_count > 1:
             self.sum(np.zeros(1))
             jax.distributed.shutdown()
 
-    def __enter__(self) -> Engine:
+    def __enter__(self) -> Distributed:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exception: Any) -> None:
@@ -80,10 +80,10 @@ class Engine:
             self.close()
 
 
-def start_engine() -> Engine:
-    """Join the processes that the environment speaks of, before anything else is computed.
+def init_distributed() -> Distributed:
+    """Join the processes that the environment names, before anything else is computed.
 
-    Raises ValueError where it does not make sense.
+    Raises ValueError for an environment that contradicts itself or the devices.
     """
     chips = (*Path("/dev").glob("accel[0-9]*"), *Path("/dev/vfio").glob("[0-9]*"))
     has_tpu = bool(chips) and importlib.util.find_spec("libtpu") is not None  # of which there may be other hosts
@@ -98,6 +98,6 @@ def start_engine() -> Engine:
         method = "slurm" if slurm else None  # None: as the TPU's host says
         jax.distributed.initialize(cluster_detection_method=method, initialization_timeout=TIMEOUT)
     if jax.device_count() == 1:
-        return Engine()
+        return Distributed()
     mesh = jax.make_mesh((jax.device_count(),), ("batch",), axis_types=(AxisType.Auto,))
-    return Engine(jax.process_index(), jax.process_count(), jax.device_count(), mesh)
+    return Distributed(jax.process_index(), jax.process_count(), jax.device_count(), mesh)

@@ -17,7 +17,7 @@ from danet_jax.primitives import upcast
 def segmentation_loss(
     outputs: Mapping[str, Float[Array, "b h w classes"]], labels: Int[Array, "b h w"], recipe: TrainConfig
 ) -> dict[str, Float[Array, ""]]:
-    """The loss of every output, and as `loss` their sum with the recipe's weights."""
+    """Return the loss of every output, and as `loss` their sum with the recipe's weights."""
     losses = {name: cross_entropy(logits, labels, recipe) for name, logits in outputs.items()}
     weighted = [recipe.output_weights[name] * value for name, value in losses.items()]
     return {"loss": jnp.sum(jnp.stack(weighted)), **losses}
@@ -51,8 +51,8 @@ def hard_pixels(
 ) -> Bool[Array, "b h w"]:
     """Online hard example mining (Shrivastava et al., CVPR 2016), as in mmseg and PaddleSeg.
 
-    Those whose class has less than the threshold's probability, and at least the `ohem_minimum` hardest for each
-    picture, wherever in the batch they are.
+    Hard pixels give their class less than the threshold's probability. At least `ohem_minimum` for each picture, the
+    hardest of the batch, count as hard.
     """
     every = jnp.where(valid, probability, 2)
     ordered = jnp.sort(every.flatten())  # void comes last

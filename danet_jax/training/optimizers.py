@@ -26,7 +26,7 @@ SLOTS = {"momentum": "trace", "adam.mean": "mu", "adam.square": "nu"}  # in Opta
 
 
 def transformation(recipe: TrainConfig) -> optax.GradientTransformation:
-    """Optax's own, up to the learning rate: what it gives is subtracted `rate` times."""
+    """Return Optax's optimizer without the learning rate; `apply_gradients` subtracts `rate` times its output."""
     decay = optax.add_decayed_weights(recipe.weight_decay)
     if recipe.optimizer == "sgd":
         return optax.chain(decay, optax.trace(recipe.momentum))
@@ -36,27 +36,27 @@ def transformation(recipe: TrainConfig) -> optax.GradientTransformation:
 
 
 def make_optimizer(model: nnx.Module, recipe: TrainConfig) -> optax.OptState:
-    """An optimizer before its first step."""
+    """Return an optimizer before its first step."""
     return transformation(recipe).init({parameter.name: leaf[...] for parameter, leaf in trainable_leaves(model)})
 
 
 def trainable_leaves(model: nnx.Module) -> list[tuple[Parameter, nnx.Variable]]:
-    """What an optimizer updates."""
+    """Return the tensors that an optimizer updates."""
     return [(parameter, leaf) for parameter, leaf in named_parameters(model) if parameter.trainable]
 
 
 def clip(gradients: dict[str, Array], limit: float) -> dict[str, Array]:
-    """All gradients, made smaller by one factor where their norm together is above the limit."""
+    """Return all gradients, scaled by one factor where their global norm is above the limit."""
     norm = jnp.sqrt(jnp.sum(jnp.stack([jnp.sum(jnp.square(gradient)) for gradient in gradients.values()])))
     factor = jnp.minimum(limit / (norm + 1e-6), 1)  # as torch.nn.utils.clip_grad_norm_
     return {name: gradient * factor for name, gradient in gradients.items()}
 
 
-@nnx.jit(static_argnames="recipe", donate_argnames=("optimizer", "gradients"))  # which nobody asks for again
+@nnx.jit(static_argnames="recipe", donate_argnames=("optimizer", "gradients"))
 def apply_gradients(
     model: nnx.Module, optimizer: optax.OptState, gradients: dict[str, Array], rate: float, recipe: TrainConfig
 ) -> optax.OptState:
-    """Update the weights, and what the optimizer remembers."""
+    """Update the weights and the optimizer's state."""
     if recipe.clip_norm is not None:
         gradients = clip(gradients, recipe.clip_norm)
     weights = {parameter.name: leaf[...] for parameter, leaf in trainable_leaves(model)}
@@ -68,7 +68,7 @@ def apply_gradients(
 
 
 def get_slots(model: nnx.Module, optimizer: optax.OptState, recipe: TrainConfig) -> dict[str, np.ndarray]:
-    """What the optimizer remembers, as `momentum.NAME` or `adam.mean.NAME` and `adam.square.NAME`, canonical."""
+    """Return the optimizer's state as `momentum.NAME` or `adam.mean.NAME` and `adam.square.NAME`, canonical."""
     slots = {}
     for slot in slot_names(recipe):
         values = optax.tree.get(optimizer, SLOTS[slot])
@@ -80,7 +80,7 @@ def get_slots(model: nnx.Module, optimizer: optax.OptState, recipe: TrainConfig)
 def set_slots(
     model: nnx.Module, optimizer: optax.OptState, recipe: TrainConfig, slots: Mapping[str, np.ndarray], step: int
 ) -> optax.OptState:
-    """An optimizer that remembers what `get_slots` gave after so many steps."""
+    """Return the optimizer with the state that `get_slots` gave after `step` steps."""
     if recipe.optimizer == "adamw":
         optimizer = optax.tree.set(optimizer, count=jnp.asarray(step, jnp.int32))
     for slot in slot_names(recipe):

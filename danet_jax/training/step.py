@@ -16,13 +16,13 @@ from jaxtyping import Bool, Float, Int
 from danet_common.config.layer_names import require_trainable
 from danet_common.config.recipe import TrainConfig, learning_rate
 from danet_common.numerics.dropout import dropout_masks
-from danet_common.training.sharing import parts
+from danet_common.training.sharing import microbatches
 from danet_jax.model import DANet
-from danet_jax.training.distributed import Engine
+from danet_jax.training.distributed import Distributed
 from danet_jax.training.losses import segmentation_loss
 from danet_jax.training.optimizers import apply_gradients, make_optimizer, trainable_leaves
 
-Named = dict[str, Array]
+TensorDict = dict[str, Array]
 
 
 @dataclass
@@ -31,25 +31,25 @@ class TrainState:
 
     model: DANet
     recipe: TrainConfig
-    engine: Engine
+    distributed: Distributed
     optimizer: optax.OptState
-    average: Named | None
+    average: TensorDict | None
     step: int = 0
 
 
-def create_state(model: DANet, recipe: TrainConfig, engine: Engine) -> TrainState:
-    """A run before its first step, of a model that is where the engine's tensors are.
+def create_state(model: DANet, recipe: TrainConfig, distributed: Distributed) -> TrainState:
+    """Return the state of a run before its first step, of a model on the devices of `distributed`.
 
     Raises CheckpointError for a network with `layers="cpu_inference"`.
     """
     require_trainable(model.layer_set, "trained")
     average = {parameter.name: leaf[...] for parameter, leaf in trainable_leaves(model)}
     optimizer = make_optimizer(model, recipe)
-    return TrainState(model, recipe, engine, optimizer, None if recipe.average_decay is None else average)
+    return TrainState(model, recipe, distributed, optimizer, None if recipe.average_decay is None else average)
 
 
-def train_step(state: TrainState, batch: Mapping[str, np.ndarray], first_row: int = 0) -> Named:
-    """One update of the weights; the loss of every output and `loss`, means over the batch's parts.
+def train_step(state: TrainState, batch: Mapping[str, np.ndarray], first_row: int = 0) -> TensorDict:
+    """Update the weights once; return `loss` and the loss of every output, means over the microbatches.
 
     `batch` has `image` (N, H, W, C), normalised, and `labels` (N, H, W): this process's rows of the step's global
     batch, which begin at `first_row`. All processes take the step together, and find the same losses.
@@ -60,10 +60,10 @@ def train_step(state: TrainState, batch: Mapping[str, np.ndarray], first_row: in
     masks = dropout_masks(model.config, recipe.seed, state.step, rows, height, width)
     (model.eval if recipe.frozen_batch_norm else model.train)()
     shares = (
-        compute_gradients(model, *to_tensors(state.engine, batch, masks, part), recipe)
-        for part in parts(count, recipe.accumulation)
+        compute_gradients(model, *to_tensors(state.distributed, batch, masks, part), recipe)
+        for part in microbatches(count, recipe.accumulation)
     )
-    losses, gradients = functools.reduce(added, shares)
+    losses, gradients = functools.reduce(add_trees, shares)
     state.optimizer = apply_gradients(model, state.optimizer, gradients, learning_rate(recipe, state.step), recipe)
     if state.average is not None:
         state.average = update_average(model, state.average, recipe)
@@ -72,11 +72,11 @@ def train_step(state: TrainState, batch: Mapping[str, np.ndarray], first_row: in
 
 
 def to_tensors(
-    engine: Engine, batch: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray], part: np.ndarray
-) -> tuple[Float[Array, "b h w c"], Int[Array, "b h w"], Named]:
-    """A part of a process's batch where the network is, in its layout."""
-    kept = {name: engine.place(np.moveaxis(mask[part], 1, -1)) for name, mask in masks.items()}
-    return engine.place(batch["image"][part]), engine.place(batch["labels"][part]), kept
+    distributed: Distributed, batch: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray], part: np.ndarray
+) -> tuple[Float[Array, "b h w c"], Int[Array, "b h w"], TensorDict]:
+    """Return a microbatch of a process's batch on its devices, in the network's layout."""
+    kept = {name: distributed.to_device(np.moveaxis(mask[part], 1, -1)) for name, mask in masks.items()}
+    return distributed.to_device(batch["image"][part]), distributed.to_device(batch["labels"][part]), kept
 
 
 @nnx.jit(static_argnames="recipe")
@@ -86,10 +86,10 @@ def compute_gradients(
     labels: Int[Array, "b h w"],
     masks: Mapping[str, Bool[Array, ...]],
     recipe: TrainConfig,
-) -> tuple[Named, Named]:
-    """One part's share of the losses and, by canonical name, of the gradients; moves the running statistics."""
+) -> tuple[TensorDict, TensorDict]:
+    """Return a microbatch's share of the losses and of the gradients, by name; moves the running statistics."""
 
-    def loss(model: DANet) -> tuple[Float[Array, ""], Named]:
+    def loss(model: DANet) -> tuple[Float[Array, ""], TensorDict]:
         losses = segmentation_loss(model(x, dropout_masks=masks), labels, recipe)
         shares = {name: value / recipe.accumulation for name, value in losses.items()}
         return shares["loss"], shares
@@ -100,8 +100,10 @@ def compute_gradients(
     return shares, {parameter.name: leaf[...] for parameter, leaf in trainable_leaves(holder)}
 
 
-def added(total: tuple[Named, Named], part: tuple[Named, Named]) -> tuple[Named, Named]:
-    """The sums by name."""
+def add_trees(
+    total: tuple[TensorDict, TensorDict], part: tuple[TensorDict, TensorDict]
+) -> tuple[TensorDict, TensorDict]:
+    """Return the sums by name."""
     losses, gradients = (
         {name: one[name] + other[name] for name in one} for one, other in zip(total, part, strict=True)
     )
@@ -109,7 +111,7 @@ def added(total: tuple[Named, Named], part: tuple[Named, Named]) -> tuple[Named,
 
 
 @nnx.jit(static_argnames="recipe")
-def update_average(model: DANet, average: Named, recipe: TrainConfig) -> Named:
+def update_average(model: DANet, average: TensorDict, recipe: TrainConfig) -> TensorDict:
     """average + (1 - decay) * (weight - average)."""
     assert recipe.average_decay is not None
     share, leaves = 1 - recipe.average_decay, trainable_leaves(model)

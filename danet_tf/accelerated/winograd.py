@@ -48,7 +48,7 @@ def convolve(x: Float[Tensor, "b h w c"], kernel: Float[Tensor, "3 3 c d"], dila
 
 
 def transform_kernels(kernel: Float[Tensor, "3 3 c d"], matrix: Float[Tensor, "36 9"]) -> Float[Tensor, "36 c d"]:
-    """What tiles are multiplied by, entry by entry: four times the kernels, so they are made when they are needed."""
+    """Return the kernels as tiles are multiplied by them: four times their size, so they are made when needed."""
     flat = ops.einsum("kl,ln->kn", matrix, ops.reshape(kernel, (9, -1)))
     return ops.reshape(flat, (SPAN**2, *kernel.shape[2:]))
 

@@ -1,4 +1,4 @@
-"""The processes and devices that a run is spread over, joined by the framework's own means."""
+"""The processes and devices of a run, joined by the framework's own functions."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from danet_common.training.sharing import describe
 TIMEOUT = 600  # seconds that a process waits for the others before it gives up
 
 
-class Engine:
-    """The processes that were started together, with all their devices; or this process alone, with one.
+class Distributed:
+    """The processes that were started together, and their devices; by default this process and one device.
 
     process_index  of this process, from 0; the first one writes the files
     process_count  each has its part of the rows of a global batch
@@ -40,16 +40,16 @@ class Engine:
         self.placement = placement
 
     def describe(self) -> str:
-        """For people: "2 processes, 4 cuda devices"."""
+        """Return such words as "2 processes, 4 cuda devices"."""
         kind = next(kind for kind in ("TPU", "GPU", "CPU") if tf.config.list_logical_devices(kind))
         return describe(self.process_count, self.device_count, kind.lower())
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """Where variables are mirrored, and steps taken by every replica."""
+        """Return the context in which variables are mirrored and every replica takes a step."""
         return contextlib.nullcontext() if self.placement is None else self.placement.scope()
 
-    def place(self, rows: np.ndarray) -> Tensor:
-        """This process's rows of a global array, on its devices."""
+    def to_device(self, rows: np.ndarray) -> Tensor:
+        """Return this process's rows of a global array as a tensor on its devices."""
         if self.placement is None:
             return tf.convert_to_tensor(rows)
         shares = np.split(rows, self.device_count // self.process_count)
@@ -58,11 +58,11 @@ class Engine:
         )
 
     def local(self, value: Tensor) -> Tensor:
-        """Of a value that all replicas have alike, this process's own."""
+        """Return this process's copy of a value that all replicas have alike."""
         return value if self.placement is None else self.placement.experimental_local_results(value)[0]
 
     def sum(self, array: np.ndarray) -> np.ndarray:
-        """Of all processes' arrays, the same in each."""
+        """Return the sum of all processes' arrays, the same in each."""
         if self.placement is None or self.process_count == 1:
             return array
         local = self.device_count // self.process_count
@@ -74,11 +74,11 @@ class Engine:
         return np.asarray(self.placement.reduce("SUM", each, axis=None))
 
     def close(self) -> None:
-        """Leave the others, when all are done."""
+        """Leave the group of processes when all are done."""
         if self.process_count > 1:
             self.sum(np.zeros(1))
 
-    def __enter__(self) -> Engine:
+    def __enter__(self) -> Distributed:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exception: Any) -> None:
@@ -86,10 +86,10 @@ class Engine:
             self.close()
 
 
-def start_engine() -> Engine:
-    """Join the processes that the environment speaks of, before anything else is computed.
+def init_distributed() -> Distributed:
+    """Join the processes that the environment names, before anything else is computed.
 
-    Raises ValueError where it does not make sense.
+    Raises ValueError for an environment that contradicts itself or the devices.
     """
     if keras.backend.backend() != "tensorflow":
         raise ValueError(f"training needs KERAS_BACKEND=tensorflow; Keras is on {keras.backend.backend()}")
@@ -101,22 +101,22 @@ def start_engine() -> Engine:
         options = tf.distribute.experimental.CommunicationOptions(timeout_seconds=TIMEOUT)
         strategy = tf.distribute.MultiWorkerMirroredStrategy(resolver, options)
         index = resolver.task_id + (len(chiefs) if resolver.task_type == "worker" else 0)
-        return Engine(index, len(chiefs) + len(workers), strategy.num_replicas_in_sync, strategy)
+        return Distributed(index, len(chiefs) + len(workers), strategy.num_replicas_in_sync, strategy)
     name = os.environ.get("TPU_NAME") or ("local" if tf.config.list_physical_devices("TPU") else None)
     if name is not None:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu=name)
         tf.config.experimental_connect_to_cluster(resolver)
         tf.tpu.experimental.initialize_tpu_system(resolver)
         strategy = tf.distribute.TPUStrategy(resolver)
-        return Engine(0, 1, strategy.num_replicas_in_sync, strategy)
+        return Distributed(0, 1, strategy.num_replicas_in_sync, strategy)
     devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
     if len(devices) == 1:
-        return Engine()
-    return Engine(0, 1, len(devices), tf.distribute.MirroredStrategy([device.name for device in devices]))
+        return Distributed()
+    return Distributed(0, 1, len(devices), tf.distribute.MirroredStrategy([device.name for device in devices]))
 
 
 def on_replicas(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function run by every replica, where the caller is in a strategy's scope; else as it is."""
+    """Decorate a function: every replica runs it where the caller is in a strategy's scope."""
 
     @functools.wraps(function)
     def run(*arguments: Any) -> Any:
@@ -127,11 +127,11 @@ def on_replicas(function: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-def all_mean(x: Any) -> Any:
-    """The mean of all devices' tensors of one shape; gradients are those of the devices' losses together."""
+def all_reduce_mean(x: Any) -> Any:
+    """Return the mean of all devices' tensors of one shape; gradients are those of the sum of the devices' losses."""
     return tf.distribute.get_replica_context().all_reduce("MEAN", x) if tf.distribute.has_strategy() else x
 
 
 def all_gather(x: Tensor) -> Tensor:
-    """All devices' tensors of one shape, one after another along the first axis; without gradients."""
+    """Return all devices' tensors of one shape, joined along the first axis; without gradients."""
     return tf.distribute.get_replica_context().all_gather(x, 0) if tf.distribute.has_strategy() else x

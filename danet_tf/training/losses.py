@@ -11,13 +11,13 @@ from keras import ops
 
 from danet_common.config.recipe import TrainConfig
 from danet_tf.primitives import upcast
-from danet_tf.training.distributed import all_gather, all_mean
+from danet_tf.training.distributed import all_gather, all_reduce_mean
 
 
 def segmentation_loss(
     outputs: Mapping[str, Float[Tensor, "b h w classes"]], labels: Int[Tensor, "b h w"], recipe: TrainConfig
 ) -> dict[str, Float[Tensor, ""]]:
-    """The loss of every output, and as `loss` their sum with the recipe's weights."""
+    """Return the loss of every output, and as `loss` their sum with the recipe's weights."""
     losses = {name: cross_entropy(logits, labels, recipe) for name, logits in outputs.items()}
     weighted = [recipe.output_weights[name] * value for name, value in losses.items()]
     return {"loss": ops.sum(ops.stack(weighted)), **losses}
@@ -42,9 +42,9 @@ def cross_entropy(
         probability = ops.stop_gradient(ops.exp(log_probability))
         weight = weight * ops.cast(hard_pixels(probability, valid, recipe.ohem_threshold, recipe), weight.dtype)
     counted = weight if recipe.loss_mean == "labelled_pixels" else ops.ones_like(weight)
-    total = all_mean(ops.sum(counted))
+    total = all_reduce_mean(ops.sum(counted))
     total = ops.where(total > 0, total, ops.ones_like(total))
-    return -all_mean(ops.sum(weight * log_probability)) / total
+    return -all_reduce_mean(ops.sum(weight * log_probability)) / total
 
 
 def hard_pixels(
@@ -52,8 +52,8 @@ def hard_pixels(
 ) -> Bool[Tensor, "b h w"]:
     """Online hard example mining (Shrivastava et al., CVPR 2016), as in mmseg and PaddleSeg.
 
-    Those whose class has less than the threshold's probability, and at least the `ohem_minimum` hardest for each
-    picture, wherever in the batch they are.
+    Hard pixels give their class less than the threshold's probability. At least `ohem_minimum` for each picture, the
+    hardest of the batch, count as hard.
     """
     every = all_gather(ops.where(valid, probability, 2 * ops.ones_like(probability)))
     ordered = ops.sort(ops.reshape(every, -1))  # void comes last

@@ -26,8 +26,8 @@ from danet_tf.training.distributed import on_replicas
 
 
 class TorchOptimizer(keras.optimizers.Optimizer):
-    """Both optimizers, as Keras runs them: its own fold the rate into the velocity, decouple sgd's weight decay
-    and add adamw's epsilon before the bias correction."""
+    """Both optimizers for Keras, whose own fold the rate into the velocity, decouple the weight decay of sgd,
+    and add the epsilon of adamw before the bias correction."""
 
     def __init__(self, model: keras.Model, recipe: TrainConfig) -> None:
         rate = keras.Variable(
@@ -45,7 +45,7 @@ class TorchOptimizer(keras.optimizers.Optimizer):
         self.slots = {slot: self.add_optimizer_variables(variables, slot) for slot in slot_names(self.recipe)}
 
     def _all_reduce_sum_gradients(self, grads_and_vars: list[tuple[tf.Tensor, tf.Variable]]) -> list[Any]:
-        """They are the whole batch's already: clipping needs that."""
+        """Return the gradients as they are: those of all replicas together, which clipping needs."""
         return grads_and_vars
 
     def update_step(self, gradient: tf.Tensor, variable: tf.Variable, learning_rate: tf.Tensor) -> None:
@@ -68,17 +68,17 @@ class TorchOptimizer(keras.optimizers.Optimizer):
 
 
 def make_optimizer(model: keras.Model, recipe: TrainConfig) -> TorchOptimizer:
-    """An optimizer before its first step."""
+    """Return an optimizer before its first step."""
     return TorchOptimizer(model, recipe)
 
 
 def trainable_leaves(model: keras.layers.Layer) -> list[tuple[Parameter, keras.Variable]]:
-    """What an optimizer updates."""
+    """Return the tensors that an optimizer updates."""
     return [(parameter, leaf) for parameter, leaf in named_parameters(model) if parameter.trainable]
 
 
 def clip(gradients: dict[str, Tensor], limit: float) -> dict[str, Tensor]:
-    """All gradients, made smaller by one factor where their norm together is above the limit."""
+    """Return all gradients, scaled by one factor where their global norm is above the limit."""
     norm = ops.sqrt(ops.sum(ops.stack([ops.sum(ops.square(gradient)) for gradient in gradients.values()])))
     factor = ops.minimum(limit / (norm + 1e-6), 1)  # as torch.nn.utils.clip_grad_norm_
     return {name: gradient * factor for name, gradient in gradients.items()}
@@ -89,7 +89,7 @@ def clip(gradients: dict[str, Tensor], limit: float) -> dict[str, Tensor]:
 def apply_gradients(
     model: keras.Model, optimizer: TorchOptimizer, gradients: dict[str, Tensor], rate: Tensor, recipe: TrainConfig
 ) -> None:
-    """Update the weights, and what the optimizer remembers."""
+    """Update the weights and the optimizer's state."""
     if recipe.clip_norm is not None:
         gradients = clip(gradients, recipe.clip_norm)
     leaves = trainable_leaves(model)
@@ -98,7 +98,7 @@ def apply_gradients(
 
 
 def get_slots(model: keras.Model, optimizer: TorchOptimizer, recipe: TrainConfig) -> dict[str, np.ndarray]:
-    """What the optimizer remembers, as `momentum.NAME` or `adam.mean.NAME` and `adam.square.NAME`, canonical."""
+    """Return the optimizer's state as `momentum.NAME` or `adam.mean.NAME` and `adam.square.NAME`, canonical."""
     slots = {}
     for slot in slot_names(recipe):
         for (parameter, _), value in zip(trainable_leaves(model), optimizer.slots[slot], strict=True):
@@ -109,7 +109,7 @@ def get_slots(model: keras.Model, optimizer: TorchOptimizer, recipe: TrainConfig
 def set_slots(
     model: keras.Model, optimizer: TorchOptimizer, recipe: TrainConfig, slots: Mapping[str, np.ndarray], step: int
 ) -> TorchOptimizer:
-    """An optimizer that remembers what `get_slots` gave after so many steps."""
+    """Return the optimizer with the state that `get_slots` gave after `step` steps."""
     optimizer.iterations.assign(step)
     for slot in slot_names(recipe):
         for (parameter, _), value in zip(trainable_leaves(model), optimizer.slots[slot], strict=True):

@@ -16,13 +16,13 @@ from keras import ops
 from danet_common.config.layer_names import require_trainable
 from danet_common.config.recipe import TrainConfig, learning_rate
 from danet_common.numerics.dropout import dropout_masks
-from danet_common.training.sharing import parts
+from danet_common.training.sharing import microbatches
 from danet_tf.model import DANet
-from danet_tf.training.distributed import Engine, all_mean, on_replicas
+from danet_tf.training.distributed import Distributed, all_reduce_mean, on_replicas
 from danet_tf.training.losses import segmentation_loss
 from danet_tf.training.optimizers import TorchOptimizer, apply_gradients, make_optimizer, trainable_leaves
 
-Named = dict[str, Tensor]
+TensorDict = dict[str, Tensor]
 
 
 @dataclass
@@ -31,25 +31,25 @@ class TrainState:
 
     model: DANet
     recipe: TrainConfig
-    engine: Engine
+    distributed: Distributed
     optimizer: TorchOptimizer
-    average: Named | None
+    average: TensorDict | None
     step: int = 0
 
 
-def create_state(model: DANet, recipe: TrainConfig, engine: Engine) -> TrainState:
-    """A run before its first step, of a model that is where the engine's tensors are.
+def create_state(model: DANet, recipe: TrainConfig, distributed: Distributed) -> TrainState:
+    """Return the state of a run before its first step, of a model on the devices of `distributed`.
 
     Raises CheckpointError for a network with `layers="cpu_inference"`.
     """
     require_trainable(model.layer_set, "trained")
     average = {parameter.name: ops.copy(leaf) for parameter, leaf in trainable_leaves(model)}
     optimizer = make_optimizer(model, recipe)
-    return TrainState(model, recipe, engine, optimizer, None if recipe.average_decay is None else average)
+    return TrainState(model, recipe, distributed, optimizer, None if recipe.average_decay is None else average)
 
 
-def train_step(state: TrainState, batch: Mapping[str, np.ndarray], first_row: int = 0) -> Named:
-    """One update of the weights; the loss of every output and `loss`, means over the batch's parts.
+def train_step(state: TrainState, batch: Mapping[str, np.ndarray], first_row: int = 0) -> TensorDict:
+    """Update the weights once; return `loss` and the loss of every output, means over the microbatches.
 
     `batch` has `image` (N, H, W, C), normalised, and `labels` (N, H, W): this process's rows of the step's global
     batch, which begin at `first_row`. All processes take the step together, and find the same losses.
@@ -59,26 +59,26 @@ def train_step(state: TrainState, batch: Mapping[str, np.ndarray], first_row: in
     rows = range(first_row, first_row + count)
     masks = dropout_masks(model.config, recipe.seed, state.step, rows, height, width)
     shares = (
-        compute_gradients(model, *to_tensors(state.engine, batch, masks, part), recipe)
-        for part in parts(count, recipe.accumulation)
+        compute_gradients(model, *to_tensors(state.distributed, batch, masks, part), recipe)
+        for part in microbatches(count, recipe.accumulation)
     )
-    with state.engine.scope():
-        losses, gradients = functools.reduce(added, shares)
+    with state.distributed.scope():
+        losses, gradients = functools.reduce(add_trees, shares)
         wide = model.layer_set.precision.accumulate_dtype
         rate = tf.constant(learning_rate(recipe, state.step), wide)  # a number would be compiled in
         apply_gradients(model, state.optimizer, gradients, rate, recipe)
         if state.average is not None:
             state.average = update_average(model, state.average, recipe)
     state.step += 1
-    return {name: state.engine.local(value) for name, value in losses.items()}
+    return {name: state.distributed.local(value) for name, value in losses.items()}
 
 
 def to_tensors(
-    engine: Engine, batch: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray], part: np.ndarray
-) -> tuple[Float[Tensor, "b h w c"], Int[Tensor, "b h w"], Named]:
-    """A part of a process's batch where the network is, in its layout."""
-    kept = {name: engine.place(np.moveaxis(mask[part], 1, -1)) for name, mask in masks.items()}
-    return engine.place(batch["image"][part]), engine.place(batch["labels"][part]), kept
+    distributed: Distributed, batch: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray], part: np.ndarray
+) -> tuple[Float[Tensor, "b h w c"], Int[Tensor, "b h w"], TensorDict]:
+    """Return a microbatch of a process's batch on its devices, in the network's layout."""
+    kept = {name: distributed.to_device(np.moveaxis(mask[part], 1, -1)) for name, mask in masks.items()}
+    return distributed.to_device(batch["image"][part]), distributed.to_device(batch["labels"][part]), kept
 
 
 @tf.function
@@ -89,21 +89,23 @@ def compute_gradients(
     labels: Int[Tensor, "b h w"],
     masks: Mapping[str, Bool[Tensor, ...]],
     recipe: TrainConfig,
-) -> tuple[Named, Named]:
-    """One part's share of the losses and, by canonical name, of the gradients; moves the running statistics."""
+) -> tuple[TensorDict, TensorDict]:
+    """Return a microbatch's share of the losses and of the gradients, by name; moves the running statistics."""
     leaves = {parameter.name: leaf.value for parameter, leaf in trainable_leaves(model)}
     with tf.GradientTape() as tape:
         outputs = model(x, training=not recipe.frozen_batch_norm, dropout_masks=masks)
         losses = segmentation_loss(outputs, labels, recipe)
         shares = {name: value / recipe.accumulation for name, value in losses.items()}
     gradients = tape.gradient(shares["loss"], leaves, unconnected_gradients="zero")
-    return shares, all_mean(gradients)
+    return shares, all_reduce_mean(gradients)
 
 
 @tf.function
 @on_replicas
-def added(total: tuple[Named, Named], part: tuple[Named, Named]) -> tuple[Named, Named]:
-    """The sums by name."""
+def add_trees(
+    total: tuple[TensorDict, TensorDict], part: tuple[TensorDict, TensorDict]
+) -> tuple[TensorDict, TensorDict]:
+    """Return the sums by name."""
     losses, gradients = (
         {name: one[name] + other[name] for name in one} for one, other in zip(total, part, strict=True)
     )
@@ -112,7 +114,7 @@ def added(total: tuple[Named, Named], part: tuple[Named, Named]) -> tuple[Named,
 
 @tf.function
 @on_replicas
-def update_average(model: DANet, average: Named, recipe: TrainConfig) -> Named:
+def update_average(model: DANet, average: TensorDict, recipe: TrainConfig) -> TensorDict:
     """average + (1 - decay) * (weight - average)."""
     assert recipe.average_decay is not None
     share, leaves = 1 - recipe.average_decay, trainable_leaves(model)

@@ -1,4 +1,4 @@
-"""The processes and devices that a run is spread over, joined by the framework's own means."""
+"""The processes and devices of a run, joined by the framework's own functions."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ TIMEOUT = 600  # seconds that a process waits for the others before it gives up
 networks: weakref.WeakSet[DistributedDataParallel] = weakref.WeakSet()
 
 
-class Engine:
-    """The processes that were started together, with all their devices; or this process alone, with one.
+class Distributed:
+    """The processes that were started together, and their devices; by default this process and one device.
 
     process_index  of this process, from 0; the first one writes the files
     process_count  each has its part of the rows of a global batch
@@ -43,15 +43,15 @@ class Engine:
         self.placement = placement or torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
 
     def describe(self) -> str:
-        """For people: "2 processes, 4 cuda devices"."""
+        """Return such words as "2 processes, 4 cuda devices"."""
         return describe(self.process_count, self.device_count, self.placement.type)
 
-    def place(self, rows: np.ndarray) -> Tensor:
-        """This process's rows of a global array, on its devices."""
+    def to_device(self, rows: np.ndarray) -> Tensor:
+        """Return this process's rows of a global array as a tensor on its devices."""
         return torch.from_numpy(np.ascontiguousarray(rows)).to(self.placement)
 
     def sum(self, array: np.ndarray) -> np.ndarray:
-        """Of all processes' arrays, the same in each."""
+        """Return the sum of all processes' arrays, the same in each."""
         if self.process_count == 1:
             return array
         total = torch.from_numpy(np.array(array)).to(self.placement)
@@ -59,7 +59,7 @@ class Engine:
         return total.cpu().numpy()
 
     def close(self) -> None:
-        """Leave the others, when all are done."""
+        """Leave the group of processes when all are done."""
         if self.process_count > 1:
             distributed.barrier()  # of no tensor: Gloo's threads would need the interpreter for it, which may be gone
             for network in networks:
@@ -67,7 +67,7 @@ class Engine:
             networks.clear()
             distributed.destroy_process_group()
 
-    def __enter__(self) -> Engine:
+    def __enter__(self) -> Distributed:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *exception: Any) -> None:
@@ -75,10 +75,10 @@ class Engine:
             self.close()
 
 
-def start_engine() -> Engine:
-    """Join the processes that the environment speaks of, before anything else is computed.
+def init_distributed() -> Distributed:
+    """Join the processes that the environment names, before anything else is computed.
 
-    Raises ValueError where it does not make sense.
+    Raises ValueError for an environment that contradicts itself or the devices.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))  # set by torchrun, as RANK and LOCAL_RANK
     local = int(os.environ.get("LOCAL_RANK", "0"))
@@ -90,21 +90,21 @@ def start_engine() -> Engine:
     else:
         raise ValueError(f"process {local} of this host has no GPU: there are {torch.cuda.device_count()}")
     if count == 1:
-        return Engine(placement=placement)
+        return Distributed(placement=placement)
     cuda = placement.type == "cuda"
     distributed.init_process_group(
         "nccl" if cuda else "gloo", timeout=timedelta(seconds=TIMEOUT), device_id=placement if cuda else None
     )
-    return Engine(distributed.get_rank(), count, count, placement)
+    return Distributed(distributed.get_rank(), count, count, placement)
 
 
-def several() -> bool:
-    """Whether tensors are of one device among several."""
+def is_distributed() -> bool:
+    """True where each device holds its own part of a batch."""
     return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
 
 
 def replicate(model: nn.Module) -> DistributedDataParallel:
-    """The model, whose gradients are the means of all processes'."""
+    """Return the model with gradients averaged over all processes."""
     network = DistributedDataParallel(model)
     networks.add(network)
     return network
@@ -124,14 +124,14 @@ class MeanOverProcesses(torch.autograd.Function):
         return MeanOverProcesses.apply(gradient)
 
 
-def all_mean(x: Tensor) -> Tensor:
-    """The mean of all devices' tensors of one shape; gradients are those of the devices' losses together."""
-    return MeanOverProcesses.apply(x) if several() else x
+def all_reduce_mean(x: Tensor) -> Tensor:
+    """Return the mean of all devices' tensors of one shape; gradients are those of the sum of the devices' losses."""
+    return MeanOverProcesses.apply(x) if is_distributed() else x
 
 
 def all_gather(x: Tensor) -> Tensor:
-    """All devices' tensors of one shape, one after another along the first axis; without gradients."""
-    if not several():
+    """Return all devices' tensors of one shape, joined along the first axis; without gradients."""
+    if not is_distributed():
         return x
     every = [torch.empty_like(x) for _ in range(distributed.get_world_size())]
     distributed.all_gather(every, x.contiguous())

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from danet_common.config.recipe import TrainConfig
 from danet_torch.primitives import upcast
-from danet_torch.training.distributed import all_gather, all_mean
+from danet_torch.training.distributed import all_gather, all_reduce_mean
 
 
 def segmentation_loss(
     outputs: Mapping[str, Float[Tensor, "b classes h w"]], labels: Int[Tensor, "b h w"], recipe: TrainConfig
 ) -> dict[str, Float[Tensor, ""]]:
-    """The loss of every output, and as `loss` their sum with the recipe's weights."""
+    """Return the loss of every output, and as `loss` their sum with the recipe's weights."""
     losses = {name: cross_entropy(logits, labels, recipe) for name, logits in outputs.items()}
     weighted = [recipe.output_weights[name] * value for name, value in losses.items()]
     return {"loss": torch.sum(torch.stack(weighted)), **losses}
@@ -40,8 +40,8 @@ def cross_entropy(
     if recipe.ohem_threshold is not None:
         weight = weight * hard_pixels(torch.exp(log_probability).detach(), valid, recipe.ohem_threshold, recipe)
     counted = weight if recipe.loss_mean == "labelled_pixels" else torch.ones_like(weight)
-    total = all_mean(torch.sum(counted))
-    return -all_mean(torch.sum(weight * log_probability)) / torch.where(total > 0, total, 1)
+    total = all_reduce_mean(torch.sum(counted))
+    return -all_reduce_mean(torch.sum(weight * log_probability)) / torch.where(total > 0, total, 1)
 
 
 def hard_pixels(
@@ -49,8 +49,8 @@ def hard_pixels(
 ) -> Bool[Tensor, "b h w"]:
     """Online hard example mining (Shrivastava et al., CVPR 2016), as in mmseg and PaddleSeg.
 
-    Those whose class has less than the threshold's probability, and at least the `ohem_minimum` hardest for each
-    picture, wherever in the batch they are.
+    Hard pixels give their class less than the threshold's probability. At least `ohem_minimum` for each picture, the
+    hardest of the batch, count as hard.
     """
     every = all_gather(torch.where(valid, probability, 2))
     ordered = torch.sort(every.flatten()).values  # void comes last

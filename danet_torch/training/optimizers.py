@@ -23,7 +23,7 @@ SLOTS = {"momentum": "momentum_buffer", "adam.mean": "exp_avg", "adam.square": "
 
 
 def make_optimizer(model: nn.Module, recipe: TrainConfig) -> torch.optim.Optimizer:
-    """An optimizer before its first step."""
+    """Return an optimizer before its first step."""
     groups: dict[float, list[Tensor]] = {}
     for parameter, leaf in trainable_leaves(model):
         groups.setdefault(rate_factor(recipe, parameter.name), []).append(leaf)
@@ -35,12 +35,12 @@ def make_optimizer(model: nn.Module, recipe: TrainConfig) -> torch.optim.Optimiz
 
 
 def trainable_leaves(model: nn.Module) -> list[tuple[Parameter, Tensor]]:
-    """What an optimizer updates."""
+    """Return the tensors that an optimizer updates."""
     return [(parameter, leaf) for parameter, leaf in named_parameters(model) if parameter.trainable]
 
 
 def clip(gradients: dict[str, Tensor], limit: float) -> dict[str, Tensor]:
-    """All gradients, made smaller by one factor where their norm together is above the limit."""
+    """Return all gradients, scaled by one factor where their global norm is above the limit."""
     norm = torch.sqrt(torch.sum(torch.stack([torch.sum(torch.square(gradient)) for gradient in gradients.values()])))
     factor = torch.clamp(limit / (norm + 1e-6), max=1)  # as torch.nn.utils.clip_grad_norm_
     return {name: gradient * factor for name, gradient in gradients.items()}
@@ -50,7 +50,7 @@ def clip(gradients: dict[str, Tensor], limit: float) -> dict[str, Tensor]:
 def apply_gradients(
     model: nn.Module, optimizer: torch.optim.Optimizer, gradients: dict[str, Tensor], rate: float, recipe: TrainConfig
 ) -> None:
-    """Update the weights, and what the optimizer remembers."""
+    """Update the weights and the optimizer's state."""
     if recipe.clip_norm is not None:
         gradients = clip(gradients, recipe.clip_norm)
     for parameter, leaf in trainable_leaves(model):
@@ -62,7 +62,7 @@ def apply_gradients(
 
 
 def get_slots(model: nn.Module, optimizer: torch.optim.Optimizer, recipe: TrainConfig) -> dict[str, np.ndarray]:
-    """What the optimizer remembers, as `momentum.NAME` or `adam.mean.NAME` and `adam.square.NAME`, canonical."""
+    """Return the optimizer's state as `momentum.NAME` or `adam.mean.NAME` and `adam.square.NAME`, canonical."""
     slots = {}
     for slot in slot_names(recipe):
         for parameter, leaf in trainable_leaves(model):
@@ -78,7 +78,7 @@ def set_slots(
     slots: Mapping[str, np.ndarray],
     step: int,
 ) -> torch.optim.Optimizer:
-    """An optimizer that remembers what `get_slots` gave after so many steps."""
+    """Return the optimizer with the state that `get_slots` gave after `step` steps."""
     for parameter, leaf in trainable_leaves(model):
         state = optimizer.state[leaf]
         if recipe.optimizer == "adamw":

@@ -1,4 +1,4 @@
-"""A run as one file that any of the three frameworks goes on from."""
+"""A run as a file that any of the three frameworks resumes."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from danet_common.training.sharing import check_shares, resolve_remat
 from danet_common.training.training_checkpoint import TrainingCheckpoint, read_training, write_training
 from danet_torch.checkpoint import from_checkpoint
 from danet_torch.parameters import get_leaf, get_tensors, set_leaf
-from danet_torch.training.distributed import Engine
+from danet_torch.training.distributed import Distributed
 from danet_torch.training.optimizers import get_slots, set_slots, trainable_leaves
 from danet_torch.training.step import TrainState, create_state
 
 
 def capture(state: TrainState, data: Mapping[str, Any] | None = None) -> TrainingCheckpoint:
-    """A run as it is; `data` (JSON-ready) says where in the data it is. Every process must take part."""
+    """Return a run as a checkpoint; `data` (JSON-ready) is its place in the data. Every process must call this."""
     slots = get_slots(state.model, state.optimizer, state.recipe)
     if state.average is not None:
         for parameter, _ in trainable_leaves(state.model):
@@ -29,19 +29,22 @@ def capture(state: TrainState, data: Mapping[str, Any] | None = None) -> Trainin
 
 
 def restore(
-    training: TrainingCheckpoint, engine: Engine | None = None, dtype: str | None = None, pixels: int | None = None
+    training: TrainingCheckpoint,
+    distributed: Distributed | None = None,
+    dtype: str | None = None,
+    pixels: int | None = None,
 ) -> TrainState:
-    """A run to go on with, on all of an engine's devices, or this process's one; `dtype` is the recipe's if not given.
+    """Return the state of a run to resume, on the devices of `distributed`; `dtype` is the recipe's if not given.
 
     `pixels` of a global batch decide about activation checkpointing where the recipe does not; without them a network
     keeps its activations. Raises ValueError where the batch cannot be shared equally.
     """
-    engine = engine or Engine()
-    check_shares(training.recipe, engine.device_count)
+    distributed = distributed or Distributed()
+    check_shares(training.recipe, distributed.device_count)
     network = Checkpoint(training.config, training.tensors)
-    layers = "remat" if resolve_remat(training.recipe, pixels, engine.device_count) else DEFAULT_LAYERS
-    model = from_checkpoint(network, dtype or training.recipe.dtype, layers).to(engine.placement)
-    state = create_state(model, training.recipe, engine)
+    layers = "remat" if resolve_remat(training.recipe, pixels, distributed.device_count) else DEFAULT_LAYERS
+    model = from_checkpoint(network, dtype or training.recipe.dtype, layers).to(distributed.placement)
+    state = create_state(model, training.recipe, distributed)
     state.optimizer = set_slots(state.model, state.optimizer, training.recipe, training.slots, training.step)
     if state.average is not None:
         for parameter, _ in trainable_leaves(state.model):
@@ -58,7 +61,7 @@ def save_state(state: TrainState, path: str | os.PathLike[str], data: Mapping[st
 def load_state(
     path: str | os.PathLike[str], dtype: str | None = None, pixels: int | None = None
 ) -> tuple[TrainState, dict[str, Any]]:
-    """The run in a training checkpoint, whichever framework wrote it, and where in the data it is.
+    """Return the run in a training checkpoint of any framework, and its place in the data.
 
     `dtype` and `pixels` are those of `restore`.
     Raises CheckpointError where the file is damaged, or holds a network alone.

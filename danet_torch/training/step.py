@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from danet_common.config.layer_names import require_trainable
 from danet_common.config.recipe import TrainConfig, learning_rate
 from danet_common.numerics.dropout import dropout_masks
-from danet_common.training.sharing import parts
+from danet_common.training.sharing import microbatches
 from danet_torch.model import DANet
-from danet_torch.training.distributed import Engine, replicate
+from danet_torch.training.distributed import Distributed, replicate
 from danet_torch.training.losses import segmentation_loss
 from danet_torch.training.optimizers import apply_gradients, make_optimizer, trainable_leaves
 
-Named = dict[str, Tensor]
+TensorDict = dict[str, Tensor]
 
 
 @dataclass
@@ -30,29 +30,29 @@ class TrainState:
 
     model: DANet
     recipe: TrainConfig
-    engine: Engine
+    distributed: Distributed
     optimizer: torch.optim.Optimizer
-    average: Named | None
+    average: TensorDict | None
     network: nn.Module  # what a step calls: the model, or DistributedDataParallel of it
     step: int = 0
 
 
-def create_state(model: DANet, recipe: TrainConfig, engine: Engine) -> TrainState:
-    """A run before its first step, of a model that is where the engine's tensors are.
+def create_state(model: DANet, recipe: TrainConfig, distributed: Distributed) -> TrainState:
+    """Return the state of a run before its first step, of a model on the devices of `distributed`.
 
     Raises CheckpointError for a network with `layers="cpu_inference"`.
     """
     require_trainable(model.layer_set, "trained")
-    if engine.process_count > 1 and engine.placement.type == "cuda":
+    if distributed.process_count > 1 and distributed.placement.type == "cuda":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # torch's own kernels; they refuse the CPU
     average = {parameter.name: leaf.detach().clone() for parameter, leaf in trainable_leaves(model)}
-    network = model if engine.process_count == 1 else replicate(model)
+    network = model if distributed.process_count == 1 else replicate(model)
     optimizer = make_optimizer(model, recipe)
-    return TrainState(model, recipe, engine, optimizer, None if recipe.average_decay is None else average, network)
+    return TrainState(model, recipe, distributed, optimizer, None if recipe.average_decay is None else average, network)
 
 
-def train_step(state: TrainState, batch: Mapping[str, np.ndarray], first_row: int = 0) -> Named:
-    """One update of the weights; the loss of every output and `loss`, means over the batch's parts.
+def train_step(state: TrainState, batch: Mapping[str, np.ndarray], first_row: int = 0) -> TensorDict:
+    """Update the weights once; return `loss` and the loss of every output, means over the microbatches.
 
     `batch` has `image` (N, H, W, C), normalised, and `labels` (N, H, W): this process's rows of the step's global
     batch, which begin at `first_row`. All processes take the step together, and find the same losses.
@@ -63,10 +63,10 @@ def train_step(state: TrainState, batch: Mapping[str, np.ndarray], first_row: in
     masks = dropout_masks(model.config, recipe.seed, state.step, rows, height, width)
     model.train(not recipe.frozen_batch_norm)
     shares = (
-        compute_gradients(state.network, *to_tensors(state.engine, batch, masks, part), recipe)
-        for part in parts(count, recipe.accumulation)
+        compute_gradients(state.network, *to_tensors(state.distributed, batch, masks, part), recipe)
+        for part in microbatches(count, recipe.accumulation)
     )
-    losses, gradients = functools.reduce(added, shares)
+    losses, gradients = functools.reduce(add_trees, shares)
     apply_gradients(model, state.optimizer, gradients, learning_rate(recipe, state.step), recipe)
     if state.average is not None:
         state.average = update_average(model, state.average, recipe)
@@ -75,11 +75,15 @@ def train_step(state: TrainState, batch: Mapping[str, np.ndarray], first_row: in
 
 
 def to_tensors(
-    engine: Engine, batch: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray], part: np.ndarray
-) -> tuple[Float[Tensor, "b c h w"], Int[Tensor, "b h w"], Named]:
-    """A part of a process's batch where the network is, in its layout."""
-    kept = {name: engine.place(mask[part]) for name, mask in masks.items()}
-    return engine.place(batch["image"][part].transpose(0, 3, 1, 2)), engine.place(batch["labels"][part]), kept
+    distributed: Distributed, batch: Mapping[str, np.ndarray], masks: Mapping[str, np.ndarray], part: np.ndarray
+) -> tuple[Float[Tensor, "b c h w"], Int[Tensor, "b h w"], TensorDict]:
+    """Return a microbatch of a process's batch on its devices, in the network's layout."""
+    kept = {name: distributed.to_device(mask[part]) for name, mask in masks.items()}
+    return (
+        distributed.to_device(batch["image"][part].transpose(0, 3, 1, 2)),
+        distributed.to_device(batch["labels"][part]),
+        kept,
+    )
 
 
 def compute_gradients(
@@ -88,20 +92,22 @@ def compute_gradients(
     labels: Int[Tensor, "b h w"],
     masks: Mapping[str, Bool[Tensor, ...]],
     recipe: TrainConfig,
-) -> tuple[Named, Named]:
-    """One part's share of the losses and, by canonical name, of the gradients; moves the running statistics."""
+) -> tuple[TensorDict, TensorDict]:
+    """Return a microbatch's share of the losses and of the gradients, by name; moves the running statistics."""
     losses = segmentation_loss(model(x, dropout_masks=masks), labels, recipe)
     shares = {name: value / recipe.accumulation for name, value in losses.items()}
     shares["loss"].backward()
-    gradients = Named()
+    gradients = TensorDict()
     for parameter, leaf in trainable_leaves(getattr(model, "module", model)):
         gradients[parameter.name] = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
         leaf.grad = None
     return {name: value.detach() for name, value in shares.items()}, gradients
 
 
-def added(total: tuple[Named, Named], part: tuple[Named, Named]) -> tuple[Named, Named]:
-    """The sums by name."""
+def add_trees(
+    total: tuple[TensorDict, TensorDict], part: tuple[TensorDict, TensorDict]
+) -> tuple[TensorDict, TensorDict]:
+    """Return the sums by name."""
     losses, gradients = (
         {name: one[name] + other[name] for name in one} for one, other in zip(total, part, strict=True)
     )
@@ -109,7 +115,7 @@ def added(total: tuple[Named, Named], part: tuple[Named, Named]) -> tuple[Named,
 
 
 @torch.no_grad()
-def update_average(model: DANet, average: Named, recipe: TrainConfig) -> Named:
+def update_average(model: DANet, average: TensorDict, recipe: TrainConfig) -> TensorDict:
     """average + (1 - decay) * (weight - average)."""
     assert recipe.average_decay is not None
     share, leaves = 1 - recipe.average_decay, trainable_leaves(model)

@@ -20,7 +20,7 @@ POSITIONS = (2, 3)
 
 
 def context(net: Network, kind: str, name: str, x: Array) -> Array:
-    """What a branch's module, of this kind, makes of x."""
+    """Return the output of a branch's module of this kind."""
     return MODULES[kind](net, name, x)
 
 
@@ -128,7 +128,7 @@ def self_attention(net: Network, name: str, x: Array) -> Array:
 
 
 def joint_position(net: Network, name: str, x: Array) -> Array:
-    """As `position`, of one projection in three parts."""
+    """Position attention whose query, key and value are parts of one projection."""
     channels, queries = x.shape[1], query_channels(net, x)
     projections = net.conv(f"{name}.projections", x, 2 * queries + channels, 1, bias=True)
     parts = flat(net.keep("joint_position_projections", projections))

@@ -22,7 +22,7 @@ from shared_tests.reference.operations import Array
 
 @dataclass
 class Result:
-    """What one forward pass gives.
+    """Result of one forward pass.
 
     outputs     logits (N, num_classes, H, W) at input size: fused, position, channel, aux
     stages      the named stages asked for, N,C,H,W; position_map is (N, HW, HW), channel_map (N, C, C)

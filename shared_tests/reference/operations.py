@@ -91,19 +91,19 @@ def resize(x: Array, height: int, width: int, grid: str) -> Array:
     return x[..., low] * (1 - share) + x[..., high] * share
 
 
-def neighbours(size: int, wanted: int, grid: str) -> tuple[NDArray[Any], NDArray[Any], Array]:
-    """For each of `wanted` outputs: its two neighbours among `size` inputs, and the share of the second.
+def neighbours(size: int, target: int, grid: str) -> tuple[NDArray[Any], NDArray[Any], Array]:
+    """Return two neighbours among `size` inputs for each of `target` outputs, and the weight of the second.
 
     The source point is a fraction of integers, so floor and remainder are exact:
-    corners i (size-1) / (wanted-1); half_pixel max(0, (i + 1/2) size / wanted - 1/2); asymmetric i size / wanted.
+    corners i (size-1) / (target-1); half_pixel max(0, (i + 1/2) size / target - 1/2); asymmetric i size / target.
     """
-    i = np.arange(wanted)
+    i = np.arange(target)
     if grid == "corners":
-        numerator, denominator = i * (size - 1), max(wanted - 1, 1)
+        numerator, denominator = i * (size - 1), max(target - 1, 1)
     elif grid == "half_pixel":
-        numerator, denominator = np.maximum((2 * i + 1) * size - wanted, 0), 2 * wanted
+        numerator, denominator = np.maximum((2 * i + 1) * size - target, 0), 2 * target
     elif grid == "asymmetric":
-        numerator, denominator = i * size, wanted
+        numerator, denominator = i * size, target
     else:
         raise ValueError(f"grid must be corners, half_pixel or asymmetric; got {grid!r}")
     low = numerator // denominator

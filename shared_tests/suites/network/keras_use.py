@@ -1,4 +1,4 @@
-"""What users of Keras do with a network, on whichever backend Keras runs: jobs for a worker that holds `danet_tf`."""
+"""Jobs for a worker that holds `danet_tf`: uses of a network by Keras, on any of Keras's backends."""
 
 from __future__ import annotations
 

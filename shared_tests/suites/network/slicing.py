@@ -19,7 +19,7 @@ def set_slice_size(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 
 def set_kernel(fields: dict[str, Any], arrays: Groups) -> Groups:
-    """Whether attention goes by PyTorch's kernel from now on; not `used`: as usual."""
+    """Make attention use PyTorch's kernel from now on; without `used`, as usual."""
     if fields["used"]:
         mock.patch("danet_torch.accelerated.attention.sdpa_supported", takes_all).start()
     else:

@@ -82,7 +82,7 @@ def truth(start: Start, checkpoint_of: CheckpointOf) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("positions", [1, 2, 35, 4096, 4097, 50176])
 @pytest.mark.parametrize("entries", [1, 34, 35, 36, 1225, chunks.CHUNK_SIZE, chunks.LARGEST_CHUNK])
 def test_rows(positions: int, entries: int) -> None:
-    """As few slices as the size allows, and those as equal as they can be."""
+    """Chunks are as few as the size allows, and nearly equal."""
     rows = chunks.chunk_rows(positions, entries)
     count = math.ceil(positions / rows)
     assert 1 <= rows <= positions
@@ -177,7 +177,7 @@ def test_second_gradients(backend: str, start: Start, checkpoint_of: CheckpointO
 def test_mutation_of_second_gradients_is_caught(
     mutation: Mutation, start: Start, checkpoint_of: CheckpointOf, second_truth: np.ndarray
 ) -> None:
-    """Which the first ones do not feel."""
+    """First gradients do not change."""
     (backend,) = mutation.edits
     worker = start(backend)
     mutate(worker, mutation.sources(backend))
@@ -226,7 +226,7 @@ def test_no_map_is_kept(backend: str, start: Start) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", NETWORKS)
 def test_memory_is_linear(backend: str) -> None:
-    """Of a pass and its gradients, where one map would be 1 GiB, and the gradient needs two and more."""
+    """A pass and its gradients take far less than a map, which would be 1 GiB."""
     if BACKENDS[backend].missing:
         pytest.skip(f"{backend} needs {', '.join(BACKENDS[backend].missing)}")
     command = [sys.executable, str(BENCHMARK), "--positions", "16384", "--backend", backend, "--passes", "0"]

@@ -64,7 +64,7 @@ def made(backend: str, name: str) -> tuple[Any, Any]:
 
 
 def apply(backend: str, module: Any, x: np.ndarray, stages: Any) -> np.ndarray:
-    """What the module makes of x (N, C, H, W)."""
+    """Return the output of the module for x (N, C, H, W)."""
     if backend == "torch":
         torch = pytest.importorskip("torch")
         return np.asarray(module(torch.as_tensor(x), stages).detach())
@@ -117,7 +117,7 @@ def test_alone(backend: str, name: str, size: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("name", sorted(np.load(TIMM).files))
 def test_timm_has_the_same(name: str) -> None:
-    """What timm's own code made of the same weights: see files/README.md."""
+    """timm's own code made the expected output of the same weights: see files/README.md."""
     x = synthetic_array("timm:x", (2, CHANNELS, 5, 7))
     assert largest_difference(truth(CASES[name].config, tensors_of(name), x)["out"], np.load(TIMM)[name]) <= FLOAT32
 

@@ -45,7 +45,7 @@ def test_folded(backend: str, mode: str, name: str, start: Start, checkpoint_of:
     ],
 )
 def test_folded_modules(backend: str, name: str, start: Start, checkpoint_of: CheckpointOf) -> None:
-    """Those of the context modules that have BatchNorm, each in one network."""
+    """Networks of the context modules that have BatchNorm."""
     report = check_case(CASES[name], start(backend), checkpoint_of, mode=FASTEST[backend], layers="cpu_inference")
     assert report.agrees, (report.first_mismatch, report.cause)
 

@@ -38,7 +38,7 @@ def package(request: pytest.FixtureRequest) -> ModuleType:
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """What the file is -> one network in it."""
+    """Kind of file -> a network in it."""
     folder = tmp_path_factory.mktemp("files")
     checkpoint = Checkpoint(CONFIG, synthetic_tensors(CONFIG))
     written = {ending: folder / f"network{ending}" for ending in ENDINGS}
@@ -105,7 +105,7 @@ def test_refuses_endings_of_no_format(package: ModuleType, name: str, tmp_path: 
 
 
 def test_layouts_of_others(package: ModuleType, tmp_path: Path) -> None:
-    """What was assumed is said: to `report`, or as a warning."""
+    """Assumptions go to `report`, or become a warning."""
     path = write_upstream_checkpoint(tmp_path, "official")
     expected, lines = weights_convert.read(path), list[str]()
     with warnings.catch_warnings():

@@ -14,7 +14,7 @@ from shared_tests.suites.devices.running import CONFIG, run_program
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What lowering the tiny network and danet_r50 gave."""
+    """Results of lowering the tiny network and danet_r50."""
     path: Path = tmp_path_factory.mktemp("lowering") / "model.safetensors"
     write_checkpoint(Checkpoint(CONFIG, synthetic_tensors(CONFIG)), path)
     return run_program("lowering", path, needs=("jax", "flax"), environment={"JAX_ENABLE_X64": "0"})

@@ -139,7 +139,7 @@ def test_on_a_gpu(backend: str, profile: ProfileName, checkpoint_of: PathOf) -> 
 
 
 def has_gpu(backend: str) -> bool:
-    """Whether the framework itself sees one."""
+    """True if the framework sees a GPU."""
     if backend == "torch":
         return pytest.importorskip("torch").cuda.is_available()
     jax = pytest.importorskip("jax")

@@ -78,7 +78,7 @@ def test_all_of_it_is_recomputed(start: Start) -> None:
 @pytest.mark.parametrize("backend", NETWORKS)
 @pytest.mark.parametrize("asked", [None, False, True])
 def test_many_pixels_are_recomputed(backend: str, asked: bool | None, start: Start, tmp_path: Path) -> None:
-    """Of those that a device computes at once: here half of the batch's. What the recipe says goes before that."""
+    """The pixels that a device computes at once decide, here half of the batch's, unless the recipe does."""
     at_once = BATCH * HEIGHT * WIDTH // 2
     first = beginning(tmp_path / "0.safetensors", CONFIG, RECIPE.replace(accumulation=2, recompute=asked))
     batch = {"batch": {name: array[:BATCH] for name, array in pictures()["batch"].items()}}

@@ -67,7 +67,7 @@ def test_float32(backend: str, start: Start, checkpoint_of: CheckpointOf) -> Non
 
 
 def test_one_tile() -> None:
-    """What the paper's matrices do, on whole numbers, against the definition."""
+    """The paper's matrices on integers give the convolution by its definition."""
     generator = np.random.default_rng(0)
     pixels, kernel = generator.integers(-9, 9, (SPAN, SPAN)), generator.integers(-9, 9, (3, 3, 1, 1)).astype(np.float64)
     found = OUTPUT @ ((INPUT @ pixels.reshape(-1)) * (KERNEL @ kernel.reshape(-1)))
@@ -115,7 +115,7 @@ def test_narrow_dtypes_are_computed_directly(dtype: str, checkpoint_of: Checkpoi
     ],
 )
 def test_gradients(backend: str, entries: int, start: Start, checkpoint_of: CheckpointOf) -> None:
-    """Those of the direct convolution, by which PyTorch's are written by hand: of the pixels and of every kernel."""
+    """Gradients by the pixels and by every kernel are those of the direct convolution."""
     pixels = {"input": {"x": np.random.default_rng(0).standard_normal((2, 3, 65, 97))}}
     found = []
     for layers in ("memory_efficient", "cpu_inference"):
@@ -145,7 +145,7 @@ def test_second_gradients(backend: str, start: Start, checkpoint_of: CheckpointO
 
 @pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # torch's own tangents do
 def test_transforms_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Those of `torch.func`, with slices of attention: a picture at a time, its gradient, and its tangent."""
+    """`torch.func` with chunks of attention: a picture at a time, its gradient, and its tangent."""
     torch, danet_torch = pytest.importorskip("torch"), pytest.importorskip("danet_torch")
     config = TINY.replace(context=("position", "non_local"))
     monkeypatch.setattr(chunks, "CHUNK_SIZE", 1 << 7)

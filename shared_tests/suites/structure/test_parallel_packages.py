@@ -30,9 +30,9 @@ FRAMEWORK_ONLY = {
         "Module.__init__",  # fills a layer's weights when it is made
         "Module.__init_subclass__",  # turns autocast off in every forward pass
         # A training step is written for one process among several, and asks for what is of all.
-        "several",
+        "is_distributed",
         "MeanOverProcesses",
-        "all_mean",
+        "all_reduce_mean",
         "all_gather",
         "replicate",
     },
@@ -48,7 +48,7 @@ FRAMEWORK_ONLY = {
         "scope",
         "local",
         "on_replicas",
-        "all_mean",
+        "all_reduce_mean",
         "all_gather",
     },
     "jax": {

@@ -20,7 +20,7 @@ import pytest
 from danet_common import DANetConfig
 from danet_common.config.recipe import TrainConfig
 from danet_common.data.sampler import Order
-from danet_common.training.sharing import check_shares, describe, parts
+from danet_common.training.sharing import check_shares, describe, microbatches
 from danet_common.training.training_checkpoint import read_training
 from shared_tests.suites.conftest import NETWORKS, Start
 from shared_tests.suites.devices.running import KERAS_WARNING
@@ -208,7 +208,7 @@ def test_variations(spread: Spread, variation: str, start: Start, tmp_path: Path
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("local", ["losses.all_mean", "losses.all_gather", "layers.all_mean"])
+@pytest.mark.parametrize("local", ["losses.all_reduce_mean", "losses.all_gather", "primitives.all_reduce_mean"])
 @pytest.mark.parametrize("spread", SPREADS[:2], ids=str)
 def test_what_is_only_local_is_seen(spread: Spread, local: str, start: Start, tmp_path: Path) -> None:
     """A loss, a threshold or statistics of a device's own rows alone are far from the run on one."""
@@ -245,7 +245,7 @@ def test_a_batch_that_cannot_be_shared(spread: Spread, tmp_path: Path) -> None:
     ],
 )
 def test_an_environment_that_makes_no_sense(backend: str, environment: dict[str, str], message: str) -> None:
-    program = f"from danet_{backend}.training.distributed import start_engine; start_engine()"
+    program = f"from danet_{backend}.training.distributed import init_distributed; init_distributed()"
     done = subprocess.run([sys.executable, "-c", program], env={**os.environ, **environment}, capture_output=True)
     last = done.stderr.decode().strip().splitlines()[-1]
     assert done.returncode == 1
@@ -261,7 +261,7 @@ def test_no_reducer_outlives_the_group(tmp_path: Path) -> None:
     torch.distributed.init_process_group("gloo", store=store, rank=0, world_size=1)
     network = engine.replicate(torch.nn.Linear(2, 1))
     network(torch.ones(3, 2)).sum().backward()
-    engine.Engine(process_count=2).close()
+    engine.Distributed(process_count=2).close()
     assert not torch.distributed.is_initialized()
     assert not hasattr(network, "reducer")
     assert not hasattr(network, "logger")
@@ -311,14 +311,14 @@ def test_parts_are_the_same_pictures_for_any_number_of_processes(processes: int,
     check_shares(TrainConfig(batch_size=rows, accumulation=accumulation), processes)
     shares = {"count": 100, "batch_size": rows // processes, "shard_count": processes, "shuffle": False}
     turns = [Order(**shares, shard_index=index).turns(step=2) for index in range(processes)]  # type: ignore[arg-type]
-    for number, part in enumerate(parts(rows // processes, accumulation)):
+    for number, part in enumerate(microbatches(rows // processes, accumulation)):
         items = {process[row].item for process in turns for row in part}
         assert items == set(range(2 * rows + number, 3 * rows, accumulation))
 
 
 def test_unequal_shares() -> None:
     with pytest.raises(ValueError, match="5 rows are not 2 equal parts"):
-        parts(5, 2)
+        microbatches(5, 2)
     with pytest.raises(ValueError, match="batch_size must be a multiple of 3 devices; got 8"):
         check_shares(TrainConfig(batch_size=8), 3)
     with pytest.raises(ValueError, match="batch_size must be a multiple of 4 devices times 4 parts; got 8"):

@@ -19,7 +19,7 @@ from danet_common.numerics.dropout import dropout_masks
 from danet_common.training import sharing
 from danet_jax import DANet, load
 from danet_jax.parameters import get_tensors
-from danet_jax.training.distributed import start_engine
+from danet_jax.training.distributed import init_distributed
 from danet_jax.training.losses import segmentation_loss
 from danet_jax.training.state import load_state, save_state
 from danet_jax.training.step import compute_gradients, to_tensors, train_step
@@ -116,7 +116,7 @@ def bytes_kept(model: DANet, x: jax.Array) -> int:
 
 def lower_step(fields: dict[str, Any], arrays: Groups) -> Groups:
     """The gradients of a batch that all devices share, lowered for TPUs from a machine that has none."""
-    engine, recipe, rows, size = start_engine(), TrainConfig(), fields["rows"], fields["size"]
+    engine, recipe, rows, size = init_distributed(), TrainConfig(), fields["rows"], fields["size"]
     model = DANet(fields["variant"])
     model.train()
     graph, state = nnx.split(model)

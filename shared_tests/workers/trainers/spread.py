@@ -47,7 +47,7 @@ def main(backend: str, folder: Path) -> None:
     for place in job["local"]:  # a seeded bug: what should be of all devices is of one alone
         room, function = place.split(".")
         setattr(rooms[room], function, lambda x, *_: x)
-    with engine_room.start_engine() as engine:
+    with engine_room.init_distributed() as engine:
         state = resume.restore(read_training(job["start"]), engine, dtype=job["dtype"])
         batch_size, share = state.recipe.batch_size, state.recipe.batch_size // engine.process_count
         losses: dict[str, list[float]] = {}
