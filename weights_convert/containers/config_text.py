@@ -6,14 +6,15 @@ The text is parsed, never run. The parser skips every other kind of value.
 from __future__ import annotations
 
 import ast
+import contextlib
 import warnings
+from collections.abc import Iterable
 from typing import Any
 
 MAXIMUM_LENGTH = 1 << 20  # characters; MMSegmentation's configurations have about 10,000
-MAXIMUM_DEPTH = 40
 
 
-class _Unknown(Exception):
+class _UnknownValueError(Exception):
     """Raised for a value that is not a literal."""
 
 
@@ -27,46 +28,41 @@ def read_config_text(text: Any) -> dict[str, Any]:
             lines = ast.parse(text).body
     except (SyntaxError, ValueError, MemoryError, RecursionError):
         return {}
-    values: dict[str, Any] = {}
-    for line in lines:
-        if isinstance(line, ast.Assign) and len(line.targets) == 1 and isinstance(line.targets[0], ast.Name):
-            try:
-                values[line.targets[0].id] = _value(line.value, 0)
-            except _Unknown:
-                continue
-    return values
+    return _entries(
+        [
+            (line.targets[0].id, line.value)
+            for line in lines
+            if isinstance(line, ast.Assign) and len(line.targets) == 1 and isinstance(line.targets[0], ast.Name)
+        ]
+    )
 
 
-def _value(node: ast.expr, depth: int) -> Any:
-    if depth > MAXIMUM_DEPTH:
-        raise _Unknown
-    if isinstance(node, ast.Constant):
-        return node.value
-    if isinstance(node, ast.List | ast.Tuple):
-        items = [_value(item, depth + 1) for item in node.elts]
-        return items if isinstance(node, ast.List) else tuple(items)
-    if isinstance(node, ast.Dict):
-        pairs = zip(node.keys, node.values, strict=True)
-        return _entries([(key.value if isinstance(key, ast.Constant) else None, value) for key, value in pairs], depth)
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "dict" and not node.args:
-        return _entries([(keyword.arg, keyword.value) for keyword in node.keywords], depth)
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        number = _value(node.operand, depth + 1)
-        if isinstance(number, int | float):
-            return -number
-    raise _Unknown
-
-
-def _entries(pairs: list[tuple[Any, ast.expr]], depth: int) -> dict[str, Any]:
+def _entries(pairs: Iterable[tuple[Any, ast.expr]]) -> dict[str, Any]:
     """Return the entries that are literals, by name."""
     entries: dict[str, Any] = {}
     for key, value in pairs:
-        if type(key) is str:
-            try:
-                entries[key] = _value(value, depth + 1)
-            except _Unknown:
-                continue
+        with contextlib.suppress(_UnknownValueError, RecursionError):
+            if type(key) is str:
+                entries[key] = _value(value)
     return entries
+
+
+def _value(node: ast.expr) -> Any:
+    match node:
+        case ast.Constant(value=value):
+            return value
+        case ast.List(elts=items):
+            return [_value(item) for item in items]
+        case ast.Tuple(elts=items):
+            return tuple(_value(item) for item in items)
+        case ast.Dict(keys=keys, values=values):
+            names = (key.value if isinstance(key, ast.Constant) else None for key in keys)
+            return _entries(zip(names, values, strict=True))
+        case ast.Call(func=ast.Name(id="dict"), args=[], keywords=keywords):
+            return _entries((keyword.arg, keyword.value) for keyword in keywords)
+        case ast.UnaryOp(op=ast.USub(), operand=ast.Constant(value=int() | float() as number)):
+            return -number
+    raise _UnknownValueError
 
 
 def write_config_text(values: dict[str, Any]) -> str:

@@ -32,8 +32,3 @@ class FileBytes:
         if start < self._first or end > self._first + self._window.size:
             self._first, self._window = start, self.file.read_at(start, min(WINDOW, self.size - start))
         return self._window[start - self._first : start - self._first + count].copy()
-
-
-def part_of(data: memoryview | FileBytes, start: int, end: int) -> memoryview:
-    """Return bytes in memory; a view if `data` is in memory already."""
-    return data[start:end] if isinstance(data, memoryview) else data[start:end].data

@@ -1,8 +1,8 @@
 """Read a pickle as data: this reader imports and calls nothing that the pickle names.
 
-A pickle is a program for a small stack machine. This module implements the machine, protocols 0 to 5. A
-global is only a name here. The file format passes a table of constructors for the few names that it knows.
-Every other name, and every object built from it, becomes an inert `Opaque`.
+A pickle is a program for a small stack machine. `pickletools` splits it into instructions, and this module runs
+them, protocols 0 to 5. A global is only a name here. The file format passes a table of constructors for the few
+names that it knows. Every other name, and every object built from it, becomes an inert `Opaque`.
 
 The file bounds the memory: the reader compares each announced length with the bytes that are left. Sets become
 lists, and keys are texts, bytes and small integers. Hashing a nested value could take forever, and so could a
@@ -11,104 +11,84 @@ dictionary of large integers with equal hashes.
 
 from __future__ import annotations
 
+import os
+import pickletools
 import struct
 from collections.abc import Callable, Mapping
-from typing import Any
+from itertools import islice
+from typing import IO, Any
 
 from danet_common import CheckpointError
-from weights_convert.containers.file_bytes import FileBytes, part_of
 from weights_convert.containers.pickle_objects import Global, Opaque, Stateful, as_dict, named
-from weights_convert.containers.pickle_values import CONSTANTS, LINES, LONG_BYTES, NUMBERS, STRINGS
 
 MAXIMUM_INSTRUCTIONS = 1_000_000  # a ResNet-101 with its optimizer takes about 100,000
 MAXIMUM_MEMO = 1 << 32  # the largest index of the binary instructions
-LINE_STEP = 1 << 12  # bytes in one search for the end of a line
+LONGEST_LINE = 1 << 20  # bytes
+ROOM = 1 << 16  # bytes of arguments that any pickle may have
 DAMAGE = (LookupError, ValueError, TypeError, AttributeError, OverflowError, struct.error, RecursionError)
-SIZED = (str, bytes, memoryview, list, tuple, dict)
+SIZED = (str, bytes, bytearray, list, tuple, dict)
 
-Bytes = memoryview | FileBytes
 Constructor = Callable[..., Any]  # its positional arguments come from the file
 
 
 def read_pickle(
-    data: Bytes,
-    constructors: Mapping[str, Constructor],
-    persistent: Callable[[Any], Any] | None = None,
-    position: int = 0,
-) -> tuple[Any, int]:
-    """Return the value of the pickle that starts at `position`, and the position of its end.
+    file: IO[bytes], constructors: Mapping[str, Constructor], persistent: Callable[[Any], Any] | None = None
+) -> Any:
+    """Return the value of the pickle that starts at the position of a file. The file then stands at its end.
 
     `persistent` turns a persistent id into its value. Raise CheckpointError if the pickle is damaged.
     """
-    machine = _Machine(data, constructors, persistent, position)
+    program = _Program(file)
     try:
-        return machine.run(), machine.position
+        return _Machine(program.size, constructors, persistent).run(program)
     except CheckpointError:
         raise
     except DAMAGE as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise CheckpointError(f"the pickle is damaged near byte {machine.position} ({reason})") from None
+        place = program.size - program.left
+        raise CheckpointError(f"the pickle is damaged near byte {place} ({type(error).__name__}: {error})") from None
+
+
+class _Program:
+    """File object for pickletools, which compares announced lengths with the bytes that are left."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, start = file, file.tell()
+        self.size = self.left = file.seek(0, os.SEEK_END) - start
+        file.seek(start)
+
+    def read(self, count: int) -> bytes:
+        if not 0 <= count <= self.left:
+            raise ValueError(f"{count} bytes announced, {self.left} left")
+        self.left -= count
+        return self.file.read(count)
+
+    def readline(self) -> bytes:
+        line = self.file.readline(LONGEST_LINE)
+        self.left -= len(line)
+        return line
 
 
 class _Machine:
     def __init__(
-        self,
-        data: Bytes,
-        constructors: Mapping[str, Constructor],
-        persistent: Callable[[Any], Any] | None,
-        position: int,
+        self, size: int, constructors: Mapping[str, Constructor], persistent: Callable[[Any], Any] | None
     ) -> None:
-        self.data, self.position = data, position
-        self.window, self.first = memoryview(b""), position  # a buffered part of the data, for small reads
-        self.constructors, self.persistent = constructors, persistent
+        self.size, self.constructors, self.persistent = size, constructors, persistent
         self.stack: list[Any] = []
         self.marked: list[list[Any]] = []  # the stacks below each MARK
         self.memo: dict[int, Any] = {}
         self.charged = 0  # total length of constructor arguments
 
-    def run(self) -> Any:
-        for _ in range(MAXIMUM_INSTRUCTIONS):
-            code = self.take(1)[0]
-            if code == ord("."):
+    def run(self, program: Any) -> Any:
+        for opcode, argument, _ in islice(pickletools.genops(program), MAXIMUM_INSTRUCTIONS):
+            if opcode.name == "STOP":
                 return self.stack.pop()
-            if code in NUMBERS:
-                self.push(self.number(NUMBERS[code]))
-            elif code in STRINGS:
-                length, convert = STRINGS[code]
-                self.push(convert(self.take(self.number(length))))
-            elif code in LINES:
-                self.push(LINES[code](self.line()))
-            elif code in CONSTANTS:
-                self.push(CONSTANTS[code]())
-            elif code in ACTIONS:
-                ACTIONS[code](self)
-            else:
-                raise ValueError(f"{code:#04x} is not a pickle instruction")
+            if opcode.name in CONSTANTS:
+                self.push(CONSTANTS[opcode.name]())
+            elif opcode.name in ACTIONS:
+                ACTIONS[opcode.name](self, argument)
+            else:  # a number, a text or bytes
+                self.push(argument)
         raise CheckpointError(f"the pickle has more than {MAXIMUM_INSTRUCTIONS} instructions, more than any checkpoint")
-
-    # Reads from the program.
-    def take(self, count: int) -> memoryview:
-        if count < 0 or count > len(self.data) - self.position:
-            raise ValueError(f"{count} bytes announced, {len(self.data) - self.position} left")
-        start, self.position = self.position, self.position + count
-        if count >= LONG_BYTES:
-            return part_of(self.data, start, start + count)
-        if self.position > self.first + len(self.window):
-            self.first, self.window = start, part_of(self.data, start, start + LONG_BYTES)
-        return self.window[start - self.first : start - self.first + count]
-
-    def number(self, layout: str) -> Any:
-        return struct.unpack(layout, self.take(struct.calcsize(layout)))[0]
-
-    def line(self) -> str:
-        start = end = self.position
-        while end < len(self.data):
-            found = bytes(part_of(self.data, end, end + LINE_STEP)).find(b"\n")
-            if found >= 0:
-                self.position = end + found + 1
-                return str(part_of(self.data, start, end + found), "latin-1")
-            end += LINE_STEP
-        raise ValueError("a line has no end")
 
     # The stack.
     def push(self, value: Any) -> None:
@@ -139,9 +119,6 @@ class _Machine:
             raise ValueError(f"memo index {index} is out of range")
         self.memo[index] = self.stack[-1]
 
-    def recall(self, index: int) -> None:
-        self.push(self.memo[index])
-
     # Containers. An inert value in the place of a container drops its items.
     def extend(self, items: list[Any]) -> None:
         if type(self.stack[-1]) is list:
@@ -159,7 +136,7 @@ class _Machine:
         """Limit the arguments of all constructors to the size of the file: a memo can repeat one long string."""
         if type(arguments) is tuple:
             self.charged += sum(len(argument) for argument in arguments if isinstance(argument, SIZED))
-        if self.charged > 2 * len(self.data) + LONG_BYTES:
+        if self.charged > 2 * self.size + ROOM:
             raise CheckpointError("the pickle expands to far more data than it contains; no checkpoint does")
 
     def build(self) -> None:
@@ -187,13 +164,8 @@ class _Machine:
         function, *arguments = self.since_mark()
         self.call(function, tuple(arguments))
 
-    def build_instance(self) -> None:
-        function = self.global_line()
-        self.call(function, tuple(self.since_mark()))
-
-    def global_line(self) -> Global:
-        module = self.line()
-        return named(module, self.line())
+    def build_instance(self, name: str) -> None:
+        self.call(named(*name.split(" ", 1)), tuple(self.since_mark()))
 
     def global_from_stack(self) -> None:
         name, module = self.stack.pop(), self.stack.pop()
@@ -206,47 +178,45 @@ class _Machine:
         self.push(Opaque(name) if self.persistent is None else self.persistent(identity))
 
 
-# Instructions that work on the stack.
-ACTIONS: dict[int, Callable[[_Machine], Any]] = {
-    ord("("): _Machine.mark,
-    ord("0"): _Machine.pop,
-    ord("1"): _Machine.since_mark,
-    ord("2"): lambda machine: machine.push(machine.stack[-1]),
-    ord("a"): lambda machine: machine.extend([machine.stack.pop()]),
-    ord("e"): lambda machine: machine.extend(machine.since_mark()),
-    0x90: lambda machine: machine.extend(machine.since_mark()),
-    ord("s"): lambda machine: machine.assign([machine.stack.pop(-2), machine.stack.pop()]),
-    ord("u"): lambda machine: machine.assign(machine.since_mark()),
-    ord("l"): lambda machine: machine.push(machine.since_mark()),
-    0x91: lambda machine: machine.push(machine.since_mark()),
-    ord("d"): lambda machine: machine.push(as_dict(machine.since_mark())),
-    ord("t"): lambda machine: machine.push(tuple(machine.since_mark())),
-    0x85: lambda machine: machine.gather(1),
-    0x86: lambda machine: machine.gather(2),
-    0x87: lambda machine: machine.gather(3),
-    ord("c"): lambda machine: machine.push(machine.global_line()),
-    0x93: _Machine.global_from_stack,
-    ord("R"): _Machine.reduce,
-    0x81: _Machine.reduce,
-    0x92: _Machine.reduce_with_keywords,
-    ord("o"): _Machine.build_object,
-    ord("i"): _Machine.build_instance,
-    ord("b"): _Machine.build,
+CONSTANTS: Mapping[str, Callable[[], Any]] = {
+    "NONE": lambda: None,
+    "NEWTRUE": lambda: True,
+    "NEWFALSE": lambda: False,
+    "EMPTY_TUPLE": tuple,
+    "EMPTY_LIST": list,
+    "EMPTY_SET": list,
+    "EMPTY_DICT": dict,
+    "NEXT_BUFFER": lambda: Opaque("out-of-band buffer"),
+}
+# Instructions that work on the stack, with their argument.
+ACTIONS: Mapping[str, Callable[[_Machine, Any], Any]] = {
+    **dict.fromkeys(("PROTO", "FRAME", "READONLY_BUFFER"), lambda machine, _: None),
+    "MARK": lambda machine, _: machine.mark(),
+    "POP": lambda machine, _: machine.pop(),
+    "POP_MARK": lambda machine, _: machine.since_mark(),
+    "DUP": lambda machine, _: machine.push(machine.stack[-1]),
+    "APPEND": lambda machine, _: machine.extend([machine.stack.pop()]),
+    **dict.fromkeys(("APPENDS", "ADDITEMS"), lambda machine, _: machine.extend(machine.since_mark())),
+    "SETITEM": lambda machine, _: machine.assign([machine.stack.pop(-2), machine.stack.pop()]),
+    "SETITEMS": lambda machine, _: machine.assign(machine.since_mark()),
+    **dict.fromkeys(("LIST", "FROZENSET"), lambda machine, _: machine.push(machine.since_mark())),
+    "DICT": lambda machine, _: machine.push(as_dict(machine.since_mark())),
+    "TUPLE": lambda machine, _: machine.push(tuple(machine.since_mark())),
+    "TUPLE1": lambda machine, _: machine.gather(1),
+    "TUPLE2": lambda machine, _: machine.gather(2),
+    "TUPLE3": lambda machine, _: machine.gather(3),
+    "GLOBAL": lambda machine, name: machine.push(named(*name.split(" ", 1))),
+    "STACK_GLOBAL": lambda machine, _: machine.global_from_stack(),
+    **dict.fromkeys(("REDUCE", "NEWOBJ"), lambda machine, _: machine.reduce()),
+    "NEWOBJ_EX": lambda machine, _: machine.reduce_with_keywords(),
+    "OBJ": lambda machine, _: machine.build_object(),
+    "INST": lambda machine, name: machine.build_instance(name),
+    "BUILD": lambda machine, _: machine.build(),
     # Extension codes index a registry of the writing process; this reader never looks them up.
-    0x82: lambda machine: machine.push(Global(f"extension {machine.number('<B')}")),
-    0x83: lambda machine: machine.push(Global(f"extension {machine.number('<H')}")),
-    0x84: lambda machine: machine.push(Global(f"extension {machine.number('<i')}")),
-    ord("P"): lambda machine: machine.resolve_persistent(machine.line()),
-    ord("Q"): lambda machine: machine.resolve_persistent(machine.stack.pop()),
-    ord("p"): lambda machine: machine.remember(int(machine.line())),
-    ord("q"): lambda machine: machine.remember(machine.number("<B")),
-    ord("r"): lambda machine: machine.remember(machine.number("<I")),
-    0x94: lambda machine: machine.remember(len(machine.memo)),
-    ord("g"): lambda machine: machine.recall(int(machine.line())),
-    ord("h"): lambda machine: machine.recall(machine.number("<B")),
-    ord("j"): lambda machine: machine.recall(machine.number("<I")),
-    0x80: lambda machine: machine.number("<B"),  # protocol
-    0x95: lambda machine: machine.number("<Q"),  # frame
-    0x97: lambda machine: machine.push(Opaque("out-of-band buffer")),
-    0x98: lambda machine: None,  # read-only buffer
+    **dict.fromkeys(("EXT1", "EXT2", "EXT4"), lambda machine, code: machine.push(Global(f"extension {code}"))),
+    "PERSID": lambda machine, identity: machine.resolve_persistent(identity),
+    "BINPERSID": lambda machine, _: machine.resolve_persistent(machine.stack.pop()),
+    "MEMOIZE": lambda machine, _: machine.remember(len(machine.memo)),
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), _Machine.remember),
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda machine, index: machine.push(machine.memo[index])),
 }

@@ -73,11 +73,11 @@ def encode(text: Any, encoding: Any = "latin1") -> bytes | str:
     return text.encode("latin-1") if type(text) is str and encoding in ("latin1", "latin-1") else b""
 
 
-def as_bytes(data: Any) -> bytes | memoryview:
+def as_bytes(data: Any) -> bytes | bytearray:
     """Return array data as bytes; Python 2 wrote them as text."""
     if type(data) is str:
         return data.encode("latin-1")
-    if isinstance(data, bytes | memoryview):
+    if isinstance(data, bytes | bytearray):
         return data
     raise ValueError("the data of an array are not bytes")
 

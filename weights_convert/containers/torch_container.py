@@ -7,6 +7,7 @@ Source: torch/serialization.py, torch 2.13.
 from __future__ import annotations
 
 import functools
+import io
 import struct
 import sys
 from collections.abc import Callable
@@ -43,7 +44,7 @@ def read_zip(source: SourceFile) -> tuple[Any, Resolve]:
         order = archive.read(f"{root}/byteorder").tobytes().decode("ascii", "replace")
     if order not in ("little", "big"):
         raise CheckpointError(f"{path}: unknown byte order {order!r}; the file is damaged")
-    content, _ = read_pickle(archive.read(root + PICKLE).data, CONSTRUCTORS, storage_from_id)
+    content = read_pickle(io.BytesIO(archive.read(root + PICKLE).data), CONSTRUCTORS, storage_from_id)
     return content, lambda tensor: tensor.resolve(
         lambda key: archive.read(f"{root}/data/{key}"), order != sys.byteorder
     )
@@ -55,7 +56,7 @@ def read_legacy(source: SourceFile) -> tuple[Any, Resolve]:
     The container has pickles of magic number, protocol, system, object and storage keys. Length and elements of
     each storage follow, always little-endian.
     """
-    path, data = source.path, source.data
+    path, file, data = source.path, source.file, source.data
     storages: dict[str, Storage] = {}
 
     def remember(identity: Any) -> Any:
@@ -65,11 +66,12 @@ def read_legacy(source: SourceFile) -> tuple[Any, Resolve]:
         storages[storage.key] = storage
         return storage
 
-    position = 0
+    file.seek(0)
     for _ in range(3):
-        _, position = read_pickle(data, CONSTRUCTORS, position=position)
-    content, position = read_pickle(data, CONSTRUCTORS, remember, position)
-    keys, position = read_pickle(data, CONSTRUCTORS, position=position)
+        read_pickle(file, CONSTRUCTORS)
+    content = read_pickle(file, CONSTRUCTORS, remember)
+    keys = read_pickle(file, CONSTRUCTORS)
+    position = file.tell()
     if type(keys) is not list or any(type(key) is not str for key in keys):
         raise CheckpointError(f"{path}: the list of storages is damaged")
     extents: dict[str, slice] = {}

@@ -46,13 +46,16 @@ def recognises(source: SourceFile) -> bool:
 
 def read(source: SourceFile) -> Contents:
     """Read every array. Raise CheckpointError if the file is damaged or has other values."""
-    path, data = source.path, source.data
+    path, file = source.path, source.file
+    file.seek(0)
     try:
-        content, end = read_pickle(data, pickled_arrays.CONSTRUCTORS)
+        content = read_pickle(file, pickled_arrays.CONSTRUCTORS)
     except ValueError as error:  # CheckpointError is a ValueError
         raise CheckpointError(f"{path}: damaged pickle: {error}") from None
-    if end != data.size:
-        raise CheckpointError(f"{path}: {data.size - end} bytes follow the end of the pickle; the file is damaged")
+    if file.tell() != file.size:
+        raise CheckpointError(
+            f"{path}: {file.size - file.tell()} bytes follow the end of the pickle; the file is damaged"
+        )
     if isinstance(content, Opaque):
         raise CheckpointError(f"{path}: holds a pickled object of class {content.name}, which is never run")
     if not isinstance(content, dict):
