@@ -6,7 +6,8 @@ from danet_common.checkpoint.pretrained import open_pretrained, write_pretrained
 from danet_common.checkpoint.shard_writer import write_shards
 from danet_common.config import DANetConfig
 from danet_common.config.former_arguments import no_attribute
-from danet_common.config.parameters import Parameter, parameters
+from danet_common.config.parameters import parameters
+from danet_common.config.tensors import Parameter
 from danet_common.config.variants import VARIANTS, get_config
 from danet_common.numerics.initialisation import initial_tensors
 from danet_common.numerics.taps import Taps, tap_names

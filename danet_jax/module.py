@@ -7,7 +7,7 @@ from typing import ClassVar
 from flax import nnx
 
 from danet_common.checkpoint.parameter_layouts import to_channels_last
-from danet_common.config.parameters import Kind
+from danet_common.config.tensors import Kind
 from danet_common.numerics.drawing import current_scope, skips_initialisation
 from danet_common.numerics.initialisation import drawn
 from danet_jax.parameters import fresh_seed, own_leaves, set_leaf

@@ -13,7 +13,7 @@ from danet_common.checkpoint import CheckpointError
 from danet_common.checkpoint.parameter_layouts import FLAX as LEAVES
 from danet_common.checkpoint.parameter_layouts import TORCH, contiguous, from_channels_last, to_channels_last
 from danet_common.checkpoint.prefetch import read_ahead
-from danet_common.config.parameters import Parameter
+from danet_common.config.tensors import Parameter
 from danet_common.numerics.initialisation import drawn
 
 SEEDS = itertools.count()

@@ -9,7 +9,7 @@ from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Float
 
-from danet_common.config.parameters import NORM_KINDS
+from danet_common.config.tensors import NORM_KINDS
 from danet_common.numerics.precision import accumulate_dtype
 from danet_jax.module import ModeModule, Module
 

@@ -13,7 +13,7 @@ from danet_common.checkpoint.parameter_layouts import to_channels_last
 from danet_common.config import DANetConfig
 from danet_common.config.former_arguments import reject_former
 from danet_common.config.layer_names import DEFAULT_LAYERS
-from danet_common.config.parameters import Kind
+from danet_common.config.tensors import Kind
 from danet_common.numerics.drawing import current_scope, skips_initialisation
 from danet_common.numerics.initialisation import drawn
 from danet_common.numerics.taps import requested

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from keras import KerasTensor as Tensor
 from keras import ops
 
-from danet_common.config.parameters import NORM_KINDS
+from danet_common.config.tensors import NORM_KINDS
 from danet_common.numerics.precision import accumulate_dtype
 from danet_tf.accelerated.precision import mean_of
 from danet_tf.module import Module

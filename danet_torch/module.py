@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from torch import nn
 
-from danet_common.config.parameters import Kind
+from danet_common.config.tensors import Kind
 from danet_common.numerics.drawing import current_scope, skips_initialisation
 from danet_common.numerics.initialisation import drawn
 from danet_torch.accelerated.precision import in_own_dtype

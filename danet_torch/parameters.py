@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from danet_common.checkpoint import CheckpointError
 from danet_common.checkpoint.parameter_layouts import TORCH as LEAVES
 from danet_common.checkpoint.prefetch import read_ahead
-from danet_common.config.parameters import NORM_KINDS, Parameter
+from danet_common.config.tensors import NORM_KINDS, Parameter
 from danet_common.numerics.initialisation import drawn
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
-from danet_common.config.parameters import NORM_KINDS
+from danet_common.config.tensors import NORM_KINDS
 from danet_common.numerics.precision import accumulate_dtype
 from danet_torch.module import Module
 from danet_torch.training.distributed import all_reduce_mean, is_distributed

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from danet_common import Checkpoint, CheckpointError, parameters
-from danet_common.config.parameters import Parameter
+from danet_common.config.tensors import Parameter
 
 DTYPES: Mapping[str, np.dtype[Any]] = {
     "float32": np.dtype(np.float32),

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from danet_common.config.parameters import Kind, Parameter
+from danet_common.config.tensors import Kind, Parameter
 
 TORCH: Mapping[Kind, str] = {
     "kernel": "weight",

@@ -30,7 +30,8 @@ from typing import Literal
 import numpy as np
 
 from danet_common.config import DANetConfig
-from danet_common.config.parameters import Parameter, parameters
+from danet_common.config.parameters import parameters
+from danet_common.config.tensors import Parameter
 
 Scheme = Literal["pytorch", "mmseg", "paddle", "mxnet"]
 

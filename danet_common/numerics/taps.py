@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any, TypeVar
 
-from danet_common.config import ContextKind, DANetConfig
+from danet_common.config import DANetConfig
+from danet_common.config.context_kinds import context_taps
 
 T = TypeVar("T")
 
@@ -51,41 +52,13 @@ def tap_names(config: DANetConfig, outputs: Collection[str] | None = None) -> tu
     outputs = config.outputs if outputs is None else outputs
     names = ["stem", "layer1", "layer2", "layer3", "layer4"]
     for kind in config.branches_of(outputs):
-        names += [f"{kind}_in", *_within(kind, config), f"{kind}_attention", f"{kind}_out"]
+        names += [f"{kind}_in", *context_taps(kind, config), f"{kind}_attention", f"{kind}_out"]
     if not config.context and "fused" in outputs:
         names += ["plain_out"]
     if config.decoder == "gating" and "fused" in outputs:
         names += ["merged", "decoder_low", "decoder_gate", "decoder_joined", "decoder_out"]
     names += [f"{output}_logits" for output in config.outputs if output in outputs]
     return tuple(names)
-
-
-def _within(kind: ContextKind, config: DANetConfig) -> tuple[str, ...]:
-    """Return the taps in a context module."""
-    match kind:
-        case "position":
-            return ("position_query", "position_key", "position_value", "position_map")
-        case "channel":
-            return ("channel_map",)
-        case "squeeze_excitation":
-            return ("squeeze_excitation_gate",)
-        case "cbam":
-            return ("cbam_channel_gate", "cbam_spatial_gate")
-        case "bam":
-            return ("bam_channel", "bam_spatial", "bam_gate")
-        case "selective_kernel":
-            return tuple(f"selective_kernel_{name}" for name in ("near", "far", "near_gate", "far_gate"))
-        case "non_local":
-            embedded = config.non_local_form != "gaussian"
-            return ("non_local_query", "non_local_key") * embedded + ("non_local_value", "non_local_map")
-        case "self_attention":
-            return tuple(f"self_attention_{name}" for name in ("query", "key", "value", "map"))
-        case "joint_position" | "joint_channel":
-            return (f"{kind}_projections", f"{kind}_map")
-        case "compact_position":
-            return tuple(f"compact_position_{name}" for name in ("centres", "query", "key", "value", "map"))
-        case "compact_channel":
-            return ("compact_channel_centres", "compact_channel_map")
 
 
 def requested(

@@ -17,8 +17,8 @@ from jax import Array
 from jax import numpy as jnp
 
 from danet_common.checkpoint.parameter_layouts import from_channels_last, to_channels_last
-from danet_common.config.parameters import Parameter
 from danet_common.config.recipe import TrainConfig, rate_factor
+from danet_common.config.tensors import Parameter
 from danet_common.training.training_checkpoint import slot_names
 from danet_jax.parameters import named_parameters
 

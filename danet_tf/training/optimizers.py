@@ -18,8 +18,8 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from danet_common.checkpoint.parameter_layouts import from_channels_last, to_channels_last
-from danet_common.config.parameters import Parameter
 from danet_common.config.recipe import TrainConfig, rate_factor
+from danet_common.config.tensors import Parameter
 from danet_common.training.training_checkpoint import slot_names
 from danet_tf.parameters import get_leaf, named_parameters, set_leaf
 from danet_tf.training.distributed import on_replicas

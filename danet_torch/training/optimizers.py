@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from danet_common.config.parameters import Parameter
 from danet_common.config.recipe import TrainConfig, rate_factor
+from danet_common.config.tensors import Parameter
 from danet_common.training.training_checkpoint import slot_names
 from danet_torch.parameters import get_leaf, named_parameters, set_leaf
 

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from danet_common.config import ContextKind
+from danet_common.config.context_kinds import CONTEXT
 from shared_tests.parity.diagnosis.likely_cause import Mismatch, likely_cause
 from shared_tests.parity.distance import distance
 
@@ -31,57 +32,11 @@ BEFORE: dict[str, tuple[str, ...]] = {
     **{f"{kind}_in": ("layer4",) for kind in KINDS},
     **{f"{kind}_out": (f"{kind}_attention",) for kind in KINDS},
     **{f"{kind}_logits": (f"{kind}_out",) for kind in KINDS},
-    "position_query": ("position_in",),
-    "position_key": ("position_in",),
-    "position_value": ("position_in",),
-    "position_map": ("position_query", "position_key"),
-    "position_attention": ("position_in", "position_value", "position_map"),
-    "channel_map": ("channel_in",),
-    "channel_attention": ("channel_in", "channel_map"),
-    "squeeze_excitation_gate": ("squeeze_excitation_in",),
-    "squeeze_excitation_attention": ("squeeze_excitation_in", "squeeze_excitation_gate"),
-    "cbam_channel_gate": ("cbam_in",),
-    "cbam_spatial_gate": ("cbam_in", "cbam_channel_gate"),
-    "cbam_attention": ("cbam_in", "cbam_channel_gate", "cbam_spatial_gate"),
-    "bam_channel": ("bam_in",),
-    "bam_spatial": ("bam_in",),
-    "bam_gate": ("bam_channel", "bam_spatial"),
-    "bam_attention": ("bam_in", "bam_gate"),
-    "selective_kernel_near": ("selective_kernel_in",),
-    "selective_kernel_far": ("selective_kernel_in",),
-    "selective_kernel_near_gate": ("selective_kernel_near", "selective_kernel_far"),
-    "selective_kernel_far_gate": ("selective_kernel_near", "selective_kernel_far"),
-    "selective_kernel_attention": (
-        "selective_kernel_near",
-        "selective_kernel_far",
-        "selective_kernel_near_gate",
-        "selective_kernel_far_gate",
-    ),
-    "non_local_query": ("non_local_in",),
-    "non_local_key": ("non_local_in",),
-    "non_local_value": ("non_local_in",),
-    "non_local_map": ("non_local_in", "non_local_query", "non_local_key"),
-    "non_local_attention": ("non_local_in", "non_local_value", "non_local_map"),
-    "self_attention_query": ("self_attention_in",),
-    "self_attention_key": ("self_attention_in",),
-    "self_attention_value": ("self_attention_in",),
-    "self_attention_map": ("self_attention_query", "self_attention_key"),
-    "self_attention_attention": ("self_attention_in", "self_attention_value", "self_attention_map"),
-    "joint_position_projections": ("joint_position_in",),
-    "joint_position_map": ("joint_position_projections",),
-    "joint_position_attention": ("joint_position_in", "joint_position_projections", "joint_position_map"),
-    "joint_channel_projections": ("joint_channel_in",),
-    "joint_channel_map": ("joint_channel_projections",),
-    "joint_channel_attention": ("joint_channel_in", "joint_channel_projections", "joint_channel_map"),
-    "compact_position_centres": ("compact_position_in",),
-    "compact_position_query": ("compact_position_in",),
-    "compact_position_key": ("compact_position_centres",),
-    "compact_position_value": ("compact_position_centres",),
-    "compact_position_map": ("compact_position_query", "compact_position_key"),
-    "compact_position_attention": ("compact_position_in", "compact_position_value", "compact_position_map"),
-    "compact_channel_centres": ("compact_channel_in",),
-    "compact_channel_map": ("compact_channel_in", "compact_channel_centres"),
-    "compact_channel_attention": ("compact_channel_in", "compact_channel_centres", "compact_channel_map"),
+    **{
+        f"{kind}_{value}": tuple(f"{kind}_{name}" for name in inputs)
+        for kind, facts in CONTEXT.items()
+        for value, inputs in facts.inputs.items()
+    },
     "plain_out": ("layer4",),
     "merged": (*(f"{kind}_out" for kind in KINDS), "plain_out"),
     "decoder_low": ("layer1",),

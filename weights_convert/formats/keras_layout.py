@@ -11,7 +11,7 @@ import re
 
 from danet_common import DANetConfig, Parameter
 from danet_common.checkpoint.parameter_layouts import TORCH
-from danet_common.config.parameters import Kind
+from danet_common.config.tensors import Kind
 
 NORM: tuple[Kind, ...] = ("scale", "shift", "mean", "variance", "count")
 CONVOLUTION: tuple[Kind, ...] = ("kernel", "bias")

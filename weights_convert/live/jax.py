@@ -10,7 +10,7 @@ import numpy as np
 from danet_common import Checkpoint
 from danet_common.checkpoint.lazy import Slices
 from danet_common.checkpoint.parameter_layouts import to_channels_last
-from danet_common.config.parameters import Parameter
+from danet_common.config.tensors import Parameter
 from weights_convert.casting import fit
 from weights_convert.live.source import LiveTensors, Source, as_checkpoint, kernel_dtype, read_part
 from weights_convert.mapping.apply import Log

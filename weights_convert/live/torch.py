@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from danet_common import Checkpoint
 from danet_common.checkpoint.lazy import Slices
-from danet_common.config.parameters import Parameter
+from danet_common.config.tensors import Parameter
 from weights_convert.casting import fit
 from weights_convert.live.source import LiveTensors, Source, as_checkpoint, kernel_dtype, read_part
 from weights_convert.mapping.apply import Log

@@ -12,12 +12,19 @@ from typing import Any, get_args
 
 from danet_common import DANetConfig
 from danet_common.config import ContextKind
+from danet_common.config.context_kinds import CONTEXT
 from danet_common.config.context_sizes import SELECTIVE_KERNEL_LEAST, reduced
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 DEFAULTS = DANetConfig()
 KINDS = get_args(ContextKind)  # order of the branches in a config
+# Those whose queries have `query_channels`; in the non-local block queries have half of the channels.
+WITH_QUERIES = [
+    kind
+    for kind in KINDS
+    if kind != "non_local" and any(tensor.name == ".query.weight" for tensor in CONTEXT[kind].tensors(DEFAULTS, ""))
+]
 LEAST = {"selective_kernel": SELECTIVE_KERNEL_LEAST}
 DEEP_WIDTHS = (64, 64, 128)
 
@@ -29,13 +36,8 @@ SIZES: Mapping[str, tuple[tuple[str, int], ...]] = {
         ("head.plain_out.conv.weight", 0),
         *((f"head.{kind}_in.bn.weight", 0) for kind in KINDS),
     ),
-    "query_channels": (
-        ("head.position_attention.query.weight", 0),
-        ("head.position_attention.key.weight", 0),
-        ("head.self_attention_attention.query.weight", 0),
-        ("head.self_attention_attention.key.weight", 0),
-        ("head.compact_position_attention.query.weight", 0),
-        ("head.compact_position_attention.key.weight", 0),
+    "query_channels": tuple(
+        (f"head.{kind}_attention.{layer}.weight", 0) for kind in WITH_QUERIES for layer in ("query", "key")
     ),
     "num_classes": (
         ("head.fused_classifier.weight", 0),

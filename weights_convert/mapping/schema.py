@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from danet_common import DANetConfig, Parameter
-from danet_common.config.parameters import Kind
+from danet_common.config.tensors import Kind
 
 PLACEHOLDER = re.compile(r"\{(\w)([+-]\d)?\}")
 NORM = re.compile(r"(.*\.)?(bn\d*|\w+_bn|downsample\.1)")  # canonical names of BatchNorms

@@ -13,7 +13,7 @@ from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 import weights_convert
 from danet_common import open_checkpoint
-from danet_common.config.parameters import Parameter
+from danet_common.config.tensors import Parameter
 from danet_jax import DANet
 from danet_jax.parameters import get_tensors, named_parameters
 from shared_tests.fixtures.synthetic import synthetic_input

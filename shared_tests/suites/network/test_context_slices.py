@@ -107,8 +107,9 @@ import json, resource, sys
 import numpy as np
 import danet_{backend} as room
 {setup}
-modules = (room.JointPositionAttention(16, 2, *more), room.JointChannelAttention(16, *more),
-           room.SelfAttention(16, 2, *more))
+context = room.context.MODULES
+modules = (context["joint_position"](16, 2, *more), context["joint_channel"](16, *more),
+           context["self_attention"](16, 2, *more))
 x = np.random.default_rng(0).standard_normal({shape}, np.float32)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for module in modules:

@@ -128,7 +128,7 @@ class TestAlone:
 
     def test_is_drawn_as_a_head(self, backend: str) -> None:
         def make(room: Any) -> Any:
-            return room.NonLocal(64, "embedded_gaussian", False)
+            return room.context.MODULES["non_local"](64, "embedded_gaussian", False)
 
         tensors, others = alone(backend, make), alone(backend, make)
         assert not np.array_equal(tensors["query.weight"], tensors["key.weight"])  # of one shape

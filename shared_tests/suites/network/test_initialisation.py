@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from danet_common import VARIANTS, DANetConfig, initial_tensors, parameters
-from danet_common.config.parameters import Parameter
+from danet_common.config.tensors import Parameter
 from danet_common.numerics.initialisation import Distribution, Scheme, draw, initial_distribution
 from shared_tests.mutation.mutations import Mutation, mutate
 from shared_tests.mutation.training import INITIALISATION

@@ -211,7 +211,7 @@ def test_autocast_is_mixed_precision(checkpoint_of: CheckpointOf) -> None:
 @pytest.mark.parametrize("name", get_args(ContextKind))
 def test_a_module_within_autocast(name: str) -> None:
     """Alone, in another network: its energies are products in 32 bits, which 16 cannot hold."""
-    torch, context = pytest.importorskip("torch"), pytest.importorskip("danet_torch.context.factory")
+    torch, context = pytest.importorskip("torch"), pytest.importorskip("danet_torch.context")
     from danet_torch.accelerated.layer_sets import plain_layers
 
     config = TINY.replace(context=(name,), reduction=4)

@@ -10,7 +10,7 @@ from keras import ops
 
 import danet_tf
 from danet_common.checkpoint.parameter_layouts import from_channels_last
-from danet_common.config.parameters import Parameter
+from danet_common.config.tensors import Parameter
 from danet_tf.model import DANet
 from danet_tf.parameters import get_leaf, named_parameters
 from shared_tests.workers.protocol import Request, Response
