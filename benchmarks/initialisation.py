@@ -15,7 +15,7 @@ import torch
 
 from danet_common import VARIANTS
 from danet_common.config.recipe import TrainConfig
-from danet_common.data import Augmentation, Loader, Order, open_dataset
+from danet_common.data import Augmentation, Loader, Sampler, open_dataset
 from danet_torch import DANet
 from danet_torch.training.losses import segmentation_loss
 
@@ -31,7 +31,7 @@ def main() -> None:
     dataset = open_dataset(asked.data, "train")
     height, width = map(int, asked.crop.split("x"))
     config = VARIANTS[asked.network].replace(num_classes=dataset.num_classes, dropout_rate=0.0)
-    order = Order(count=len(dataset), batch_size=asked.batch, seed=asked.seed)
+    order = Sampler(count=len(dataset), batch_size=asked.batch, seed=asked.seed)
     with Loader(dataset, Augmentation(crop=(height, width)), config, order, threads=0) as loader:
         batch = next(loader)
     model = DANet(config, seed=asked.seed).train()  # the statistics of the batch

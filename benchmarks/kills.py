@@ -29,7 +29,7 @@ STEPS_FOR_EACH_KILL = 6
 PATIENCE = 300  # seconds that a process may take to its next step
 RUN = (
     *("--data", "scenes:7", "--val", "scenes:2", "--network", "danet_tiny"),
-    *("--set", "batch_size=2", "--set", "crop=33x41", "--set", "average_decay=0.9", "--set", "seed=3"),
+    *("--set", "batch_size=2", "--set", "crop=33x41", "--set", "ema_decay=0.9", "--set", "seed=3"),
     *("--log-every", "2", "--save-every", "1", "--validate-every", "5"),
 )
 

@@ -109,8 +109,8 @@ def step_of(backend: str, job: dict[str, Any], x: np.ndarray, remat: bool | None
     package = f"danet_{backend}"
     train, engine = (importlib.import_module(f"{package}.training.{name}") for name in ("step", "distributed"))
     dtype = "mixed_bfloat16" if job["dtype"] == "bfloat16" else "float32"
-    recipe = TrainConfig(batch_size=job["batch"], dtype=dtype, learning_rate=0.0001, recompute=remat)
-    spread, pixels = engine.Engine(), x.shape[0] * job["height"] * job["width"]
+    recipe = TrainConfig(batch_size=job["batch"], dtype=dtype, learning_rate=0.0001, remat=remat)
+    spread, pixels = engine.Distributed(), x.shape[0] * job["height"] * job["width"]
     layers = "remat" if resolve_remat(recipe, pixels, spread.device_count) else "memory_efficient"
     model = importlib.import_module(package).load(job["checkpoint"], dtype, layers=layers)
     if backend == "torch":

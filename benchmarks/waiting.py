@@ -21,7 +21,7 @@ from PIL import Image
 
 from danet_cli.environment import processor, versions
 from danet_common import VARIANTS, Checkpoint, write_checkpoint
-from danet_common.data import Augmentation, Loader, Order, open_dataset
+from danet_common.data import Augmentation, Loader, Sampler, open_dataset
 from shared_tests.fixtures.synthetic import synthetic_tensors
 
 PACKAGES = ("danet_torch", "danet_tf", "danet_jax")
@@ -60,7 +60,7 @@ def batches(folder: Path, options: dict[str, int]) -> Callable[[], float]:
 
     def run() -> float:
         config = VARIANTS["danet_r50"]
-        order, crops = Order(count=FILES, batch_size=BATCH), Augmentation(crop=(512, 512))
+        order, crops = Sampler(count=FILES, batch_size=BATCH), Augmentation(crop=(512, 512))
         dataset = open_dataset(f"folder:{folder}", "train")
         with Loader(dataset, crops, config, order, **options) as loader:
             next(loader)

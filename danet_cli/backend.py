@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from danet_cli.allocator import keep_freed_memory
-from danet_cli.console import Unable
+from danet_cli.console import CommandError
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -31,9 +31,11 @@ def import_backend(backend: BackendName) -> ModuleType:
         with without_garbage_collection(), silence() if backend == "tf" else nullcontext():
             return importlib.import_module(f"danet_{backend}")
     except ModuleNotFoundError as error:
-        raise Unable(f"backend {backend} needs {error.name}, not installed: pip install 'danet[{backend}]'") from None
+        raise CommandError(
+            f"backend {backend} needs {error.name}, not installed: pip install 'danet[{backend}]'"
+        ) from None
     except ImportError as error:
-        raise Unable(str(error)) from None
+        raise CommandError(str(error)) from None
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import typer
 
 from danet_cli.ablate.command import ablate
 from danet_cli.check.command import check
-from danet_cli.console import EXIT_CODES, ExitCode, Unable, complain, print_line
+from danet_cli.console import EXIT_CODES, CommandError, ExitCode, print_error, print_line
 from danet_cli.convert import convert
 from danet_cli.cost.command import cost
 from danet_cli.demo.command import demo
@@ -54,15 +54,15 @@ def run_command(arguments: Sequence[str]) -> int:
         code = app(list(arguments) or ["--help"], prog_name="danet", standalone_mode=False)
     except typer.TyperException as error:
         command = getattr(getattr(error, "ctx", None), "command_path", "danet")
-        complain(f"{error.format_message().rstrip('.')}; see `{command} --help`")
+        print_error(f"{error.format_message().rstrip('.')}; see `{command} --help`")
         return ExitCode.UNABLE
     except SystemExit:  # typer's answer to a closed pipe that is not one of the streams
         return ExitCode.UNABLE
-    except (ValueError, OSError, ModuleNotFoundError, MemoryError, Unable) as error:
-        complain(error)
+    except (ValueError, OSError, ModuleNotFoundError, MemoryError, CommandError) as error:
+        print_error(error)
         return ExitCode.UNABLE
     except KeyboardInterrupt:  # where Python's own handler is installed
         code = ExitCode.INTERRUPTED
     if code == ExitCode.INTERRUPTED:
-        complain("interrupted")
+        print_error("interrupted")
     return code or ExitCode.DONE

@@ -31,24 +31,24 @@ class ExitCode(IntEnum):
     INTERRUPTED = 130
 
 
-class Unable(Exception):
+class CommandError(Exception):
     """The command cannot do what was asked, for a reason that the user can act on."""
 
 
-def complain(what: str | BaseException) -> None:
+def print_error(what: str | BaseException) -> None:
     """Say on standard error what is wrong, in one line. The faults that an error lists follow on lines of their own."""
     first, *further = [what] if isinstance(what, str) else describe_error(what).split("\n")
-    print(f"danet: {shown(first)}", file=sys.stderr)
+    print(f"danet: {escape(first)}", file=sys.stderr)
     for line in further:
-        print(shown(line), file=sys.stderr)
+        print(escape(line), file=sys.stderr)
 
 
-def note(text: str = "") -> None:
+def print_note(text: str = "") -> None:
     """Say on standard error, in one line, what the user should know although nothing is wrong."""
-    print(shown(text), file=sys.stderr)
+    print(escape(text), file=sys.stderr)
 
 
-def shown(text: str) -> str:
+def escape(text: str) -> str:
     """The text in one line without what a terminal would act on: it may be a name, or from a file."""
     if text.isprintable():
         return text
@@ -60,7 +60,7 @@ def shown(text: str) -> str:
 def print_line(text: str = "", style: str | None = None) -> None:
     """One line on standard output, as long as it is; a style is for terminals."""
     if style is None:
-        print(shown(text))
+        print(escape(text))
     else:
         console().print(text, style=style, soft_wrap=True)
 
@@ -74,7 +74,7 @@ def console(stderr: bool = False) -> Console:
     """Standard output, or error, for tables; a pipe or a file gets lines as long as a table needs.
 
     What it prints may come from a file: no brackets or colons in it mean anything, and every string and every piece
-    of a table is shown as `shown` has it. A `Text` may have several lines, which a string may not.
+    of a table is shown as `escape` has it. A `Text` may have several lines, which a string may not.
     """
     from danet_cli.safe_console import SafeConsole
 
@@ -87,7 +87,7 @@ def print_facts(title: str, facts: dict[str, str]) -> None:
     """A small table of names and values."""
     from rich.table import Table
 
-    table = Table(title=shown(title), title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
+    table = Table(title=escape(title), title_justify="left", show_header=False, box=None, padding=(0, 2, 0, 0))
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in facts.items():
@@ -110,7 +110,7 @@ def progress(total: int) -> Iterator[Step]:
 
         def step(description: str) -> None:
             nonlocal begun
-            bar.update(task, description=shown(description)[:LONGEST_STEP], completed=begun)
+            bar.update(task, description=escape(description)[:LONGEST_STEP], completed=begun)
             begun += 1
 
         yield step
@@ -130,16 +130,16 @@ def describe_error(error: BaseException) -> str:
     if isinstance(error, ModuleNotFoundError):
         return f"this needs the package {error.name}, which is not installed: pip install 'danet[all]'"
     if isinstance(error, OSError) and error.strerror:
-        return shown(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
+        return escape(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
     lines = LISTED.split(str(error).strip() or type(error).__name__)
-    return "\n".join(map(shown, lines))
+    return "\n".join(map(escape, lines))
 
 
 def first_line(error: BaseException) -> str:
     """An error in one line: a framework's may go on for many."""
     if isinstance(error, OSError):
         return describe_error(error)
-    return shown(str(error).strip().partition("\n")[0]) or type(error).__name__
+    return escape(str(error).strip().partition("\n")[0]) or type(error).__name__
 
 
 def count_bytes(size: int) -> str:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from danet_cli.console import ExitCode, count_bytes, note, print_facts, print_json, progress
+from danet_cli.console import ExitCode, count_bytes, print_facts, print_json, print_note, progress
 from danet_cli.settings import parse_assignments, summary
 from danet_cli.weights_option import WeightsKey
 
@@ -67,7 +67,7 @@ def convert(
         print_json(report.to_dict())
         return ExitCode.DONE
     for line in report.lines:
-        note(line)
+        print_note(line)
     facts = {
         "format": report.format,
         "schema": report.schema,

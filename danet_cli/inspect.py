@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from danet_cli.console import ExitCode, console, count_bytes, note, print_facts, print_json
+from danet_cli.console import ExitCode, console, count_bytes, print_facts, print_json, print_note
 from danet_cli.settings import summary
 from danet_cli.weights_option import WeightsKey
 
@@ -39,7 +39,7 @@ def inspect(
         print_json(found.to_dict())
         return ExitCode.DONE
     for line in found.notes:
-        note(line)
+        print_note(line)
     print_facts(str(path), facts_of(found))
     if tensors:
         _print_tensors(found)

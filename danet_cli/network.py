@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from danet_cli.console import Unable, note
+from danet_cli.console import CommandError, print_note
 
 if TYPE_CHECKING:
     from danet_common import Checkpoint
@@ -21,9 +21,9 @@ def read_network(path: Path, weights_key: str | None = None) -> Checkpoint:
     lines: list[str] = []
     checkpoint = weights_convert.read(path, report=lines.append, weights_key=weights_key)
     if checkpoint.source.get("backbone_only"):
-        raise Unable(
+        raise CommandError(
             f"{path}: a backbone without a head, whose logits would be random; danet train --backbone {path} trains one"
         )
     for line in lines:
-        note(f"{path}: {line}")
+        print_note(f"{path}: {line}")
     return checkpoint

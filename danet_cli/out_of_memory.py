@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from danet_cli.console import Unable
+from danet_cli.console import CommandError
 
 WORDS = ("out of memory", "allocate memory", "oom when")  # torch on a GPU and JAX; torch on a CPU; TensorFlow
 LONGEST = 200  # characters of theirs that are shown
@@ -17,12 +17,12 @@ def saying_shortage(advice: str) -> Iterator[None]:
     try:
         yield
     except MemoryError as error:  # NumPy's, and Python's own
-        raise Unable(in_words(str(error), advice)) from None
+        raise CommandError(in_words(str(error), advice)) from None
     except Exception as error:
         said = [line.strip() for line in str(error).splitlines() if any(word in line.lower() for word in WORDS)]
         if not said:
             raise
-        raise Unable(in_words(said[0], advice)) from None
+        raise CommandError(in_words(said[0], advice)) from None
 
 
 def in_words(said: str, advice: str) -> str:

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from danet_cli.console import Unable
+from danet_cli.console import CommandError
 from danet_cli.own_files import require_own
 
 if TYPE_CHECKING:
@@ -25,19 +25,19 @@ def require_folder(out: Path) -> None:
     while not os.path.lexists(place):
         place = place.parent
     if not place.is_dir():
-        raise Unable(f"--out {out}: {place} is a file, not a folder")
+        raise CommandError(f"--out {out}: {place} is a file, not a folder")
     if not os.access(place, os.W_OK | os.X_OK):
-        raise Unable(f"--out {out}: {place} may not be written in")
+        raise CommandError(f"--out {out}: {place} may not be written in")
 
 
 def refuse_unwritable(path: Path, judge: Judge) -> None:
     """Raise Unable where a report could not be written, and where a file is there that `judge` does not let go."""
     if path.is_dir() or not path.absolute().parent.is_dir():
-        raise Unable(f"{path}: the report needs a file's name in a directory that is there")
+        raise CommandError(f"{path}: the report needs a file's name in a directory that is there")
     if path.exists() and not path.is_file():
-        raise Unable(f"{path}: no regular file; - is standard output")
+        raise CommandError(f"{path}: no regular file; - is standard output")
     if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
-        raise Unable(f"{path}: {path.absolute().parent} may not be written in")
+        raise CommandError(f"{path}: {path.absolute().parent} may not be written in")
     require_own(path, judge)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from danet_cli.console import Unable
+from danet_cli.console import CommandError
 
 if TYPE_CHECKING:
     from danet_common.files.atomic import Judge
@@ -71,4 +71,6 @@ def _read(path: Path) -> bytes | None:
 
 def _require(own: bool, path: Path, command: str) -> None:
     if not own:
-        raise Unable(f"{path} exists, and {software(command)} did not write it; give another name, or move it away")
+        raise CommandError(
+            f"{path} exists, and {software(command)} did not write it; give another name, or move it away"
+        )

@@ -44,6 +44,7 @@ def training_settings(
 
     from danet_common import DANetConfig
     from danet_common.config import FROM_THE_DATA
+    from danet_common.config.former_arguments import FORMER_FIELDS
     from danet_common.config.recipe import TrainConfig
     from danet_common.data import Augmentation
     from danet_common.data.label_settings import LabelMap, LabelSettings, parse_label_map
@@ -56,6 +57,8 @@ def training_settings(
         if field in FROM_THE_DATA:
             raise typer.BadParameter(f"--set {field}: it comes from the data set")
         owner = next((place for place, hints in enumerate(owners) if field in hints), None)
+        if field in FORMER_FIELDS:
+            raise typer.BadParameter(f"--set {field}: the field is {FORMER_FIELDS[field]} now")
         if owner is None:
             known = ", ".join(name for hints in owners for name in hints if name not in FROM_THE_DATA)
             raise typer.BadParameter(f"--set {field}: there is no such field; there are {known}")

@@ -97,9 +97,9 @@ def show_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
 ) -> None:
     """One line for a library's warning, instead of Python's two with a place in its source."""
-    from danet_cli.console import note
+    from danet_cli.console import print_note
 
-    note(f"{category.__name__}: {message}")
+    print_note(f"{category.__name__}: {message}")
 
 
 def open_outlet(descriptor: int, before: TextIO | None) -> TextIO:
@@ -120,7 +120,7 @@ def settle(code: int) -> int:
     failure = next((outlet.failure for outlet in _outlets if outlet.descriptor == 1), None)
     if failure is None or code == INTERRUPTED:
         return code
-    from danet_cli.console import complain
+    from danet_cli.console import print_error
 
-    complain(f"standard output: {failure.strerror}")
+    print_error(f"standard output: {failure.strerror}")
     return COULD_NOT

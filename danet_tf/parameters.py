@@ -11,7 +11,7 @@ import numpy as np
 from danet_common.checkpoint import CheckpointError
 from danet_common.checkpoint.parameter_layouts import KERAS as LEAVES
 from danet_common.checkpoint.parameter_layouts import TORCH, contiguous, from_channels_last, to_channels_last
-from danet_common.checkpoint.prefetch import read_ahead
+from danet_common.checkpoint.prefetch import prefetch
 from danet_common.config.tensors import Parameter
 from danet_common.numerics.initialisation import drawn
 
@@ -58,7 +58,7 @@ def set_tensors(model: keras.layers.Layer, tensors: Mapping[str, np.ndarray]) ->
     if leaves.keys() != tensors.keys():
         differing = ", ".join(sorted(leaves.keys() ^ tensors.keys()))
         raise CheckpointError(f"the tensors are not those of this module: {differing}")
-    for name, array in read_ahead(tensors, leaves):
+    for name, array in prefetch(tensors, leaves):
         parameter, leaf = leaves[name]
         set_leaf(leaf, to_channels_last(parameter, array))
 

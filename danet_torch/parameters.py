@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from danet_common.checkpoint import CheckpointError
 from danet_common.checkpoint.parameter_layouts import TORCH as LEAVES
-from danet_common.checkpoint.prefetch import read_ahead
+from danet_common.checkpoint.prefetch import prefetch
 from danet_common.config.tensors import NORM_KINDS, Parameter
 from danet_common.numerics.initialisation import drawn
 
@@ -41,7 +41,7 @@ def set_tensors(model: nn.Module, tensors: Mapping[str, np.ndarray]) -> None:
     if leaves.keys() != tensors.keys():
         differing = ", ".join(sorted(leaves.keys() ^ tensors.keys()))
         raise CheckpointError(f"the tensors are not those of this module: {differing}")
-    for name, array in read_ahead(tensors, leaves):
+    for name, array in prefetch(tensors, leaves):
         set_leaf(leaves[name][1], array)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from danet_common import CheckpointError
-from danet_common.text import counted
+from danet_common.text import pluralise
 from weights_convert.mapping.match import Match, match
 from weights_convert.schemas import SCHEMA_NAMES, SCHEMAS, Schema
 from weights_convert.schemas.refusals import refusal
@@ -44,4 +44,4 @@ def _no_schema(nearest: Match, keys: list[str]) -> str:
         return tried + f"not one of their {len(keys)} names is known: {', '.join(keys[:FIRST_KEYS])}, ..."
     errors, more = nearest.errors[:FIRST_ERRORS], len(nearest.errors) - FIRST_ERRORS
     listed = "\n  ".join(errors + [f"and {more} more"] * (more > 0))
-    return tried + f"{nearest.schema.name} is nearest, with {counted(len(nearest.errors), 'error')}:\n  {listed}"
+    return tried + f"{nearest.schema.name} is nearest, with {pluralise(len(nearest.errors), 'error')}:\n  {listed}"

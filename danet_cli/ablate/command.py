@@ -9,7 +9,7 @@ import typer
 
 from danet_cli.ablate.runs import Row, make_rows
 from danet_cli.backend import BackendName, import_backend
-from danet_cli.console import ExitCode, complain, note, print_json
+from danet_cli.console import ExitCode, print_error, print_json, print_note
 from danet_cli.demo.command import RECIPE
 from danet_cli.output_paths import require_folder
 from danet_cli.own_files import require_own
@@ -85,26 +85,26 @@ def ablate(
         else:
             print_table(out, answer)
     if len(finished) < len(rows):
-        note(f"{len(finished)} of {len(rows)} runs are finished; the same command goes on with the others")
+        print_note(f"{len(finished)} of {len(rows)} runs are finished; the same command goes on with the others")
     return code
 
 
 def train_rows(rows: list[Row], backend: BackendName) -> ExitCode:
     """Train what is not finished, row by row, until all are or a signal comes; a run that diverges stops no other."""
-    from danet_common.training import Diverged, Ending
+    from danet_common.training import DivergenceError, StopReason
 
     code = ExitCode.DONE
     for number, row in enumerate(rows, start=1):
         if row.finished:
             continue
-        note()
-        note(f"{number} of {len(rows)}: {row.title}")
+        print_note()
+        print_note(f"{number} of {len(rows)}: {row.title}")
         try:
             _, ending = drive(row.plan, row.folder, row.read, backend, not row.begun, None, threads=2, workers=0)
-        except Diverged as error:
-            complain(f"{row.title}: {error}")
+        except DivergenceError as error:
+            print_error(f"{row.title}: {error}")
             code = ExitCode.DISAGREE
             continue
-        if ending is Ending.INTERRUPTED:
+        if ending is StopReason.INTERRUPTED:
             return ExitCode.INTERRUPTED
     return code

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from danet_cli.console import Unable
+from danet_cli.console import CommandError
 from danet_cli.contexts import chosen_contexts, name_of
 from danet_cli.settings import parse_assignments
 from danet_cli.train.plan import Asked, make_plan
@@ -84,7 +84,7 @@ class Row:
         fields = [field.name for field in dataclasses.fields(there) if field.name != "version"]
         differing = [name for name in fields if getattr(there, name) != getattr(self.plan, name)]
         if differing:
-            raise Unable(
+            raise CommandError(
                 f"{self.folder.root} holds a run that differs in {', '.join(differing)}; "
                 f"give this ablation a folder of its own with --out"
             )

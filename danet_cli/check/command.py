@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from danet_cli.console import ExitCode, Unable, note, print_json, progress
+from danet_cli.console import CommandError, ExitCode, print_json, print_note, progress
 from danet_cli.network import read_network
 from danet_cli.output_paths import refuse_unwritable, write_report
 from danet_cli.own_files import own_report
@@ -72,7 +72,7 @@ def check(
         with progress(len(read) + len(read) * len(found)) as step:
             results = check_checkpoints(read, make_input, found, profile, step)
     except BackendError as error:
-        raise Unable(str(error)) from None
+        raise CommandError(str(error)) from None
     agrees = all(result.agrees for result in results)
     answer = {
         "agrees": agrees,
@@ -115,6 +115,6 @@ def print_results(results: list[CheckResult], profile: str, described: dict[str,
     from danet_cli.check.report import print_result
 
     where = described.get("path", described["kind"])
-    note(f"profile {profile}, input {where} at {described['height']}x{described['width']}")
+    print_note(f"profile {profile}, input {where} at {described['height']}x{described['width']}")
     for result in results:
         print_result(result)

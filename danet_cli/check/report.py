@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from danet_cli.console import console, print_line, shown
+from danet_cli.console import console, escape, print_line
 
 if TYPE_CHECKING:
     from shared_tests.parity.check import CheckResult
@@ -21,8 +21,8 @@ def print_result(result: CheckResult) -> None:
     """One checkpoint: its table, or whose table stands for it, and every mismatch in words."""
     out = console()
     if result.same_as is not None:
-        equal = f": the same tensors and config as {shown(result.same_as)}"
-        out.print(_word(result.agrees), Text.assemble((shown(result.path), "bold"), equal), soft_wrap=True)
+        equal = f": the same tensors and config as {escape(result.same_as)}"
+        out.print(_word(result.agrees), Text.assemble((escape(result.path), "bold"), equal), soft_wrap=True)
         return
     columns = {name: run.report for name, run in result.runs.items()}
     if result.as_first is not None:
@@ -50,10 +50,10 @@ def fitting(columns: dict[str, ComparisonReport], width: int) -> list[dict[str, 
 
 def stage_table(title: str, columns: dict[str, ComparisonReport]) -> Table:
     """Stages down, reports across: absolute and relative difference, and units in the last place."""
-    table = Table(title=Text(shown(title), style="bold"), title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table = Table(title=Text(escape(title), style="bold"), title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("stage", no_wrap=True)
     for name in columns:
-        table.add_column(Text(f"{shown(name)}\nabs     relative   ULP"), justify="right", no_wrap=True)
+        table.add_column(Text(f"{escape(name)}\nabs     relative   ULP"), justify="right", no_wrap=True)
     table.add_column(Text("\nallowed"), justify="right", no_wrap=True)
     rows: dict[str, dict[str, Difference]] = {}
     for name, report in columns.items():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from danet_cli.backend import BackendName, import_backend
-from danet_cli.console import ExitCode, Unable, note, print_json, progress
+from danet_cli.console import CommandError, ExitCode, print_json, print_note, progress
 from danet_cli.contexts import chosen_contexts, name_of
 from danet_cli.settings import parse_assignments, parse_size
 
@@ -50,7 +50,7 @@ def cost(
     networks = chosen_networks(variant or ["danet_r50"], context or [], settings or [])
     import_backend(backend)
     if not counts_operations():
-        note("operations are counted by PyTorch, which is not installed: pip install 'danet[torch]'")
+        print_note("operations are counted by PyTorch, which is not installed: pip install 'danet[torch]'")
     rows = []
     with progress(len(networks)) as step:
         for name, config in networks:
@@ -96,8 +96,8 @@ def measure(config: DANetConfig, backend: BackendName, height: int, width: int) 
         operations = count_operations(config, 1, height, width)
     try:
         memory = measure_memory(config, backend, height, width)
-    except Unable as error:
-        note(f"{name_of(config.context)}: no memory: {error}")
+    except CommandError as error:
+        print_note(f"{name_of(config.context)}: no memory: {error}")
     return {
         "parameters": trainable,
         "head_parameters": trainable - count_trainable(config, "backbone."),
@@ -127,8 +127,8 @@ def print_costs(answer: dict[str, Any]) -> None:
         table.add_row(row["network"], name_of(row["context"]), *figures)
     console().print(table)
     picture, used = answer["picture"], ", ".join(f"{name} {value}" for name, value in answer["versions"].items())
-    note(f"one {picture['height']}x{picture['width']} picture in float32, memory of {answer['backend']}")
-    note(f"{answer['processor']}, {used}")
+    print_note(f"one {picture['height']}x{picture['width']} picture in float32, memory of {answer['backend']}")
+    print_note(f"{answer['processor']}, {used}")
 
 
 def scaled(value: int | None, unit: float, digits: int) -> str:

@@ -20,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from danet_cli.console import Unable, print_line
+from danet_cli.console import CommandError, print_line
 from danet_common.child_processes import child
 
 if TYPE_CHECKING:
@@ -43,16 +43,18 @@ ENVIRONMENT = {
 def measure_memory(config: DANetConfig, backend: BackendName, height: int, width: int) -> int:
     """Bytes. Raises Unable where they cannot be measured."""
     if not STATUS.exists():
-        raise Unable("memory is measured on Linux only")
+        raise CommandError("memory is measured on Linux only")
     job = {"config": config.to_dict(), "backend": backend, "height": height, "width": width}
     command = [sys.executable, "-m", "danet_cli.cost.memory", json.dumps(job)]
     streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with child(command, env={**os.environ, **ENVIRONMENT}, **streams) as process:
         out, error = process.communicate()
     if process.returncode < 0:
-        raise Unable(f"the measuring process ended by signal {-process.returncode}: there may be too little memory")
+        raise CommandError(
+            f"the measuring process ended by signal {-process.returncode}: there may be too little memory"
+        )
     if process.returncode:
-        raise Unable((error.strip().splitlines() or [f"exit code {process.returncode}"])[-1])
+        raise CommandError((error.strip().splitlines() or [f"exit code {process.returncode}"])[-1])
     return int(json.loads(out.splitlines()[-1])["bytes"])
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from danet_cli.demo.official_checkpoint import bring_authors_checkpoint
-from danet_cli.console import ExitCode, Unable, print_facts, print_json, print_line
+from danet_cli.console import ExitCode, CommandError, print_facts, print_json, print_line
 from danet_cli.output_paths import require_folder
 from danet_cli.own_files import own_picture, require_own, software
 
@@ -28,7 +28,7 @@ STEPS, UNTIL_JAX, UNTIL_TF = 500, 400, 450  # a minute on two cores, most of it 
 EQUAL = 5e-5  # figures that agree to four decimals; a pixel or two may be classed otherwise
 SCENES = ("scenes.safetensors", "scenes.keras", "scenes.orbax")
 PICTURES = 6  # that are predicted
-RECIPE = ("optimizer=adamw", "learning_rate=4e-3", "head_rate=1", "weight_decay=0.01", "warmup_steps=20")
+RECIPE = ("optimizer=adamw", "learning_rate=4e-3", "head_lr_multiplier=1", "weight_decay=0.01", "warmup_steps=20")
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def demos_plan(folder: RunFolder) -> RunPlan | None:
         return None
     plan = folder.read_plan()
     if (plan.data, plan.network, plan.recipe.steps) != (DATA, NETWORK, STEPS):
-        raise Unable(f"{folder.root} holds another run than a demo's; give the demo a folder of its own with --out")
+        raise CommandError(f"{folder.root} holds another run than a demo's; give the demo a folder of its own with --out")
     return plan
 
 
@@ -127,7 +127,7 @@ def require_demos_checkpoint(file: Path, plan: RunPlan | None) -> None:
     except ValueError:
         own = False
     if not own:
-        raise Unable(f"{file} exists, and danet demo did not write it; choose another --out")
+        raise CommandError(f"{file} exists, and danet demo did not write it; choose another --out")
 
 
 def remove_run(folder: RunFolder) -> None:
@@ -141,7 +141,7 @@ def remove_run(folder: RunFolder) -> None:
         events = [*folder.events.glob("events.out.tfevents.*")] if folder.events.is_dir() else []
         others = {*folder.root.iterdir(), *folder.events.glob("*")} - {*files, *events, folder.events}
         if others:
-            raise Unable(f"{min(others)} is none of the run's files; move it away, or choose another --out")
+            raise CommandError(f"{min(others)} is none of the run's files; move it away, or choose another --out")
         for file in (*events, *files):
             file.unlink(missing_ok=True)
         if folder.events.is_dir():
@@ -185,5 +185,5 @@ def perform(act: Act, quiet: bool) -> dict[str, Any]:
     with child(command, commands=True, stdout=subprocess.DEVNULL if quiet else None) as process:
         code = process.wait()
     if code not in (ExitCode.DONE, ExitCode.DISAGREE):
-        raise Unable(f"`{act.line}` ended with exit code {code}")
+        raise CommandError(f"`{act.line}` ended with exit code {code}")
     return {"title": act.title, "line": act.line, "code": code, "seconds": round(time.perf_counter() - begun, 1)}

@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from danet_cli.console import Unable, count_bytes, print_facts, print_line, progress
+from danet_cli.console import CommandError, count_bytes, print_facts, print_line, progress
 from danet_cli.own_files import require_own
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def bring_authors_checkpoint(out: Path, quiet: bool) -> tuple[bool, dict[str, An
             (result,) = check_checkpoints({str(files[0]): checkpoint}, input_of(photograph), found, "f32", step)
             ratios = reproduce(recording, files[0], step)
     except BackendError as error:
-        raise Unable(str(error)) from None
+        raise CommandError(str(error)) from None
     draw_parity(result, photograph, picture)
     agrees = result.agrees and all(ratio <= RECORDED_FACTOR for ratio in ratios.values())
     if not quiet:
@@ -77,7 +77,7 @@ def own_checkpoint(recording: Recording) -> Judge:
         except ValueError:
             own = False
         if not own:
-            raise Unable(f"{path} exists, and danet demo did not write it; choose another --out")
+            raise CommandError(f"{path} exists, and danet demo did not write it; choose another --out")
 
     return judge
 
@@ -131,7 +131,7 @@ def convert_all(source: Path, out: Path, quiet: bool) -> tuple[list[Path], Check
     for file in files:
         read = weights_convert.inspect(file)
         if {tensor.name: tensor.sha256 for tensor in read.tensors} != wanted or read.config != checkpoint.config:
-            raise Unable(f"{file} does not hold the tensors of {source}")
+            raise CommandError(f"{file} does not hold the tensors of {source}")
         facts[str(file)] = f"{read.format}, {count_bytes(read.bytes)}, {len(read.tensors)} tensors, bit for bit"
     if not quiet:
         print_facts("Converted", facts)

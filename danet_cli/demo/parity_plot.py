@@ -31,15 +31,15 @@ def draw_parity(result: CheckResult, photograph: np.ndarray, path: Path) -> None
     axes[0, 0].set_title("photograph")
     axes[1, 0].imshow(overlay(photograph, result.fused[0].argmax(axis=0), palette, 0.7))
     axes[1, 0].set_title("float64 reference")
-    shown = None
+    escape = None
     for column, (name, run) in enumerate(result.runs.items(), start=1):
         axes[0, column].imshow(overlay(photograph, run.fused[0].argmax(axis=0), palette, 0.7))
         axes[0, column].set_title(f"{name}\n{run.differing} of {run.pixels} pixels differ")
         relative = np.abs(run.fused[0].astype(np.float64) - result.fused[0]).max(axis=0) / largest
-        shown = axes[1, column].imshow(np.log10(np.maximum(relative, LEAST)), vmin=-8, vmax=-4, cmap="magma")
+        escape = axes[1, column].imshow(np.log10(np.maximum(relative, LEAST)), vmin=-8, vmax=-4, cmap="magma")
         axes[1, column].set_title(f"{name}: at most {relative.max():.1e}")
-    if shown is not None:
-        bar = figure.colorbar(shown, ax=axes[1, :], location="bottom", shrink=0.6)
+    if escape is not None:
+        bar = figure.colorbar(escape, ax=axes[1, :], location="bottom", shrink=0.6)
         bar.set_label("log10 of the difference from the reference's logits, relative to the largest logit")
     for axis in axes.flat:
         axis.set_axis_off()

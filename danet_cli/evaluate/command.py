@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from danet_cli.backend import BackendName, import_backend, inferring
-from danet_cli.console import ExitCode, Unable, note, print_json, progress
+from danet_cli.console import CommandError, ExitCode, print_json, print_note, progress
 from danet_cli.network import read_network
 from danet_cli.out_of_memory import saying_shortage
 from danet_cli.output_paths import refuse_unwritable, require_folder, write_report
@@ -84,7 +84,7 @@ def evaluate(
     from danet_common.data.dataset import IGNORE
     from danet_common.evaluation import get_protocol, require_same_classes
     from danet_common.evaluation.metrics import scores
-    from danet_common.text import counted
+    from danet_common.text import pluralise
 
     changes = protocol_changes(
         scales=scales, flip=flip, window=window, stride=stride, long_side=long_side, short_side=short_side
@@ -102,15 +102,15 @@ def evaluate(
     checkpoint = read_network(weights, weights_key)
     require_same_classes(dataset, checkpoint.config)
     note_other_names(dataset, checkpoint.config)
-    dataset.check(limit, note)
+    dataset.check(limit, print_note)
     model, infer = inferring(import_backend(backend), checkpoint)
     begun = time.perf_counter()
     with saying_shortage("--window HxW takes less"):
         matrix, count = confusion(infer, dataset, chosen, model.config, limit)
     seconds = time.perf_counter() - begun
     if not matrix.any():
-        raise Unable(
-            f"{dataset.title}: no pixel of {counted(count, 'picture')} has a label, so there is nothing to judge; "
+        raise CommandError(
+            f"{dataset.title}: no pixel of {pluralise(count, 'picture')} has a label, so there is nothing to judge; "
             f"all labels are {IGNORE} (void). Look at the label files, or choose another --split"
         )
     found = scores(matrix)
@@ -158,7 +158,7 @@ def labels_of(settings: list[str], data: str, weights: Path) -> LabelSettings:
     if placed(data) not in (plan.data, plan.val):
         return LabelSettings()
     for assignment in plan.labels.assignments:
-        note(f"{assignment}, as the run {folder.root} has it")
+        print_note(f"{assignment}, as the run {folder.root} has it")
     return plan.labels
 
 
@@ -172,7 +172,7 @@ def note_other_names(dataset: Dataset, config: DANetConfig) -> None:
     pairs = zip(config.class_names or dataset.names, dataset.names, strict=True)
     for label, (ours, theirs) in enumerate(pairs):
         if ours != theirs:
-            note(f"the network's class {label} is {ours}, the data's is {theirs}")
+            print_note(f"the network's class {label} is {ours}, the data's is {theirs}")
 
 
 def note_absent(matrix: np.ndarray, dataset: Dataset) -> None:
@@ -182,10 +182,10 @@ def note_absent(matrix: np.ndarray, dataset: Dataset) -> None:
     labelled, predicted = matrix.sum(axis=1) > 0, matrix.sum(axis=0) > 0
     absent = [dataset.names[label] for label in np.flatnonzero(~labelled & ~predicted)]
     if absent:
-        note(f"neither labelled nor predicted, and left out of the mean IoU: {', '.join(absent)}")
+        print_note(f"neither labelled nor predicted, and left out of the mean IoU: {', '.join(absent)}")
     wrong = [dataset.names[label] for label in np.flatnonzero(~labelled & predicted)]
     if wrong:
-        note(f"predicted, but labelled nowhere, with an IoU of 0 in the mean: {', '.join(wrong)}")
+        print_note(f"predicted, but labelled nowhere, with an IoU of 0 in the mean: {', '.join(wrong)}")
 
 
 def confusion(

@@ -28,7 +28,7 @@ def draw_confusion(matrix: np.ndarray, names: Sequence[str], title: str, path: P
     cell = 0.34 if count <= NUMBERED else 0.14  # inches
     figure = Figure(figsize=(count * cell + 3.5, count * cell + 2.5), layout="constrained")
     axis = figure.subplots()
-    shown = axis.imshow(shares, vmin=0, vmax=1, cmap="Blues")
+    escape = axis.imshow(shares, vmin=0, vmax=1, cmap="Blues")
     plain: dict[str, Any] = {"parse_math": False}  # names and paths may have dollars in them
     axis.set_xticks(range(count), names, rotation=90, fontsize=FONT, **plain)
     axis.set_yticks(range(count), names, fontsize=FONT, **plain)
@@ -40,7 +40,7 @@ def draw_confusion(matrix: np.ndarray, names: Sequence[str], title: str, path: P
             share = shares[row, column]
             colour = "white" if share > 0.5 else "black"
             axis.text(column, row, f"{100 * share:.0f}", ha="center", va="center", fontsize=FONT, color=colour)
-    bar = figure.colorbar(shown, ax=axis, shrink=0.6)
+    bar = figure.colorbar(escape, ax=axis, shrink=0.6)
     bar.set_label("share of the true class's pixels" + (", in the cells per cent" if count <= NUMBERED else ""))
     with atomic_file(path, own_picture("eval")) as temporary:
         figure.savefig(temporary, format="png", dpi=150, metadata={"Software": software("eval")})

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from danet_cli.backend import BackendName, import_backend, inferring
-from danet_cli.console import ExitCode, complain, first_line, note, print_json, print_line, progress
+from danet_cli.console import ExitCode, first_line, print_error, print_json, print_line, print_note, progress
 from danet_cli.network import read_network
 from danet_cli.output_paths import require_folder
 from danet_cli.own_files import own_picture
@@ -146,15 +146,15 @@ def predict_one(
     from danet_common.evaluation import predict_labels
 
     try:
-        pixels = read_image(photograph.path, say=note)
+        pixels = read_image(photograph.path, log=print_note)
         labels = predict_labels(infer, pixels, protocol, config)
         written = write_all(pixels, labels, config, out / photograph.target, opacity, kinds, ids, force)
     except ImageError as error:
-        complain(str(error))
+        print_error(str(error))
         return {"image": str(photograph.path), "error": str(error)}
     except Exception as error:  # each framework has errors of its own for memory that is not there; others go on
         reason = first_line(error)
-        complain(f"{photograph.path}: {reason}")
+        print_error(f"{photograph.path}: {reason}")
         return {"image": str(photograph.path), "error": reason}
     height, width = labels.shape
     window = windows_of(protocol, config, (height, width))

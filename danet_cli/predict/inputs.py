@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from danet_cli.console import Unable, note
+from danet_cli.console import CommandError, print_note
 from danet_cli.output_paths import real_path
 from danet_cli.predict.outputs import is_predicted
 
@@ -44,10 +44,12 @@ def find_photographs(paths: list[Path], out: Path) -> list[Photograph]:
             real_path(out) in real_path(i).parents for i in images
         )
         if within or real_path(path) == real_path(out):
-            raise Unable(f"--out {out} is a folder of photographs too, and would hold masks among them; choose another")
+            raise CommandError(
+                f"--out {out} is a folder of photographs too, and would hold masks among them; choose another"
+            )
         found += [Photograph(image, image.relative_to(path).parent) for image in images]
     if not found:
-        raise Unable(f"no image in {', '.join(map(str, paths))}; what danet predict wrote does not count")
+        raise CommandError(f"no image in {', '.join(map(str, paths))}; what danet predict wrote does not count")
     refuse_same_targets(found)
     return found
 
@@ -83,7 +85,7 @@ def say_left_out(folder: Path) -> None:
             by_reason.setdefault(reason, []).append(str(path.relative_to(folder)))
     for reason, names in by_reason.items():
         more = ", ..." if len(names) > NAMED else ""
-        note(f"{folder}: {len(names)} left out, {reason}: {', '.join(names[:NAMED])}{more}")
+        print_note(f"{folder}: {len(names)} left out, {reason}: {', '.join(names[:NAMED])}{more}")
 
 
 def refuse_same_targets(photographs: list[Photograph]) -> None:
@@ -92,7 +94,7 @@ def refuse_same_targets(photographs: list[Photograph]) -> None:
     for photograph in photographs:
         other = by_target.setdefault(photograph.target, photograph.path)
         if other is not photograph.path:
-            raise Unable(
+            raise CommandError(
                 f"{other} and {photograph.path} would both be written as {photograph.target}_mask.png; "
                 "predict them apart"
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from danet_cli.console import Unable
+from danet_cli.console import CommandError
 from danet_cli.output_paths import real_path
 from danet_cli.own_files import software
 
@@ -40,8 +40,10 @@ def refuse_replacing(photographs: list[Photograph], out: Path, kinds: tuple[str,
         for kind, path in predicted_paths(out / photograph.target, kinds).items():
             if real_path(path) in inputs:
                 replaced = inputs[real_path(path)]
-                raise Unable(f"{replaced} would be replaced by the {kind} of {photograph.path}; choose another --out")
+                raise CommandError(
+                    f"{replaced} would be replaced by the {kind} of {photograph.path}; choose another --out"
+                )
             if not force and path.exists() and not is_predicted(path):
-                raise Unable(
+                raise CommandError(
                     f"{path} exists, and danet predict did not write it; choose another --out, or --force to replace it"
                 )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from danet_cli.backend import BackendName, build, import_backend
-from danet_cli.console import ExitCode, Unable, note
+from danet_cli.console import CommandError, ExitCode, print_note
 from danet_cli.out_of_memory import saying_shortage
 from danet_cli.pixel_limit import MaxPixels, limit_pixels
 from danet_cli.train.plan import Asked, begin, go_on
@@ -23,11 +23,11 @@ from danet_cli.weights_option import WeightsKey
 
 if TYPE_CHECKING:
     from danet_common.data import Dataset, Loader
-    from danet_common.training import Ending, Framework, Run, RunFolder, RunPlan
+    from danet_common.training import Framework, RunFolder, RunPlan, StopReason, Trainer
     from danet_common.training.training_checkpoint import TrainingCheckpoint
 
 NEEDED = ("grain", "matplotlib", "tensorboard")  # for batches, curves and events
-TAKES_LESS = "a run with a smaller crop, recompute=true or accumulation takes less"
+TAKES_LESS = "a run with a smaller crop, remat=true or accumulation takes less"
 
 
 def train(
@@ -90,7 +90,7 @@ def train(
       danet train --resume run --backend jax --stop-after 200
     """
     from danet_cli.train.display import summarise
-    from danet_common.training import Ending, RunFolder
+    from danet_common.training import RunFolder, StopReason
 
     require_packages()
     limit_pixels(max_pixels)
@@ -127,13 +127,13 @@ def train(
     run, ending = drive(plan, folder, read, chosen, resume is None, stop_after, threads, workers)
     if run.leads:
         summarise(run.plan, folder, chosen, run, ending)
-    return ExitCode.INTERRUPTED if ending is Ending.INTERRUPTED else ExitCode.DONE
+    return ExitCode.INTERRUPTED if ending is StopReason.INTERRUPTED else ExitCode.DONE
 
 
 def framework_of(folder: RunFolder, training: TrainingCheckpoint) -> str:
     """Which framework a run was last in. Raises Unable where its checkpoint does not say."""
     if "backend" not in training.source:
-        raise Unable(f"{folder.last} does not say in which framework the run was; choose one with --backend")
+        raise CommandError(f"{folder.last} does not say in which framework the run was; choose one with --backend")
     return str(training.source["backend"])
 
 
@@ -141,26 +141,26 @@ def require_packages() -> None:
     """Raise Unable, before any work, where a package is absent."""
     absent = [name for name in NEEDED if importlib.util.find_spec(name) is None]
     if absent:
-        raise Unable(f"training needs {', '.join(absent)}, which is not installed: pip install 'danet[train]'")
+        raise CommandError(f"training needs {', '.join(absent)}, which is not installed: pip install 'danet[train]'")
 
 
 def refuse_passed(plan: RunPlan, folder: RunFolder, step: int, stop_after: int | None) -> None:
     """Raise Unable where a finished run is to train longer, with the line that does it."""
     if stop_after is not None and stop_after > plan.recipe.steps == step:
         longer = f"danet train --resume {shlex.quote(str(folder.root))} --set steps={stop_after}"
-        raise Unable(f"--stop-after {stop_after}: the run ended at step {step}. To train longer: {longer}")
+        raise CommandError(f"--stop-after {stop_after}: the run ended at step {step}. To train longer: {longer}")
 
 
 def say_where_it_ends(plan: RunPlan, folder: RunFolder, step: int, stop_after: int | None) -> None:
     """Note what of the options is not what the run was begun with, or has no effect."""
     before, steps = folder.read_plan().recipe.steps, plan.recipe.steps
     if steps != before:
-        note(f"steps={steps}: they were {before}; from step {step} on the learning rate follows the new schedule")
+        print_note(f"steps={steps}: they were {before}; from step {step} on the learning rate follows the new schedule")
     if stop_after is not None and stop_after <= step:
-        note(f"--stop-after {stop_after}: nothing to train, the run is at step {step} already")
+        print_note(f"--stop-after {stop_after}: nothing to train, the run is at step {step} already")
     elif stop_after is not None and stop_after > steps:
         longer = f"danet train --resume {shlex.quote(str(folder.root))} --set steps={stop_after}"
-        note(f"--stop-after {stop_after}: the run ends at step {steps}. To train longer: {longer}")
+        print_note(f"--stop-after {stop_after}: the run ends at step {steps}. To train longer: {longer}")
 
 
 Read = Callable[[], "tuple[RunPlan, TrainingCheckpoint]"]
@@ -175,13 +175,13 @@ def drive(
     stop_after: int | None,
     threads: int,
     workers: int,
-) -> tuple[Run, Ending]:
+) -> tuple[Trainer, StopReason]:
     """Train in one framework until the run ends.
 
     read  returns the run as it is when no other process can change it any more
     """
     from danet_cli.train.display import describe, open_display
-    from danet_common.training import Run, Watcher, place_in
+    from danet_common.training import Callback, Trainer, data_state
 
     learned, validated = open_data(plan, None if new else folder)
     require_same_classes(plan, learned, validated)
@@ -196,14 +196,14 @@ def drive(
         loader = open_loader(plan, learned, engine, threads, workers)
         in_first(engine, lambda: check_data(plan, learned, validated))
         if new:
-            training.data, training.source = place_in(loader, validated), {"backend": backend}
+            training.data, training.source = data_state(loader, validated), {"backend": backend}
             in_first(engine, lambda: held.enter_context(folder.created(plan, training)))
         if leads:
             describe(plan, folder, backend, engine, training, learned, validated)
             say_where_it_ends(plan, folder, training.step, stop_after)
         until = min(stop_after or plan.recipe.steps, plan.recipe.steps)
-        with open_display(plan, training, until) if leads else Watcher() as watcher:
-            run = Run(plan, folder, framework, engine, training, loader, validated, watcher)
+        with open_display(plan, training, until) if leads else Callback() as watcher:
+            run = Trainer(plan, folder, framework, engine, training, loader, validated, watcher)
             try:
                 if leads:
                     folder.set_steps(plan.recipe.steps)
@@ -249,7 +249,7 @@ def in_first(engine: Any, action: Callable[[], object]) -> None:
     if failure is not None:
         raise failure
     if failed:
-        raise Unable("the first process of this run ended with an error")
+        raise CommandError("the first process of this run ended with an error")
 
 
 def check_data(plan: RunPlan, learned: Dataset, validated: Dataset | None) -> None:
@@ -257,16 +257,16 @@ def check_data(plan: RunPlan, learned: Dataset, validated: Dataset | None) -> No
     from danet_common.data.census import absent_remark
     from danet_common.data.files import FileDataset
 
-    census = learned.check(say=note)
+    census = learned.check(log=print_note)
     remark = None if census is None else absent_remark(learned.title, learned.names, census)
     if remark is not None:
-        note(remark)
+        print_note(remark)
     if validated is None:
         return
     if isinstance(learned, FileDataset) and isinstance(validated, FileDataset) and learned.pairs == validated.pairs:
-        note(f"{validated.title}: the very pictures that are learned from; the mIoU says nothing about others")
+        print_note(f"{validated.title}: the very pictures that are learned from; the mIoU says nothing about others")
     else:
-        validated.check(say=note)
+        validated.check(log=print_note)
 
 
 @contextmanager
@@ -283,20 +283,20 @@ def naming_folder(folder: RunFolder) -> Iterator[None]:
 def require_same_classes(plan: RunPlan, learned: Dataset, validated: Dataset | None) -> None:
     """Raise Unable where a run would go on with other classes, or the network could not be judged by what it learns."""
     if learned.names != plan.config.class_names:
-        raise Unable(f"the classes of {learned.title} are not those that the run was begun with")
+        raise CommandError(f"the classes of {learned.title} are not those that the run was begun with")
     if validated is not None and validated.names != learned.names:
-        raise Unable(f"the classes of {validated.title} are not those of {learned.title}")
+        raise CommandError(f"the classes of {validated.title} are not those of {learned.title}")
 
 
 def open_loader(plan: RunPlan, dataset: Dataset, engine: Any, threads: int, workers: int) -> Loader:
     """This process's part of the batches. Raises ValueError, before a folder is made, where they cannot be parted."""
-    from danet_common.data import Loader, Order
+    from danet_common.data import Loader, Sampler
     from danet_common.training.sharing import check_shares
 
     recipe, processes = plan.recipe, engine.process_count
     check_shares(recipe, engine.device_count)
     shard = {"shard_index": engine.process_index, "shard_count": processes}
-    order = Order(count=len(dataset), batch_size=recipe.batch_size // processes, seed=recipe.seed, **shard)
+    order = Sampler(count=len(dataset), batch_size=recipe.batch_size // processes, seed=recipe.seed, **shard)
     return Loader(dataset, plan.augmentation, plan.config, order, threads=threads, workers=workers)
 
 

@@ -9,21 +9,21 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
-from danet_cli.console import console, note, print_facts, restore_terminal
+from danet_cli.console import console, print_facts, print_note, restore_terminal
 from danet_cli.settings import summary
 from danet_common.files.unfinished import abandoned_by
-from danet_common.training.callback import Watcher
+from danet_common.training.callback import Callback
 from danet_common.training.sharing import resolve_remat
 
 if TYPE_CHECKING:
     from danet_common.data import Dataset
-    from danet_common.training import Ending, Run, RunFolder, RunPlan
+    from danet_common.training import RunFolder, RunPlan, StopReason, Trainer
     from danet_common.training.training_checkpoint import TrainingCheckpoint
 
 CALM_SECONDS = 10  # at least, between two lines that are not about a validation
 
 
-class Display(Watcher):
+class Display(Callback):
     """Keeps the figures that both displays show."""
 
     def __init__(self, plan: RunPlan, training: TrainingCheckpoint, until: int) -> None:
@@ -61,15 +61,15 @@ class PlainDisplay(Display):
         super().logged(record)
         if time.monotonic() - self.printed > CALM_SECONDS or record["step"] == self.until:
             self.printed = time.monotonic()
-            note(f"step {record['step']}/{self.plan.recipe.steps}  {self.line()}")
+            print_note(f"step {record['step']}/{self.plan.recipe.steps}  {self.line()}")
 
     def validated(self, record: Mapping[str, Any]) -> None:
         super().validated(record)
         figures = f"mIoU {record['mean_iou']:.4f}  pixel accuracy {record['pixel_accuracy']:.4f}"
-        note(f"step {record['step']}/{self.plan.recipe.steps}  validation  {figures}")
+        print_note(f"step {record['step']}/{self.plan.recipe.steps}  validation  {figures}")
 
     def stopping(self) -> None:
-        note("stopping when this step is done; Ctrl-C again stops at once")
+        print_note("stopping when this step is done; Ctrl-C again stops at once")
 
 
 class LiveDisplay(Display):
@@ -140,21 +140,21 @@ def describe(
     """What is about to run, on standard error."""
     recipe, crop = plan.recipe, plan.augmentation.crop
     weights = sum(array.size for name, array in training.tensors.items() if "running_" not in name)
-    note(f"network     {plan.network}: {summary(plan.config)}, {weights / 1e6:.1f} million weights")
+    print_note(f"network     {plan.network}: {summary(plan.config)}, {weights / 1e6:.1f} million weights")
     judged = "no validation" if validated is None else f"validated with {len(validated)} of {validated.title}"
-    note(f"data        {len(learned)} of {learned.title}, crops of {crop[0]}x{crop[1]}; {judged}")
+    print_note(f"data        {len(learned)} of {learned.title}, crops of {crop[0]}x{crop[1]}; {judged}")
     named = f"{plan.recipe_name}: " if plan.recipe_name else ""
-    note(
+    print_note(
         f"recipe      {named}{recipe.optimizer}, rate {recipe.learning_rate:g}, {recipe.steps} steps of "
         f"{recipe.batch_size} pictures, {recipe.dtype}, seed {recipe.seed}"
     )
     pixels = recipe.batch_size * crop[0] * crop[1]
     again = ", activations computed again" if resolve_remat(recipe, pixels, engine.device_count) else ""
     where = f"from step {training.step}" if training.step else "from the first step"
-    note(f"run         {folder.root} in {backend}, {engine.describe()}, {where}{again}")
+    print_note(f"run         {folder.root} in {backend}, {engine.describe()}, {where}{again}")
 
 
-def summarise(plan: RunPlan, folder: RunFolder, backend: str, run: Run, ending: Ending) -> None:
+def summarise(plan: RunPlan, folder: RunFolder, backend: str, run: Trainer, ending: StopReason) -> None:
     """How the run did, what it left, and what to type next."""
     step, steps, root = run.state.step, plan.recipe.steps, shlex.quote(str(folder.root))
     facts = {"steps": f"{step} of {steps}"}

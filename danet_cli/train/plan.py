@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from danet_cli.console import Unable, note
+from danet_cli.console import CommandError, print_note
 from danet_cli.settings import training_settings
 
 if TYPE_CHECKING:
@@ -59,9 +59,9 @@ def make_plan(asked: Asked) -> tuple[RunPlan, Callable[[], TrainingCheckpoint]]:
     from danet_common.config.recipe import TrainConfig
     from danet_common.config.recipes import get_recipe
     from danet_common.data import LabelSettings, open_dataset
-    from danet_common.training import Cadence, RunPlan
+    from danet_common.training import Intervals, RunPlan
     from danet_common.training.plan import placed
-    from danet_common.training.training_checkpoint import beginning
+    from danet_common.training.training_checkpoint import initial_state
 
     assert asked.data is not None
     of_config, of_recipe, of_augmentation, of_labels = training_settings(asked.settings)
@@ -89,11 +89,11 @@ def make_plan(asked: Asked) -> tuple[RunPlan, Callable[[], TrainingCheckpoint]]:
         config=config,
         recipe=recipe,
         augmentation=augmentation_of(published, dataset, of_augmentation),
-        cadence=Cadence(log=asked.log_every or LOG_EVERY, save=asked.save_every or SAVE_EVERY, validate=every),
+        intervals=Intervals(log=asked.log_every or LOG_EVERY, save=asked.save_every or SAVE_EVERY, validate=every),
         version=__version__,
         labels=labels,
     )
-    return plan, lambda: beginning(config, recipe, with_backbone(asked.backbone, config, draw(), key_of_backbone))
+    return plan, lambda: initial_state(config, recipe, with_backbone(asked.backbone, config, draw(), key_of_backbone))
 
 
 def keys_of(asked: Asked) -> tuple[str | None, str | None]:
@@ -112,7 +112,9 @@ def keys_of(asked: Asked) -> tuple[str | None, str | None]:
 def check_class_weights(recipe: TrainConfig, dataset: Dataset) -> None:
     """Raise Unable unless there is one weight for each class."""
     if recipe.class_weights is not None and len(recipe.class_weights) != dataset.num_classes:
-        raise Unable(f"class_weights has {len(recipe.class_weights)} items; {dataset.title} has {dataset.num_classes}")
+        raise CommandError(
+            f"class_weights has {len(recipe.class_weights)} items; {dataset.title} has {dataset.num_classes}"
+        )
 
 
 def network_of(
@@ -132,11 +134,13 @@ def network_of(
         config = VARIANTS[named].replace(**changes)
         return config, partial(initial_tensors, config, recipe.seed, recipe.initialisation)
     if not Path(named).exists():
-        raise Unable(f"--network {named}: no such file, and no variant; variants are {', '.join(VARIANTS)}")
-    checkpoint = weights_convert.read(named, report=lambda line: note(f"{named}: {line}"), weights_key=weights_key)
+        raise CommandError(f"--network {named}: no such file, and no variant; variants are {', '.join(VARIANTS)}")
+    checkpoint = weights_convert.read(
+        named, report=lambda line: print_note(f"{named}: {line}"), weights_key=weights_key
+    )
     config = checkpoint.config.replace(**changes)
-    say = lambda line: note(f"{named}: {line}")  # noqa: E731
-    return config, partial(fine_tuned, checkpoint, config, recipe.seed, say, recipe.initialisation)
+    log = lambda line: print_note(f"{named}: {line}")  # noqa: E731
+    return config, partial(fine_tuned, checkpoint, config, recipe.seed, log, recipe.initialisation)
 
 
 def say_network(name: str, published: Recipe, named: str, config: DANetConfig) -> None:
@@ -148,11 +152,11 @@ def say_network(name: str, published: Recipe, named: str, config: DANetConfig) -
     theirs = {variant: VARIANTS[variant].replace(**of_data).to_dict() for variant in published.networks}
     ours = config.to_dict()
     if ours in theirs.values():
-        note(f"recipe {name}: for {published.data}, with its own network, {named}")
+        print_note(f"recipe {name}: for {published.data}, with its own network, {named}")
         return
     nearest = min(theirs, key=lambda variant: sum(theirs[variant][field] != ours[field] for field in ours))
     differing = ", ".join(field for field in ours if theirs[nearest][field] != ours[field])
-    note(
+    print_note(
         f"recipe {name}: {named} is not its network; its own is {' or '.join(published.networks)}; "
         f"differs from {nearest} in {differing}"
     )
@@ -162,7 +166,7 @@ def say_data(name: str, published: Recipe, data: str, split: str) -> None:
     """Print where a recipe's data set is learned from by another split than the recipe's, such as voc's train_aug."""
     theirs, _, their_split = published.data.partition(" ")
     if data == theirs and split != their_split:
-        note(f"recipe {name}: the split is {split}; --split {their_split} takes the recipe's")
+        print_note(f"recipe {name}: the split is {split}; --split {their_split} takes the recipe's")
 
 
 def with_backbone(
@@ -173,7 +177,7 @@ def with_backbone(
 
     if file is None:
         return tensors
-    return fill_backbone(config, tensors, file, lambda line: note(f"{file}: {line}"), weights_key)
+    return fill_backbone(config, tensors, file, lambda line: print_note(f"{file}: {line}"), weights_key)
 
 
 def augmentation_of(published: Recipe | None, dataset: Dataset, changes: dict[str, Any]) -> Augmentation:
@@ -184,7 +188,9 @@ def augmentation_of(published: Recipe | None, dataset: Dataset, changes: dict[st
         return dataclasses.replace(published.augmentation, **changes)
     if "crop" not in changes:
         height, width = (min(side, LARGEST_CROP) for side in dataset.item(0).labels.shape)
-        note(f"crop={height}x{width}: the first picture's size, at most {LARGEST_CROP}; --set crop=HxW chooses another")
+        print_note(
+            f"crop={height}x{width}: the first picture's size, at most {LARGEST_CROP}; --set crop=HxW chooses another"
+        )
         changes = changes | {"crop": (height, width)}
     return Augmentation(**changes)
 
@@ -206,11 +212,11 @@ def go_on(folder: RunFolder, asked: Asked, whole: bool = True) -> tuple[RunPlan,
     steps = resumed_steps(asked.settings)
     plan = folder.read_plan()
     if "val" in moved and plan.val is None:
-        raise Unable(f"--val: {folder.root} was begun without validation")
+        raise CommandError(f"--val: {folder.root} was begun without validation")
     training = folder.read_last(plan) if whole else folder.open_last(plan)
     if steps is not None:
         if steps <= training.step:
-            raise Unable(f"--set steps={steps}: the run is at step {training.step}; give more to train longer")
+            raise CommandError(f"--set steps={steps}: the run is at step {training.step}; give more to train longer")
         recipe = plan.recipe.replace(steps=steps)
         plan, training = dataclasses.replace(plan, recipe=recipe), dataclasses.replace(training, recipe=recipe)
     return dataclasses.replace(plan, **moved), training

@@ -21,7 +21,7 @@ from danet_common.config import DANetConfig
 from danet_common.config.parameters import parameters
 from danet_common.files.atomic import Judge, always, atomic_file
 from danet_common.files.strict_json import parse_json
-from danet_common.text import counted, printable
+from danet_common.text import pluralise, printable
 
 FORMAT_VERSION = 1
 LARGEST_SOURCE = 1_000_000  # letters of JSON; a training run's has 10,000
@@ -76,7 +76,7 @@ def check_total(config: DANetConfig, shapes: Mapping[str, tuple[int, ...]]) -> N
     ]
     if faults:
         listed = "\n  ".join(faults[:LISTED] + ["..."] * (len(faults) > LISTED))
-        raise CheckpointError(f"the tensors do not fit the network ({counted(len(faults), 'fault')}):\n  {listed}")
+        raise CheckpointError(f"the tensors do not fit the network ({pluralise(len(faults), 'fault')}):\n  {listed}")
 
 
 def hash_tensors(tensors: Mapping[str, np.ndarray]) -> dict[str, str]:
@@ -155,4 +155,4 @@ def on_disk(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
 def _complain(what: str, names: Iterable[str]) -> None:
     names = list(names)
     if names:
-        raise CheckpointError(f"{what} for {counted(len(names), 'tensor')}:\n  " + "\n  ".join(names))
+        raise CheckpointError(f"{what} for {pluralise(len(names), 'tensor')}:\n  " + "\n  ".join(names))

@@ -69,7 +69,7 @@ class StoredFile:
         return np.stack(parts)
 
 
-class StoredTensors(Mapping[str, np.ndarray]):
+class LazyTensors(Mapping[str, np.ndarray]):
     """Tensors in `.safetensors` files, by name, each read when it is asked for and kept by nobody.
 
     files   key in the file -> the open file; `prefix` begins each key and no name
@@ -135,8 +135,8 @@ class StoredTensors(Mapping[str, np.ndarray]):
 class StoredCheckpoint(Checkpoint):
     """A checkpoint that is still where it is stored; networks are filled from it tensor by tensor."""
 
-    tensors: StoredTensors
-    extra_tensors: StoredTensors
+    tensors: LazyTensors
+    extra_tensors: LazyTensors
 
     def check(self) -> None:
         """Raise CheckpointError listing everything missing, unused and misshapen; nothing is read for that."""
@@ -229,7 +229,7 @@ def checkpoint_in(path: str | os.PathLike[str], stored: Stored, config: DANetCon
     names = [name for name in parameters(config) if name in network]  # in the order of the forward pass
     ordered = {name: network[name] for name in dict.fromkeys([*names, *network])}
     checkpoint = StoredCheckpoint(
-        config, StoredTensors(ordered, hashes), StoredTensors(extra_tensors, hashes, EXTRA_TENSOR), source
+        config, LazyTensors(ordered, hashes), LazyTensors(extra_tensors, hashes, EXTRA_TENSOR), source
     )
     checkpoint.check()
     return checkpoint

@@ -11,7 +11,7 @@ import numpy as np
 AHEAD = 2  # tensors; they are in memory together with the one in use
 
 
-def read_ahead(tensors: Mapping[str, np.ndarray], names: Iterable[str]) -> Iterator[tuple[str, np.ndarray]]:
+def prefetch(tensors: Mapping[str, np.ndarray], names: Iterable[str]) -> Iterator[tuple[str, np.ndarray]]:
     """Each of these tensors with its name, in order; the next are read, and hashed, meanwhile on another thread."""
     with ThreadPoolExecutor(max_workers=1) as thread:
         coming: deque[tuple[str, Future[np.ndarray]]] = deque()

@@ -1,4 +1,4 @@
-"""Arguments and functions that had other names: each fails with its new name."""
+"""Former names of arguments, functions and recipe fields: code that uses one fails with the new name."""
 
 from __future__ import annotations
 
@@ -12,10 +12,21 @@ T = TypeVar("T")
 FORMER = {
     "folded": "layers='cpu_inference'",
     "winograd": "layers='cpu_inference'",
-    "recompute": "layers='remat' where the network is made or loaded",
+    "remat": "layers='remat' where the network is made or loaded",
     "stages": "taps=",
     "masks": "dropout_masks=",
     "numerics": "layers=",
+}
+FORMER_FIELDS = {
+    "accumulation": "gradient_accumulation_steps",
+    "adam_mean_decay": "adam_beta1",
+    "adam_square_decay": "adam_beta2",
+    "average_decay": "ema_decay",
+    "head_rate": "head_lr_multiplier",
+    "minimum_rate": "min_learning_rate",
+    "ohem_minimum": "ohem_min_kept",
+    "power": "poly_power",
+    "recompute": "remat",
 }
 
 
@@ -25,11 +36,11 @@ def no_attribute(module: str, name: str, hints: Mapping[str, str]) -> AttributeE
     return AttributeError(f"module {module!r} has no attribute {name!r}{hint}")
 
 
-def reject_former(names: Iterable[str]) -> None:
+def reject_former(names: Iterable[str], former: Mapping[str, str] = FORMER) -> None:
     """Raise TypeError, with the new name, for the first argument that has a former one."""
     for name in names:
-        if name in FORMER:
-            raise TypeError(f"the argument {name}= is gone; use {FORMER[name]}")
+        if name in former:
+            raise TypeError(f"the argument {name}= is gone; use {former[name]}")
 
 
 def rejects_former(function: Callable[P, T]) -> Callable[P, T]:

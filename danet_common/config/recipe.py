@@ -9,10 +9,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal, Self, get_args
 
 from danet_common.config import ContextKind
-from danet_common.config.former_arguments import no_attribute
+from danet_common.config.former_arguments import FORMER_FIELDS, no_attribute, reject_former
 from danet_common.config.typed_json import LARGEST_WHOLE, from_json
 from danet_common.numerics.initialisation import Scheme
 
@@ -24,12 +24,19 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "initialisation": get_args(Scheme),
     "loss_mean": get_args(LossMean),
 }
-POSITIVE = ("steps", "batch_size", "accumulation", "ohem_minimum")
-NOT_NEGATIVE = ("learning_rate", "head_rate", "minimum_rate", "power", "warmup_steps", "weight_decay")
+POSITIVE = ("steps", "batch_size", "gradient_accumulation_steps", "ohem_min_kept")
+NOT_NEGATIVE = (
+    "learning_rate",
+    "head_lr_multiplier",
+    "min_learning_rate",
+    "poly_power",
+    "warmup_steps",
+    "weight_decay",
+)
 NOT_NEGATIVE_WEIGHTS = ("fused_weight", "position_weight", "channel_weight", "context_weight", "aux_weight")
 MOST = 2**31 - 1  # JAX counts steps and pictures in 32 bits
 LARGEST_FACTOR = 1e9  # of rates and weights: float32 holds the product of any four
-SHARES = ("momentum", "adam_mean_decay", "adam_square_decay")
+SHARES = ("momentum", "adam_beta1", "adam_beta2")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,28 +45,28 @@ class TrainConfig:
 
     steps: int = 40_000  # where the learning rate reaches its minimum
     batch_size: int = 8  # pictures of one step, on all devices and in all parts together
-    accumulation: int = 1  # equal parts that a batch is computed in; their gradients are averaged
+    gradient_accumulation_steps: int = 1  # equal parts that a batch is computed in; their gradients are averaged
     seed: int = 0  # of initial weights, dropout and the order and augmentation of the data
     initialisation: Scheme = "pytorch"  # of the head: see initialisation.py; the authors' is PyTorch's default
     dtype: TrainDType = "float32"  # mixed_bfloat16 computes in bfloat16 what float32 weights learn from
-    recompute: bool | None = None  # activations of blocks and attention, for the gradient, instead of keeping them: no
+    remat: bool | None = None  # activations of blocks and attention, for the gradient, instead of keeping them: no
     # number changes, about half the memory, a step takes up to a fifth longer; None: where a device has many pixels
 
     # Optimizer.
     optimizer: OptimizerName = "sgd"
     learning_rate: float = 0.003  # the authors', with three losses; they took 0.01 with one
-    head_rate: float = 10.0  # factor on the learning rate of everything but the backbone (the authors' 10)
+    head_lr_multiplier: float = 10.0  # factor on the learning rate of everything but the backbone (the authors' 10)
     momentum: float = 0.9  # sgd: velocity = momentum * velocity + gradient, as torch's
     weight_decay: float = 1e-4  # sgd: added to the gradient (coupled), as torch's; adamw: decoupled
-    adam_mean_decay: float = 0.9
-    adam_square_decay: float = 0.999
+    adam_beta1: float = 0.9
+    adam_beta2: float = 0.999
     adam_epsilon: float = 1e-8
     clip_norm: float | None = None  # largest norm of all gradients together
-    average_decay: float | None = None  # of the exponential moving average of the weights; None: there is none
+    ema_decay: float | None = None  # of the exponential moving average of the weights; None: there is none
 
     # Schedule.
-    power: float = 0.9  # of the polynomial
-    minimum_rate: float = 0.0  # mmseg ends at 1e-4
+    poly_power: float = 0.9  # of the polynomial
+    min_learning_rate: float = 0.0  # mmseg ends at 1e-4
     warmup_steps: int = 0  # over which the rate grows in equal parts
 
     # Loss.
@@ -72,8 +79,12 @@ class TrainConfig:
     loss_mean: LossMean = "labelled_pixels"  # what the sum is divided by; mmseg divides by all
     class_weights: tuple[float, ...] | None = None
     ohem_threshold: float | None = None  # learn from pixels whose class is less probable than this; None: from all
-    ohem_minimum: int = 100_000  # and from this many of the hardest for each picture of the batch
+    ohem_min_kept: int = 100_000  # and from this many of the hardest for each picture of the batch
     frozen_batch_norm: bool = False  # normalise by the running statistics and leave them; scale and shift learn
+
+    def __new__(cls, **fields: Any) -> Self:
+        reject_former(fields, FORMER_FIELDS)
+        return super().__new__(cls)
 
     def __post_init__(self) -> None:
         for name, choices in CHOICES.items():
@@ -91,17 +102,17 @@ class TrainConfig:
         largest = f"positive, at most {LARGEST_FACTOR:g}"
         self._require(("adam_epsilon",), largest, lambda value: 0 < value <= LARGEST_FACTOR)
         self._require(("clip_norm",), f"None or {largest}", lambda value: value is None or 0 < value <= LARGEST_FACTOR)
-        self._require(("average_decay",), "None or in [0, 1)", lambda value: value is None or 0 <= value < 1)
+        self._require(("ema_decay",), "None or in [0, 1)", lambda value: value is None or 0 <= value < 1)
         self._require(("ohem_threshold",), "None or in (0, 1]", lambda value: value is None or 0 < value <= 1)
         self._require(
             ("class_weights",),
             f"None, or 0 or more each, at most {LARGEST_FACTOR:g}, and one above 0",
             lambda value: value is None or (any(value) and all(0 <= weight <= LARGEST_FACTOR for weight in value)),
         )
-        if self.batch_size % self.accumulation:
+        if self.batch_size % self.gradient_accumulation_steps:
             raise ValueError(
-                f"batch_size must be whole parts: {self.batch_size} is not a multiple of accumulation, "
-                f"{self.accumulation}"
+                f"batch_size must be a multiple of gradient_accumulation_steps, {self.gradient_accumulation_steps}; "
+                f"got {self.batch_size}"
             )
 
     def _require(self, names: tuple[str, ...], wanted: str, holds: Any) -> None:
@@ -129,21 +140,26 @@ class TrainConfig:
         """The inverse of `to_dict`; absent fields take their defaults, unknown ones raise ValueError."""
         return from_json(cls, fields)
 
+    @staticmethod
+    def from_old_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields of any version by their present names."""
+        return {FORMER_FIELDS.get(name, name): value for name, value in fields.items()}
+
 
 def learning_rate(recipe: TrainConfig, step: int) -> float:
     """Of the backbone in one step: polynomial decay from the rate to its minimum, after a linear warm-up.
 
-    rate = (learning_rate - minimum_rate) * (1 - step / steps) ** power + minimum_rate,
+    rate = (learning_rate - min_learning_rate) * (1 - step / steps) ** power + min_learning_rate,
     times (step + 1) / warmup_steps while that is below 1.
     """
     left = max(0.0, 1 - step / recipe.steps)
-    rate = (recipe.learning_rate - recipe.minimum_rate) * left**recipe.power + recipe.minimum_rate
+    rate = (recipe.learning_rate - recipe.min_learning_rate) * left**recipe.poly_power + recipe.min_learning_rate
     return rate * min(1.0, (step + 1) / recipe.warmup_steps) if recipe.warmup_steps else rate
 
 
 def rate_factor(recipe: TrainConfig, name: str) -> float:
     """What the learning rate of the tensor with this canonical name is multiplied by."""
-    return 1.0 if name.startswith("backbone.") else recipe.head_rate
+    return 1.0 if name.startswith("backbone.") else recipe.head_lr_multiplier
 
 
 def __getattr__(name: str) -> Any:

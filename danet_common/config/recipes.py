@@ -49,9 +49,9 @@ OFFICIAL_SMALL_PICTURES = Augmentation(crop=(576, 576), base=(65_535, 608), scal
 # (mmseg/models/losses/cross_entropy_loss.py at 021e797, avg_non_ignore=False).
 MMSEG_SGD = TrainConfig(
     learning_rate=0.01,
-    minimum_rate=1e-4,
+    min_learning_rate=1e-4,
     weight_decay=5e-4,
-    head_rate=1.0,
+    head_lr_multiplier=1.0,
     initialisation="mmseg",
     loss_mean="all_pixels",
 )
@@ -65,7 +65,7 @@ MMSEG_512_PICTURES = replace(MMSEG_PICTURES, crop=(512, 512), base=(2048, 512))
 
 # PaddleSeg at d7975e7: configs/danet/*.yml, configs/_base_/cityscapes.yml and pascal_voc12.yml; batches are those of
 # one of 4 devices (docs/config/pre_config.md:94). RandomDistort's own default turns the hue by 18 of Pillow's 256.
-PADDLE_SGD = TrainConfig(learning_rate=0.01, weight_decay=4e-5, head_rate=1.0, initialisation="paddle")
+PADDLE_SGD = TrainConfig(learning_rate=0.01, weight_decay=4e-5, head_lr_multiplier=1.0, initialisation="paddle")
 PADDLE_PICTURES = Augmentation(
     crop=(512, 1024),
     scale_step=0.25,
@@ -80,7 +80,9 @@ PADDLE_PICTURES = Augmentation(
 # dmlc/web-data at 1857d4e, gluoncv/logs/segmentation/danet_resnet50_citys.sh (rate 0.01, 240 epochs, base 2048, crop
 # 768). gluoncv/data/segbase.py:46-81 scales the long side of 2048 by 0.5 to 2 and blurs every second picture by up to a
 # pixel. Epochs have ceil(2975 / 16) steps.
-GLUONCV_SGD = TrainConfig(steps=240 * 186, batch_size=16, learning_rate=0.01, head_rate=1.0, initialisation="mxnet")
+GLUONCV_SGD = TrainConfig(
+    steps=240 * 186, batch_size=16, learning_rate=0.01, head_lr_multiplier=1.0, initialisation="mxnet"
+)
 GLUONCV_PICTURES = Augmentation(crop=(768, 768), base=(2048, 2048), scale=(0.5, 2.0), blur=1.0)
 
 

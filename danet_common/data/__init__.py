@@ -8,7 +8,7 @@ from danet_common.data.batches import Batch
 from danet_common.data.dataset import IGNORE, DataError, Dataset, Sample
 from danet_common.data.label_settings import LabelSettings
 from danet_common.data.loader import Loader
-from danet_common.data.sampler import Order
+from danet_common.data.sampler import Sampler
 from danet_common.data.samples import each_sample
 from danet_common.data.specs import open_dataset
 
@@ -20,8 +20,8 @@ __all__ = [
     "Dataset",
     "LabelSettings",
     "Loader",
-    "Order",
     "Sample",
+    "Sampler",
     "each_sample",
     "open_dataset",
 ]

@@ -16,7 +16,7 @@ from danet_common.config.classes import Colour
 from danet_common.data.colour import Distortion, change_colour
 from danet_common.data.dataset import IGNORE
 from danet_common.data.resizing import Size, fitted, nearest, scaled
-from danet_common.numerics.keyed_random import Draws
+from danet_common.numerics.keyed_random import KeyedRandom
 
 LONGEST_SIDE = 65_535  # pixels, of a crop or a base: a JPEG has no longer side
 LARGEST_SCALE = 100  # a pixel of the picture is a hundred of the crop
@@ -74,7 +74,7 @@ def augment(
     image: UInt8[np.ndarray, "h w 3"],
     labels: UInt8[np.ndarray, "h w"],
     settings: Augmentation,
-    draws: Draws,
+    draws: KeyedRandom,
     padding: Colour,
 ) -> tuple[UInt8[np.ndarray, "p q 3"], UInt8[np.ndarray, "p q"]]:
     """A picture of the crop's size and its labels; where it is smaller, `padding` and void are below and right.
@@ -101,7 +101,7 @@ def augment(
     return picture, truth
 
 
-def _scale(settings: Augmentation, draws: Draws) -> float:
+def _scale(settings: Augmentation, draws: KeyedRandom) -> float:
     """One factor within the range; with a step, one of the lowest scale plus whole steps, all alike."""
     lowest, highest = settings.scale
     if not settings.scale_step:
@@ -111,7 +111,7 @@ def _scale(settings: Augmentation, draws: Draws) -> float:
 
 
 def _crop_labels(
-    labels: UInt8[np.ndarray, "h w"], size: Size, crop: Size, largest_share: float, draws: Draws
+    labels: UInt8[np.ndarray, "h w"], size: Size, crop: Size, largest_share: float, draws: KeyedRandom
 ) -> tuple[int, int, UInt8[np.ndarray, "p q"]]:
     """A random place (top, left) in the picture of `size`, and the labels there; the last attempt is taken as it is."""
     attempts = 1 if largest_share == 1 else CROP_ATTEMPTS

@@ -10,7 +10,7 @@ from jaxtyping import Bool
 
 from danet_common.config.classes import Colour
 from danet_common.data.dataset import IGNORE
-from danet_common.numerics.keyed_random import Draws
+from danet_common.numerics.keyed_random import KeyedRandom
 
 Mask = Bool[np.ndarray, "h w"]
 
@@ -33,7 +33,7 @@ class Canvas:
         self.labels[rows, columns][seen] = label
         self.colours[rows, columns][seen] = colour
 
-    def grain(self, strength: tuple[int, ...], draws: Draws) -> None:
+    def grain(self, strength: tuple[int, ...], draws: KeyedRandom) -> None:
         """Change brightness at random, by blocks of 4 and by pixel, at most by `strength[label]`."""
         blocks = draws.bytes(-(-self.height // 4), -(-self.width // 4)).repeat(4, 0).repeat(4, 1)
         pixels = draws.bytes(self.height, self.width)

@@ -10,7 +10,7 @@ from pathlib import Path
 from danet_common.config.classes import ClassSet
 from danet_common.data.dataset import IGNORE, Census, DataError
 from danet_common.data.label_table import LabelTable
-from danet_common.text import counted
+from danet_common.text import pluralise
 
 NAMES_OF_VOID = ("void", "unlabelled", "unlabeled", "ignore", "ignored", "ignore region", "don't care", "unknown")
 SHOWN_NAMES = 8
@@ -29,9 +29,9 @@ class Look:
 
 
 def conclude(
-    title: str, classes: ClassSet, table: LabelTable, looks: Sequence[Look], say: Callable[[str], None], own: bool
+    title: str, classes: ClassSet, table: LabelTable, looks: Sequence[Look], log: Callable[[str], None], own: bool
 ) -> Census:
-    """Return the sum of all looks; `say` what is remarkable.
+    """Return the sum of all looks; `log` what is remarkable.
 
     own  as `FileDataset.own`
 
@@ -52,7 +52,7 @@ def conclude(
     if faults:
         raise DataError(*faults)
     for remark in _remarks(title, classes, table, looks, census, own):
-        say(remark)
+        log(remark)
     return census
 
 
@@ -109,7 +109,7 @@ def _meaningless(
         )
     elif not any(census.pixels):
         hint = f"; --set label_map={IGNORE}:CLASS where {IGNORE} is a class" if own and IGNORE in values else ""
-        yield f"{title}: all pixels of {counted(len(looks), 'label file')} are void: nothing to learn or judge{hint}"
+        yield f"{title}: all pixels of {pluralise(len(looks), 'label file')} are void: nothing to learn or judge{hint}"
 
 
 def _are_levels(look: Look, table: LabelTable) -> bool:
@@ -130,11 +130,11 @@ def _remarks(
     }
     for way, text in texts.items():
         if ways[way]:
-            yield f"{title}: {counted(ways[way], 'label file')} of {len(looks)} read {text}"
+            yield f"{title}: {pluralise(ways[way], 'label file')} of {len(looks)} read {text}"
     turned = [look for look in looks if look.turned]
     if turned:
         yield (
-            f"{title}: {counted(len(turned), 'label file')} turned upright with the EXIF orientation of the picture, "
+            f"{title}: {pluralise(len(turned), 'label file')} turned upright with the EXIF orientation of the picture, "
             f"whose stored size they have, such as {turned[0].labels}"
         )
     void = [
@@ -154,7 +154,7 @@ def _remarks(
     voided = sum(IGNORE in look.counts for look in looks)
     if own and binary and len(binary) == voided < len(looks) and not table.void_by_user:
         yield (
-            f"{title}: {counted(len(binary), 'label file')} of {len(looks)} hold nothing but 0 and {IGNORE}, such as "
+            f"{title}: {pluralise(len(binary), 'label file')} of {len(looks)} hold nothing but 0 and {IGNORE}, such as "
             f"{binary[0].labels}, and no other holds {IGNORE}: it is taken for void there"
         )
 

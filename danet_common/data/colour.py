@@ -19,7 +19,7 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from danet_common.numerics.keyed_random import Draws
+from danet_common.numerics.keyed_random import KeyedRandom
 
 Distortion = Literal["mmseg", "paddle"]
 
@@ -34,7 +34,7 @@ def change_colour(
     contrast: float,
     saturation: float,
     hue: float,
-    draws: Draws,
+    draws: KeyedRandom,
     distortion: Distortion = "mmseg",
 ) -> Image.Image:
     """Change an RGB image's colours, each with an even chance, by a random amount within plus and minus its range.
@@ -56,7 +56,7 @@ def change_colour(
     return _mapped(image, np.arange(256) * gain) if last and gain != 1 else image
 
 
-def _change_in_random_order(image: Image.Image, limits: tuple[float, ...], draws: Draws) -> Image.Image:
+def _change_in_random_order(image: Image.Image, limits: tuple[float, ...], draws: KeyedRandom) -> Image.Image:
     """Brightness, contrast, saturation and hue, one after another in an order that is drawn."""
     amounts = [_amount(limit, draws) for limit in limits]
     order = list(range(len(limits)))
@@ -90,7 +90,7 @@ def _mapped(image: Image.Image, values: np.ndarray) -> Image.Image:
     return image.point(np.floor(values.clip(0, 255) + 0.5).astype(int).tolist() * 3)
 
 
-def _amount(limit: float, draws: Draws) -> float:
+def _amount(limit: float, draws: KeyedRandom) -> float:
     """Two draws whether it is on or not, so that one setting does not move another's stream."""
     chosen, amount = draws.chance(0.5), draws.uniform(-limit, limit)
     return amount if chosen else 0.0

@@ -103,8 +103,8 @@ class Dataset(ABC):
         """The sample of one number. Raises DataError, naming the file, where it cannot be read."""
 
     @abstractmethod
-    def check(self, limit: int | None = None, say: Callable[[str], None] = log_remark) -> Census | None:
-        """Look at every item, or at the first `limit` of them, and `say` what is remarkable.
+    def check(self, limit: int | None = None, log: Callable[[str], None] = log_remark) -> Census | None:
+        """Look at every item, or at the first `limit` of them, and `log` what is remarkable.
 
         Returns what the labels hold, or None for a data set whose labels are made when they are asked for. Raises
         DataError listing all faults.

@@ -83,8 +83,8 @@ class FileDataset(Dataset):
         _require_same_size(pair, image.shape[:2], labels.shape)
         return Sample(image, labels, self._names[index])
 
-    def check(self, limit: int | None = None, say: Callable[[str], None] = log_remark) -> Census:
-        """Decode label files and open images, in threads, and `say` what is remarkable.
+    def check(self, limit: int | None = None, log: Callable[[str], None] = log_remark) -> Census:
+        """Decode label files and open images, in threads, and `log` what is remarkable.
 
         Raises DataError listing all faults, in order.
         """
@@ -92,8 +92,8 @@ class FileDataset(Dataset):
         with ThreadPoolExecutor(CHECKING_THREADS) as threads:
             looks = list(threads.map(partial(_look, self), pairs))
         for remark in self.remarks:
-            say(remark)
-        return conclude(self.title, self.classes, self.table, looks, say, self.own)
+            log(remark)
+        return conclude(self.title, self.classes, self.table, looks, log, self.own)
 
     def _turn(self, pair: Pair, file: LabelFile) -> tuple[int, bool]:
         """By which orientation an item's labels are turned, and whether its picture has more than 8 bits."""

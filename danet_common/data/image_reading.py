@@ -26,7 +26,7 @@ DARKEST = 4096  # 16-bit values that are all below this have 12 bits or fewer
 ROWS = 256  # that are converted at once
 ORIENTATION = 0x0112  # EXIF, or XMP's where that has none
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 # EXIF's orientation -> what turns the stored picture upright: axes exchanged, then rows and columns reversed.
 TURNS: dict[int, tuple[bool, int, int]] = {
@@ -49,7 +49,7 @@ def ignore(remark: str) -> None:
 
 
 def read_image(
-    path: str | os.PathLike[str], max_pixels: int | None = None, say: Say = ignore
+    path: str | os.PathLike[str], max_pixels: int | None = None, log: Log = ignore
 ) -> UInt8[np.ndarray, "h w 3"]:
     """Return the first frame of an image file in RGB, turned upright by its EXIF orientation.
 
@@ -76,7 +76,7 @@ def read_image(
         reason = getattr(error, "strerror", None) or error
         raise ImageError(f"{os.fspath(path)}: not a readable image ({reason})") from None
     if several:
-        say(f"{os.fspath(path)}: has more than one frame or page; the first is read")
+        log(f"{os.fspath(path)}: has more than one frame or page; the first is read")
     return pixels
 
 

@@ -36,7 +36,7 @@ class Joined(Dataset):
             place -= len(part)
         raise IndexError(index)
 
-    def check(self, limit: int | None = None, say: Callable[[str], None] = log_remark) -> Census | None:
+    def check(self, limit: int | None = None, log: Callable[[str], None] = log_remark) -> Census | None:
         """Look at the items of every split, as `Dataset.check`."""
         left = len(self) if limit is None else limit
         found: list[Census | None] = []
@@ -45,14 +45,14 @@ class Joined(Dataset):
             if left <= 0:
                 break
             try:
-                found.append(part.check(min(left, len(part)), say))
+                found.append(part.check(min(left, len(part)), log))
             except DataError as error:
                 faults += error.faults
             left -= len(part)
         if faults:
             raise DataError(*faults)
-        counted = [census for census in found if census is not None]
-        if not counted:
+        pluralise = [census for census in found if census is not None]
+        if not pluralise:
             return None
-        pixels = zip(*(census.pixels for census in counted), strict=True)
-        return Census(tuple(map(sum, pixels)), sum(census.void for census in counted))
+        pixels = zip(*(census.pixels for census in pluralise), strict=True)
+        return Census(tuple(map(sum, pixels)), sum(census.void for census in pluralise))

@@ -21,7 +21,7 @@ from danet_common.config.typed_json import from_json
 from danet_common.data.augmentation import Augmentation
 from danet_common.data.batches import Batch, Batches
 from danet_common.data.dataset import Dataset
-from danet_common.data.sampler import Order
+from danet_common.data.sampler import Sampler
 
 STEPS = 2**62  # a training run ends when it has had enough
 MOST = 2**31 - 1  # steps of a run
@@ -59,7 +59,7 @@ class Loader(Iterator[Batch]):
         dataset: Dataset,
         augmentation: Augmentation,
         config: DANetConfig,
-        order: Order,
+        order: Sampler,
         *,
         threads: int = 2,
         workers: int = 0,

@@ -11,7 +11,7 @@ from pathlib import Path
 from danet_common.data.dataset import DataError
 from danet_common.data.files import Pair
 from danet_common.data.listing import IMAGE_ENDINGS, files_below
-from danet_common.text import counted
+from danet_common.text import pluralise
 
 LABEL_ENDINGS = (".png", ".bmp", ".tif", ".tiff", ".gif", ".pgm")
 OTHER_PICTURES = (
@@ -60,18 +60,18 @@ def pair_files(images: Path, labels: Path, keep: Sequence[str] | None = None) ->
     unread = [path for path in others if _name(path, images) + suffix in by_name]
     if unread:
         raise DataError(
-            f"{images}: {counted(len(unread), 'picture')} that cannot be read, though with labels: {_shown(unread)}; "
+            f"{images}: {pluralise(len(unread), 'picture')} that cannot be read, though with labels: {_shown(unread)}; "
             f"convert to JPEG or PNG"
         )
     remarks = [f"{labels}: label files are called as their images, and {suffix}"] if suffix else []
     if others:
         remarks.append(
-            f"{images}: {counted(len(others), 'file')} left out, as no picture that is read: {_shown(others)}"
+            f"{images}: {pluralise(len(others), 'file')} left out, as no picture that is read: {_shown(others)}"
         )
     lone = [path for paths in by_name.values() for path in paths if path not in used]
     lone = [path for path in lone if path.suffix.lower() in (*LABEL_ENDINGS, *IMAGE_ENDINGS)]
     if lone and keep is None and not _are_further(lone, {*names.values()}, labels):
-        remarks.append(f"{labels}: {counted(len(lone), 'label file')} without a picture: {_shown(lone)}")
+        remarks.append(f"{labels}: {pluralise(len(lone), 'label file')} without a picture: {_shown(lone)}")
     return Pairing(pairs, remarks)
 
 

@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 
-class Turn(NamedTuple):
+class SampleIndex(NamedTuple):
     """One item in one epoch: what its augmentation is drawn for."""
 
     epoch: int
@@ -21,7 +21,7 @@ class Turn(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class Sampler:
     """The order of training items. Raises ValueError where it has none.
 
     count           items of the data set
@@ -63,15 +63,15 @@ class Order:
         """How often each item has been seen when so many steps are done."""
         return step * self.global_batch / self.epoch_items
 
-    def turns(self, step: int) -> list[Turn]:
+    def turns(self, step: int) -> list[SampleIndex]:
         """The rows of this process in one step; steps are numbered from 0."""
         first = step * self.global_batch + self.shard_index * self.batch_size
         return [self._turn(place) for place in range(first, first + self.batch_size)]
 
-    def _turn(self, place: int) -> Turn:
+    def _turn(self, place: int) -> SampleIndex:
         """Who stands at one place of the line."""
         epoch, rank = divmod(place, self.epoch_items)
-        return Turn(epoch, int(self._items[epoch * self.count + rank]) if self.shuffle else rank)
+        return SampleIndex(epoch, int(self._items[epoch * self.count + rank]) if self.shuffle else rank)
 
     @cached_property
     def _items(self) -> Any:

@@ -15,7 +15,7 @@ from danet_common.config.classes import Colour, class_set
 from danet_common.data.canvas import Canvas, ellipse, rectangle, trapezoid
 from danet_common.data.dataset import DataError, Dataset, Sample, log_remark
 from danet_common.data.listing import require_split
-from danet_common.numerics.keyed_random import Draws
+from danet_common.numerics.keyed_random import KeyedRandom
 
 SCENES = class_set(
     sky=(70, 130, 180),
@@ -57,7 +57,7 @@ class Scenes(Dataset):
     def item(self, index: int) -> Sample:
         """Make one scene; a negative number counts from the end."""
         name = self._names[index]
-        draws = Draws("scenes", name)
+        draws = KeyedRandom("scenes", name)
         canvas = Canvas(self.height, self.width)
         horizon = draws.integer(self.height * 35 // 100, self.height * 55 // 100)
         _sky(canvas, horizon, draws)
@@ -69,7 +69,7 @@ class Scenes(Dataset):
         canvas.edge()
         return Sample(canvas.colours.astype(np.uint8), canvas.labels, name)
 
-    def check(self, limit: int | None = None, say: Callable[[str], None] = log_remark) -> None:
+    def check(self, limit: int | None = None, log: Callable[[str], None] = log_remark) -> None:
         """Nothing can be wrong with them."""
 
 
@@ -83,13 +83,13 @@ def open_scenes(count: str, split: str) -> Scenes:
     return Scenes(int(count), split)
 
 
-def _tint(colour: Colour, spread: int, draws: Draws) -> Colour:
+def _tint(colour: Colour, spread: int, draws: KeyedRandom) -> Colour:
     """A colour near this one."""
     red, green, blue = (min(max(value + draws.integer(-spread, spread), 0), 255) for value in colour)
     return red, green, blue
 
 
-def _sky(canvas: Canvas, horizon: int, draws: Draws) -> None:
+def _sky(canvas: Canvas, horizon: int, draws: KeyedRandom) -> None:
     """Lighter towards the horizon, blue to grey, with clouds."""
     red, green, blue = _tint((120, 160, 210), 30, draws)
     for row in range(horizon):
@@ -102,7 +102,7 @@ def _sky(canvas: Canvas, horizon: int, draws: Draws) -> None:
         canvas.paint(top, left, shape[: max(horizon - top, 0)], SKY, _tint((225, 228, 232), 12, draws))
 
 
-def _ground(canvas: Canvas, horizon: int, draws: Draws) -> None:
+def _ground(canvas: Canvas, horizon: int, draws: KeyedRandom) -> None:
     """Grass or earth, and on it a road that narrows towards the horizon, with a broken line along its middle."""
     depth = canvas.height - horizon
     soil = (95, 140, 70) if draws.chance(0.7) else (150, 125, 90)
@@ -117,7 +117,7 @@ def _ground(canvas: Canvas, horizon: int, draws: Draws) -> None:
     canvas.paint(horizon, middle - line.shape[1] // 2, line, ROAD, (215, 212, 200))
 
 
-def _skyline(canvas: Canvas, horizon: int, draws: Draws) -> None:
+def _skyline(canvas: Canvas, horizon: int, draws: KeyedRandom) -> None:
     """Buildings with windows and trees with round crowns, their feet at the horizon or just below."""
     for _ in range(draws.integer(2, 5)):
         height, width = horizon * draws.integer(35, 95) // 100, canvas.width * draws.integer(12, 30) // 100
@@ -138,7 +138,7 @@ def _skyline(canvas: Canvas, horizon: int, draws: Draws) -> None:
         canvas.paint(foot - height * 5 // 4, left, ellipse(height, width), TREE, _tint((50, 95, 45), 22, draws))
 
 
-def _traffic(canvas: Canvas, horizon: int, draws: Draws) -> None:
+def _traffic(canvas: Canvas, horizon: int, draws: KeyedRandom) -> None:
     """Cars and people, the nearer larger and in front."""
     depth = canvas.height - horizon
     feet = sorted(horizon + depth * draws.integer(18, 105) // 100 for _ in range(draws.integer(3, 7)))
@@ -152,7 +152,7 @@ def _traffic(canvas: Canvas, horizon: int, draws: Draws) -> None:
             _person(canvas, foot, left, size * 5 // 4, draws)
 
 
-def _car(canvas: Canvas, foot: int, left: int, size: int, draws: Draws) -> None:
+def _car(canvas: Canvas, foot: int, left: int, size: int, draws: KeyedRandom) -> None:
     """From the side: body, cabin with a window, two wheels."""
     paints = ((190, 40, 40), (40, 70, 170), (220, 215, 205), (45, 45, 50), (200, 165, 50))
     paint = _tint(paints[draws.integer(0, 4)], 20, draws)
@@ -166,7 +166,7 @@ def _car(canvas: Canvas, foot: int, left: int, size: int, draws: Draws) -> None:
         canvas.paint(foot - wheel, left + hub - wheel // 2, ellipse(wheel, wheel), CAR, (25, 25, 28))
 
 
-def _person(canvas: Canvas, foot: int, left: int, size: int, draws: Draws) -> None:
+def _person(canvas: Canvas, foot: int, left: int, size: int, draws: KeyedRandom) -> None:
     """Head, coat and legs."""
     width, head = max(size * 9 // 20, 5), max(size // 5, 3)
     coat = _tint(((200, 80, 120), (230, 140, 40), (60, 60, 110), (120, 40, 130))[draws.integer(0, 3)], 25, draws)

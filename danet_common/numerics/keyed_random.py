@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 
-class Draws:
+class KeyedRandom:
     """The stream of one key, from a counter-based generator.
 
     Only Philox's raw bits are used. NumPy keeps those for ever, while its distributions may change with a

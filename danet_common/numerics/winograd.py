@@ -13,7 +13,7 @@ TILE = 4  # outputs in a row and in a column
 SPAN = TILE + 2  # inputs that they need
 
 # The paper's matrices, for the points 0, 1, -1, 2, -2 and infinity.
-ROW_INPUT = np.array(
+B_T = np.array(
     [
         [4, 0, -5, 0, 1, 0],
         [0, -4, -4, 1, 1, 0],
@@ -23,12 +23,12 @@ ROW_INPUT = np.array(
         [0, 4, 0, -5, 0, 1],
     ]
 )
-ROW_KERNEL = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
-ROW_OUTPUT = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]])
+G = np.array([[6, 0, 0], [-4, -4, -4], [-4, 4, -4], [1, 2, 4], [1, -2, 4], [0, 0, 24]]) / 24
+A_T = np.array([[1, 1, 1, 1, 1, 0], [0, 1, -1, 2, -2, 0], [0, 1, 1, 4, 4, 0], [0, 1, -1, 8, -8, 1]])
 
-INPUT = np.kron(ROW_INPUT, ROW_INPUT)  # (36, 36), from a tile's inputs, row by row
-KERNEL = np.kron(ROW_KERNEL, ROW_KERNEL)  # (36, 9)
-OUTPUT = np.kron(ROW_OUTPUT, ROW_OUTPUT)  # (16, 36), to a tile's outputs
+INPUT = np.kron(B_T, B_T)  # (36, 36), from a tile's inputs, row by row
+KERNEL = np.kron(G, G)  # (36, 9)
+OUTPUT = np.kron(A_T, A_T)  # (16, 36), to a tile's outputs
 
 # Fewer channels make products that wait for memory, and fewer positions do not make up for making four times the
 # kernels; tiles that reach beyond the picture are computed for nothing.

@@ -3,23 +3,23 @@
 NumPy only; matplotlib and tensorboard, which draw and record it, are imported when they are needed.
 """
 
-from danet_common.training.callback import Watcher
+from danet_common.training.callback import Callback
 from danet_common.training.folder import RunError, RunFolder
 from danet_common.training.framework import Framework
 from danet_common.training.initial_state import fine_tuned
-from danet_common.training.loop import Diverged, Ending, Run, place_in
-from danet_common.training.plan import Cadence, RunPlan
+from danet_common.training.loop import DivergenceError, StopReason, Trainer, data_state
+from danet_common.training.plan import Intervals, RunPlan
 
 __all__ = [
-    "Cadence",
-    "Diverged",
-    "Ending",
+    "Callback",
+    "DivergenceError",
     "Framework",
-    "Run",
+    "Intervals",
     "RunError",
     "RunFolder",
     "RunPlan",
-    "Watcher",
+    "StopReason",
+    "Trainer",
+    "data_state",
     "fine_tuned",
-    "place_in",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 
-class Watcher:
+class Callback:
     """Is told what happens, and does nothing about it; a display overrides what it shows."""
 
     def stepped(self, step: int) -> None:

@@ -63,7 +63,7 @@ class RunFolder:
             raise RunError(f"{place} may not be written in; give the run another folder with --out")
 
     @contextmanager
-    def created(self, plan: RunPlan, beginning: TrainingCheckpoint) -> Iterator[None]:
+    def created(self, plan: RunPlan, initial_state: TrainingCheckpoint) -> Iterator[None]:
         """Make the folder of a run before its first step, whole or not at all, and keep other processes out of it.
 
         Raises RunError where a new run would meet files, and where another process makes one there at the same time.
@@ -74,16 +74,16 @@ class RunFolder:
             place.mkdir()
             new.metrics.touch()
             new.events.mkdir()
-            write_training(beginning, new.last)
+            write_training(initial_state, new.last)
             new.write_plan(plan)
 
         self.require_new()
         with created(self.root, fill):
             yield
 
-    def create(self, plan: RunPlan, beginning: TrainingCheckpoint) -> None:
+    def create(self, plan: RunPlan, initial_state: TrainingCheckpoint) -> None:
         """Make the folder of a run before its first step, and leave it to any process. Raises as `created` does."""
-        with self.created(plan, beginning):
+        with self.created(plan, initial_state):
             pass
 
     def write_plan(self, plan: RunPlan) -> None:

@@ -13,11 +13,11 @@ from danet_common.numerics.initialisation import Scheme, initial_tensor
 
 
 def fine_tuned(
-    checkpoint: Checkpoint, config: DANetConfig, seed: int, say: Callable[[str], None], scheme: Scheme = "pytorch"
+    checkpoint: Checkpoint, config: DANetConfig, seed: int, log: Callable[[str], None], scheme: Scheme = "pytorch"
 ) -> dict[str, np.ndarray]:
     """The tensors of a network of `config`, from a trained one where both have them and drawn anew elsewhere.
 
-    Classifiers are drawn anew where their number of classes differs. `say` is called with a line about each part that
+    Classifiers are drawn anew where their number of classes differs. `log` is called with a line about each part that
     is not taken over. Raises CheckpointError where another part of the two networks is of another shape.
     """
     wanted, found = parameters(config), checkpoint.tensors
@@ -31,12 +31,12 @@ def fine_tuned(
     absent = [name for name in wanted if name not in found]
     before, classes = checkpoint.config.num_classes, config.num_classes
     if differing:
-        say(f"classifiers are drawn anew: the checkpoint has {before} classes, the data {classes}")
+        log(f"classifiers are drawn anew: the checkpoint has {before} classes, the data {classes}")
     elif None is not checkpoint.config.class_names != config.class_names:
-        say("classifiers are kept although the checkpoint's classes have other names")
+        log("classifiers are kept although the checkpoint's classes have other names")
     for verb, names in (("drawn anew", absent), ("left out", [name for name in found if name not in wanted])):
         if names:
-            say(f"{verb}: {', '.join(modules(names))}")
+            log(f"{verb}: {', '.join(modules(names))}")
     anew = {*differing, *absent}
     return {name: initial_tensor(name, wanted, seed, scheme) if name in anew else found[name] for name in wanted}
 

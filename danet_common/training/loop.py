@@ -24,7 +24,7 @@ from danet_common.data.batches import Batch
 from danet_common.data.dataset import DataError, Dataset
 from danet_common.data.loader import Loader
 from danet_common.evaluation.metrics import scores
-from danet_common.training.callback import Watcher
+from danet_common.training.callback import Callback
 from danet_common.training.curves import draw_curves
 from danet_common.training.events import Events
 from danet_common.training.folder import RunFolder
@@ -39,11 +39,11 @@ from danet_common.training.validation import judge
 DRAWING_SECONDS = 60  # at least, between two pictures of the curves
 
 
-class Diverged(ValueError):
+class DivergenceError(ValueError):
     """A run whose numbers are no longer numbers. The text is meant for the user."""
 
 
-class Ending(Enum):
+class StopReason(Enum):
     """Why the loop ended."""
 
     FINISHED = "finished"  # the recipe's last step is done
@@ -51,19 +51,19 @@ class Ending(Enum):
     INTERRUPTED = "interrupted"  # a signal came
 
 
-def place_in(loader: Loader, validation: Dataset | None) -> dict[str, Any]:
+def data_state(loader: Loader, validation: Dataset | None) -> dict[str, Any]:
     """JSON-ready: where in the data a run is, and which they are."""
     return {"loader": loader.state(), "validation": None if validation is None else validation.fingerprint()}
 
 
-def restore_place(state: RunState, loader: Loader, validation: Dataset | None) -> None:
+def restore_data_state(state: RunState, loader: Loader, validation: Dataset | None) -> None:
     """Go on in the data from where a run was. Raises ValueError where they are other data."""
     loader.go_to(state.loader)
     if validation is not None and validation.fingerprint() != state.validation:
         raise ValueError(f"{validation.title}: not the pictures that the run was validated with before")
 
 
-class Run:
+class Trainer:
     """One process's part of a run, from a checkpoint on. Every process does the same; the first one writes the files.
 
     best  the step and mean IoU of best.safetensors, None before there is one
@@ -78,7 +78,7 @@ class Run:
         training: TrainingCheckpoint,
         loader: Loader,
         validation: Dataset | None,
-        watcher: Watcher,
+        watcher: Callback,
     ) -> None:
         self.plan, self.folder, self.framework, self.engine = plan, folder, framework, engine
         self.loader, self.validation, self.watcher = loader, validation, watcher
@@ -90,7 +90,7 @@ class Run:
         network = Checkpoint(training.config, averaged(training))
         self.inference = None if validation is None else framework.from_checkpoint(network)
         memory = from_json(RunState, training.data, "training.data")
-        restore_place(memory, loader, validation)
+        restore_data_state(memory, loader, validation)
         self.best: dict[str, Any] | None = None if memory.best is None else dataclasses.asdict(memory.best)
         self.validated: int = memory.validated  # the step
         self.losses: list[Mapping[str, Any]] = [*memory.losses]  # of the steps since the last line
@@ -103,7 +103,7 @@ class Run:
             self.metrics = MetricsFile(folder.metrics, plan, training.step, self.validated)
             self.events = Events(folder.events, training.step)
 
-    def advance(self, stop_after: int | None = None) -> Ending:
+    def advance(self, stop_after: int | None = None) -> StopReason:
         """Train until a step, the recipe's last one if not given, or until a signal comes.
 
         Raises Diverged where a loss or a weight is no finite number; the last checkpoint is then an earlier, good one.
@@ -114,15 +114,15 @@ class Run:
             self._validate_if_due(interruption)
             while self.state.step < until and not self._ends(interruption):
                 self._step()
-                if self._is_due(self.plan.cadence.save):
+                if self._is_due(self.plan.intervals.save):
                     self._save()
                 self._validate_if_due(interruption)
             if self.saved != self.state.step:
                 self._save()
         self._draw()
         if self.state.step == steps and not self._validation_is_due():
-            return Ending.FINISHED
-        return Ending.INTERRUPTED if interruption.asked else Ending.PAUSED
+            return StopReason.FINISHED
+        return StopReason.INTERRUPTED if interruption.asked else StopReason.PAUSED
 
     def close(self) -> None:
         """Close the files and stop reading ahead."""
@@ -131,8 +131,8 @@ class Run:
             self.metrics.close()
             self.events.close()
 
-    def _is_due(self, cadence: int) -> bool:
-        return self.state.step % cadence == 0 or self.state.step == self.plan.recipe.steps
+    def _is_due(self, intervals: int) -> bool:
+        return self.state.step % intervals == 0 or self.state.step == self.plan.recipe.steps
 
     def _ends(self, interruption: Interruption) -> bool:
         """Whether a signal came to any process. Several ask each other only at logged steps: it makes them wait.
@@ -141,7 +141,7 @@ class Run:
         """
         if self.engine.process_count == 1:
             return interruption.asked
-        if not self._is_due(self.plan.cadence.log) and not self._validation_is_due():
+        if not self._is_due(self.plan.intervals.log) and not self._validation_is_due():
             return False
         interruption.asked = bool(self.engine.sum(np.array([int(interruption.asked)]))[0])
         return interruption.asked
@@ -151,7 +151,7 @@ class Run:
         first_row = self.engine.process_index * len(batch["labels"])
         self.losses.append(self.framework.train_step(self.state, batch, first_row))
         self.watcher.stepped(self.state.step)
-        if self._is_due(self.plan.cadence.log):
+        if self._is_due(self.plan.intervals.log):
             self._log()
         elif self.state.step == self.first + 1:  # what a framework prepares in its first step is not its pace
             self.timed, self.clock = self.state.step, time.perf_counter()
@@ -191,8 +191,8 @@ class Run:
         self.losses = [*losses]
         return losses
 
-    def _diverged(self, what: str) -> Diverged:
-        return Diverged(
+    def _diverged(self, what: str) -> DivergenceError:
+        return DivergenceError(
             f"{what}; {self.folder.last} holds step {self.saved}; try a lower learning_rate, warmup_steps or clip_norm"
         )
 
@@ -206,7 +206,7 @@ class Run:
         """Write the last checkpoint; all processes give their part of it."""
         losses = self._read_losses()
         memory = {"best": self.best, "validated": self.validated, "losses": losses}
-        training = self.framework.capture(self.state, {**place_in(self.loader, self.validation), **memory})
+        training = self.framework.capture(self.state, {**data_state(self.loader, self.validation), **memory})
         for name, array in {**training.tensors, **training.slots}.items():
             if not np.isfinite(array).all():
                 raise self._diverged(f"after step {training.step} {name} is not finite")
@@ -218,7 +218,7 @@ class Run:
 
     def _validation_is_due(self) -> bool:
         """Whether there is one of this step that was not done: before it a run may be killed or interrupted."""
-        due = self.state.step > 0 and self._is_due(self.plan.cadence.validate)
+        due = self.state.step > 0 and self._is_due(self.plan.intervals.validate)
         return self.validation is not None and due and self.validated < self.state.step
 
     def _validate_if_due(self, interruption: Interruption) -> None:

@@ -19,7 +19,7 @@ MOST_PIXELS = 2**30  # of a batch: 512 crops of 1024x2048, 16 GiB as an array of
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cadence:
+class Intervals:
     """After how many steps what is done; the last step has all of it. Raises ValueError."""
 
     log: int  # a line in the metrics file
@@ -46,7 +46,7 @@ class RunPlan:
     config: DANetConfig
     recipe: TrainConfig
     augmentation: Augmentation
-    cadence: Cadence
+    intervals: Intervals
     version: str  # of danet
     labels: LabelSettings = NO_SETTINGS  # of the label files of `data` and `val`
 
@@ -65,7 +65,7 @@ class RunPlan:
         """JSON-ready."""
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         nested = {name: getattr(self, name).to_dict() for name in ("config", "recipe", "labels")}
-        nested |= {name: dataclasses.asdict(plain[name]) for name in ("augmentation", "cadence")}
+        nested |= {name: dataclasses.asdict(plain[name]) for name in ("augmentation", "intervals")}
         return {"format_version": FORMAT_VERSION, **plain, **nested}
 
     @classmethod
@@ -77,6 +77,11 @@ class RunPlan:
                 raise ValueError(f"format_version is {shown(version)}; this danet reads {FORMAT_VERSION}")
             fields = {name: value for name, value in fields.items() if name != "format_version"}
         return from_json(cls, fields)
+
+    @staticmethod
+    def from_old_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the fields of any version by their present names."""
+        return {"intervals" if name == "cadence" else name: value for name, value in fields.items()}
 
 
 def placed(spec: str) -> str:

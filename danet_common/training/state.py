@@ -63,8 +63,8 @@ class RunState:
         if (self.validation is None) != (plan.val is None):
             there = "null" if self.validation is None else "there"
             raise ValueError(f"validation is {there}; the run's val says otherwise")
-        if len(self.losses) > min(step, plan.cadence.log - 1):
-            lines = f"the run's step is {step}, with a line each {plan.cadence.log}"
+        if len(self.losses) > min(step, plan.intervals.log - 1):
+            lines = f"the run's step is {step}, with a line each {plan.intervals.log}"
             raise ValueError(f"losses are of {len(self.losses)} steps; {lines}")
         names = {"loss", *plan.config.outputs}
         for index, losses in enumerate(self.losses):

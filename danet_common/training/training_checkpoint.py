@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from danet_common.checkpoint import Checkpoint, CheckpointError, write_checkpoint
-from danet_common.checkpoint.lazy import StoredCheckpoint, StoredTensors, open_checkpoint
+from danet_common.checkpoint.lazy import LazyTensors, StoredCheckpoint, open_checkpoint
 from danet_common.checkpoint.run_weights import LAST, is_run
 from danet_common.config import DANetConfig
 from danet_common.config.parameters import parameters
@@ -74,12 +74,12 @@ def slot_names(recipe: TrainConfig) -> tuple[str, ...]:
 
 def slot_shapes(config: DANetConfig, recipe: TrainConfig) -> dict[str, tuple[int, ...]]:
     """Every tensor that a run has beside its network's."""
-    slots = (*slot_names(recipe), *(() if recipe.average_decay is None else (AVERAGE.rstrip("."),)))
+    slots = (*slot_names(recipe), *(() if recipe.ema_decay is None else (AVERAGE.rstrip("."),)))
     trainable = [parameter for parameter in parameters(config).values() if parameter.trainable]
     return {f"{slot}.{parameter.name}": parameter.shape for slot in slots for parameter in trainable}
 
 
-def beginning(config: DANetConfig, recipe: TrainConfig, tensors: Mapping[str, np.ndarray]) -> TrainingCheckpoint:
+def initial_state(config: DANetConfig, recipe: TrainConfig, tensors: Mapping[str, np.ndarray]) -> TrainingCheckpoint:
     """A run before its first step, from a network's tensors in at least float32: the same in every framework."""
     tensors = {name: _widened(array) for name, array in tensors.items()}
     slots = {
@@ -135,8 +135,8 @@ def read_training(path: str | os.PathLike[str]) -> TrainingCheckpoint:
 
 def in_memory(training: TrainingCheckpoint) -> TrainingCheckpoint:
     """Return an opened run with its tensors read. Raises CheckpointError where one is damaged."""
-    assert isinstance(training.tensors, StoredTensors)
-    assert isinstance(training.slots, StoredTensors)
+    assert isinstance(training.tensors, LazyTensors)
+    assert isinstance(training.slots, LazyTensors)
     return dataclasses.replace(training, tensors=training.tensors.read(), slots=training.slots.read())
 
 
@@ -147,7 +147,7 @@ def _check_source(source: Mapping[str, Any]) -> None:
         raise ValueError(f"backend must be {' or '.join(BACKENDS)}; got {shown(backend)}")
 
 
-def _check_dtypes(tensors: StoredTensors, path: str | os.PathLike[str]) -> None:
+def _check_dtypes(tensors: LazyTensors, path: str | os.PathLike[str]) -> None:
     """Raise CheckpointError where a tensor is neither what a run learns in nor a counter."""
     for name in tensors:
         dtype = tensors.dtype(name).name
@@ -159,7 +159,7 @@ def _check_slots(training: TrainingCheckpoint, path: str | os.PathLike[str]) -> 
     """Raise CheckpointError, in one line, unless the slots are exactly those of this recipe."""
     wanted = slot_shapes(training.config, training.recipe)
     slots = training.slots
-    found = {name: slots.shape(name) if isinstance(slots, StoredTensors) else slots[name].shape for name in slots}
+    found = {name: slots.shape(name) if isinstance(slots, LazyTensors) else slots[name].shape for name in slots}
     faults = [
         f"{name}: {found.get(name, 'missing')}, expected {wanted.get(name, 'none')}"
         for name in dict.fromkeys([*wanted, *found])

@@ -30,9 +30,7 @@ def transformation(recipe: TrainConfig) -> optax.GradientTransformation:
     decay = optax.add_decayed_weights(recipe.weight_decay)
     if recipe.optimizer == "sgd":
         return optax.chain(decay, optax.trace(recipe.momentum))
-    return optax.chain(
-        optax.scale_by_adam(recipe.adam_mean_decay, recipe.adam_square_decay, recipe.adam_epsilon), decay
-    )
+    return optax.chain(optax.scale_by_adam(recipe.adam_beta1, recipe.adam_beta2, recipe.adam_epsilon), decay)
 
 
 def make_optimizer(model: nnx.Module, recipe: TrainConfig) -> optax.OptState:

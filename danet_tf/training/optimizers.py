@@ -59,10 +59,10 @@ class TorchOptimizer(keras.optimizers.Optimizer):
             return
         mean, square = self.slots["adam.mean"][index], self.slots["adam.square"][index]
         count = ops.cast(self.iterations + 1, variable.dtype)
-        self.assign_add(mean, (1 - recipe.adam_mean_decay) * (gradient - mean))
-        self.assign_add(square, (1 - recipe.adam_square_decay) * (ops.square(gradient) - square))
-        mean = mean / (1 - recipe.adam_mean_decay**count)
-        square = square / (1 - recipe.adam_square_decay**count)
+        self.assign_add(mean, (1 - recipe.adam_beta1) * (gradient - mean))
+        self.assign_add(square, (1 - recipe.adam_beta2) * (ops.square(gradient) - square))
+        mean = mean / (1 - recipe.adam_beta1**count)
+        square = square / (1 - recipe.adam_beta2**count)
         update = mean / (ops.sqrt(square) + recipe.adam_epsilon) + recipe.weight_decay * variable
         self.assign_sub(variable, rate * update)
 

@@ -30,7 +30,7 @@ def make_optimizer(model: nn.Module, recipe: TrainConfig) -> torch.optim.Optimiz
     grouped = [{"params": leaves, "factor": factor} for factor, leaves in groups.items()]
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(grouped, recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay)
-    decays = (recipe.adam_mean_decay, recipe.adam_square_decay)
+    decays = (recipe.adam_beta1, recipe.adam_beta2)
     return torch.optim.AdamW(grouped, recipe.learning_rate, decays, recipe.adam_epsilon, recipe.weight_decay)
 
 

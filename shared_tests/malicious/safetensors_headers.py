@@ -29,7 +29,7 @@ HEADERS: Mapping[str, bytes] = {
         f"header's length {length}": whole(GOOD, length=length)
         for length in (0, 1, 2, len(GOOD) - 1, len(GOOD) + 1, len(GOOD) + 16, len(GOOD) + 17, 99_999_999, 100_000_000)
     },
-    **{f"header's length 2^{power}": whole(GOOD, length=1 << power) for power in (31, 32, 40, 62, 63)},
+    **{f"header's length 2^{poly_power}": whole(GOOD, length=1 << poly_power) for poly_power in (31, 32, 40, 62, 63)},
     "header's length 2^64-1": whole(GOOD, length=(1 << 64) - 1),
     "a tensor twice": whole(GOOD[:-1] + b"," + GOOD[1:]),
     "a tensor twice, differently": whole(GOOD[:-1] + b"," + json.dumps({"a": tensor("I32")}).encode()[1:]),

@@ -33,7 +33,7 @@ UNUSED = ("dropout", "dropout_rate", "batch_norm_momentum", "class_names", "pale
 
 
 @dataclass
-class Run:
+class Trainer:
     """One backend on one network.
 
     fused      its fused logits (N, num_classes, H, W)
@@ -68,7 +68,7 @@ class CheckResult:
     same_as: str | None = None
     as_first: ComparisonReport | None = None
     changed: tuple[str, ...] = ()
-    runs: dict[str, Run] = field(default_factory=dict)
+    runs: dict[str, Trainer] = field(default_factory=dict)
     fused: NDArray[Any] = field(default_factory=lambda: np.zeros((0, 1, 0, 0)))
 
     @property
@@ -208,7 +208,7 @@ def _changes(
     return changed + [name for name in {**other, **ours} if ours.get(name) != other.get(name)]
 
 
-def _run(worker: Worker, network: Network, profile: Profile) -> Run:
+def _run(worker: Worker, network: Network, profile: Profile) -> Trainer:
     config = network.result.config
     request = Request(
         checkpoint=network.file,
@@ -233,4 +233,4 @@ def _run(worker: Worker, network: Network, profile: Profile) -> Run:
     differing = wanted[:, 0].size
     if fused.shape == wanted.shape:
         differing = int(np.count_nonzero(fused.argmax(axis=1) != wanted.argmax(axis=1)))
-    return Run(report, fused, differing, seconds, response.flags)
+    return Trainer(report, fused, differing, seconds, response.flags)

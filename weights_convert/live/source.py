@@ -12,7 +12,7 @@ import numpy as np
 
 from danet_common import Checkpoint, CheckpointError, parameters
 from danet_common.checkpoint.float8 import FLOAT8
-from danet_common.checkpoint.lazy import Slices, StoredTensors, checkpoint_in, open_checkpoint, stored_in
+from danet_common.checkpoint.lazy import LazyTensors, Slices, checkpoint_in, open_checkpoint, stored_in
 from danet_common.checkpoint.parameter_layouts import from_channels_last
 from danet_common.checkpoint.pretrained import open_folder, pretrained_checkpoint
 from danet_common.config.layer_names import require_trainable
@@ -116,7 +116,7 @@ def read_part(checkpoint: Checkpoint, name: str, index: Slices) -> np.ndarray:
     A whole tensor is checked against its SHA-256 if the file has one; a slice cannot be.
     """
     tensors = checkpoint.tensors
-    if not isinstance(tensors, StoredTensors):
+    if not isinstance(tensors, LazyTensors):
         return tensors[name][index]
     whole = all(range(size)[axis] == range(size) for axis, size in zip(index, tensors.shape(name), strict=True))
     return tensors[name] if whole else tensors.part(name, index)
@@ -126,7 +126,7 @@ def kernel_dtype(checkpoint: Checkpoint) -> str:
     """Return the dtype of the kernels, float32 for float8. Raise CheckpointError if they have several."""
     tensors = checkpoint.tensors
     kernels = [name for name, parameter in parameters(checkpoint.config).items() if parameter.kind == "kernel"]
-    if isinstance(tensors, StoredTensors | LiveTensors):
+    if isinstance(tensors, LazyTensors | LiveTensors):
         found = {str(tensors.dtype(name)) for name in kernels}
     else:
         found = {str(tensors[name].dtype) for name in kernels}

@@ -10,7 +10,7 @@ import numpy as np
 
 from danet_common import Checkpoint, CheckpointError, DANetConfig, parameters
 from danet_common.numerics.initialisation import initial_tensor
-from danet_common.text import counted
+from danet_common.text import pluralise
 from weights_convert.mapping.infer import BACKBONE_FIELDS, Inferred
 from weights_convert.mapping.match import Match, config_of, default_channels, match
 from weights_convert.mapping.schema import Schema
@@ -38,7 +38,7 @@ def to_canonical(found: Match, tensors: Mapping[str, np.ndarray], settings: Mapp
     schema = found.schema
     if found.errors:
         listed = "\n  ".join(found.errors)
-        count = counted(len(found.errors), "error")
+        count = pluralise(len(found.errors), "error")
         raise CheckpointError(f"incomplete checkpoint of schema {schema.name}: {count}\n  {listed}")
     inferred = {
         name: Inferred(value.value, found.keys.get(value.tensor, value.tensor))
@@ -101,7 +101,7 @@ def _absorb_biases(found: Match, tensors: Mapping[str, np.ndarray], log: Log) ->
         if tensors[bias].any():
             means[names[mean]] = tensors[mean].astype(np.float64) - tensors[bias].astype(np.float64)
     if means:
-        count = counted(len(means), "convolution")
+        count = pluralise(len(means), "convolution")
         log(f"absorbed: the biases of {count} into the BatchNorm means after them, exactly, in float64")
     return means
 
@@ -171,7 +171,7 @@ def from_canonical(schema: Schema, checkpoint: Checkpoint, log: Log, wrapped: bo
     errors = differences(schema, checkpoint)
     if errors:
         listed = "\n  ".join(errors)
-        count = counted(len(errors), "difference")
+        count = pluralise(len(errors), "difference")
         raise CheckpointError(f"schema {schema.name} has no such network: {count}\n  {listed}")
     named: dict[str, np.ndarray] = {}
     dropped = 0
@@ -183,7 +183,7 @@ def from_canonical(schema: Schema, checkpoint: Checkpoint, log: Log, wrapped: bo
             dropped += schema.sharing(name) is None
     if dropped:
         what = "the head" if schema.backbone_only else "the counters of batches"
-        log(f"dropped: {what} ({counted(dropped, 'tensor')}); {schema.name} files do not have it")
+        log(f"dropped: {what} ({pluralise(dropped, 'tensor')}); {schema.name} files do not have it")
     lost = _lost(schema, checkpoint.config, named, wrapped)
     if lost:
         log(f"{schema.name} files do not store these settings; set them when reading the file: {' '.join(lost)}")

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from danet_common import CheckpointError
-from danet_common.text import counted
+from danet_common.text import pluralise
 from weights_convert.contents import OBJECT, Contents, refuse_others
 from weights_convert.detect import find_match
 from weights_convert.mapping.apply import Log
@@ -105,7 +105,7 @@ def _named(
 def _nameless(holder: str, count: int) -> str:
     """Return the error text for a list of tensors, which has no names."""
     return (
-        f"{holder} has {counted(count, 'tensor')} in a list, without names; only its own program knows their order. "
+        f"{holder} has {pluralise(count, 'tensor')} in a list, without names; only its own program knows their order. "
         "Load them into the network with that program, and save its state_dict()"
     )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from danet_common.text import counted
+from danet_common.text import pluralise
 from weights_convert.contents import OBJECT, Contents, headers_of
 from weights_convert.mapping.apply import Log
 from weights_convert.weight_sets.exchanges import Exchange, averages_of, is_at
@@ -83,7 +83,7 @@ def log_left(
         log(f"left out: {names[0] if len(names) == 1 else f'{len(names)} tensors of {group}'}{without}")
     if len(groups) > MOST_GROUPS:
         rest = sum(len(names) for names in list(groups.values())[MOST_GROUPS:])
-        log(f"left out: {counted(rest, 'tensor')} of {len(groups) - MOST_GROUPS} others")
+        log(f"left out: {pluralise(rest, 'tensor')} of {len(groups) - MOST_GROUPS} others")
     for name, what in contents.others.items():
         if what.startswith(OBJECT) and speaks_of_averages(name):
             log(f"left out: {name}, {what}, which is never run. Save its state_dict() to take it")

@@ -54,7 +54,7 @@ def test_what_an_ablation_leaves(ablate: Ablate, tmp_path: Path, capsys: Streams
     names = ["none", "position", "position+channel"]
     folders = [RunFolder(tmp_path / "danet_tiny" / name) for name in names]
     plans = [folder.read_plan() for folder in folders]
-    assert len({(plan.recipe, plan.augmentation, plan.data, plan.cadence) for plan in plans}) == 1
+    assert len({(plan.recipe, plan.augmentation, plan.data, plan.intervals) for plan in plans}) == 1
     alike = {plan.config.replace(context=(), branch_classifiers=True) for plan in plans}
     assert alike == {plans[0].config}
     assert [plan.config.outputs for plan in plans] == [("fused",), ("fused",), ("fused", "position", "channel")]

@@ -9,7 +9,7 @@ from typing import Any, get_args
 
 import pytest
 
-from danet_cli.console import Unable
+from danet_cli.console import CommandError
 from danet_cli.contexts import ablation, chosen_contexts, name_of
 from danet_cli.cost.memory import measure_memory
 from danet_cli.cost.operations import count_operations
@@ -28,7 +28,7 @@ SMALL = ("--variant", "danet_tiny", "--size", "65x97")
 
 
 def no_memory(config: Any, backend: str, height: int, width: int) -> int:
-    raise Unable("there is too little of it")
+    raise CommandError("there is too little of it")
 
 
 def costs(capsys: Streams, *arguments: str) -> list[dict[str, Any]]:
@@ -127,7 +127,7 @@ def test_a_process_that_ends_early_is_an_error(monkeypatch: pytest.MonkeyPatch, 
     python.write_text("#!/bin/sh\nkill -9 $$\n")
     python.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(python))
-    with pytest.raises(Unable, match="signal 9"):
+    with pytest.raises(CommandError, match="signal 9"):
         measure_memory(TINY, "torch", 9, 9)
 
 

@@ -21,7 +21,7 @@ from danet_common.data import Augmentation, LabelSettings, open_dataset
 from danet_common.data.image import normalise
 from danet_common.evaluation import PROTOCOLS
 from danet_common.evaluation.metrics import scores
-from danet_common.training import Cadence, RunPlan
+from danet_common.training import Intervals, RunPlan
 from shared_tests.fixtures.synthetic import synthetic_array, synthetic_tensors
 from shared_tests.suites.cli.test_cli import assert_one_error
 
@@ -171,10 +171,10 @@ def test_the_weights_of_a_run_are_judged_by_labels_as_the_run_read_them(
     evaluate: Evaluate, weights: Path, tmp_path: Path, capsys: Streams
 ) -> None:
     folder = write_folder(tmp_path / "data")
-    cadence = Cadence(log=1, save=1, validate=1)
+    intervals = Intervals(log=1, save=1, validate=1)
     plan = RunPlan(
         data="scenes", split="train", val=f"folder:{folder}", val_split="val", network="danet_tiny", backbone=None,
-        recipe_name=None, config=CONFIG, recipe=TrainConfig(), augmentation=Augmentation(), cadence=cadence,
+        recipe_name=None, config=CONFIG, recipe=TrainConfig(), augmentation=Augmentation(), intervals=intervals,
         version="0.1.0", labels=LabelSettings(label_map=((255, 2),)),
     )  # fmt: skip
     (weights.parent / "run.json").write_text(json.dumps(plan.to_dict()))

@@ -17,7 +17,7 @@ from PIL import Image
 
 from danet_common import VARIANTS, Checkpoint, write_checkpoint
 from danet_common.child_processes import child, end_child
-from danet_common.data import Augmentation, Loader, Order, open_dataset
+from danet_common.data import Augmentation, Loader, Sampler, open_dataset
 from danet_common.files import unfinished
 from danet_common.files.unfinished import abandon, abandoned_by, shielded, temporary_folder, uninterrupted
 from shared_tests.fixtures.synthetic import synthetic_tensors
@@ -265,7 +265,7 @@ def test_processes_that_make_batches_never_hear_ctrl_c() -> None:
     """A terminal sends it to them too, perhaps while Python starts in them, where it would print a traceback."""
     dataset = open_dataset("scenes:2", "train")
     config = TINY.replace(num_classes=dataset.num_classes)
-    order = Order(count=len(dataset), batch_size=2)
+    order = Sampler(count=len(dataset), batch_size=2)
     with Loader(dataset, Augmentation(crop=(16, 16)), config, order, workers=1) as loader:
         next(loader)
         (worker,) = multiprocessing.active_children()

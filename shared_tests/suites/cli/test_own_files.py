@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from danet_cli.console import Unable
+from danet_cli.console import CommandError
 from danet_cli.demo.command import remove_run
 from danet_cli.main import run
 from danet_cli.own_files import own_picture, own_report, own_text, require_own, software
@@ -102,7 +102,7 @@ def test_an_earlier_demos_run(tmp_path: Path) -> None:
     part_path(folder.last, 0).write_text("left by a killed process")
     for name in ("notes.txt", "events/notes.txt", ".notes.part"):
         (folder.root / name).write_text("mine")
-        with pytest.raises(Unable, match=rf"{name} is none of the run's files"):
+        with pytest.raises(CommandError, match=rf"{name} is none of the run's files"):
             remove_run(folder)
         (folder.root / name).unlink()
     assert len(listing(folder.root)) == 7
@@ -118,6 +118,6 @@ def test_a_picture_that_appears_while_another_is_made(tmp_path: Path) -> None:
     mask.unlink()
     write_image(mask, pixels, "a camera")
     before = contents(tmp_path)
-    with pytest.raises(Unable, match="danet predict did not write it"):
+    with pytest.raises(CommandError, match="danet predict did not write it"):
         write_image(mask, pixels, software("predict"), own_picture("predict"))
     assert contents(tmp_path) == before

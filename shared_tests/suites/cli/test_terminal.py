@@ -12,7 +12,16 @@ from rich.table import Table
 from rich.text import Text
 
 from danet_cli import streams
-from danet_cli.console import complain, console, describe_error, note, print_facts, print_json, print_line, progress
+from danet_cli.console import (
+    console,
+    describe_error,
+    print_error,
+    print_facts,
+    print_json,
+    print_line,
+    print_note,
+    progress,
+)
 from danet_cli.main import run
 from danet_common import VARIANTS, Checkpoint, CheckpointError, write_checkpoint
 from danet_common.data.dataset import DataError
@@ -58,8 +67,8 @@ def test_only_the_console_prints() -> None:
 
 
 def test_lines_are_one_line_each(capsys: Streams) -> None:
-    complain(EVIL)
-    note(EVIL)
+    print_error(EVIL)
+    print_note(EVIL)
     print_line(EVIL)
     print_line(EVIL, style="bold")
     out, error = capsys.readouterr()

@@ -166,8 +166,8 @@ def test_what_a_run_leaves(train: Train, tmp_path: Path, capsys: Streams) -> Non
 
 def test_the_mean_of_the_losses_since_the_last_line(train: Train, tmp_path: Path) -> None:
     each, every = RunFolder(tmp_path / "1"), RunFolder(tmp_path / "3")
-    for folder, cadence in ((each, "1"), (every, "3")):
-        arguments = [*SCENES, "--set", "steps=6", "--set", "crop=33x41", "--log-every", cadence]
+    for folder, intervals in ((each, "1"), (every, "3")):
+        arguments = [*SCENES, "--set", "steps=6", "--set", "crop=33x41", "--log-every", intervals]
         assert train(*arguments, "--val", "none", "--backend", "tf", "--out", str(folder.root)) == 0
     losses = [line["losses"]["loss"] for line in read_metrics(each.metrics)]
     wanted = [sum(losses[:3]) / 3, sum(losses[3:]) / 3]
@@ -199,8 +199,8 @@ def test_a_run_that_failed_before_its_first_save_goes_on(train: Train, tmp_path:
     assert read_training(folder.last).step == 0
     assert train("--resume", str(folder.root), "--stop-after", "2") == 0
     assert [line["backend"] for line in read_metrics(folder.metrics)] == ["tf"]
-    beginning = dataclasses.replace(read_training(folder.last), source={})
-    write_training(beginning, folder.last)
+    initial_state = dataclasses.replace(read_training(folder.last), source={})
+    write_training(initial_state, folder.last)
     capsys.readouterr()
     assert train("--resume", str(folder.root)) == 2
     assert_one_error(capsys, "last.safetensors", "--backend")
@@ -264,7 +264,7 @@ def test_too_little_memory(said: Exception, train: Train, tmp_path: Path, capsys
     assert train(*SHORT, "--backend", "torch", "--out", str(tmp_path / "run"), moment=moment) == 2
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("danet: memory does not suffice (")
-    assert "accumulation" in last
+    assert "gradient_accumulation_steps" in last
 
 
 TORCH = ("--backend", "torch", "--out", "run")
@@ -291,7 +291,7 @@ NEW = (*TORCH, "--network", "danet_tiny")
         (("--data", "scenes", *NEW, "--set", "learning_rate=1e300"), ("learning_rate", "at most 1e+09")),
         (("--data", "scenes", *NEW, "--set", "learning_rate=nan"), ("learning_rate", "a finite number")),
         (("--data", "scenes", *NEW, "--set", "clip_norm=inf"), ("clip_norm", "a finite number")),
-        (("--data", "scenes", *NEW, "--set", "power=-1"), ("power", "0 or more")),
+        (("--data", "scenes", *NEW, "--set", "poly_power=-1"), ("poly_power", "0 or more")),
         (("--data", "scenes", *NEW, "--set", f"seed={'9' * 5000}"), ("seed", "a whole number")),
         (("--data", "scenes", *NEW, "--set", "batch_size=1000000000"), ("recipe.batch_size", "pixels")),
         (("--data", "scenes", *NEW, "--set", "crop=99999x9"), ("crop", "65535")),
@@ -299,8 +299,8 @@ NEW = (*TORCH, "--network", "danet_tiny")
         (("--data", "scenes:999999999999", *NEW), ("at most 100000",)),
         (("--data", "scenes", *NEW, "--save-every", "0"), ("--save-every", "equal to 1")),
         (
-            ("--data", "scenes", *NEW, "--set", "batch_size=6", "--set", "accumulation=4"),
-            ("batch_size", "accumulation"),
+            ("--data", "scenes", *NEW, "--set", "batch_size=6", "--set", "gradient_accumulation_steps=4"),
+            ("batch_size", "gradient_accumulation_steps"),
         ),
         (("--resume", "absent"), ("absent", "run.json")),
     ],
@@ -632,7 +632,7 @@ def test_the_live_display(train: Train, tmp_path: Path, capsys: Streams, monkeyp
 
 def test_the_plain_display_is_calm(train: Train, tmp_path: Path, capsys: Streams) -> None:
     arguments = [*SCENES, "--set", "steps=30", "--set", "crop=33x41", "--log-every", "1", "--val", "none"]
-    for settings, again in (((), False), (("--set", "recompute=true"), True)):
+    for settings, again in (((), False), (("--set", "remat=true"), True)):
         assert train(*arguments, *settings, "--backend", "torch", "--out", str(tmp_path / str(again))) == 0
         lines = capsys.readouterr().err.splitlines()
         assert [line.split()[1] for line in lines if line.startswith("step ")] == ["1/30", "30/30"]

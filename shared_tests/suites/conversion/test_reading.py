@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from danet_common.checkpoint import CheckpointError
-from danet_common.checkpoint.prefetch import AHEAD, read_ahead
+from danet_common.checkpoint.prefetch import AHEAD, prefetch
 
 
 class Counted(Mapping[str, np.ndarray]):
@@ -34,20 +34,20 @@ class Counted(Mapping[str, np.ndarray]):
 
 @pytest.mark.parametrize("names", ["", "a", "ab", "abcdefgh"])
 def test_order(names: str) -> None:
-    assert [(name, int(array)) for name, array in read_ahead(Counted(names), names)] == [
+    assert [(name, int(array)) for name, array in prefetch(Counted(names), names)] == [
         (name, position) for position, name in enumerate(names)
     ]
 
 
 def test_few_at_a_time() -> None:
     tensors = Counted("abcdefgh")
-    for used, _ in enumerate(read_ahead(tensors, tensors), start=1):
+    for used, _ in enumerate(prefetch(tensors, tensors), start=1):
         assert tensors.read <= used + AHEAD
 
 
 def test_an_error_comes_in_its_turn() -> None:
     tensors = Counted("abcdefgh", damaged="c")
-    ahead = read_ahead(tensors, tensors)
+    ahead = prefetch(tensors, tensors)
     assert [next(ahead)[0], next(ahead)[0]] == ["a", "b"]
     with pytest.raises(CheckpointError, match=r"^c is damaged$"):
         next(ahead)

@@ -19,7 +19,7 @@ from danet_common import VARIANTS, Checkpoint, CheckpointError, initial_tensors,
 from danet_common.checkpoint.parameter_layouts import FLAX, native_name, to_channels_last
 from danet_common.config.recipe import TrainConfig
 from danet_common.files.atomic import always
-from danet_common.training.training_checkpoint import beginning, write_training
+from danet_common.training.training_checkpoint import initial_state, write_training
 from shared_tests.fixtures.synthetic import synthetic_tensors
 from weights_convert.contents import Contents
 from weights_convert.formats import safetensors_file, torch_file
@@ -374,8 +374,8 @@ def test_prefixes_in_safetensors(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("ending", [".safetensors", ".npz", ".pth"])
 def test_a_runs_own_averages(ending: str, tmp_path: Path) -> None:
-    recipe = TrainConfig(average_decay=0.9)
-    training = beginning(CONFIG, recipe, RAW)
+    recipe = TrainConfig(ema_decay=0.9)
+    training = initial_state(CONFIG, recipe, RAW)
     slots = {
         name: array * np.float32(0.5) if name.startswith("average.") else array
         for name, array in training.slots.items()

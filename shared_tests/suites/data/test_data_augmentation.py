@@ -12,7 +12,7 @@ from danet_common.data import IGNORE, Augmentation
 from danet_common.data.augmentation import augment
 from danet_common.data.colour import change_colour, colour_matrix, mean_grey
 from danet_common.data.resizing import fitted, nearest, resize_labels, scaled, with_long_side, with_short_side
-from danet_common.numerics.keyed_random import Draws
+from danet_common.numerics.keyed_random import KeyedRandom
 
 OFF = Augmentation(crop=(8, 10), scale=(1, 1), flip=0)
 PADDING = (124, 116, 104)
@@ -26,7 +26,7 @@ def picture(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 def test_all_off_is_the_picture_itself() -> None:
     image, labels = picture(8, 10)
-    found = augment(image, labels, OFF, Draws("x"), PADDING)
+    found = augment(image, labels, OFF, KeyedRandom("x"), PADDING)
     assert np.array_equal(found[0], image)
     assert np.array_equal(found[1], labels)
 
@@ -34,7 +34,7 @@ def test_all_off_is_the_picture_itself() -> None:
 @pytest.mark.parametrize(("height", "width"), [(5, 10), (8, 3), (1, 1)])
 def test_small_pictures_are_padded_with_the_mean_colour_and_void(height: int, width: int) -> None:
     image, labels = picture(height, width)
-    padded, truth = augment(image, labels, OFF, Draws("x"), PADDING)
+    padded, truth = augment(image, labels, OFF, KeyedRandom("x"), PADDING)
     assert np.array_equal(padded[:height, :width], image)
     assert (padded[height:] == PADDING).all()
     assert (padded[:, width:] == PADDING).all()
@@ -48,7 +48,7 @@ def test_crops_are_parts_of_the_picture_from_everywhere() -> None:
     image[..., 1], image[..., 2] = np.arange(40)[:, None], np.arange(40)
     corners = set()
     for key in range(200):
-        cropped, truth = augment(image, labels, OFF, Draws(key), PADDING)
+        cropped, truth = augment(image, labels, OFF, KeyedRandom(key), PADDING)
         top, left = int(cropped[0, 0, 1]), int(cropped[0, 0, 2])
         assert np.array_equal(cropped, image[top : top + 8, left : left + 10])
         assert np.array_equal(truth, labels[top : top + 8, left : left + 10])
@@ -60,7 +60,7 @@ def test_crops_are_parts_of_the_picture_from_everywhere() -> None:
 
 def test_flip_turns_both() -> None:
     image, labels = picture(8, 10)
-    flipped, truth = augment(image, labels, Augmentation(crop=(8, 10), scale=(1, 1), flip=1), Draws("x"), PADDING)
+    flipped, truth = augment(image, labels, Augmentation(crop=(8, 10), scale=(1, 1), flip=1), KeyedRandom("x"), PADDING)
     assert np.array_equal(flipped, image[:, ::-1])
     assert np.array_equal(truth, labels[:, ::-1])
 
@@ -71,7 +71,7 @@ def test_scaled_labels_stay_with_their_image(factor: float) -> None:
     image = labels[..., None].repeat(3, 2)
     size = scaled(labels.shape, factor)
     whole = Augmentation(crop=size, scale=(factor, factor), flip=0)
-    shown, truth = augment(image, labels, whole, Draws("x"), PADDING)
+    shown, truth = augment(image, labels, whole, KeyedRandom("x"), PADDING)
     assert set(np.unique(truth)) <= set(np.unique(labels))  # nearest: no label between two
     inside = np.ones(size, bool)
     for edge in range(20, 120, 20):
@@ -84,7 +84,7 @@ def test_a_crop_is_that_of_the_whole_picture_resized() -> None:
     image = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
     labels = np.random.default_rng(1).integers(0, 9, (37, 53), dtype=np.uint8)
     settings = Augmentation(crop=(16, 16), scale=(1.6, 1.6), flip=0)
-    cropped, truth = augment(image, labels, settings, Draws("x"), PADDING)
+    cropped, truth = augment(image, labels, settings, KeyedRandom("x"), PADDING)
     height, width = scaled((37, 53), 1.6)
     whole = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)).astype(int)
     places = [
@@ -101,7 +101,7 @@ def test_a_crop_is_that_of_the_whole_picture_resized() -> None:
 def test_base_is_the_size_that_scale_one_means() -> None:
     image, labels = picture(20, 50)
     settings = Augmentation(crop=(40, 100), base=(100, 100), scale=(1, 1), flip=0)
-    _, truth = augment(image, labels, settings, Draws("x"), PADDING)
+    _, truth = augment(image, labels, settings, KeyedRandom("x"), PADDING)
     assert np.array_equal(truth, resize_labels(labels, 40, 100))
 
 
@@ -110,34 +110,34 @@ def test_largest_share_looks_for_a_crop_of_more_than_one_class() -> None:
     labels[:, 50:60] = 1
     image = np.zeros((8, 100, 3), np.uint8)
     settings = Augmentation(crop=(8, 20), scale=(1, 1), flip=0, largest_share=0.75)
-    mixed = [np.unique(augment(image, labels, settings, Draws(key), PADDING)[1]).size == 2 for key in range(50)]
+    mixed = [np.unique(augment(image, labels, settings, KeyedRandom(key), PADDING)[1]).size == 2 for key in range(50)]
     assert np.mean(mixed) > 0.8  # of single crops 0.25
     void = np.full_like(labels, IGNORE)
-    assert (augment(image, void, settings, Draws("x"), PADDING)[1] == IGNORE).all()
+    assert (augment(image, void, settings, KeyedRandom("x"), PADDING)[1] == IGNORE).all()
 
 
 def test_colours_stay_without_a_range_and_change_with_one() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (9, 9, 3), dtype=np.uint8)
     image = Image.fromarray(pixels)
-    assert change_colour(image, 0, 0, 0, 0, Draws("x")).tobytes() == pixels.tobytes()
+    assert change_colour(image, 0, 0, 0, 0, KeyedRandom("x")).tobytes() == pixels.tobytes()
     for b, c, s, h in np.diag([0.2, 0.5, 0.5, 36]).tolist():  # one of them at a time
-        found = [change_colour(image, b, c, s, h, Draws(key)).tobytes() for key in range(40)]
+        found = [change_colour(image, b, c, s, h, KeyedRandom(key)).tobytes() for key in range(40)]
         assert 10 < sum(changed != pixels.tobytes() for changed in found) < 30  # an even chance
 
 
 def test_brightness_and_contrast_are_their_formula() -> None:
     ramp = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)).convert("RGB")
     key = next(key for key in range(99) if all(_chances(key)))
-    draws = Draws(key)
+    draws = KeyedRandom(key)
     shift, gain = (draws.chance(0.5) and draws.uniform(-limit, limit) for limit in (0.1, 0.5))
     wanted = np.floor(np.clip((np.arange(256) + 255 * shift) * (1 + gain), 0, 255) + 0.5)
-    found = np.asarray(change_colour(ramp, 0.1, 0.5, 0, 0, Draws(key)))[..., 0].reshape(-1)
+    found = np.asarray(change_colour(ramp, 0.1, 0.5, 0, 0, KeyedRandom(key)))[..., 0].reshape(-1)
     assert np.array_equal(found, wanted)
 
 
 def _chances(key: int) -> tuple[bool, bool]:
     """Whether brightness and contrast are on."""
-    draws = Draws(key)
+    draws = KeyedRandom(key)
     first = draws.chance(0.5)
     draws.uniform(0, 1)
     return first, draws.chance(0.5)
@@ -147,13 +147,13 @@ def test_mmsegs_contrast_comes_first_or_last() -> None:
     """A saturated colour that contrast clips shows which came first; both orders must be seen."""
     image, orders = Image.new("RGB", (1, 1), (200, 120, 60)), set()
     for key in range(200):
-        draws = Draws(key)
+        draws = KeyedRandom(key)
         (_, _), (more, c), (richer, s), (_, _), last = (
             *((draws.chance(0.5), draws.uniform(-limit, limit)) for limit in (0, 0.5, 0.5, 0)),
             draws.chance(0.5),
         )
         if more and richer and c > 0.3 and s < -0.2:
-            found = change_colour(image, 0, 0.5, 0.5, 0, Draws(key)).getpixel((0, 0))
+            found = change_colour(image, 0, 0.5, 0.5, 0, KeyedRandom(key)).getpixel((0, 0))
             matrix = colour_matrix(1 + s, 0)
             table = [min(255, int(value * (1 + c) + 0.5)) for value in range(256)] * 3
             first = image.point(table).convert("RGB", matrix).getpixel((0, 0))
@@ -174,13 +174,13 @@ def test_paddles_changes_are_pillows(kind: str) -> None:
     ranges = (bright, contrast, saturation, 0.0)
     factors = []
     for key in range(40):
-        draws = Draws(key)
+        draws = KeyedRandom(key)
         drawn = [(draws.chance(0.5), draws.uniform(-limit, limit)) for limit in ranges]
         factors.append(
             next(1 + chosen * amount for (chosen, amount), limit in zip(drawn, ranges, strict=True) if limit)
         )
         expected = np.asarray(getattr(ImageEnhance, enhancer)(image).enhance(factors[-1]))
-        found = np.asarray(change_colour(image, bright, contrast, saturation, 0, Draws(key), "paddle"))
+        found = np.asarray(change_colour(image, bright, contrast, saturation, 0, KeyedRandom(key), "paddle"))
         assert np.abs(found.astype(int) - expected).max() <= 1
     assert 0.6 <= min(factors) < 0.7
     assert 1.3 < max(factors) <= 1.4
@@ -189,14 +189,16 @@ def test_paddles_changes_are_pillows(kind: str) -> None:
 def test_paddles_contrast_turns_about_the_mean_grey() -> None:
     ramp = Image.fromarray(np.arange(100, 200, dtype=np.uint8).reshape(10, 10)).convert("RGB")
     assert mean_grey(ramp) == 150  # 149.5, rounded half up
-    found = np.asarray(change_colour(ramp, 0, 0.4, 0, 0, Draws(next(k for k in range(9) if _second(k))), "paddle"))
+    found = np.asarray(
+        change_colour(ramp, 0, 0.4, 0, 0, KeyedRandom(next(k for k in range(9) if _second(k))), "paddle")
+    )
     assert found[5, 0, 0] == 150  # stays; about black it would not
     assert found[0, 0, 0] != 100
 
 
 def _second(key: int) -> bool:
     """Whether the second of two changes is on."""
-    draws = Draws(key)
+    draws = KeyedRandom(key)
     draws.chance(0.5), draws.uniform(0, 1)
     return draws.chance(0.5)
 
@@ -206,10 +208,10 @@ def test_paddles_order_is_drawn() -> None:
     ramp = Image.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)).convert("RGB")
     orders = set()
     for key in range(60):
-        draws = Draws(key)
+        draws = KeyedRandom(key)
         (bright, b), (contrast, c), _, _ = ((draws.chance(0.5), draws.uniform(-r, r)) for r in (0.4, 0.4, 0, 0))
         if bright and contrast and min(abs(b), abs(c)) > 0.1:
-            found = np.asarray(change_colour(ramp, 0.4, 0.4, 0, 0, Draws(key), "paddle")).astype(int)
+            found = np.asarray(change_colour(ramp, 0.4, 0.4, 0, 0, KeyedRandom(key), "paddle")).astype(int)
             brighter = ImageEnhance.Brightness(ramp).enhance(1 + b)
             first = np.asarray(ImageEnhance.Contrast(brighter).enhance(1 + c)).astype(int)
             contrasted = ImageEnhance.Contrast(ramp).enhance(1 + c)
@@ -225,7 +227,7 @@ def test_scales_in_steps() -> None:
     settings = Augmentation(crop=(40, 40), scale=(0.5, 2.0), scale_step=0.25, flip=0)
     sides = set()
     for key in range(120):
-        _, truth = augment(image, labels, settings, Draws(key), PADDING)
+        _, truth = augment(image, labels, settings, KeyedRandom(key), PADDING)
         sides.add(int((truth[:, 0] != IGNORE).sum()))
     assert sides == {10, 15, 20, 25, 30, 35, 40}
 
@@ -245,7 +247,7 @@ def test_colour_matrix_leaves_greys_and_turns_full_circle() -> None:
 def test_blur_smooths_the_image_alone() -> None:
     image, labels = picture(8, 10)
     settings = Augmentation(crop=(8, 10), scale=(1, 1), flip=0, blur=3)
-    found = [augment(image, labels, settings, Draws(key), PADDING) for key in range(20)]
+    found = [augment(image, labels, settings, KeyedRandom(key), PADDING) for key in range(20)]
     assert all(np.array_equal(truth, labels) for _, truth in found)
     assert 4 < sum(not np.array_equal(shown, image) for shown, _ in found) < 16
 

@@ -32,7 +32,7 @@ def check(folder: Path, split: str = "train", settings: LabelSettings | None = N
     """The items' names, and what is remarked on, without the folder's place."""
     remarks: list[str] = []
     dataset = open_dataset(f"folder:{folder}", split, settings or LabelSettings())
-    dataset.check(say=remarks.append)
+    dataset.check(log=remarks.append)
     for index in range(len(dataset)):
         assert dataset.item(index).labels.reshape(-1)[:3].tolist() == [1, 0, 255]
     return list(dataset.item_names), [remark.replace(f"{folder}/", "") for remark in remarks]
@@ -242,7 +242,7 @@ def test_labels_are_turned_as_their_sizes_tell(orientation: int, upright: bool, 
     right = turned_item(folder, orientation, 3, 5, upright)
     remarks: list[str] = []
     dataset = open_dataset(f"folder:{folder}", "train")
-    dataset.check(say=remarks.append)
+    dataset.check(log=remarks.append)
     sample = dataset.item(0)
     assert np.array_equal(sample.labels, right)
     assert np.array_equal(sample.image[..., 0] // 200, right)

@@ -215,7 +215,7 @@ def test_a_class_that_never_occurs_is_named(tmp_path: Path) -> None:
 
 def test_a_class_called_void_is_remarked_on(tmp_path: Path) -> None:
     remarks: list[str] = []
-    open_dataset(folder_of(tmp_path, PIXELS, classes=("a", "b", "Void")), "train").check(say=remarks.append)
+    open_dataset(folder_of(tmp_path, PIXELS, classes=("a", "b", "Void")), "train").check(log=remarks.append)
     assert len(remarks) == 1
     assert "Void is learned as a class; --set label_map=2:void leaves its pixels out" in remarks[0]
 
@@ -223,7 +223,7 @@ def test_a_class_called_void_is_remarked_on(tmp_path: Path) -> None:
 def test_a_void_class_is_named_by_its_number_in_the_files(tmp_path: Path) -> None:
     remarks: list[str] = []
     spec = folder_of(tmp_path, PIXELS + 5, classes=("5 a", "6 b", "7 unlabelled"))
-    open_dataset(spec, "train").check(say=remarks.append)
+    open_dataset(spec, "train").check(log=remarks.append)
     assert [remark.partition("; ")[2] for remark in remarks] == ["--set label_map=7:void leaves its pixels out"]
 
 
@@ -231,13 +231,13 @@ def test_masks_of_0_and_255_among_those_of_0_and_1_are_counted(tmp_path: Path) -
     remarks: list[str] = []
     mask = (PIXELS > 0).astype(np.uint8)
     spec = folder_of(tmp_path, mask, mask * 255, mask)
-    open_dataset(spec, "train").check(say=remarks.append)
+    open_dataset(spec, "train").check(log=remarks.append)
     assert len(remarks) == 1
     assert "1 label file of 3 hold nothing but 0 and 255, such as " in remarks[0]
     assert "labels/1.png, and no other holds 255: it is taken for void there" in remarks[0]
     folder_of(tmp_path, mask, mask * 255, PIXELS % 2 * 254 + mask)  # void beside a class
     remarks.clear()
-    open_dataset(spec, "train").check(say=remarks.append)
+    open_dataset(spec, "train").check(log=remarks.append)
     assert remarks == []
 
 
@@ -276,7 +276,7 @@ def test_grey_masks_by_the_greys_that_classes_have(
 ) -> None:
     spec = folder_of(tmp_path, MASK * 255, MASK * 0, classes=classes)
     dataset = open_dataset(spec, "train", settings)
-    dataset.check(say=lambda remark: None)
+    dataset.check(log=lambda remark: None)
     assert np.array_equal(dataset.item(0).labels, np.array(expected)[MASK])
     assert np.array_equal(dataset.item(1).labels, np.array(expected)[MASK * 0])
 
@@ -284,7 +284,7 @@ def test_grey_masks_by_the_greys_that_classes_have(
 def test_numbers_where_classes_have_greys(tmp_path: Path) -> None:
     dataset = open_dataset(folder_of(tmp_path, MASK, MASK * 0, classes=WHITE_ON_BLACK), "train")
     remarks: list[str] = []
-    dataset.check(say=remarks.append)
+    dataset.check(log=remarks.append)
     assert (remarks, dataset.item(0).labels.tolist()) == ([], MASK.tolist())
     spec = folder_of(tmp_path, MASK, MASK * 255, classes=WHITE_ON_BLACK)
     with pytest.raises(DataError, match=r"grey levels that are colours of classes, such as .*1.png, and some numbers"):
@@ -294,7 +294,7 @@ def test_numbers_where_classes_have_greys(tmp_path: Path) -> None:
 def test_a_label_map_of_a_value_that_is_nowhere_is_said(tmp_path: Path) -> None:
     remarks: list[str] = []
     settings = LabelSettings(label_map=((1, 0), (254, 1)))
-    open_dataset(folder_of(tmp_path, MASK), "train", settings).check(say=remarks.append)
+    open_dataset(folder_of(tmp_path, MASK), "train", settings).check(log=remarks.append)
     assert remarks == [f"folder:{tmp_path} train: label_map has no effect on 254: no label file holds it"]
 
 

@@ -20,10 +20,10 @@ import numpy as np
 import pytest
 
 from danet_common import DANetConfig
-from danet_common.data import Augmentation, Batch, DataError, Dataset, Loader, Order, each_sample, open_dataset
+from danet_common.data import Augmentation, Batch, DataError, Dataset, Loader, Sampler, each_sample, open_dataset
 from danet_common.data.batches import Batches
 from danet_common.data.image import normalise
-from danet_common.data.sampler import Turn
+from danet_common.data.sampler import SampleIndex
 from danet_common.data.specs import ON_DISK
 from shared_tests.suites.conftest import Start
 from shared_tests.suites.data.test_data_layouts import write_image, write_labels, write_list
@@ -44,7 +44,7 @@ GOLDEN_ORDER = [6, 4, 2, 0, 5, 1, 7, 9, 8, 3, 8, 4, 2, 5, 6, 1, 7, 9, 3, 0]
 def loader(count: int = 10, batch_size: int = 4, threads: int = 0, workers: int = 0, **order: int) -> Loader:
     """Small batches of scenes."""
     dataset = open_dataset(f"scenes:{count}", "train")
-    placed = Order(count=count, batch_size=batch_size, **order)  # type: ignore[arg-type]
+    placed = Sampler(count=count, batch_size=batch_size, **order)  # type: ignore[arg-type]
     return Loader(dataset, SMALL, CONFIG, placed, threads=threads, workers=workers)
 
 
@@ -53,14 +53,14 @@ def taken(batches: Iterator[Batch], count: int) -> list[bytes]:
     return [batch["image"].tobytes() + batch["labels"].tobytes() for batch in itertools.islice(batches, count)]
 
 
-def items(order: Order, steps: range) -> list[int]:
+def items(order: Sampler, steps: range) -> list[int]:
     """The items of some steps, in order."""
     return [turn.item for step in steps for turn in order.turns(step)]
 
 
 def test_batches_never_change() -> None:
     dataset = open_dataset("scenes:10", "train")
-    with Loader(dataset, EVERYTHING, CONFIG, Order(count=10, batch_size=4, seed=3)) as batches:
+    with Loader(dataset, EVERYTHING, CONFIG, Sampler(count=10, batch_size=4, seed=3)) as batches:
         next(batches)
         batch = next(batches)
     assert (batch["image"].shape, batch["image"].dtype) == ((4, 48, 64, 3), np.float32)
@@ -69,11 +69,11 @@ def test_batches_never_change() -> None:
 
 
 def test_order_never_changes() -> None:
-    assert items(Order(count=10, batch_size=5, seed=3), range(4)) == GOLDEN_ORDER
+    assert items(Sampler(count=10, batch_size=5, seed=3), range(4)) == GOLDEN_ORDER
 
 
 def test_every_epoch_has_each_item_once_in_its_own_order() -> None:
-    order = Order(count=11, batch_size=4)
+    order = Sampler(count=11, batch_size=4)
     line = items(order, range(11))
     epochs = [line[start : start + 11] for start in range(0, 44, 11)]
     assert all(sorted(epoch) == list(range(11)) for epoch in epochs)
@@ -83,29 +83,31 @@ def test_every_epoch_has_each_item_once_in_its_own_order() -> None:
 
 
 def test_seeds_have_orders_of_their_own() -> None:
-    lines = {seed: items(Order(count=20, batch_size=20, seed=seed), range(3)) for seed in range(3)}
+    lines = {seed: items(Sampler(count=20, batch_size=20, seed=seed), range(3)) for seed in range(3)}
     epochs = {tuple(line[start : start + 20]) for line in lines.values() for start in (0, 20, 40)}
     assert len(epochs) == 9
 
 
 def test_without_shuffling_the_order_is_the_data_sets() -> None:
-    assert items(Order(count=5, batch_size=2, shuffle=False), range(5)) == [*range(5), *range(5)]
+    assert items(Sampler(count=5, batch_size=2, shuffle=False), range(5)) == [*range(5), *range(5)]
 
 
 def test_the_rest_is_dropped_on_request() -> None:
-    order = Order(count=11, batch_size=4, drop_remainder=True)
+    order = Sampler(count=11, batch_size=4, drop_remainder=True)
     epochs = [items(order, range(step, step + 2)) for step in range(0, 100, 2)]
     assert all(len(set(epoch)) == 8 for epoch in epochs)
     assert set(itertools.chain(*epochs)) == set(range(11))  # nobody sits out always
     assert order.epochs(2) == 1
     with pytest.raises(ValueError, match="3 items are less than a global batch, 4"):
-        Order(count=3, batch_size=2, shard_count=2, drop_remainder=True)
+        Sampler(count=3, batch_size=2, shard_count=2, drop_remainder=True)
 
 
 @pytest.mark.parametrize("shards", [2, 4])
 def test_shards_together_are_the_whole(shards: int) -> None:
-    whole = Order(count=10, batch_size=8)
-    parts = [Order(count=10, batch_size=8 // shards, shard_index=index, shard_count=shards) for index in range(shards)]
+    whole = Sampler(count=10, batch_size=8)
+    parts = [
+        Sampler(count=10, batch_size=8 // shards, shard_index=index, shard_count=shards) for index in range(shards)
+    ]
     for step in range(5):
         assert list(itertools.chain(*(part.turns(step) for part in parts))) == whole.turns(step)
 
@@ -242,7 +244,7 @@ def test_other_data_are_not_gone_on_with() -> None:
     for field, other in others.items():
         with pytest.raises(ValueError, match=f"{field} was .*, is "):
             other.restore(state)
-    other = Loader(open_dataset("scenes:10", "train"), EVERYTHING, CONFIG, Order(count=10, batch_size=4))
+    other = Loader(open_dataset("scenes:10", "train"), EVERYTHING, CONFIG, Sampler(count=10, batch_size=4))
     with pytest.raises(ValueError, match="augmentation was"):
         other.restore(state)
 
@@ -253,7 +255,7 @@ def test_one_item_of_one_epoch_can_be_made_again_alone() -> None:
     image, labels = batches.row(turn)
     assert np.array_equal(image, batches.batch(5)["image"][2])
     assert np.array_equal(labels, batches.batch(5)["labels"][2])
-    assert not np.array_equal(image, batches.row(Turn(turn.epoch + 1, turn.item))[0])
+    assert not np.array_equal(image, batches.row(SampleIndex(turn.epoch + 1, turn.item))[0])
 
 
 def test_one_image_makes_batches() -> None:
@@ -273,7 +275,7 @@ def mixed(tmp_path: Path) -> Dataset:
 
 
 def test_pictures_of_any_size_and_all_void_make_batches(mixed: Dataset) -> None:
-    with Loader(mixed, SMALL, CONFIG, Order(count=3, batch_size=3, shuffle=False)) as batches:
+    with Loader(mixed, SMALL, CONFIG, Sampler(count=3, batch_size=3, shuffle=False)) as batches:
         batch = next(batches)
     assert batch["image"].shape == (3, 32, 40, 3)
     assert np.isfinite(batch["image"]).all()
@@ -281,27 +283,27 @@ def test_pictures_of_any_size_and_all_void_make_batches(mixed: Dataset) -> None:
 
 
 def test_padding_is_nearly_zero_when_normalised(mixed: Dataset) -> None:
-    batch = Batches(mixed, SMALL, CONFIG, Order(count=3, batch_size=3, shuffle=False)).batch(0)
+    batch = Batches(mixed, SMALL, CONFIG, Sampler(count=3, batch_size=3, shuffle=False)).batch(0)
     corner = batch["image"][2, -1, -1]
     assert np.abs(corner).max() < 0.5 / 255 / min(CONFIG.std) + 1e-6  # the mean colour in bytes is half a byte off
 
 
 def test_normalised_as_prediction_does(mixed: Dataset) -> None:
     still = Augmentation(crop=(4, 6), scale=(1, 1), flip=0)
-    batch = Batches(mixed, still, CONFIG, Order(count=3, batch_size=1, shuffle=False)).batch(0)
+    batch = Batches(mixed, still, CONFIG, Sampler(count=3, batch_size=1, shuffle=False)).batch(0)
     assert np.array_equal(batch["image"][0], normalise(mixed.item(0).image, CONFIG))
 
 
 def test_grey_networks_get_one_channel(mixed: Dataset) -> None:
     grey = DANetConfig(num_classes=7, in_channels=1, mean=(0.5,), std=(0.25,))
-    batch = Batches(mixed, SMALL, grey, Order(count=3, batch_size=2)).batch(0)
+    batch = Batches(mixed, SMALL, grey, Sampler(count=3, batch_size=2)).batch(0)
     assert batch["image"].shape == (2, 32, 40, 1)
 
 
 @pytest.mark.parametrize("threads", [0, 2])
 def test_what_cannot_be_read_is_named(threads: int, mixed: Dataset, tmp_path: Path) -> None:
     (tmp_path / "labels/1.png").unlink()
-    order = Order(count=3, batch_size=3)
+    order = Sampler(count=3, batch_size=3)
     with (
         Loader(mixed, SMALL, CONFIG, order, threads=threads) as batches,
         pytest.raises(DataError, match=r"labels/1\.png: no such label file"),
@@ -311,15 +313,15 @@ def test_what_cannot_be_read_is_named(threads: int, mixed: Dataset, tmp_path: Pa
 
 def test_network_and_order_must_be_those_of_the_data(mixed: Dataset) -> None:
     with pytest.raises(ValueError, match="has 7 classes, the network 19"):
-        Loader(mixed, SMALL, DANetConfig(), Order(count=3, batch_size=1))
+        Loader(mixed, SMALL, DANetConfig(), Sampler(count=3, batch_size=1))
     with pytest.raises(ValueError, match="has 3 items; the order is of 4"):
-        Loader(mixed, SMALL, CONFIG, Order(count=4, batch_size=1))
+        Loader(mixed, SMALL, CONFIG, Sampler(count=4, batch_size=1))
 
 
 @pytest.mark.parametrize(("field", "value"), [("count", 0), ("batch_size", 0), ("shard_count", 0), ("shard_index", 1)])
 def test_orders_without_meaning_are_refused(field: str, value: int) -> None:
     with pytest.raises(ValueError, match=field):
-        Order(**{"count": 4, "batch_size": 2, field: value})  # type: ignore[arg-type]
+        Sampler(**{"count": 4, "batch_size": 2, field: value})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("shards", [1, 3, 12])

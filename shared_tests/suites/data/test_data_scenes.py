@@ -10,7 +10,7 @@ import pytest
 from danet_common.data import IGNORE, open_dataset
 from danet_common.data.canvas import Canvas, ellipse, rectangle, trapezoid
 from danet_common.data.scenes import Scenes
-from danet_common.numerics.keyed_random import Draws
+from danet_common.numerics.keyed_random import KeyedRandom
 
 # SHA-256 of image and labels: a scene is the same on every platform and with every version of everything.
 GOLDEN = {
@@ -66,14 +66,14 @@ def test_other_sizes(height: int, width: int) -> None:
 
 
 def test_draws_are_pinned() -> None:
-    draws = Draws("test", 1)
+    draws = KeyedRandom("test", 1)
     assert [draws.integer(0, 999) for _ in range(3)] == [721, 420, 851]
     assert draws.fraction() == 0.5797784148150252
     assert draws.bytes(1, 3).tolist() == [[216, 240, 237]]
 
 
 def test_draws_cover_their_range() -> None:
-    draws = Draws("range")
+    draws = KeyedRandom("range")
     assert {draws.integer(-1, 1) for _ in range(100)} == {-1, 0, 1}
     values = [draws.uniform(0.5, 2.0) for _ in range(1000)]
     assert 0.5 <= min(values) < 0.51

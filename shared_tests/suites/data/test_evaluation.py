@@ -178,14 +178,15 @@ MUTATIONS = {
 
 def mutated(file: str, old: str, new: str) -> Any:
     """`prediction` with a bug in one of the files that it is made of."""
-    modules = {name: types.ModuleType(name) for name in ("interpolation", "windows", "prediction")}
+    packages = {"interpolation": "numerics", "windows": "evaluation", "prediction": "evaluation"}
+    modules = {name: types.ModuleType(name) for name in packages}
     for name, module in modules.items():
-        text = Path(str(import_module(f"danet_common.evaluation.{name}").__file__)).read_text()
+        text = Path(str(import_module(f"danet_common.{packages[name]}.{name}").__file__)).read_text()
         if name == file:
             assert text.count(old) == 1, old
             text = text.replace(old, new)
         for other in ("interpolation", "windows"):
-            text = text.replace(f"danet_common.evaluation.{other}", f"mutated_{other}")
+            text = text.replace(f"danet_common.{packages[other]}.{other}", f"mutated_{other}")
         sys.modules[f"mutated_{name}"] = module
         exec(compile(text, name, "exec"), module.__dict__)
     for name in modules:
@@ -244,13 +245,13 @@ def test_windows_cover_every_pixel(edge: Any) -> None:
         near = max(1, window[0] + draw(-2, 2)), max(1, window[1] + draw(-2, 2))  # smaller, equal, one more
         size = near if draw(0, 1) else (draw(1, 40), draw(1, 40))
         placed = place_windows(size, Protocol(window=window, stride=stride, edge=edge))
-        counted = np.zeros(placed.covered, int)
+        pluralise = np.zeros(placed.covered, int)
         for top in placed.tops:
             for left in placed.lefts:
-                counted[top : top + placed.size[0], left : left + placed.size[1]] += 1
-        assert counted.min() >= 1
+                pluralise[top : top + placed.size[0], left : left + placed.size[1]] += 1
+        assert pluralise.min() >= 1
         assert all(covered >= side for covered, side in zip(placed.covered, size, strict=True))
-        assert np.array_equal(placed.counts(0, placed.covered[0], placed.covered[1]), counted)
+        assert np.array_equal(placed.counts(0, placed.covered[0], placed.covered[1]), pluralise)
         if edge == "shift":
             assert placed.covered == size
         else:
@@ -416,7 +417,7 @@ class Void(Dataset):
         sample = SCENES.item(index)
         return replace(sample, labels=np.full_like(sample.labels, 255))
 
-    def check(self, limit: int | None = None, say: Callable[[str], None] = log_remark) -> None:
+    def check(self, limit: int | None = None, log: Callable[[str], None] = log_remark) -> None:
         pass
 
 

@@ -110,8 +110,8 @@ def test_further_frames_are_said(ending: str, tmp_path: Path) -> None:
     frames[0].save(tmp_path / f"two.{ending}", save_all=True, append_images=frames[1:])
     frames[0].save(tmp_path / f"one.{ending}")
     said: list[str] = []
-    assert read_image(tmp_path / f"two.{ending}", say=said.append)[0, 0].argmax() == 0
-    read_image(tmp_path / f"one.{ending}", say=said.append)
+    assert read_image(tmp_path / f"two.{ending}", log=said.append)[0, 0].argmax() == 0
+    read_image(tmp_path / f"one.{ending}", log=said.append)
     (remark,) = said
     assert "more than one frame" in remark
 

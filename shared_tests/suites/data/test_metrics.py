@@ -10,7 +10,7 @@ from danet_common.evaluation.metrics import confusion_matrix, merged, scores
 NAN = float("nan")
 
 
-def counted(labels: np.ndarray, prediction: np.ndarray, num_classes: int) -> np.ndarray:
+def pluralise(labels: np.ndarray, prediction: np.ndarray, num_classes: int) -> np.ndarray:
     """The confusion matrix, pixel by pixel."""
     matrix = np.zeros((num_classes, num_classes), np.int64)
     for true, predicted in zip(labels.reshape(-1), prediction.reshape(-1), strict=True):
@@ -26,7 +26,7 @@ def test_matrix_is_that_of_a_loop() -> None:
     prediction = generator.integers(0, 6, labels.shape).astype(np.int32)
     matrix = confusion_matrix(labels, prediction, 6)
     assert matrix.dtype == np.int64
-    assert np.array_equal(matrix, counted(labels, prediction, 6))
+    assert np.array_equal(matrix, pluralise(labels, prediction, 6))
 
 
 def test_figures_worked_out_by_hand() -> None:

@@ -27,7 +27,7 @@ from shared_tests.parity.gradients import cotangents, mismatch
 from shared_tests.suites.conftest import NETWORKS, Start
 from shared_tests.suites.network.test_gradients import AGREEMENT
 from shared_tests.suites.network.test_parity import FASTEST
-from shared_tests.suites.training.test_training import RECIPE, at, beginning, go_on
+from shared_tests.suites.training.test_training import RECIPE, at, go_on, initial_state
 from shared_tests.suites.training.test_training import mismatch as moved
 from shared_tests.workers.backends import BACKENDS, Worker
 from shared_tests.workers.protocol import Request, Response
@@ -198,10 +198,10 @@ def test_a_map_that_is_asked_for_is_whole(worker: Worker, checkpoint_of: Checkpo
 @pytest.mark.parametrize("backend", ["torch", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tf", "jax"))])
 def test_within_recomputation(backend: str, start: Start, tmp_path: Path) -> None:
     """Two training steps whose gradient computes the attention again, and therein each slice."""
-    recipe, found = RECIPE.replace(recompute=True, clip_norm=None), []
+    recipe, found = RECIPE.replace(remat=True, clip_norm=None), []
     for entries in (chunks.CHUNK_SIZE, ENTRIES[9]):
         first, folder = tmp_path / f"{entries}.safetensors", tmp_path / str(entries)
-        beginning(first, SLICED.config.replace(dropout_rate=0.0), recipe)
+        initial_state(first, SLICED.config.replace(dropout_rate=0.0), recipe)
         with sliced(start(backend), entries):
             go_on(start, backend, first, 2, folder)
         found.append(at(folder, 2))

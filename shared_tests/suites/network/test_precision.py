@@ -23,7 +23,7 @@ from shared_tests.parity.check_case import CheckpointOf, expected, named, reques
 from shared_tests.parity.compare import compare
 from shared_tests.suites.conftest import NETWORKS, Start
 from shared_tests.suites.network.test_parity import FASTEST
-from shared_tests.suites.training.test_training import CONFIG, RECIPE, at, beginning, go_on
+from shared_tests.suites.training.test_training import CONFIG, RECIPE, at, go_on, initial_state
 from shared_tests.workers.protocol import Response
 
 ResponseOf = Callable[[str, Case, str], Response]
@@ -57,9 +57,9 @@ def relative(case: Case, responses: Iterable[Response], offset: float = 0.0) -> 
     found = []
     for response in responses:
         report = compare(expected(case, offset), named(response), np.inf)
-        counted = [d for d in report.differences if not d.name.endswith("num_batches_tracked")]
-        assert not any(difference.fault for difference in counted)
-        found.append({difference.name: difference.relative for difference in counted})
+        pluralise = [d for d in report.differences if not d.name.endswith("num_batches_tracked")]
+        assert not any(difference.fault for difference in pluralise)
+        found.append({difference.name: difference.relative for difference in pluralise})
     return found
 
 
@@ -124,8 +124,8 @@ Learned = Callable[[str], tuple[np.ndarray, Path]]
 def mixed(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Learned:
     """Backend -> losses and folder of three steps in mixed precision; run once."""
     root = tmp_path_factory.mktemp("mixed")
-    recipe = RECIPE.replace(dtype="mixed_bfloat16", warmup_steps=0, average_decay=None)
-    first = beginning(root / "0.safetensors", CONFIG, recipe)
+    recipe = RECIPE.replace(dtype="mixed_bfloat16", warmup_steps=0, ema_decay=None)
+    first = initial_state(root / "0.safetensors", CONFIG, recipe)
     runs: dict[str, np.ndarray] = {}
 
     def get(backend: str) -> tuple[np.ndarray, Path]:

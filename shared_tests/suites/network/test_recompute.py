@@ -20,8 +20,8 @@ from shared_tests.suites.training.test_training import (
     RECIPE,
     WIDTH,
     at,
-    beginning,
     go_on,
+    initial_state,
     mismatch,
     pictures,
 )
@@ -40,12 +40,12 @@ def test_no_number_changes(
 ) -> None:
     """Losses, gradients (momenta are little else), weights, running statistics and counters after two steps."""
     found = {}
-    for recompute in (False, True):
-        recipe = RECIPE.replace(recompute=recompute, clip_norm=None, frozen_batch_norm=frozen)
-        folder = tmp_path / str(recompute)
-        first = beginning(tmp_path / f"{recompute}.safetensors", CONFIG.replace(context=context), recipe)
+    for remat in (False, True):
+        recipe = RECIPE.replace(remat=remat, clip_norm=None, frozen_batch_norm=frozen)
+        folder = tmp_path / str(remat)
+        first = initial_state(tmp_path / f"{remat}.safetensors", CONFIG.replace(context=context), recipe)
         losses = go_on(start, backend, first, 2, folder)["losses"]
-        found[recompute] = [losses, at(folder, 1), at(folder, 2)]
+        found[remat] = [losses, at(folder, 1), at(folder, 2)]
     for plain, again in zip(found[False], found[True], strict=True):
         worst, name = mismatch(plain, again)
         assert worst <= AGREEMENT[backend], name
@@ -53,7 +53,7 @@ def test_no_number_changes(
 
 # JAX is asked what the compiled program holds at once: logits and their gradients too, which tell in a tiny network.
 LESS = {"torch": 0.7, "jax": 0.85}
-BOTH = {"config": CONFIG.to_dict(), "recompute": [False, True]}
+BOTH = {"config": CONFIG.to_dict(), "remat": [False, True]}
 
 
 @pytest.mark.parametrize("backend", ["torch", pytest.param("jax", marks=pytest.mark.slow)])
@@ -80,7 +80,9 @@ def test_all_of_it_is_recomputed(start: Start) -> None:
 def test_many_pixels_are_recomputed(backend: str, asked: bool | None, start: Start, tmp_path: Path) -> None:
     """The pixels that a device computes at once decide, here half of the batch's, unless the recipe does."""
     at_once = BATCH * HEIGHT * WIDTH // 2
-    first = beginning(tmp_path / "0.safetensors", CONFIG, RECIPE.replace(accumulation=2, recompute=asked))
+    first = initial_state(
+        tmp_path / "0.safetensors", CONFIG, RECIPE.replace(gradient_accumulation_steps=2, remat=asked)
+    )
     batch = {"batch": {name: array[:BATCH] for name, array in pictures()["batch"].items()}}
     fields = {"start": str(first), "limits": [at_once, at_once - 1]}
     found = start(backend).practise("decided", fields, batch)["recomputes"]
@@ -89,7 +91,7 @@ def test_many_pixels_are_recomputed(backend: str, asked: bool | None, start: Sta
 
 
 def test_pixels_are_those_of_a_device() -> None:
-    recipe, pixels = TrainConfig(batch_size=8, accumulation=2), 4 * 2 * (RECOMPUTED_PIXELS + 1)
+    recipe, pixels = TrainConfig(batch_size=8, gradient_accumulation_steps=2), 4 * 2 * (RECOMPUTED_PIXELS + 1)
     assert resolve_remat(recipe, pixels, 4)
     assert not resolve_remat(recipe, pixels - 8, 4)
     assert not resolve_remat(recipe, None, 4)

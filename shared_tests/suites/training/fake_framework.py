@@ -29,11 +29,11 @@ class FakeState:
 
 @dataclass
 class FakeEngine:
-    """One of several processes, which it plays all alone; `added` is what the others give to every sum."""
+    """One of several processes, which it plays all alone; `add_trees` is what the others give to every sum."""
 
     process_index: int = 0
     process_count: int = 1
-    added: int = 0
+    add_trees: int = 0
 
     @property
     def device_count(self) -> int:
@@ -41,7 +41,7 @@ class FakeEngine:
 
     def sum(self, array: np.ndarray) -> np.ndarray:
         """With what the others give."""
-        return array + self.added
+        return array + self.add_trees
 
     def describe(self) -> str:
         return "a fake process"

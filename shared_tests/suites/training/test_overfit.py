@@ -12,7 +12,7 @@ from danet_common.config.recipe import TrainConfig
 from danet_common.data.image import normalise
 from danet_common.data.scenes import Scenes
 from danet_common.evaluation.metrics import confusion_matrix, scores
-from danet_common.training.training_checkpoint import TrainingCheckpoint, beginning, read_training, write_training
+from danet_common.training.training_checkpoint import TrainingCheckpoint, initial_state, read_training, write_training
 from shared_tests.suites.network.test_precision import QUICK_FIRST
 from shared_tests.workers.backends import Worker
 from shared_tests.workers.protocol import Groups, Request
@@ -28,10 +28,10 @@ OVERFIT = TrainConfig(
     batch_size=8,
     optimizer="adamw",
     learning_rate=0.01,
-    head_rate=1.0,
-    power=0.6,
-    adam_mean_decay=0.8,
-    adam_square_decay=0.98,
+    head_lr_multiplier=1.0,
+    poly_power=0.6,
+    adam_beta1=0.8,
+    adam_beta2=0.98,
     weight_decay=0.0,
 )
 
@@ -39,7 +39,7 @@ OVERFIT = TrainConfig(
 def train(worker: Worker, recipe: TrainConfig, batch: Groups, steps: int, folder: Path, every: int) -> Groups:
     """Losses by name; the runs after every so many steps are in the folder."""
     first = folder / "0.safetensors"
-    write_training(beginning(CONFIG, recipe, initial_tensors(CONFIG)), first)
+    write_training(initial_state(CONFIG, recipe, initial_tensors(CONFIG)), first)
     fields = {"start": str(first), "steps": steps, "folder": str(folder), "dtype": "float32", "every": every}
     return worker.practise("train", fields, batch)
 

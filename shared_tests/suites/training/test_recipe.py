@@ -30,14 +30,14 @@ def test_round_trip(name: str) -> None:
         ("dtype", "bfloat16"),
         ("steps", 0),
         ("batch_size", 0),
-        ("accumulation", 3),
+        ("gradient_accumulation_steps", 3),
         ("learning_rate", -1.0),
         ("learning_rate", float("nan")),
         ("momentum", 1.0),
         ("clip_norm", 0.0),
         ("clip_norm", float("inf")),  # JSON has no such number, so a run of it could not be gone on with
         ("adam_epsilon", float("inf")),
-        ("average_decay", 1.0),
+        ("ema_decay", 1.0),
         ("ohem_threshold", 0.0),
         ("class_weights", (1.0, -1.0)),
         ("class_weights", (1.0, float("inf"))),
@@ -62,7 +62,7 @@ def test_the_default_is_the_authors() -> None:
     """Rate 0.003 with the head's tenfold and three losses; PyTorch's initial head."""
     assert TrainConfig(steps=240 * 371) == get_recipe("official-cityscapes").train
     default = TrainConfig()
-    assert (default.learning_rate, default.head_rate, default.initialisation) == (0.003, 10, "pytorch")
+    assert (default.learning_rate, default.head_lr_multiplier, default.initialisation) == (0.003, 10, "pytorch")
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -113,7 +113,7 @@ def test_names_that_moved_say_where() -> None:
 
 
 def test_learning_rate() -> None:
-    recipe = TrainConfig(steps=100, learning_rate=0.2, minimum_rate=0.02, power=2.0)
+    recipe = TrainConfig(steps=100, learning_rate=0.2, min_learning_rate=0.02, poly_power=2.0)
     assert learning_rate(recipe, 0) == 0.2
     assert learning_rate(recipe, 50) == pytest.approx(0.18 / 4 + 0.02, rel=1e-15)
     assert learning_rate(recipe, 100) == learning_rate(recipe, 200) == 0.02
@@ -123,6 +123,6 @@ def test_learning_rate() -> None:
 
 
 def test_the_head_learns_faster() -> None:
-    recipe = TrainConfig(head_rate=10.0)
+    recipe = TrainConfig(head_lr_multiplier=10.0)
     assert rate_factor(recipe, "backbone.layer1.0.conv1.weight") == 1
     assert rate_factor(recipe, "head.position_attention.gamma") == rate_factor(recipe, "auxiliary.x") == 10

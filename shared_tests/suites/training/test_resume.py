@@ -22,14 +22,24 @@ import danet_common.files.atomic
 import danet_common.training.loop
 from danet_common import VARIANTS, initial_tensors, read_checkpoint
 from danet_common.config.recipe import TrainConfig
-from danet_common.data import Augmentation, DataError, Loader, Order, Sample
+from danet_common.data import Augmentation, DataError, Loader, Sample, Sampler
 from danet_common.data.scenes import Scenes
 from danet_common.files.atomic import atomic_file
 from danet_common.files.temporary import part_path
-from danet_common.training import Cadence, Diverged, Ending, Run, RunError, RunFolder, RunPlan, Watcher, place_in
+from danet_common.training import (
+    Callback,
+    DivergenceError,
+    Intervals,
+    RunError,
+    RunFolder,
+    RunPlan,
+    StopReason,
+    Trainer,
+    data_state,
+)
 from danet_common.training.metrics_file import read_metrics
 from danet_common.training.signals import Interruption
-from danet_common.training.training_checkpoint import beginning, read_training
+from danet_common.training.training_checkpoint import initial_state, read_training
 from shared_tests.suites.conftest import NETWORKS, Start
 from shared_tests.suites.training.fake_framework import NAME, FakeEngine, fake_framework
 
@@ -50,7 +60,7 @@ PLAN = RunPlan(
     config=VARIANTS["danet_tiny"].replace(num_classes=7),
     recipe=RECIPE,
     augmentation=Augmentation(crop=(9, 11), scale=(1.0, 1.0)),
-    cadence=Cadence(log=4, save=3, validate=5),  # no two of them together but at the end
+    intervals=Intervals(log=4, save=3, validate=5),  # no two of them together but at the end
     version="0",
 )
 LEARNED, VALIDATED = Scenes(5, "train", 12, 14), Scenes(2, "val", 12, 14)
@@ -68,22 +78,24 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def begin(root: Path, plan: RunPlan = PLAN) -> RunFolder:
     """A run before its first step."""
-    folder, training = RunFolder(root), beginning(plan.config, plan.recipe, initial_tensors(plan.config))
-    training.data = place_in(loader_of(plan), VALIDATED)
+    folder, training = RunFolder(root), initial_state(plan.config, plan.recipe, initial_tensors(plan.config))
+    training.data = data_state(loader_of(plan), VALIDATED)
     folder.create(plan, training)
     return folder
 
 
 def loader_of(plan: RunPlan, dataset: Scenes = LEARNED) -> Loader:
-    order = Order(count=len(dataset), batch_size=plan.recipe.batch_size, seed=plan.recipe.seed)
+    order = Sampler(count=len(dataset), batch_size=plan.recipe.batch_size, seed=plan.recipe.seed)
     return Loader(dataset, plan.augmentation, plan.config, order, threads=0)
 
 
-def go_on(folder: RunFolder, stop_after: int | None = None, engine: Any = None, **options: Any) -> Ending:
+def go_on(folder: RunFolder, stop_after: int | None = None, engine: Any = None, **options: Any) -> StopReason:
     """Read the run's files and train, as a new process does."""
     plan = folder.read_plan()
     training, loader = folder.read_last(plan), loader_of(plan)
-    run = Run(plan, folder, fake_framework(**options), engine or FakeEngine(), training, loader, VALIDATED, Watcher())
+    run = Trainer(
+        plan, folder, fake_framework(**options), engine or FakeEngine(), training, loader, VALIDATED, Callback()
+    )
     try:
         return run.advance(stop_after)
     finally:
@@ -107,7 +119,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(danet_common.training.loop, "draw_curves", lambda records, path: None)
         folder = begin(tmp_path_factory.mktemp("runs") / "whole")
-        assert go_on(folder) is Ending.FINISHED
+        assert go_on(folder) is StopReason.FINISHED
     steps = [(line["step"], "mean_iou" in line) for line in read_metrics(folder.metrics)]
     assert steps == [(4, False), (5, True), (8, False), (10, True), (11, False), (11, True)]
     return left(folder)
@@ -116,11 +128,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
 def test_stopped_and_gone_on_with(tmp_path: Path, whole: list[Any]) -> None:
     folder = begin(tmp_path / "run")
     for step in (1, 1, 4, 5, 7, 10):
-        assert go_on(folder, stop_after=step) is Ending.PAUSED
+        assert go_on(folder, stop_after=step) is StopReason.PAUSED
         assert read_training(folder.last).step == step
-    assert go_on(folder) is Ending.FINISHED
+    assert go_on(folder) is StopReason.FINISHED
     assert left(folder) == whole
-    assert go_on(folder) is Ending.FINISHED
+    assert go_on(folder) is StopReason.FINISHED
     assert left(folder) == whole
 
 
@@ -172,7 +184,7 @@ def test_killed_at_every_call(where: str, tmp_path: Path, whole: list[Any]) -> N
                 raise Killed
 
         try:
-            assert go_on(folder, moment=dying) is Ending.FINISHED
+            assert go_on(folder, moment=dying) is StopReason.FINISHED
         except Killed:
             kills += 1  # so the next process lives for one more call
         else:
@@ -211,10 +223,10 @@ def test_a_signal_finishes_the_step_and_saves(number: int, tmp_path: Path, whole
         if step == 7:
             os.kill(os.getpid(), number)
 
-    assert go_on(folder, moment=moment) is Ending.INTERRUPTED
+    assert go_on(folder, moment=moment) is StopReason.INTERRUPTED
     assert read_training(folder.last).step == 7
     assert [signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)] == handlers
-    assert go_on(folder) is Ending.FINISHED
+    assert go_on(folder) is StopReason.FINISHED
     assert left(folder) == whole
 
 
@@ -227,11 +239,11 @@ def test_a_signal_puts_the_validation_off(tmp_path: Path, whole: list[Any]) -> N
             asked.append(name)
             os.kill(os.getpid(), signal.SIGTERM)
 
-    assert go_on(folder, moment=moment) is Ending.INTERRUPTED
+    assert go_on(folder, moment=moment) is StopReason.INTERRUPTED
     assert read_training(folder.last).step == 5
     assert not any("mean_iou" in line for line in read_metrics(folder.metrics))
     assert not folder.best.exists()
-    assert go_on(folder) is Ending.FINISHED
+    assert go_on(folder) is StopReason.FINISHED
     assert left(folder) == whole
 
 
@@ -243,9 +255,9 @@ def test_so_do_several_processes(tmp_path: Path, whole: list[Any]) -> None:
         if name == "infer":
             os.kill(os.getpid(), signal.SIGTERM)
 
-    assert go_on(folder, engine=FakeEngine(process_count=2), moment=moment) is Ending.INTERRUPTED
+    assert go_on(folder, engine=FakeEngine(process_count=2), moment=moment) is StopReason.INTERRUPTED
     assert read_training(folder.last).step == 5
-    assert go_on(folder) is Ending.FINISHED
+    assert go_on(folder) is StopReason.FINISHED
     assert left(folder) == whole
 
 
@@ -261,12 +273,12 @@ def test_what_was_learned_before_a_damaged_picture_is_kept(tmp_path: Path, whole
 
     folder = begin(tmp_path / "run")
     training, loader = folder.read_last(PLAN), loader_of(PLAN, Damaged(5, "train", 12, 14))
-    run = Run(PLAN, folder, fake_framework(), FakeEngine(), training, loader, VALIDATED, Watcher())
+    run = Trainer(PLAN, folder, fake_framework(), FakeEngine(), training, loader, VALIDATED, Callback())
     with pytest.raises(DataError, match="damaged"):
         run.advance()
     run.close()
     assert read_training(folder.last).step == 4  # and not 3, the one that was due
-    assert go_on(folder) is Ending.FINISHED
+    assert go_on(folder) is StopReason.FINISHED
     assert left(folder) == whole
 
 
@@ -311,11 +323,11 @@ def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_loss_that_is_no_number_ends_the_run(value: float, tmp_path: Path, whole: list[Any]) -> None:
     folder = begin(tmp_path / "run")
-    with pytest.raises(Diverged, match=rf"the loss of step 5 is {value}.*holds step 3") as error:
+    with pytest.raises(DivergenceError, match=rf"the loss of step 5 is {value}.*holds step 3") as error:
         go_on(folder, loss=lambda step: value if step == 5 else 1.0)
     assert "\n" not in str(error.value)
     assert [line["step"] for line in read_metrics(folder.metrics)] == [4]
-    assert go_on(folder) is Ending.FINISHED  # the checkpoint was a good one
+    assert go_on(folder) is StopReason.FINISHED  # the checkpoint was a good one
     assert left(folder) == whole
 
 
@@ -323,10 +335,10 @@ def test_a_weight_that_is_no_number_is_never_saved(tmp_path: Path) -> None:
     folder = begin(tmp_path / "run")
     framework = fake_framework()
     plan, training = PLAN, folder.read_last(PLAN)
-    run = Run(plan, folder, framework, FakeEngine(), training, loader_of(plan), None, Watcher())
+    run = Trainer(plan, folder, framework, FakeEngine(), training, loader_of(plan), None, Callback())
     run.advance(stop_after=2)
     run.state.tensors[NAME][3] = np.inf
-    with pytest.raises(Diverged, match=NAME):
+    with pytest.raises(DivergenceError, match=NAME):
         run._save()
     run.close()
     assert read_training(folder.last).step == 2
@@ -335,7 +347,7 @@ def test_a_weight_that_is_no_number_is_never_saved(tmp_path: Path) -> None:
 def test_only_the_first_process_writes(tmp_path: Path) -> None:
     folder = begin(tmp_path / "run")
     before = {path: path.read_bytes() for path in folder.root.iterdir() if path.is_file()}
-    assert go_on(folder, engine=FakeEngine(process_index=1, process_count=2)) is Ending.FINISHED
+    assert go_on(folder, engine=FakeEngine(process_index=1, process_count=2)) is StopReason.FINISHED
     assert {path: path.read_bytes() for path in folder.root.iterdir() if path.is_file()} == before
     assert not list(folder.events.iterdir())
 
@@ -343,8 +355,8 @@ def test_only_the_first_process_writes(tmp_path: Path) -> None:
 def test_a_signal_to_another_process_stops_this_one_at_the_next_logged_step(tmp_path: Path) -> None:
     folder = begin(tmp_path / "run")
     go_on(folder, stop_after=1)
-    assert go_on(folder, engine=FakeEngine(process_count=2, added=1)) is Ending.INTERRUPTED
-    assert read_training(folder.last).step == PLAN.cadence.log
+    assert go_on(folder, engine=FakeEngine(process_count=2, add_trees=1)) is StopReason.INTERRUPTED
+    assert read_training(folder.last).step == PLAN.intervals.log
 
 
 def test_other_data_are_refused(tmp_path: Path) -> None:
@@ -353,7 +365,7 @@ def test_other_data_are_refused(tmp_path: Path) -> None:
     for learned, validated in ((Scenes(6, "train", 12, 14), VALIDATED), (LEARNED, Scenes(3, "val", 12, 14))):
         loader = loader_of(PLAN, learned)
         with pytest.raises(ValueError, match="not th") as error:
-            Run(PLAN, folder, fake_framework(), FakeEngine(), training, loader, validated, Watcher())
+            Trainer(PLAN, folder, fake_framework(), FakeEngine(), training, loader, validated, Callback())
         assert "\n" not in str(error.value)
 
 
@@ -375,7 +387,7 @@ def test_a_folder_is_made_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytes
 
 TINY = (
     *("train", "--data", "scenes:5", "--val", "scenes:2", "--network", "danet_tiny", "--set", "batch_size=2"),
-    *("--set", "crop=33x41", "--set", "average_decay=0.9", "--save-every", "3", "--log-every", "2"),
+    *("--set", "crop=33x41", "--set", "ema_decay=0.9", "--save-every", "3", "--log-every", "2"),
     *("--validate-every", "6", "--set", "dropout_rate=0.3"),
 )
 

@@ -20,7 +20,7 @@ from danet_common.data import Augmentation
 from danet_common.files.strict_json import parse_json
 from danet_common.training import RunError, RunFolder, RunPlan
 from danet_common.training.metrics_file import MetricsFile
-from danet_common.training.plan import Cadence
+from danet_common.training.plan import Intervals
 from danet_common.training.training_checkpoint import training_of, write_training
 from shared_tests.suites.training.test_resume import PLAN, begin
 
@@ -103,9 +103,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     names = tuple("abcdefg")
     palette = tuple((index, 0, 0) for index in range(7))
     config = PLAN.config.replace(class_names=names, palette=palette, multi_grid=(1, 2))
-    parts: dict[str, Any] = {"config": config, "recipe": recipe}
-    parts["augmentation"] = Augmentation(crop=(9, 11), base=(14, 12))
-    plan = dataclasses.replace(PLAN, **parts, recipe_name="x", backbone="y")
+    microbatches: dict[str, Any] = {"config": config, "recipe": recipe}
+    microbatches["augmentation"] = Augmentation(crop=(9, 11), base=(14, 12))
+    plan = dataclasses.replace(PLAN, **microbatches, recipe_name="x", backbone="y")
     folder = begin(tmp_path_factory.mktemp("runs") / "run", plan)
     training = folder.read_last(plan)
     losses = [dict.fromkeys(("loss", *config.outputs), 1.5)] * 2
@@ -246,10 +246,10 @@ def test_texts_that_are_no_json(text: bytes, folder: RunFolder, tmp_path: Path) 
         assert "\n" not in str(found.value)
 
 
-@pytest.mark.parametrize("kind", [TrainConfig, Augmentation, Cadence])
+@pytest.mark.parametrize("kind", [TrainConfig, Augmentation, Intervals])
 def test_every_declared_field_is_read_by_its_type(kind: Any) -> None:
     """New fields of these classes are covered by their declaration."""
-    whole = {"log": 1, "save": 1, "validate": 1} if kind is Cadence else {}
+    whole = {"log": 1, "save": 1, "validate": 1} if kind is Intervals else {}
     for field in dataclasses.fields(kind):
         with pytest.raises(ValueError, match=rf"^place\.{field.name} must be .*; got an object of 1 items$"):
             from_json(kind, {**whole, field.name: {"a": 1}}, "place")

@@ -55,12 +55,12 @@ def test_of_many_that_make_it_at_once_one_does(there: bool, tmp_path: Path) -> N
 def test_who_makes_a_run_keeps_others_out(tmp_path: Path) -> None:
     folder = begin(tmp_path / "before")
     plan = folder.read_plan()
-    beginning = folder.read_last(plan)
+    initial_state = folder.read_last(plan)
     for name in ("absent", "empty"):
         root = tmp_path / name
         if name == "empty":
             root.mkdir()
-        with RunFolder(root).created(plan, beginning):
+        with RunFolder(root).created(plan, initial_state):
             refuse_another(root)
         with RunFolder(root).held():
             RunFolder(root).set_steps(20)  # replaces run.json

@@ -28,11 +28,11 @@ RECIPE = TrainConfig(
     batch_size=BATCH,
     seed=7,
     learning_rate=2e-3,
-    minimum_rate=1e-5,
+    min_learning_rate=1e-5,
     warmup_steps=3,
     weight_decay=1e-3,
     clip_norm=2.0,
-    average_decay=0.9,
+    ema_decay=0.9,
     position_weight=0.4,
     class_weights=tuple(0.5 + 0.1 * index for index in range(TINY.num_classes)),
 )
@@ -49,7 +49,7 @@ def pictures(count: int = 3 * BATCH) -> Groups:
     return {"batch": {"image": image, "labels": labels}}
 
 
-def beginning(path: Path, config: DANetConfig, recipe: TrainConfig) -> Path:
+def initial_state(path: Path, config: DANetConfig, recipe: TrainConfig) -> Path:
     """A run before its first step, with the rule's weights."""
     tensors = synthetic_tensors(config)
     slots = {name: np.zeros(shape) for name, shape in slot_shapes(config, recipe).items()}
@@ -88,7 +88,7 @@ def mismatch(truth: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> tupl
 def whole(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[np.ndarray, Path]]:
     """Backend -> its losses and the folder of its twenty steps; run once."""
     root = tmp_path_factory.mktemp("training")
-    first = beginning(root / "0.safetensors", CONFIG, RECIPE)
+    first = initial_state(root / "0.safetensors", CONFIG, RECIPE)
     runs: dict[str, np.ndarray] = {}
 
     def get(backend: str) -> tuple[np.ndarray, Path]:
@@ -141,15 +141,15 @@ def test_resuming_is_exact(backend: str, start: Start, tmp_path: Path) -> None:
 
     A new one for both, because TensorFlow rounds by the names in its graph, and Keras numbers those by process.
     """
-    first = beginning(tmp_path / "0.safetensors", CONFIG, RECIPE)
+    first = initial_state(tmp_path / "0.safetensors", CONFIG, RECIPE)
     start(backend)  # skips where the framework is missing
-    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    whole, microbatches = tmp_path / "whole", tmp_path / "parts"
     with Worker(BACKENDS[backend]) as fresh:
         losses = go_on(lambda _: fresh, backend, first, 4, whole)["losses"]["loss"]
     with Worker(BACKENDS[backend]) as fresh:
-        rest = go_on(lambda _: fresh, backend, whole / "2.safetensors", 2, parts)["losses"]["loss"]
+        rest = go_on(lambda _: fresh, backend, whole / "2.safetensors", 2, microbatches)["losses"]["loss"]
     assert np.array_equal(rest, losses[2:])
-    truth, found = at(whole, 4), at(parts, 4)
+    truth, found = at(whole, 4), at(microbatches, 4)
     assert [name for name, value in truth.items() if not np.array_equal(found[name], value)] == []
     assert all(found[name].dtype == value.dtype for name, value in truth.items())
 
@@ -160,10 +160,10 @@ VARIATIONS = {
         CONFIG.replace(dropout="element", auxiliary="linear"),
         RECIPE.replace(optimizer="adamw", learning_rate=1e-4, weight_decay=0.05),
     ),
-    "accumulation": (CONFIG, RECIPE.replace(accumulation=2, clip_norm=None)),
+    "gradient_accumulation_steps": (CONFIG, RECIPE.replace(gradient_accumulation_steps=2, clip_norm=None)),
     "frozen_batch_norm, ohem": (
         CONFIG,
-        RECIPE.replace(frozen_batch_norm=True, average_decay=None, ohem_threshold=0.2, ohem_minimum=300),
+        RECIPE.replace(frozen_batch_norm=True, ema_decay=None, ohem_threshold=0.2, ohem_min_kept=300),
     ),
 }
 # Softmax does not see the keys' bias: its gradient is rounding noise, which adamw makes steps of full size of.
@@ -175,7 +175,7 @@ UNSEEN = "position_attention.key.bias"
 def test_variations(variation: str, start: Start, tmp_path: Path) -> None:
     """Two steps in each framework, and one more in the next from what it left."""
     config, recipe = VARIATIONS[variation]
-    first = beginning(tmp_path / "0.safetensors", config, recipe)
+    first = initial_state(tmp_path / "0.safetensors", config, recipe)
     for backend, then in zip(NETWORKS, (*NETWORKS[1:], NETWORKS[0]), strict=True):
         go_on(start, backend, first, 2, tmp_path / backend)
         go_on(start, then, tmp_path / backend / "2.safetensors", 1, tmp_path / backend)
