@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from danet_common.training.training_checkpoint import TrainingCheckpoint
 
 NEEDED = ("grain", "matplotlib", "tensorboard")  # for batches, curves and events
-TAKES_LESS = "a run with a smaller crop, remat=true or accumulation takes less"
+TAKES_LESS = "a run with a smaller crop, remat=true or more gradient_accumulation_steps takes less"
 
 
 def train(

@@ -41,8 +41,8 @@ def cross_entropy(
     if recipe.ohem_threshold is not None:
         probability = jax.lax.stop_gradient(jnp.exp(log_probability))
         weight = weight * hard_pixels(probability, valid, recipe.ohem_threshold, recipe)
-    counted = weight if recipe.loss_mean == "labelled_pixels" else jnp.ones_like(weight)
-    total = jnp.sum(counted)
+    pluralise = weight if recipe.loss_mean == "labelled_pixels" else jnp.ones_like(weight)
+    total = jnp.sum(pluralise)
     return -jnp.sum(weight * log_probability) / jnp.where(total > 0, total, 1)
 
 
@@ -51,10 +51,10 @@ def hard_pixels(
 ) -> Bool[Array, "b h w"]:
     """Online hard example mining (Shrivastava et al., CVPR 2016), as in mmseg and PaddleSeg.
 
-    Hard pixels give their class less than the threshold's probability. At least `ohem_minimum` for each picture, the
+    Hard pixels give their class less than the threshold's probability. At least `ohem_min_kept` for each picture, the
     hardest of the batch, count as hard.
     """
     every = jnp.where(valid, probability, 2)
     ordered = jnp.sort(every.flatten())  # void comes last
-    count = min(recipe.ohem_minimum * every.shape[0], ordered.shape[0])
+    count = min(recipe.ohem_min_kept * every.shape[0], ordered.shape[0])
     return (probability < threshold) | (probability <= ordered[count - 1])

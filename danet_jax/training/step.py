@@ -45,7 +45,7 @@ def create_state(model: DANet, recipe: TrainConfig, distributed: Distributed) ->
     require_trainable(model.layer_set, "trained")
     average = {parameter.name: leaf[...] for parameter, leaf in trainable_leaves(model)}
     optimizer = make_optimizer(model, recipe)
-    return TrainState(model, recipe, distributed, optimizer, None if recipe.average_decay is None else average)
+    return TrainState(model, recipe, distributed, optimizer, None if recipe.ema_decay is None else average)
 
 
 def train_step(state: TrainState, batch: Mapping[str, np.ndarray], first_row: int = 0) -> TensorDict:
@@ -61,12 +61,12 @@ def train_step(state: TrainState, batch: Mapping[str, np.ndarray], first_row: in
     (model.eval if recipe.frozen_batch_norm else model.train)()
     shares = (
         compute_gradients(model, *to_tensors(state.distributed, batch, masks, part), recipe)
-        for part in microbatches(count, recipe.accumulation)
+        for part in microbatches(count, recipe.gradient_accumulation_steps)
     )
     losses, gradients = functools.reduce(add_trees, shares)
     state.optimizer = apply_gradients(model, state.optimizer, gradients, learning_rate(recipe, state.step), recipe)
     if state.average is not None:
-        state.average = update_average(model, state.average, recipe)
+        state.average = update_ema(model, state.average, recipe)
     state.step += 1
     return losses
 
@@ -91,7 +91,7 @@ def compute_gradients(
 
     def loss(model: DANet) -> tuple[Float[Array, ""], TensorDict]:
         losses = segmentation_loss(model(x, dropout_masks=masks), labels, recipe)
-        shares = {name: value / recipe.accumulation for name, value in losses.items()}
+        shares = {name: value / recipe.gradient_accumulation_steps for name, value in losses.items()}
         return shares["loss"], shares
 
     found, shares = nnx.grad(loss, has_aux=True)(model)
@@ -111,8 +111,8 @@ def add_trees(
 
 
 @nnx.jit(static_argnames="recipe")
-def update_average(model: DANet, average: TensorDict, recipe: TrainConfig) -> TensorDict:
+def update_ema(model: DANet, average: TensorDict, recipe: TrainConfig) -> TensorDict:
     """average + (1 - decay) * (weight - average)."""
-    assert recipe.average_decay is not None
-    share, leaves = 1 - recipe.average_decay, trainable_leaves(model)
+    assert recipe.ema_decay is not None
+    share, leaves = 1 - recipe.ema_decay, trainable_leaves(model)
     return {p.name: average[p.name] + share * (leaf[...] - average[p.name]) for p, leaf in leaves}

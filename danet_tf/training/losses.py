@@ -41,8 +41,8 @@ def cross_entropy(
     if recipe.ohem_threshold is not None:
         probability = ops.stop_gradient(ops.exp(log_probability))
         weight = weight * ops.cast(hard_pixels(probability, valid, recipe.ohem_threshold, recipe), weight.dtype)
-    counted = weight if recipe.loss_mean == "labelled_pixels" else ops.ones_like(weight)
-    total = all_reduce_mean(ops.sum(counted))
+    pluralise = weight if recipe.loss_mean == "labelled_pixels" else ops.ones_like(weight)
+    total = all_reduce_mean(ops.sum(pluralise))
     total = ops.where(total > 0, total, ops.ones_like(total))
     return -all_reduce_mean(ops.sum(weight * log_probability)) / total
 
@@ -52,11 +52,11 @@ def hard_pixels(
 ) -> Bool[Tensor, "b h w"]:
     """Online hard example mining (Shrivastava et al., CVPR 2016), as in mmseg and PaddleSeg.
 
-    Hard pixels give their class less than the threshold's probability. At least `ohem_minimum` for each picture, the
+    Hard pixels give their class less than the threshold's probability. At least `ohem_min_kept` for each picture, the
     hardest of the batch, count as hard.
     """
     every = all_gather(ops.where(valid, probability, 2 * ops.ones_like(probability)))
     ordered = ops.sort(ops.reshape(every, -1))  # void comes last
-    count = ops.minimum(recipe.ohem_minimum * ops.shape(every)[0], ops.shape(ordered)[0])
+    count = ops.minimum(recipe.ohem_min_kept * ops.shape(every)[0], ops.shape(ordered)[0])
     below = probability < ops.cast(threshold, probability.dtype)
     return below | (probability <= ops.take(ordered, count - 1))

@@ -45,7 +45,7 @@ def create_state(model: DANet, recipe: TrainConfig, distributed: Distributed) ->
     require_trainable(model.layer_set, "trained")
     average = {parameter.name: ops.copy(leaf) for parameter, leaf in trainable_leaves(model)}
     optimizer = make_optimizer(model, recipe)
-    return TrainState(model, recipe, distributed, optimizer, None if recipe.average_decay is None else average)
+    return TrainState(model, recipe, distributed, optimizer, None if recipe.ema_decay is None else average)
 
 
 def train_step(state: TrainState, batch: Mapping[str, np.ndarray], first_row: int = 0) -> TensorDict:
@@ -60,7 +60,7 @@ def train_step(state: TrainState, batch: Mapping[str, np.ndarray], first_row: in
     masks = dropout_masks(model.config, recipe.seed, state.step, rows, height, width)
     shares = (
         compute_gradients(model, *to_tensors(state.distributed, batch, masks, part), recipe)
-        for part in microbatches(count, recipe.accumulation)
+        for part in microbatches(count, recipe.gradient_accumulation_steps)
     )
     with state.distributed.scope():
         losses, gradients = functools.reduce(add_trees, shares)
@@ -68,7 +68,7 @@ def train_step(state: TrainState, batch: Mapping[str, np.ndarray], first_row: in
         rate = tf.constant(learning_rate(recipe, state.step), wide)  # a number would be compiled in
         apply_gradients(model, state.optimizer, gradients, rate, recipe)
         if state.average is not None:
-            state.average = update_average(model, state.average, recipe)
+            state.average = update_ema(model, state.average, recipe)
     state.step += 1
     return {name: state.distributed.local(value) for name, value in losses.items()}
 
@@ -95,7 +95,7 @@ def compute_gradients(
     with tf.GradientTape() as tape:
         outputs = model(x, training=not recipe.frozen_batch_norm, dropout_masks=masks)
         losses = segmentation_loss(outputs, labels, recipe)
-        shares = {name: value / recipe.accumulation for name, value in losses.items()}
+        shares = {name: value / recipe.gradient_accumulation_steps for name, value in losses.items()}
     gradients = tape.gradient(shares["loss"], leaves, unconnected_gradients="zero")
     return shares, all_reduce_mean(gradients)
 
@@ -114,8 +114,8 @@ def add_trees(
 
 @tf.function
 @on_replicas
-def update_average(model: DANet, average: TensorDict, recipe: TrainConfig) -> TensorDict:
+def update_ema(model: DANet, average: TensorDict, recipe: TrainConfig) -> TensorDict:
     """average + (1 - decay) * (weight - average)."""
-    assert recipe.average_decay is not None
-    share, leaves = 1 - recipe.average_decay, trainable_leaves(model)
+    assert recipe.ema_decay is not None
+    share, leaves = 1 - recipe.ema_decay, trainable_leaves(model)
     return {p.name: average[p.name] + share * (leaf - average[p.name]) for p, leaf in leaves}

@@ -39,8 +39,8 @@ def cross_entropy(
         weight = weight * torch.tensor(recipe.class_weights, dtype=weight.dtype, device=weight.device)[target]
     if recipe.ohem_threshold is not None:
         weight = weight * hard_pixels(torch.exp(log_probability).detach(), valid, recipe.ohem_threshold, recipe)
-    counted = weight if recipe.loss_mean == "labelled_pixels" else torch.ones_like(weight)
-    total = all_reduce_mean(torch.sum(counted))
+    pluralise = weight if recipe.loss_mean == "labelled_pixels" else torch.ones_like(weight)
+    total = all_reduce_mean(torch.sum(pluralise))
     return -all_reduce_mean(torch.sum(weight * log_probability)) / torch.where(total > 0, total, 1)
 
 
@@ -49,10 +49,10 @@ def hard_pixels(
 ) -> Bool[Tensor, "b h w"]:
     """Online hard example mining (Shrivastava et al., CVPR 2016), as in mmseg and PaddleSeg.
 
-    Hard pixels give their class less than the threshold's probability. At least `ohem_minimum` for each picture, the
+    Hard pixels give their class less than the threshold's probability. At least `ohem_min_kept` for each picture, the
     hardest of the batch, count as hard.
     """
     every = all_gather(torch.where(valid, probability, 2))
     ordered = torch.sort(every.flatten()).values  # void comes last
-    count = min(recipe.ohem_minimum * every.shape[0], ordered.shape[0])
+    count = min(recipe.ohem_min_kept * every.shape[0], ordered.shape[0])
     return (probability < threshold) | (probability <= ordered[count - 1])

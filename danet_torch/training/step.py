@@ -48,7 +48,7 @@ def create_state(model: DANet, recipe: TrainConfig, distributed: Distributed) ->
     average = {parameter.name: leaf.detach().clone() for parameter, leaf in trainable_leaves(model)}
     network = model if distributed.process_count == 1 else replicate(model)
     optimizer = make_optimizer(model, recipe)
-    return TrainState(model, recipe, distributed, optimizer, None if recipe.average_decay is None else average, network)
+    return TrainState(model, recipe, distributed, optimizer, None if recipe.ema_decay is None else average, network)
 
 
 def train_step(state: TrainState, batch: Mapping[str, np.ndarray], first_row: int = 0) -> TensorDict:
@@ -64,12 +64,12 @@ def train_step(state: TrainState, batch: Mapping[str, np.ndarray], first_row: in
     model.train(not recipe.frozen_batch_norm)
     shares = (
         compute_gradients(state.network, *to_tensors(state.distributed, batch, masks, part), recipe)
-        for part in microbatches(count, recipe.accumulation)
+        for part in microbatches(count, recipe.gradient_accumulation_steps)
     )
     losses, gradients = functools.reduce(add_trees, shares)
     apply_gradients(model, state.optimizer, gradients, learning_rate(recipe, state.step), recipe)
     if state.average is not None:
-        state.average = update_average(model, state.average, recipe)
+        state.average = update_ema(model, state.average, recipe)
     state.step += 1
     return losses
 
@@ -95,7 +95,7 @@ def compute_gradients(
 ) -> tuple[TensorDict, TensorDict]:
     """Return a microbatch's share of the losses and of the gradients, by name; moves the running statistics."""
     losses = segmentation_loss(model(x, dropout_masks=masks), labels, recipe)
-    shares = {name: value / recipe.accumulation for name, value in losses.items()}
+    shares = {name: value / recipe.gradient_accumulation_steps for name, value in losses.items()}
     shares["loss"].backward()
     gradients = TensorDict()
     for parameter, leaf in trainable_leaves(getattr(model, "module", model)):
@@ -115,8 +115,8 @@ def add_trees(
 
 
 @torch.no_grad()
-def update_average(model: DANet, average: TensorDict, recipe: TrainConfig) -> TensorDict:
+def update_ema(model: DANet, average: TensorDict, recipe: TrainConfig) -> TensorDict:
     """average + (1 - decay) * (weight - average)."""
-    assert recipe.average_decay is not None
-    share, leaves = 1 - recipe.average_decay, trainable_leaves(model)
+    assert recipe.ema_decay is not None
+    share, leaves = 1 - recipe.ema_decay, trainable_leaves(model)
     return {p.name: average[p.name] + share * (leaf - average[p.name]) for p, leaf in leaves}

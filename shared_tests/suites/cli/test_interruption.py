@@ -134,7 +134,7 @@ def test_unfinished_files_are_removed_and_a_second_signal_changes_nothing(tmp_pa
     body = f"""
         import os, signal, time
         from pathlib import Path
-        from danet_common.unfinished import abandoned_by
+        from danet_common.files.unfinished import abandoned_by
         part = Path({str(tmp_path / "part")!r})
         def remove():
             os.kill(os.getpid(), signal.SIGINT)
@@ -153,7 +153,7 @@ def test_what_must_not_be_parted_is_done_first(tmp_path: Path) -> None:
     body = f"""
         import time
         from pathlib import Path
-        from danet_common.unfinished import uninterrupted
+        from danet_common.files.unfinished import uninterrupted
         with uninterrupted():
             {READY}
             time.sleep(1)

@@ -19,13 +19,21 @@ import pytest
 
 from danet_common import DANetConfig
 from danet_common.config.recipe import TrainConfig
-from danet_common.data.sampler import Order
+from danet_common.data.sampler import Sampler
 from danet_common.training.sharing import check_shares, describe, microbatches
 from danet_common.training.training_checkpoint import read_training
 from shared_tests.suites.conftest import NETWORKS, Start
 from shared_tests.suites.devices.running import KERAS_WARNING
 from shared_tests.suites.environment import cpu_devices
-from shared_tests.suites.training.test_training import AGREEMENT, CONFIG, RECIPE, UNSEEN, beginning, mismatch, pictures
+from shared_tests.suites.training.test_training import (
+    AGREEMENT,
+    CONFIG,
+    RECIPE,
+    UNSEEN,
+    initial_state,
+    mismatch,
+    pictures,
+)
 from shared_tests.workers.backends import BACKENDS, Worker
 from shared_tests.workers.protocol import Groups, load_arrays, save_arrays
 
@@ -35,7 +43,7 @@ TIMEOUT = 500  # seconds; a run takes less even where its processes share a proc
 FIRST_PORT, PORTS = 20_000, 12_000  # below 32768, from where Linux takes those of connections, and macOS too
 
 # On top of test_training's: parts of the batch, and hard pixels, so few below the threshold that the minimum counts.
-EVERYTHING = RECIPE.replace(batch_size=8, accumulation=2, ohem_threshold=0.01, ohem_minimum=600)
+EVERYTHING = RECIPE.replace(batch_size=8, gradient_accumulation_steps=2, ohem_threshold=0.01, ohem_min_kept=600)
 
 
 @dataclass(frozen=True)
@@ -137,7 +145,7 @@ def tensors(path: Path) -> dict[str, np.ndarray]:
 
 def on_one(start: Start, backend: str, folder: Path, config: DANetConfig, recipe: TrainConfig) -> np.ndarray:
     """The losses of the run on one device, which is left in the folder."""
-    first = beginning(folder / "0.safetensors", config, recipe)
+    first = initial_state(folder / "0.safetensors", config, recipe)
     fields = {"start": str(first), "steps": STEPS, "folder": str(folder), "dtype": "float64"}
     return start(backend).practise("train", fields, batches())["losses"]["loss"]
 
@@ -188,12 +196,12 @@ def test_two_are_one(spread: Spread, start: Start, tmp_path: Path) -> None:
 VARIATIONS = {
     "adamw, element": (
         CONFIG.replace(dropout="element", auxiliary="linear"),
-        EVERYTHING.replace(optimizer="adamw", learning_rate=1e-7, accumulation=1, average_decay=None),
+        EVERYTHING.replace(optimizer="adamw", learning_rate=1e-7, gradient_accumulation_steps=1, ema_decay=None),
     ),
     "frozen_batch_norm": (CONFIG, EVERYTHING.replace(frozen_batch_norm=True, ohem_threshold=None, clip_norm=None)),
-    "recompute": (
+    "remat": (
         CONFIG.replace(dropout_rate=0.0, auxiliary="none", context=("channel",)),
-        EVERYTHING.replace(accumulation=4, class_weights=None, ohem_threshold=None, recompute=True),
+        EVERYTHING.replace(gradient_accumulation_steps=4, class_weights=None, ohem_threshold=None, remat=True),
     ),
 }
 
@@ -219,7 +227,7 @@ def test_what_is_only_local_is_seen(spread: Spread, local: str, start: Start, tm
 @pytest.mark.slow
 @pytest.mark.parametrize("spread", [s for s in SPREADS if s.processes > 1], ids=str)
 def test_a_dead_process_ends_the_others(spread: Spread, tmp_path: Path) -> None:
-    first = beginning(tmp_path / "0.safetensors", CONFIG, EVERYTHING)
+    first = initial_state(tmp_path / "0.safetensors", CONFIG, EVERYTHING)
     (alive, _), (dead, _) = launch(spread, tmp_path / "spread", {"start": str(first), "dies": [1, 1]})
     assert dead == 3
     assert alive not in (0, 3)
@@ -229,7 +237,7 @@ def test_a_dead_process_ends_the_others(spread: Spread, tmp_path: Path) -> None:
 @pytest.mark.parametrize("spread", SPREADS, ids=str)
 def test_a_batch_that_cannot_be_shared(spread: Spread, tmp_path: Path) -> None:
     recipe = EVERYTHING.replace(batch_size=6)
-    first = beginning(tmp_path / "0.safetensors", CONFIG, recipe)
+    first = initial_state(tmp_path / "0.safetensors", CONFIG, recipe)
     for code, words in launch(spread, tmp_path / "spread", {"start": str(first)}):
         assert code != 0
         assert "ValueError: batch_size must be a multiple of 2 devices times 2 parts; got 6" in words
@@ -304,25 +312,27 @@ def test_sync_batch_norm_keeps_the_names(start: Start) -> None:
     assert found["same_outputs"]
 
 
-@pytest.mark.parametrize("accumulation", [1, 2, 4])
+@pytest.mark.parametrize("gradient_accumulation_steps", [1, 2, 4])
 @pytest.mark.parametrize("processes", [1, 2, 4])
-def test_parts_are_the_same_pictures_for_any_number_of_processes(processes: int, accumulation: int) -> None:
+def test_parts_are_the_same_pictures_for_any_number_of_processes(
+    processes: int, gradient_accumulation_steps: int
+) -> None:
     rows = 16
-    check_shares(TrainConfig(batch_size=rows, accumulation=accumulation), processes)
+    check_shares(TrainConfig(batch_size=rows, gradient_accumulation_steps=gradient_accumulation_steps), processes)
     shares = {"count": 100, "batch_size": rows // processes, "shard_count": processes, "shuffle": False}
-    turns = [Order(**shares, shard_index=index).turns(step=2) for index in range(processes)]  # type: ignore[arg-type]
-    for number, part in enumerate(microbatches(rows // processes, accumulation)):
+    turns = [Sampler(**shares, shard_index=index).turns(step=2) for index in range(processes)]  # type: ignore[arg-type]
+    for number, part in enumerate(microbatches(rows // processes, gradient_accumulation_steps)):
         items = {process[row].item for process in turns for row in part}
-        assert items == set(range(2 * rows + number, 3 * rows, accumulation))
+        assert items == set(range(2 * rows + number, 3 * rows, gradient_accumulation_steps))
 
 
 def test_unequal_shares() -> None:
-    with pytest.raises(ValueError, match="5 rows are not 2 equal parts"):
+    with pytest.raises(ValueError, match="5 rows are not 2 equal microbatches"):
         microbatches(5, 2)
     with pytest.raises(ValueError, match="batch_size must be a multiple of 3 devices; got 8"):
         check_shares(TrainConfig(batch_size=8), 3)
-    with pytest.raises(ValueError, match="batch_size must be a multiple of 4 devices times 4 parts; got 8"):
-        check_shares(TrainConfig(batch_size=8, accumulation=4), 4)
+    with pytest.raises(ValueError, match="batch_size must be a multiple of 4 devices times 4 microbatches; got 8"):
+        check_shares(TrainConfig(batch_size=8, gradient_accumulation_steps=4), 4)
 
 
 def test_description() -> None:

@@ -108,7 +108,7 @@ def test_the_networks_of_others_are_dilated_as_theirs() -> None:
 
 def test_names_that_moved_say_where() -> None:
     for name in ("RECIPES", "AUGMENTATIONS", "get_recipe"):
-        with pytest.raises(AttributeError, match=r"in danet_common\.recipes"):
+        with pytest.raises(AttributeError, match=r"in danet_common\.config\.recipes"):
             getattr(danet_common.config.recipe, name)
 
 
