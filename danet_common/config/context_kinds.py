@@ -229,4 +229,9 @@ CONTEXT: dict[ContextKind, ContextFacts] = {
         _compact_channel,
         {"centres": ("in",), "map": ("in", "centres"), "attention": ("in", "centres", "map")},
     ),
+    "criss_cross": ContextFacts(
+        _with_queries,
+        _position,
+        {"map1": ("in",), "once": ("in", "map1"), "map2": ("once",), "attention": ("once", "map2")},
+    ),
 }

@@ -30,6 +30,7 @@ ContextKind = Literal[
     "joint_channel",
     "compact_position",
     "compact_channel",
+    "criss_cross",
 ]
 NonLocalForm = Literal["gaussian", "embedded_gaussian", "dot_product", "concatenation"]
 Decoder = Literal["sum", "gating"]

@@ -12,6 +12,7 @@ from danet_jax.attention import ChannelAttention, PositionAttention
 from danet_jax.context.bam import BAM
 from danet_jax.context.cbam import CBAM
 from danet_jax.context.compact_attention import CompactChannelAttention, CompactPositionAttention
+from danet_jax.context.criss_cross import CrissCrossAttention
 from danet_jax.context.joint_attention import JointChannelAttention, JointPositionAttention
 from danet_jax.context.non_local import NonLocal
 from danet_jax.context.selective_kernel import SelectiveKernel
@@ -32,6 +33,7 @@ MODULES: dict[ContextKind, type[Any]] = {
     "joint_channel": JointChannelAttention,
     "compact_position": CompactPositionAttention,
     "compact_channel": CompactChannelAttention,
+    "criss_cross": CrissCrossAttention,
 }
 
 

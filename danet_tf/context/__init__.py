@@ -10,6 +10,7 @@ from danet_tf.attention import ChannelAttention, PositionAttention
 from danet_tf.context.bam import BAM
 from danet_tf.context.cbam import CBAM
 from danet_tf.context.compact_attention import CompactChannelAttention, CompactPositionAttention
+from danet_tf.context.criss_cross import CrissCrossAttention
 from danet_tf.context.joint_attention import JointChannelAttention, JointPositionAttention
 from danet_tf.context.non_local import NonLocal
 from danet_tf.context.selective_kernel import SelectiveKernel
@@ -31,6 +32,7 @@ MODULES: dict[ContextKind, type[Any]] = {
     "joint_channel": JointChannelAttention,
     "compact_position": CompactPositionAttention,
     "compact_channel": CompactChannelAttention,
+    "criss_cross": CrissCrossAttention,
 }
 
 

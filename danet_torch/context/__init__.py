@@ -10,6 +10,7 @@ from danet_torch.attention import ChannelAttention, PositionAttention
 from danet_torch.context.bam import BAM
 from danet_torch.context.cbam import CBAM
 from danet_torch.context.compact_attention import CompactChannelAttention, CompactPositionAttention
+from danet_torch.context.criss_cross import CrissCrossAttention
 from danet_torch.context.joint_attention import JointChannelAttention, JointPositionAttention
 from danet_torch.context.non_local import NonLocal
 from danet_torch.context.selective_kernel import SelectiveKernel
@@ -30,6 +31,7 @@ MODULES: dict[ContextKind, type[nn.Module]] = {
     "joint_channel": JointChannelAttention,
     "compact_position": CompactPositionAttention,
     "compact_channel": CompactChannelAttention,
+    "criss_cross": CrissCrossAttention,
 }
 
 

@@ -154,6 +154,43 @@ GATHERED = (
     ),
 )
 
+CRISS_CROSS = (
+    Mutation(
+        "criss_cross_counts_itself_twice",
+        "each position is in its row and again in its column",
+        CASES["criss_cross"],
+        same_edit("criss_cross_attention", ("rows[:, None] == rows", "rows[:, None] < 0")),
+    ),
+    Mutation(
+        "criss_cross_once",
+        "one pass, which reaches a row and a column, where the paper has two",
+        CASES["criss_cross"],
+        same_edit(
+            "CrissCrossAttention.forward", ('return self.gather(x, taps.recorder("criss_cross_map2"))', "return x")
+        ),
+    ),
+    Mutation(
+        "criss_cross_softmaxes_apart",
+        "a softmax over the column and another over the row",
+        CASES["criss_cross"],
+        edits_by_backend(
+            "criss_cross_attention",
+            torch=(
+                "torch.softmax(torch.cat((column, row), 1), 1)",
+                "torch.cat((column.softmax(1), row.softmax(1)), 1)",
+            ),
+            tf=(
+                "ops.softmax(ops.concatenate((column, row), axis=3), axis=3)",
+                "ops.concatenate((ops.softmax(column, axis=3), ops.softmax(row, axis=3)), axis=3)",
+            ),
+            jax=(
+                "jax.nn.softmax(jnp.concat((column, row), axis=3), axis=3)",
+                "jnp.concat((jax.nn.softmax(column, axis=3), jax.nn.softmax(row, axis=3)), axis=3)",
+            ),
+        ),
+    ),
+)
+
 WEIGHED = (
     Mutation(
         "squeeze_thrown_away",

@@ -29,6 +29,7 @@ MUTATIONS = (
     *attention.CHANNEL,
     *context.WEIGHED,
     *context.GATHERED,
+    *context.CRISS_CROSS,
     *compact.COMPACT,
     *compact.DECODER,
     *network.BACKBONE,

@@ -179,6 +179,31 @@ def compact_channel(net: Network, name: str, x: Array) -> Array:
     return net.tensor(f"{name}.gamma", (1,)) * (attention @ flat(centres)).reshape(x.shape) + x
 
 
+def criss_cross(net: Network, name: str, x: Array) -> Array:
+    """Twice: x_u + gamma sum over i of A[i, u] Phi[i, u], Phi the values in the row and the column of u, u itself once;
+    A[., u] is the softmax over i of q_u . Omega[i, u], with Omega the keys there."""
+    x = net.keep("criss_cross_once", row_and_column(net, name, x, "criss_cross_map1"))
+    return row_and_column(net, name, x, "criss_cross_map2")
+
+
+def row_and_column(net: Network, name: str, x: Array, tap: str) -> Array:
+    """One pass. The map has H entries for the column and W for the row at each position; in the column, u has 0."""
+    channels, (height, width) = x.shape[1], x.shape[2:]
+    query = net.conv(f"{name}.query", x, query_channels(net, x), 1, bias=True)
+    key = net.conv(f"{name}.key", x, query_channels(net, x), 1, bias=True)
+    value = net.conv(f"{name}.value", x, channels, 1, bias=True)
+    attention, gathered = np.zeros((len(x), height + width, height, width)), np.zeros(x.shape)
+    for i, j in np.ndindex(height, width):
+        others = np.arange(height) != i
+        keys, values = (np.concatenate([array[:, :, others, j], array[:, :, i]], axis=2) for array in (key, value))
+        energy = net.energy(np.einsum("nq,nqk->nk", query[:, :, i, j], keys))
+        weights = operations.softmax(energy)
+        attention[:, np.append(others, [True] * width), i, j] = weights
+        gathered[:, :, i, j] = np.einsum("nk,nck->nc", weights, values)
+    net.keep(tap, attention)
+    return net.tensor(f"{name}.gamma", (1,)) * gathered + x
+
+
 MODULES = {
     "position": position,
     "channel": channel,
@@ -192,6 +217,7 @@ MODULES = {
     "joint_channel": joint_channel,
     "compact_position": compact_position,
     "compact_channel": compact_channel,
+    "criss_cross": criss_cross,
 }
 
 

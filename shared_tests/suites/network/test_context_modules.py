@@ -35,8 +35,11 @@ MODULES: dict[str, tuple[str, tuple[Any, ...]]] = {
     "joint_channel": ("JointChannelAttention", ()),
     "compact_position": ("CompactPositionAttention", (6,)),
     "compact_channel": ("CompactChannelAttention", (4,)),
+    "criss_cross": ("CrissCrossAttention", (6,)),
 }
-IDENTITIES = [name for name in MODULES if name.startswith(("non_local", "self", "joint", "compact"))]  # before training
+IDENTITIES = [
+    name for name in MODULES if name.startswith(("non_local", "self", "joint", "compact", "criss"))
+]  # before training
 
 
 def tensors_of(name: str) -> dict[str, np.ndarray]:
