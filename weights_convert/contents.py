@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from danet_common import CheckpointError
-from danet_common.checkpoint import require_name
+from danet_common.checkpoint import EXTRA_TENSOR, require_name
 from danet_common.checkpoint.safetensors_header import LARGEST_EMPTY
 
 OBJECT = "a pickled object of class"  # prefix that marks a value which no reader builds
@@ -82,6 +82,16 @@ class Contents:
             require_name(name)
             if 0 in tensor.shape and max(tensor.shape) > LARGEST_EMPTY:
                 raise CheckpointError(f"the tensor {name} of shape {list(tensor.shape)} is empty; the file is damaged")
+
+
+def canonical_contents(arrays: Mapping[str, np.ndarray], manifest: str) -> Contents:
+    """Return the contents of a canonical file, whose extra tensors have a prefix."""
+    extra = {name for name in arrays if name.startswith(EXTRA_TENSOR)}
+    return Contents(
+        tensors={name: array for name, array in arrays.items() if name not in extra},
+        extra_tensors={name.removeprefix(EXTRA_TENSOR): arrays[name] for name in arrays if name in extra},
+        manifest=manifest,
+    )
 
 
 def refuse_others(

@@ -15,8 +15,8 @@ from danet_common.checkpoint import hash_tensors
 from danet_common.checkpoint.run_weights import with_run
 from weights_convert.read import read_all
 from weights_convert.weight_sets.choose import SeveralSetsError
-from weights_convert.weight_sets.find import WeightSet
 from weights_convert.weight_sets.report import about_sets
+from weights_convert.weight_sets.weight_set import WeightSet
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from weights_convert.mapping.infer import infer
 from weights_convert.schemas import Schema, layouts_of
 from weights_convert.settings import format_setting, parse_settings
 from weights_convert.weight_sets.choose import SeveralSetsError, choose
-from weights_convert.weight_sets.find import WeightSet
+from weights_convert.weight_sets.weight_set import WeightSet
 
 COUNTER = ".num_batches_tracked"
 

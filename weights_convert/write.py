@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,15 @@ import numpy as np
 from danet_common import Checkpoint, CheckpointError
 from danet_common.files.atomic import always, never
 from weights_convert.containers.orbax_layout import require_only_orbax
-from weights_convert.formats import ENDINGS, CanonicalWriter, ForeignWriter, endings_of, writer_of
+from weights_convert.formats import (
+    ENDINGS,
+    CanonicalWriter,
+    ForeignWriter,
+    endings_of,
+    orbax_directory,
+    safetensors_file,
+    writer_of,
+)
 from weights_convert.mapping.apply import Log, from_canonical, layout_for
 from weights_convert.schemas import SCHEMAS, Schema, layouts_of
 
@@ -45,7 +52,8 @@ def _check_destination(destination: str, to_schema: str | None, force: bool) -> 
     if not path.name.endswith(ENDINGS) and path.is_dir():
         raise CheckpointError(f"{path}: is a folder. Name a file in it, such as {path / 'danet.safetensors'}")
     writer, layouts = writer_of(path), _foreign(to_schema)
-    if destination.endswith(os.sep) and not writer.DIRECTORY:
+    is_folder = writer.NAME == orbax_directory.NAME
+    if destination.endswith(os.sep) and not is_folder:
         raise CheckpointError(f"{destination}: names a folder, but {writer.NAME} is a file. Remove the last {os.sep}")
     if layouts is None and not isinstance(writer, CanonicalWriter):
         upstreams = sorted({schema.name for schema in SCHEMAS if writer.NAME in schema.formats})
@@ -53,7 +61,7 @@ def _check_destination(destination: str, to_schema: str | None, force: bool) -> 
     if layouts is not None and writer.NAME not in layouts[0].formats:
         endings = " or ".join(endings_of(layouts[0].formats))
         raise CheckpointError(f"{path}: {writer.NAME} files cannot hold schema {to_schema}. Write {endings}")
-    _check_place(path, writer.DIRECTORY, force)
+    _check_place(path, is_folder, force)
 
 
 def _check_place(path: Path, wants_directory: bool, force: bool) -> None:
@@ -91,13 +99,9 @@ def write_to(
     try:
         if layouts is not None and isinstance(writer, ForeignWriter):
             schema = layout_for(layouts, checkpoint)
-            wrap = (
-                partial(schema.wrap_state_dict, config=checkpoint.config)
-                if schema.wrap_state_dict and writer.WRAPS
-                else None
-            )
-            named = from_canonical(schema, checkpoint, log, writer.WRAPS)
-            writer.write_foreign(named, path, wrap, replace)
+            wrap = None if writer.NAME == safetensors_file.NAME else schema.wrap_state_dict
+            named = from_canonical(schema, checkpoint, log, wrap is not None)
+            writer.write_foreign(named if wrap is None else wrap(named, checkpoint.config), path, replace)
             return named
         if isinstance(writer, CanonicalWriter):
             for line in writer.write(checkpoint, path, replace):

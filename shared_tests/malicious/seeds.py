@@ -102,7 +102,7 @@ SEEDS: Mapping[str, Callable[[Path], Any]] = {
     "flax.msgpack": lambda path: path.write_bytes(msgpack(tree())),
     "canonical.orbax": written(),
     "sharded.safetensors.index.json": written(),
-    "pickle.pdparams": lambda path: pickle_file.write_foreign(checkpoint().tensors, path, None),
+    "pickle.pdparams": lambda path: pickle_file.write_foreign(checkpoint().tensors, path),
     "gluoncv.params": written("gluoncv"),
     "mmseg.pth": written("mmseg"),
     "hub.folder": lambda path: write_pretrained(checkpoint(), path),

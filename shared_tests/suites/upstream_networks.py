@@ -102,5 +102,5 @@ def write_upstream_checkpoint(
     path = folder / f"{name}{endings_of(schema_of(name, layout).formats or (safetensors_file.NAME,))[0]}"
     writer = writer_of(path)
     assert isinstance(writer, ForeignWriter)
-    writer.write_foreign({key: array for key, array in tensors.items() if array is not None}, path, None)
+    writer.write_foreign({key: array for key, array in tensors.items() if array is not None}, path)
     return path

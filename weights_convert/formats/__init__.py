@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Protocol, runtime_checkable
-
-import numpy as np
+from typing import Any, Protocol, runtime_checkable
 
 from danet_common import Checkpoint, CheckpointError
 from danet_common.files.atomic import Judge, always
-from weights_convert.containers.source_file import SourceFile, open_source
+from weights_convert.containers.source_file import SourceFile
 from weights_convert.contents import Contents
 from weights_convert.formats import (
     keras_archive,
@@ -26,14 +24,12 @@ from weights_convert.formats import (
     safetensors_index,
     torch_file,
 )
-from weights_convert.mapping.schema import WrapStateDict
 
 
 class Reader(Protocol):
     """Interface of a module that reads a format."""
 
     NAME: str
-    DIRECTORY: bool
 
     def recognises(self, source: SourceFile) -> bool:
         """True if the source has this format."""
@@ -46,7 +42,6 @@ class Writer(Protocol):
     """Interface of a module that writes a format."""
 
     NAME: str
-    DIRECTORY: bool
 
 
 @runtime_checkable
@@ -60,17 +55,9 @@ class CanonicalWriter(Writer, Protocol):
 
 @runtime_checkable
 class ForeignWriter(Writer, Protocol):
-    """Interface of a module that writes tensors under any names; if WRAPS, in the trainer's object too."""
+    """Interface of a module that writes tensors under any names, in the object of the upstream trainer."""
 
-    WRAPS: bool
-
-    def write_foreign(
-        self,
-        named: Mapping[str, np.ndarray],
-        path: Path,
-        wrap: WrapStateDict | None,
-        replace: Judge = always,
-    ) -> None: ...
+    def write_foreign(self, content: Mapping[str, Any], path: Path, replace: Judge = always) -> None: ...
 
 
 READERS: tuple[Reader, ...] = (
@@ -103,7 +90,8 @@ UPSTREAM_WRITERS: tuple[tuple[str, ForeignWriter], ...] = (  # formats without a
     (".params", mxnet_file),
 )
 
-ENDINGS = tuple(ending for ending, _ in (*WRITERS, *UPSTREAM_WRITERS))
+ALL_WRITERS: tuple[tuple[str, Writer], ...] = (*WRITERS, *UPSTREAM_WRITERS)
+ENDINGS = tuple(ending for ending, _ in ALL_WRITERS)
 MOST_NAMED = 5  # checkpoints of a directory that the error lists
 
 # Other files that users pass, by their first bytes.
@@ -117,15 +105,6 @@ OTHER_FILES: Mapping[bytes, str] = {
     b"<htm": "an HTML page, perhaps of a download that failed",
     b"version https://git-lfs": "a Git LFS pointer; fetch the file itself with `git lfs pull`",
 }
-
-
-def reader_of(path: Path) -> Reader:
-    """Return the reader of a file or directory. Raise CheckpointError if no format fits."""
-    source = open_source(path)
-    try:
-        return reader_for(source)
-    finally:
-        source.close()
 
 
 def reader_for(source: SourceFile) -> Reader:
@@ -143,7 +122,7 @@ def reader_for(source: SourceFile) -> Reader:
 
 def writer_of(path: Path) -> Writer:
     """Return the writer for a path's ending. Raise CheckpointError for an unknown ending."""
-    for ending, writer in (*WRITERS, *UPSTREAM_WRITERS):
+    for ending, writer in ALL_WRITERS:
         if path.name.endswith(ending) and path.name != ending:
             return writer
     raise CheckpointError(f"{path}: the ending does not say which format to write. Known endings: {', '.join(ENDINGS)}")
@@ -151,7 +130,7 @@ def writer_of(path: Path) -> Writer:
 
 def endings_of(names: Collection[str]) -> list[str]:
     """Return the endings of the formats with these names."""
-    return [ending for ending, writer in (*WRITERS, *UPSTREAM_WRITERS) if writer.NAME in names]
+    return [ending for ending, writer in ALL_WRITERS if writer.NAME in names]
 
 
 def _what(source: SourceFile) -> str:

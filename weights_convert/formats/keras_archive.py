@@ -22,7 +22,6 @@ from weights_convert.contents import Contents
 from weights_convert.formats.keras_hdf5 import left_out, read_weights, write_weights
 
 NAME = "keras"
-DIRECTORY = False
 CONFIG, METADATA, WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 CLASS = {"module": "danet_tf.model", "class_name": "DANet", "registered_name": "danet>DANet"}
 KERAS_VERSION = "3.15.1"  # version of this layout

@@ -14,7 +14,6 @@ from weights_convert.contents import Contents
 from weights_convert.formats.keras_hdf5 import left_out, read_weights, write_weights
 
 NAME = "keras weights"
-DIRECTORY = False
 
 
 def recognises(source: SourceFile) -> bool:

@@ -19,7 +19,6 @@ from weights_convert.contents import Contents
 from weights_convert.formats.flax_tree import flat, from_leaves
 
 NAME = "msgpack"
-DIRECTORY = False
 CHUNKED = "__msgpack_chunked_array__"
 ARRAY, SCALAR = 1, 3  # extension codes
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")

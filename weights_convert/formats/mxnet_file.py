@@ -21,11 +21,8 @@ from danet_common.files.atomic import Judge, always, atomic_file
 from weights_convert.containers.source_file import SourceFile
 from weights_convert.containers.zip_archive import Buffer, raw_bytes
 from weights_convert.contents import Contents
-from weights_convert.mapping.schema import WrapStateDict
 
 NAME = "mxnet"
-DIRECTORY = False
-WRAPS = True
 MAGIC = struct.pack("<Q", 0x112)
 VERSIONS = (0xF993FAC8, 0xF993FAC9, 0xF993FACA)  # 1: 64-bit sizes; 2: also a kind of storage; 3: also empty shapes
 V1, V2, V3 = VERSIONS
@@ -124,12 +121,10 @@ class _Cursor:
             raise self.damage(str(error)) from None
 
 
-def write_foreign(
-    named: Mapping[str, np.ndarray], path: Path, wrap: WrapStateDict | None, replace: Judge = always
-) -> None:
+def write_foreign(content: Mapping[str, Any], path: Path, replace: Judge = always) -> None:
     """Write a file for `mxnet.nd.load(path)` and Gluon's `load_parameters(path)`."""
     with atomic_file(path, replace) as temporary, temporary.open("wb") as file:
-        for part in _parts(wrap(named) if wrap else named):
+        for part in _parts(content):
             file.write(part)
 
 

@@ -24,11 +24,10 @@ from danet_common.files.strict_json import parse_json
 from weights_convert.containers.pickled_arrays import is_plain, native
 from weights_convert.containers.source_file import SourceFile
 from weights_convert.containers.zip_archive import Archive, Stream, may_be_record, raw_bytes, write_archive
-from weights_convert.contents import Contents
+from weights_convert.contents import Contents, canonical_contents
 from weights_convert.formats.flax_tree import from_leaves
 
 NAME = "npz"
-DIRECTORY = False
 MANIFEST = "__manifest__"
 ENDING = ".npy"
 SLASH = "/"
@@ -58,13 +57,7 @@ def read(source: SourceFile) -> Contents:
     for name in _bfloat16_names(text):
         if name in arrays and arrays[name].dtype == np.uint16:
             arrays[name] = arrays[name].view(BFLOAT16)
-    return Contents(
-        tensors={name: array for name, array in arrays.items() if not name.startswith(EXTRA_TENSOR)},
-        extra_tensors={
-            name.removeprefix(EXTRA_TENSOR): arrays[name] for name in arrays if name.startswith(EXTRA_TENSOR)
-        },
-        manifest=text,
-    )
+    return canonical_contents(arrays, text)
 
 
 def _foreign(arrays: dict[str, np.ndarray]) -> Contents:

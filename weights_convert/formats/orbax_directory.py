@@ -22,7 +22,6 @@ from weights_convert.contents import Contents
 from weights_convert.formats.flax_tree import from_leaves, to_leaves
 
 NAME = "orbax"
-DIRECTORY = True
 STATE, MANIFEST = "state", "manifest"
 ITEMS = (STATE, "default", "")  # item with the tree: ours, a CheckpointManager's, the directory itself
 TEXT = "metadata"  # file of a JSON item

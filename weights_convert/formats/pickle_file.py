@@ -23,11 +23,8 @@ from weights_convert.containers.source_file import SourceFile
 from weights_convert.containers.zip_archive import Buffer, raw_bytes
 from weights_convert.contents import Contents
 from weights_convert.formats.pickled_tree import flatten
-from weights_convert.mapping.schema import WrapStateDict
 
 NAME = "pickle"
-DIRECTORY = False
-WRAPS = True
 PROTOCOLS = tuple(bytes((0x80, number)) for number in (2, 3, 4, 5))
 NAME_TABLE = "StructuredToParameterName@@"
 SLICES = "UnpackBigParamInfor@@"  # key of sliced arrays: protocol 2 cannot hold 4 GiB in one piece
@@ -79,13 +76,11 @@ def _is_array(key: Any, value: Any) -> bool:
     return type(key) is str and isinstance(value, PickledArray) and value.array is not None
 
 
-def write_foreign(
-    named: Mapping[str, np.ndarray], path: Path, wrap: WrapStateDict | None, replace: Judge = always
-) -> None:
+def write_foreign(content: Mapping[str, Any], path: Path, replace: Judge = always) -> None:
     """Write a file for `paddle.load(path)`: arrays by name, and Paddle's table of names if there is one."""
     with atomic_file(path, replace) as temporary, temporary.open("wb") as file:
         file.write(b"\x80\x04")
-        for part in encode(wrap(named) if wrap else named, _array):
+        for part in encode(content, _array):
             file.write(part)
         file.write(b".")
 

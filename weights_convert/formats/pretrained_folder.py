@@ -8,7 +8,6 @@ from weights_convert.contents import Contents
 from weights_convert.formats import safetensors_file
 
 NAME = "pretrained folder"
-DIRECTORY = True
 
 
 def recognises(source: SourceFile) -> bool:

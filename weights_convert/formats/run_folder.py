@@ -9,7 +9,6 @@ from weights_convert.contents import Contents
 from weights_convert.formats import safetensors_file
 
 NAME = "run folder"
-DIRECTORY = True
 AVERAGE = "average."  # prefix of the extra tensors that are moving averages
 
 

@@ -8,21 +8,17 @@ from pathlib import Path
 import numpy as np
 
 from danet_common import Checkpoint, CheckpointError, write_checkpoint
-from danet_common.checkpoint import EXTRA_TENSOR
 from danet_common.checkpoint.lazy import Stored, stored_in
 from danet_common.checkpoint.safetensors_header import HEADER_LIMIT, Entry
 from danet_common.checkpoint.safetensors_writer import write_safetensors
 from danet_common.files.atomic import Judge, always, atomic_file
 from danet_common.files.regular_file import WEIGHTS
 from weights_convert.containers.source_file import SourceFile
-from weights_convert.contents import Contents
+from weights_convert.contents import Contents, canonical_contents
 from weights_convert.detect import find_match
-from weights_convert.mapping.schema import WrapStateDict
 
 NAME = "safetensors"
 LARGE = 1_000_000_000  # bytes; more than any network here has in float64
-DIRECTORY = False
-WRAPS = False
 
 
 def recognises(source: SourceFile) -> bool:
@@ -49,15 +45,7 @@ def contents_of(stored: Stored) -> Contents:
     if size > LARGE and stored.manifest is None:
         find_match({name.removeprefix("module."): _outline(entry) for name, entry in entries.items()})
     arrays = {name: file.read(name) for name, file in stored.files.items()}
-    if stored.manifest is None:
-        return Contents(tensors=arrays)
-    return Contents(
-        tensors={name: array for name, array in arrays.items() if not name.startswith(EXTRA_TENSOR)},
-        extra_tensors={
-            name.removeprefix(EXTRA_TENSOR): array for name, array in arrays.items() if name.startswith(EXTRA_TENSOR)
-        },
-        manifest=stored.manifest,
-    )
+    return Contents(tensors=arrays) if stored.manifest is None else canonical_contents(arrays, stored.manifest)
 
 
 def _outline(entry: Entry) -> np.ndarray:
@@ -71,12 +59,10 @@ def write(checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[
     return ()
 
 
-def write_foreign(
-    named: Mapping[str, np.ndarray], path: Path, wrap: WrapStateDict | None, replace: Judge = always
-) -> None:
+def write_foreign(content: Mapping[str, np.ndarray], path: Path, replace: Judge = always) -> None:
     """Write tensors under upstream names, without manifest or trainer's object."""
     try:
         with atomic_file(path, replace) as temporary:
-            write_safetensors(named, temporary, {"format": "pt"})
+            write_safetensors(content, temporary, {"format": "pt"})
     except ValueError as error:
         raise CheckpointError(str(error)) from None

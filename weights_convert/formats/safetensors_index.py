@@ -14,7 +14,6 @@ from weights_convert.contents import Contents
 from weights_convert.formats import safetensors_file
 
 NAME = "safetensors index"
-DIRECTORY = False
 KERAS_ENDING = b'.weights.h5"'  # ending of the files in a Keras index
 
 

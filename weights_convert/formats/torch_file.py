@@ -23,11 +23,8 @@ from weights_convert.containers.torch_container import LEGACY_STARTS, PICKLE, Re
 from weights_convert.containers.zip_archive import bound, raw_bytes, write_archive
 from weights_convert.contents import OBJECT, Contents, Described, Unread, refuse_others
 from weights_convert.formats.pickled_tree import flatten
-from weights_convert.mapping.schema import WrapStateDict
 
 NAME = "torch"
-DIRECTORY = False
-WRAPS = True
 ALIGNMENT = 64  # bytes; alignment of each storage in the file, as torch has it
 STATE_DICT, EXTRA_TENSORS = "state_dict", "passengers"  # keys of a canonical file
 
@@ -114,18 +111,12 @@ def write(checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[
     content: dict[str, Any] = {"danet": json.dumps(manifest(checkpoint)), STATE_DICT: checkpoint.tensors}
     if checkpoint.extra_tensors:
         content[EXTRA_TENSORS] = checkpoint.extra_tensors
-    _write(content, path, replace)
+    write_foreign(content, path, replace)
     return ()
 
 
-def write_foreign(
-    named: Mapping[str, np.ndarray], path: Path, wrap: WrapStateDict | None, replace: Judge = always
-) -> None:
-    """Write tensors under upstream names, in the object that the upstream trainer saves."""
-    _write(wrap(named) if wrap else named, path, replace)
-
-
-def _write(content: Mapping[str, Any], path: Path, replace: Judge) -> None:
+def write_foreign(content: Mapping[str, Any], path: Path, replace: Judge = always) -> None:
+    """Write the object that an upstream trainer saves."""
     pickle, arrays = write_pickle(content)
     with atomic_file(path, replace) as temporary:
         write_archive(temporary, _records(pickle, arrays), ALIGNMENT)

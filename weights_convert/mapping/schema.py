@@ -14,7 +14,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -25,15 +25,8 @@ PLACEHOLDER = re.compile(r"\{(\w)([+-]\d)?\}")
 NORM = re.compile(r"(.*\.)?(bn\d*|\w+_bn|downsample\.1)")  # canonical names of BatchNorms
 NUMBER = "(0|[1-9][0-9]{0,3})"  # no leading zeros, so that no two keys mean the same tensor
 
-WrapStateDict = Callable[[Mapping[str, np.ndarray]], dict[str, Any]]
 FromMetadata = Callable[[Mapping[str, Any]], dict[str, Any]]
-
-
-class StateDictWrapper(Protocol):
-    """Function that makes the object which the upstream trainer saves."""
-
-    def __call__(self, state_dict: Mapping[str, np.ndarray], config: DANetConfig) -> dict[str, Any]: ...
-
+StateDictWrapper = Callable[[Mapping[str, np.ndarray], DANetConfig], dict[str, Any]]
 
 CONVOLUTION: Mapping[Kind, str] = {"kernel": "weight", "bias": "bias"}
 TORCH_NORM: Mapping[Kind, str] = {

@@ -16,9 +16,9 @@ from weights_convert.contents import OBJECT, Contents, refuse_others
 from weights_convert.detect import find_match
 from weights_convert.mapping.apply import Log
 from weights_convert.schemas import Schema
-from weights_convert.weight_sets.exchanges import Exchange, averages_of, exchange_of, is_at
-from weights_convert.weight_sets.find import PARALLEL, WeightSet, WeightSets, find_places, words_of
+from weights_convert.weight_sets.find import find_places
 from weights_convert.weight_sets.report import OPTION, equal, log_left, log_taken, spoken
+from weights_convert.weight_sets.weight_set import PARALLEL, WeightSet, WeightSets, words_of
 
 MOST_SETS = 10  # listed in an error
 
@@ -52,9 +52,8 @@ def choose(contents: Contents, wanted: Sequence[Schema] | None, key: str | None,
     sets differ.
     """
     weight_sets = find_places(contents, wanted)
-    exchange = exchange_of(contents, weight_sets)
     if key is not None:
-        weight_set = _named(contents, weight_sets, key, wanted, exchange)
+        weight_set = _named(contents, weight_sets, key, wanted)
     else:
         sets = [each for each in weight_sets.whole if not each.backbone_only] or weight_sets.whole
         if not sets and weight_sets.parts:
@@ -62,26 +61,24 @@ def choose(contents: Contents, wanted: Sequence[Schema] | None, key: str | None,
         if not sets:
             return Choice(None, _nearest(contents))
         trained = [each for each in sets if not each.averages] or sets
-        if exchange is not None:
-            trained = [each for each in sets if is_at(each, exchange.averages)] or trained
+        if weight_sets.exchange is not None:
+            trained = [each for each in sets if each.is_at(weight_sets.exchange.averages)] or trained
         weight_set = _one_of(contents, trained)
     refuse_others(contents.others, contents.holders, weight_set.keys.values(), weight_set.prefix)
-    log_taken(contents, weight_sets, weight_set, exchange, log)
-    log_left(contents, weight_sets, weight_set, exchange, log)
+    log_taken(contents, weight_sets, weight_set, log)
+    log_left(contents, weight_sets, weight_set, log)
     tensors = {name: contents.tensors[file] for name, file in weight_set.keys.items()}
     return Choice(weight_set, tensors, [*weight_sets.whole, *weight_sets.parts])
 
 
-def _named(
-    contents: Contents, weight_sets: WeightSets, key: str, wanted: Sequence[Schema] | None, exchange: Exchange | None
-) -> WeightSet:
+def _named(contents: Contents, weight_sets: WeightSets, key: str, wanted: Sequence[Schema] | None) -> WeightSet:
     """Return the set that the user named: by its label, by some of its keys, or by words of them."""
     word = key.strip().strip(".") or "."
     sets = [*weight_sets.whole, *weight_sets.parts]
     named = [weight_set for weight_set in sets if weight_set.label == word] or [
         weight_set for weight_set in sets if f".{word}." in f".{weight_set.label}."
     ]
-    if not named and exchange is None:  # after an exchange the words mislead
+    if not named and weight_sets.exchange is None:  # after an exchange the words mislead
         named = [weight_set for weight_set in sets if words_of(word) and words_of(word) <= words_of(weight_set.label)]
     if named:
         return _one_of(contents, [weight_set for weight_set in named if not weight_set.averages] or named)
@@ -98,8 +95,11 @@ def _named(
         raise CheckpointError(f"at {word}: incomplete, or mixed with other sets: {'; '.join(match.errors[:1])}")
     if contents.others.get(word, "").startswith(OBJECT):
         raise CheckpointError(f"{word} is {contents.others[word]}, which is never run. Save its state_dict()")
-    exchanged = f"; {exchange.averages} is {averages_of(exchange)}" if exchange is not None else ""
-    raise CheckpointError(f"has no weights at {key!r}; {_listed(sets)}{exchanged}")
+    labels = [spoken(weight_set) for weight_set in sets[:MOST_SETS]] + ["..."] * (len(sets) > MOST_SETS)
+    listed = f"it has {', '.join(labels)}" if sets else "it has no complete set of weights"
+    exchange = weight_sets.exchange
+    exchanged = f"; {exchange.averages} is where {exchange.trainer} stores the moving averages" if exchange else ""
+    raise CheckpointError(f"has no weights at {key!r}; {listed}{exchanged}")
 
 
 def _nameless(holder: str, count: int) -> str:
@@ -108,14 +108,6 @@ def _nameless(holder: str, count: int) -> str:
         f"{holder} has {pluralise(count, 'tensor')} in a list, without names; only its own program knows their order. "
         "Load them into the network with that program, and save its state_dict()"
     )
-
-
-def _listed(sets: Sequence[WeightSet]) -> str:
-    """List the sets of a file, for a message."""
-    if not sets:
-        return "it has no complete set of weights"
-    labels = [spoken(weight_set) for weight_set in sets[:MOST_SETS]] + ["..."] * (len(sets) > MOST_SETS)
-    return f"it has {', '.join(labels)}"
 
 
 def _one_of(contents: Contents, sets: Sequence[WeightSet]) -> WeightSet:

@@ -8,72 +8,22 @@ A set of averages may have parameters only. It then takes BatchNorm's statistics
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping, Sequence, Set
-from dataclasses import dataclass, field
 from typing import Any
 
 from danet_common import CheckpointError, Parameter, parameters
-from weights_convert.contents import Contents, Described, headers_of
-from weights_convert.mapping.match import Match, match
+from weights_convert.contents import Contents, headers_of
+from weights_convert.mapping.match import match
 from weights_convert.schemas import SCHEMAS, Schema
+from weights_convert.weight_sets.weight_set import EXCHANGES, PARALLEL, WeightSet, WeightSets, speaks_of_averages
 
 # Wrapper modules of torch, anywhere in a network: torch/_dynamo/eval_frame.py,
 # torch/distributed/fsdp and torch/distributed/algorithms/_checkpoint, torch 2.13.
 WRAPPERS = ("_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module")
-PARALLEL = "module"  # prefix of DataParallel and DistributedDataParallel
 STEMS = ("backbone.conv1", "backbone.conv1.conv1")  # every network has one; its key gives a prefix
 SECOND = "backbone.layer1.0.conv1"  # every network has this too
 MOST_BEGINNINGS = 64  # prefixes of sets in a file
 SEPARATORS = ("_", "")  # instead of dots: MMCV's EMAHook, and LitEma of latent diffusion
-AVERAGES = frozenset(("ema", "average", "averaged", "averages", "avg", "shadow", "teacher", "swa", "polyak", "target"))
-OPTIMIZERS = frozenset(("exp", "sq", "square"))  # Adam's exp_avg and exp_avg_sq
-WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Za-z][a-z]*")
-
-
-@dataclass(frozen=True)
-class WeightSet:
-    """One complete set of weights.
-
-    prefix    prefix of the names of its tensors
-    match     match with its schema
-    keys      name under the schema -> name in the file
-    averages  True for moving averages, by a word of the prefix
-    base      set with the statistics, for averages of parameters only
-    """
-
-    prefix: str
-    match: Match
-    keys: Mapping[str, str]
-    averages: bool
-    base: WeightSet | None = None
-
-    @property
-    def label(self) -> str:
-        """Key for `--weights-key`."""
-        words = self.prefix.rstrip("._") or "."
-        return words.removesuffix(f".{PARALLEL}")
-
-    @property
-    def backbone_only(self) -> bool:
-        """True if the schema has no head."""
-        return self.match.schema.backbone_only
-
-
-@dataclass
-class WeightSets:
-    """All sets of weights of a file.
-
-    whole     complete sets
-    parts     backbones inside other networks; taken only on request
-    names     name without torch's wrappers -> name in the file
-    wrappers  wrappers that were removed from the names
-    """
-
-    whole: list[WeightSet] = field(default_factory=list)
-    parts: list[WeightSet] = field(default_factory=list)
-    names: dict[str, str] = field(default_factory=dict)
-    wrappers: list[str] = field(default_factory=list)
 
 
 def find_places(contents: Contents, wanted: Sequence[Schema] | None = None) -> WeightSets:
@@ -84,20 +34,14 @@ def find_places(contents: Contents, wanted: Sequence[Schema] | None = None) -> W
     weight_sets = _Search(contents, wanted or SCHEMAS, WRAPPERS).run()
     if not weight_sets.whole and any(f".{PARALLEL}." in name for name in contents.tensors):
         within = _Search(contents, wanted or SCHEMAS, (*WRAPPERS, PARALLEL)).run()
-        if within.whole:
-            return within
+        weight_sets = within if within.whole else weight_sets
+    for exchange in EXCHANGES:
+        places = (exchange.averages, exchange.trained)
+        if all(any(each.is_at(place) for each in weight_sets.whole) for place in places) and any(
+            name.startswith(exchange.witness) for name in (*contents.tensors, *contents.others)
+        ):
+            weight_sets.exchange = exchange
     return weight_sets
-
-
-def words_of(name: str) -> set[str]:
-    """Split a name into lower-case words: model and ema for model_ema, modelEMA or model.ema."""
-    return {word.lower() for word in WORD.findall(name)}
-
-
-def speaks_of_averages(prefix: str) -> bool:
-    """True if a word of the prefix names moving averages."""
-    words = words_of(prefix)
-    return bool(words & AVERAGES) and not words & OPTIMIZERS
 
 
 class _Search:
@@ -117,7 +61,7 @@ class _Search:
             self.weight_sets.wrappers += [wrapper for wrapper in found if wrapper not in self.weight_sets.wrappers]
             self.holders[plain] = _without(contents.holders.get(name, ""), wrappers)[0]
         self.stems = [(schema, *keys) for schema in schemas for keys in _stem_keys(schema)]
-        self.taken: set[str] = set()  # names in the sets found so far
+        self.taken: set[str] = set()  # names in the file of the sets found so far
 
     def run(self) -> WeightSets:
         """Search from the longest prefix to the shortest. Each name belongs to one set at most."""
@@ -132,22 +76,22 @@ class _Search:
         backbones: list[tuple[WeightSet, str]] = []
         nearly: list[tuple[str, int]] = []  # prefix and number of known names of incomplete sets
         for (prefix, holder), schemas in sorted(beginnings.items(), key=lambda item: -len(item[0][0])):
-            names = self.names_at(prefix, holder)
-            matches = [match(schema, self.described(names), self.metadata) for schema in schemas]
+            keys = self.names_at(prefix, holder)
+            described = {key: self.headers[name] for key, name in keys.items()}
+            matches = [match(schema, described, self.metadata) for schema in schemas]
             nearest = min(matches, key=lambda found: (bool(found.errors), -len(found.keys), len(found.errors)))
             if nearest.errors:
                 nearly += [(prefix, len(found.keys)) for found in matches if not found.schema.backbone_only]
                 continue
-            weight_set = WeightSet(prefix, nearest, self.files(names), speaks_of_averages(prefix))
+            weight_set = WeightSet(prefix, nearest, keys, speaks_of_averages(prefix))
             if nearest.schema.backbone_only:
                 backbones.append((weight_set, holder))
                 nearly += [(prefix, len(found.keys)) for found in matches if not found.schema.backbone_only]
                 continue
             self.weight_sets.whole.append(weight_set)
-            self.taken |= set(names.values())
+            self.taken |= set(keys.values())
         backbones = _outermost(backbones)
-        known = {self.weight_sets.names[name] for name in self.taken}
-        known |= {name for weight_set, _ in backbones for name in weight_set.keys.values()}
+        known = self.taken | {name for weight_set, _ in backbones for name in weight_set.keys.values()}
         for weight_set, holder in backbones:
             self.sort_backbone(weight_set, holder, nearly, known)
         order = [prefix for prefix, _ in beginnings]
@@ -160,19 +104,13 @@ class _Search:
         return self.weight_sets
 
     def names_at(self, prefix: str, holder: str) -> dict[str, str]:
-        """Return name under the schema -> name, for a prefix and without the sets found inside it."""
+        """Return name under the schema -> name in the file, for a prefix and without the sets found inside it."""
         direct = prefix.startswith(holder)  # else the set spans several dictionaries
         return {
-            name[len(prefix) :]: name
-            for name in self.weight_sets.names
-            if name.startswith(prefix) and name not in self.taken and (self.holders[name] == holder if direct else True)
+            name[len(prefix) :]: file
+            for name, file in self.weight_sets.names.items()
+            if name.startswith(prefix) and file not in self.taken and (self.holders[name] == holder if direct else True)
         }
-
-    def described(self, names: Mapping[str, str]) -> dict[str, Described]:
-        return {key: self.headers[self.weight_sets.names[name]] for key, name in names.items()}
-
-    def files(self, names: Mapping[str, str]) -> dict[str, str]:
-        return {key: self.weight_sets.names[name] for key, name in names.items()}
 
     def squeezed(self, beginnings: Sequence[str]) -> dict[str, dict[str, str]]:
         """Return averages whose names have no dots, by prefix: key -> name."""
@@ -194,7 +132,7 @@ class _Search:
                     group = {key: name for key, name in names.items() if name in self.weight_sets.names}
                     if len(group) > len(groups.get(prefix, {})):
                         groups[prefix] = group
-        self.taken |= {name for group in groups.values() for name in group.values()}
+        self.taken |= {self.weight_sets.names[name] for group in groups.values() for name in group.values()}
         return groups
 
     def beginnings_of(self, base: WeightSet) -> list[str]:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from danet_common.text import pluralise
 from weights_convert.contents import OBJECT, Contents, headers_of
 from weights_convert.mapping.apply import Log
-from weights_convert.weight_sets.exchanges import Exchange, averages_of, is_at
-from weights_convert.weight_sets.find import PARALLEL, WeightSet, WeightSets, speaks_of_averages
+from weights_convert.weight_sets.weight_set import PARALLEL, WeightSet, WeightSets, speaks_of_averages
 
 OPTION = "--weights-key {}"
 TRAINERS = ("state_dict.", "model.", "model_state_dict.")  # usual prefixes of a file's only set
@@ -34,9 +33,7 @@ def equal(contents: Contents, one: WeightSet, other: WeightSet) -> bool:
     return True
 
 
-def log_taken(
-    contents: Contents, weight_sets: WeightSets, weight_set: WeightSet, exchange: Exchange | None, log: Log
-) -> None:
+def log_taken(contents: Contents, weight_sets: WeightSets, weight_set: WeightSet, log: Log) -> None:
     """Log the chosen set if the file has several, or if its place is unusual."""
     if weight_sets.wrappers:
         log(f"{', '.join(weight_sets.wrappers)}: torch's wrapper names, removed from the keys")
@@ -48,28 +45,17 @@ def log_taken(
     usual = weight_set.prefix in ("", f"{PARALLEL}.", *TRAINERS, *(f"{each}{PARALLEL}." for each in TRAINERS))
     if not several and usual:
         return
-    what = _what(weight_set, exchange)
+    what = weight_sets.what(weight_set)
     log(f"weights: taken from {spoken(weight_set)}{f', {what}' * bool(what)}")
     if weight_set.base is not None:
         log(f"BatchNorm's statistics: taken from {spoken(weight_set.base)}; {weight_set.label} has parameters only")
 
 
-def _what(weight_set: WeightSet, exchange: Exchange | None) -> str:
-    """Describe a set; "" if nothing is known."""
-    if exchange is not None and is_at(weight_set, exchange.averages):
-        return averages_of(exchange)
-    if exchange is not None and is_at(weight_set, exchange.trained):
-        return f"where {exchange.trainer} stores the trained weights"
-    return "moving averages, by its name" if weight_set.averages else ""
-
-
-def log_left(
-    contents: Contents, weight_sets: WeightSets, weight_set: WeightSet, exchange: Exchange | None, log: Log
-) -> None:
+def log_left(contents: Contents, weight_sets: WeightSets, weight_set: WeightSet, log: Log) -> None:
     """Log the omitted parts of a file: other sets, state of the trainer, unreadable objects."""
     for other in [*weight_sets.whole, *weight_sets.parts]:
         if other is not weight_set and other.label != weight_set.label:
-            what = _what(other, exchange) or "another set of weights"
+            what = weight_sets.what(other) or "another set of weights"
             what = "equal weights" if equal(contents, other, weight_set) else what
             log(f"left out: {spoken(other)}, {what}; {OPTION.format(other.label)} takes it")
     used = {name for each in [*weight_sets.whole, *weight_sets.parts, weight_set] for name in each.keys.values()}

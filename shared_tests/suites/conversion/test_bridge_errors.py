@@ -130,14 +130,14 @@ def test_an_array_of_objects_is_never_unpickled(tmp_path: Path) -> None:
 
 def test_another_networks_checkpoint(tmp_path: Path) -> None:
     tensors = {f"features.{index}.weight": np.zeros((4, 4), np.float32) for index in range(30)}
-    safetensors_file.write_foreign(tensors, tmp_path / "vgg.safetensors", None)
+    safetensors_file.write_foreign(tensors, tmp_path / "vgg.safetensors")
     with pytest.raises(CheckpointError) as caught:
         weights_convert.read(tmp_path / "vgg.safetensors")
     (line,) = str(caught.value).splitlines()
     assert "fit no known schema (tried canonical, official, tramac, torchvision" in line
     assert "not one of their 30 names is known: features.0.weight, " in line
     tensors["head.conv8.1.weight"] = np.zeros((19, 24, 1, 1), np.float32)
-    safetensors_file.write_foreign(tensors, tmp_path / "other.safetensors", None)
+    safetensors_file.write_foreign(tensors, tmp_path / "other.safetensors")
     with pytest.raises(CheckpointError) as caught:
         weights_convert.read(tmp_path / "other.safetensors")
     first, *faults = str(caught.value).splitlines()
@@ -146,7 +146,7 @@ def test_another_networks_checkpoint(tmp_path: Path) -> None:
 
 
 def test_a_file_without_tensors(tmp_path: Path) -> None:
-    safetensors_file.write_foreign({}, tmp_path / "empty.safetensors", None)
+    safetensors_file.write_foreign({}, tmp_path / "empty.safetensors")
     assert refused(tmp_path / "empty.safetensors") == ": holds no tensors"
 
 
@@ -187,7 +187,7 @@ def test_wrong_class_count_names_both_numbers(tmp_path: Path) -> None:
     official = next(schema for schema in SCHEMAS if schema.name == "official")
     named = from_canonical(official, Checkpoint(CONFIG, synthetic_tensors(CONFIG)), lambda line: None)
     named["head.conv6.1.weight"] = np.zeros((21, 24, 1, 1), np.float32)
-    safetensors_file.write_foreign(named, tmp_path / "theirs.safetensors", None)
+    safetensors_file.write_foreign(named, tmp_path / "theirs.safetensors")
     with pytest.raises(CheckpointError) as caught:
         weights_convert.read(tmp_path / "theirs.safetensors", schema="official")
     assert "head.conv6.1.weight is [21, 24, 1, 1], expected [19, 24, 1, 1]" in str(caught.value)

@@ -48,14 +48,14 @@ def upstream_checkpoint(name: str, config: DANetConfig, folder: Path) -> Path:
     """A file under the owner's names, with the rule's weights."""
     path = folder / f"{name}.safetensors"
     named = from_canonical(BY_NAME[name], Checkpoint(config, synthetic_tensors(config)), lambda line: None)
-    safetensors_file.write_foreign(named, path, None)
+    safetensors_file.write_foreign(named, path)
     return path
 
 
 def changed(path: Path, changes: Mapping[str, np.ndarray | None]) -> Path:
     """The file with some tensors replaced or added, or taken out (None)."""
     tensors = {**safetensors_file.read(open_source(path)).tensors, **changes}
-    safetensors_file.write_foreign({key: array for key, array in tensors.items() if array is not None}, path, None)
+    safetensors_file.write_foreign({key: array for key, array in tensors.items() if array is not None}, path)
     return path
 
 
@@ -245,7 +245,7 @@ def test_the_order_of_two_branches_is_asked_for_where_it_matters(tmp_path: Path)
         config = PLAIN.replace(context=("channel", "position"), decoder=decoder)
         lines: list[str] = []
         path = tmp_path / f"{decoder}.safetensors"
-        safetensors_file.write_foreign(synthetic_tensors(config), path, None)
+        safetensors_file.write_foreign(synthetic_tensors(config), path)
         found = weights_convert.read(path, report=lines.append)
         assert found.config == config.replace(context=("position", "channel"))
         assert any(line.startswith("context=position,channel: ") for line in lines) == (decoder == "gating")
@@ -269,11 +269,7 @@ def test_a_meta_whose_values_are_of_other_types(
     parts = {"strides": (1, 2, 1, 1), "dilations": (1, 1, 2, 4), "norm_cfg": norm, **backbone}
     model = {"backbone": parts, "decode_head": {"norm_cfg": norm}}
     meta = {"cfg": f"model = {model!r}"}
-
-    def wrap(named: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        return {"meta": meta, "state_dict": dict(named)}
-
-    torch_file.write_foreign(named_tensors("mmseg"), tmp_path / "theirs.pth", wrap)
+    torch_file.write_foreign({"meta": meta, "state_dict": named_tensors("mmseg")}, tmp_path / "theirs.pth")
     with pytest.raises(CheckpointError, match=message):
         weights_convert.read(tmp_path / "theirs.pth")
 
@@ -347,7 +343,7 @@ def test_tramacs_other_network_is_refused_by_name(tmp_path: Path) -> None:
 def test_recorded_files_of_the_owners(name: str, tmp_path: Path) -> None:
     recording = recorded.load(recorded.FOLDER / f"{name}.npz")
     schema = BY_NAME[name.partition("_")[0]]
-    safetensors_file.write_foreign(recording.state_dict, tmp_path / "theirs.safetensors", None)
+    safetensors_file.write_foreign(recording.state_dict, tmp_path / "theirs.safetensors")
     result = weights_convert.read(tmp_path / "theirs.safetensors")
     assert result.source["schema"] == schema.name
     assert list(result.config.block_dilations[3]) == recording.meta["config"]["dilations"]["layer4"]

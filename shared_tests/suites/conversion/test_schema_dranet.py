@@ -74,7 +74,7 @@ def test_older_names() -> None:
 def test_the_unused_head_travels_along(tmp_path: Path) -> None:
     """In its own layout it comes back as it was; in today's it has no place."""
     tensors = {**named_tensors("dranet", "older"), "auxlayer.conv5.4.bias": np.arange(5, dtype=np.float32)}
-    safetensors_file.write_foreign(tensors, tmp_path / "dran.safetensors", None)
+    safetensors_file.write_foreign(tensors, tmp_path / "dran.safetensors")
     found = weights_convert.read(tmp_path / "dran.safetensors")
     assert np.array_equal(found.extra_tensors["auxlayer.conv5.4.bias"], np.arange(5))
     assert from_canonical(schema_of("dranet", "older"), found, lambda line: None).keys() == tensors.keys()
@@ -85,7 +85,7 @@ def test_the_unused_head_travels_along(tmp_path: Path) -> None:
 
 def test_without_the_auxiliary_head(tmp_path: Path) -> None:
     tensors = {key: array for key, array in named_tensors("dranet", "today").items() if not key.startswith("cls_aux")}
-    safetensors_file.write_foreign(tensors, tmp_path / "dran.safetensors", None)
+    safetensors_file.write_foreign(tensors, tmp_path / "dran.safetensors")
     found = weights_convert.read(tmp_path / "dran.safetensors")
     assert found.config == DRANET.replace(auxiliary="none", auxiliary_channels=256)
     assert found.source["defaulted"] == {"multi_grid": "1,2,4"}
@@ -95,7 +95,7 @@ def test_without_the_auxiliary_head(tmp_path: Path) -> None:
 def test_one_fault_is_named(layout: str, tmp_path: Path) -> None:
     tensors = named_tensors("dranet", layout)
     lost = next(key for key in tensors if key.endswith("gamma"))
-    safetensors_file.write_foreign({k: a for k, a in tensors.items() if k != lost}, tmp_path / "cut.safetensors", None)
+    safetensors_file.write_foreign({k: a for k, a in tensors.items() if k != lost}, tmp_path / "cut.safetensors")
     with pytest.raises(CheckpointError, match=rf"dranet is nearest, with 1 error:\s+missing: {lost} \[1\]"):
         weights_convert.read(tmp_path / "cut.safetensors")
 

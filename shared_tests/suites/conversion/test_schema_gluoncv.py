@@ -47,7 +47,7 @@ def test_mxnets_own_bytes(tmp_path: Path) -> None:
     for name, array in ARRAYS.items():
         assert tensors[name].dtype == array.dtype
         assert np.array_equal(tensors[name], array)
-    mxnet_file.write_foreign(ARRAYS, tmp_path / "ours.params", None)
+    mxnet_file.write_foreign(ARRAYS, tmp_path / "ours.params")
     assert (tmp_path / "ours.params").read_bytes() == WRITTEN_BY_MXNET
 
 
@@ -69,7 +69,7 @@ def test_every_version_of_an_array(array: bytes, tmp_path: Path) -> None:
 def test_the_prefixes_of_exported_files(tmp_path: Path) -> None:
     named = named_tensors("gluoncv")
     exported = {("aux:" if "running" in key else "arg:") + key: array for key, array in named.items()}
-    mxnet_file.write_foreign(exported, tmp_path / "danet-0000.params", None)
+    mxnet_file.write_foreign(exported, tmp_path / "danet-0000.params")
     assert weights_convert.read(tmp_path / "danet-0000.params").source["schema"] == "gluoncv"
 
 
@@ -117,7 +117,7 @@ def test_damaged_lists(raw: bytes, what: str, tmp_path: Path) -> None:
 def test_what_the_format_cannot_hold(tmp_path: Path) -> None:
     for array in (np.zeros((), np.float32), np.zeros(1, np.uint64)):
         with pytest.raises(CheckpointError):
-            mxnet_file.write_foreign({"w": array}, tmp_path / "model.params", None)
+            mxnet_file.write_foreign({"w": array}, tmp_path / "model.params")
     assert not list(tmp_path.iterdir())
 
 

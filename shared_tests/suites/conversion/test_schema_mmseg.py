@@ -29,7 +29,7 @@ model = dict(
 
 def write(path: Path, meta: Mapping[str, Any] | None) -> Path:
     content: dict[str, Any] = {"state_dict": named_tensors("mmseg")}
-    torch_file.write_foreign({}, path, lambda _: content if meta is None else {"meta": meta, **content})
+    torch_file.write_foreign(content if meta is None else {"meta": meta, **content}, path)
     return path
 
 

@@ -31,7 +31,7 @@ SOME = np.zeros((2, 2), np.float32)
     ],
 )
 def test_other_networks(keys: list[str], reason: str, tmp_path: Path) -> None:
-    safetensors_file.write_foreign(dict.fromkeys(keys, SOME), tmp_path / "model.safetensors", None)
+    safetensors_file.write_foreign(dict.fromkeys(keys, SOME), tmp_path / "model.safetensors")
     for schema in (None, "official"):
         with pytest.raises(CheckpointError, match=f"cannot be converted: .*{reason}"):
             weights_convert.read(tmp_path / "model.safetensors", schema=schema)

@@ -23,7 +23,8 @@ from danet_common.training.training_checkpoint import initial_state, write_train
 from shared_tests.fixtures.synthetic import synthetic_tensors
 from weights_convert.contents import Contents
 from weights_convert.formats import safetensors_file, torch_file
-from weights_convert.weight_sets.find import find_places, speaks_of_averages
+from weights_convert.weight_sets.find import find_places
+from weights_convert.weight_sets.weight_set import speaks_of_averages
 
 Tensors = Mapping[str, np.ndarray]
 Streams = pytest.CaptureFixture[str]
@@ -50,7 +51,7 @@ def under(prefix: str, tensors: Tensors = RAW) -> dict[str, np.ndarray]:
 
 def save(content: Mapping[str, Any], path: Path) -> Path:
     """As torch.save writes it."""
-    torch_file._write(content, path, always)
+    torch_file.write_foreign(content, path, always)
     return path
 
 
@@ -367,7 +368,7 @@ def test_trees_of_flax(write: Callable[[Mapping[str, Any], Path], Path], name: s
 
 def test_prefixes_in_safetensors(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
-    safetensors_file.write_foreign({**under("model."), **under("ema.", EMA)}, path, None)
+    safetensors_file.write_foreign({**under("model."), **under("ema.", EMA)}, path)
     assert_raw(weights_convert.read(path))
     assert np.array_equal(weights_convert.read(path, weights_key="ema").tensors[WITNESS], EMA[WITNESS])
 

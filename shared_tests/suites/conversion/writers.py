@@ -56,7 +56,7 @@ def _set(seed: int, path: Path, force: bool) -> None:
 
 
 def _foreign(seed: int, path: Path, force: bool, write: Callable[..., None]) -> None:
-    write({name: np.full(SHAPES[name], seed, np.float32) for name in weights()}, path, None, always if force else never)
+    write({name: np.full(SHAPES[name], seed, np.float32) for name in weights()}, path, always if force else never)
 
 
 def _mask(seed: int, path: Path, force: bool) -> None:

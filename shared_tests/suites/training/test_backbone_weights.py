@@ -51,7 +51,7 @@ def assert_backbone(tensors: Mapping[str, np.ndarray], wanted: Mapping[str, np.n
 def test_classification_networks(name: str, layout: str, ending: str, tmp_path: Path) -> None:
     """Into a network whose head and strides are others."""
     path = tmp_path / f"resnet{ending}"
-    WRITERS[ending].write_foreign(named_tensors(name, layout), path, None)
+    WRITERS[ending].write_foreign(named_tensors(name, layout), path)
     tensors, lines = filled(NETWORKS[name, layout].replace(**OTHERS), path)
     assert_backbone(tensors, checkpoint_of(name, layout).tensors)
     count = sum(key.startswith("backbone.") for key in tensors)
@@ -173,6 +173,6 @@ def test_what_is_no_backbone_is_refused_by_name(tmp_path: Path) -> None:
         (tmp_path / "other.safetensors", "no known schema"),
     ):
         if path.name == "other.safetensors":
-            safetensors_file.write_foreign({"features.0.weight": np.zeros((4, 3, 3, 3), np.float32)}, path, None)
+            safetensors_file.write_foreign({"features.0.weight": np.zeros((4, 3, 3, 3), np.float32)}, path)
         with pytest.raises(CheckpointError, match=message):
             fill_backbone(config, initial_tensors(config), path)

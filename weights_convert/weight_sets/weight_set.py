@@ -1,0 +1,108 @@
+"""Sets of weights of a file, and the trainers that exchange trained weights and moving averages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from weights_convert.mapping.match import Match
+
+PARALLEL = "module"  # prefix of DataParallel and DistributedDataParallel
+AVERAGES = frozenset(("ema", "average", "averaged", "averages", "avg", "shadow", "teacher", "swa", "polyak", "target"))
+OPTIMIZERS = frozenset(("exp", "sq", "square"))  # Adam's exp_avg and exp_avg_sq
+WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Za-z][a-z]*")
+
+
+@dataclass(frozen=True)
+class WeightSet:
+    """One complete set of weights.
+
+    prefix    prefix of the names of its tensors
+    match     match with its schema
+    keys      name under the schema -> name in the file
+    averages  True for moving averages, by a word of the prefix
+    base      set with the statistics, for averages of parameters only
+    """
+
+    prefix: str
+    match: Match
+    keys: Mapping[str, str]
+    averages: bool
+    base: WeightSet | None = None
+
+    @property
+    def label(self) -> str:
+        """Key for `--weights-key`."""
+        words = self.prefix.rstrip("._") or "."
+        return words.removesuffix(f".{PARALLEL}")
+
+    @property
+    def backbone_only(self) -> bool:
+        """True if the schema has no head."""
+        return self.match.schema.backbone_only
+
+    def is_at(self, container: str) -> bool:
+        """True if the set lies inside a dictionary of the file."""
+        return self.prefix.startswith(f"{container}.")
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """A trainer that stores averages in the place of the weights, and the weights under another key.
+
+    averages  key of the moving averages
+    trained   key of the trained weights
+    witness   prefix of a name that only such a file has
+    """
+
+    averages: str
+    trained: str
+    witness: str
+    trainer: str
+
+
+EXCHANGES = (
+    # mmengine/hooks/ema_hook.py, before_save_checkpoint; mmengine/model/averaged_model.py, the buffer `steps`
+    Exchange("state_dict", "ema_state_dict", "ema_state_dict.steps", "MMEngine's EMAHook"),
+    # lightning/pytorch/callbacks/weight_averaging.py, on_save_checkpoint
+    Exchange("state_dict", "current_model_state", "averaging_state.", "Lightning's WeightAveraging"),
+)
+
+
+@dataclass
+class WeightSets:
+    """All sets of weights of a file.
+
+    whole     complete sets
+    parts     backbones inside other networks; taken only on request
+    names     name without torch's wrappers -> name in the file
+    wrappers  wrappers that were removed from the names
+    exchange  trainer that exchanged trained weights and averages; None if none did
+    """
+
+    whole: list[WeightSet] = field(default_factory=list)
+    parts: list[WeightSet] = field(default_factory=list)
+    names: dict[str, str] = field(default_factory=dict)
+    wrappers: list[str] = field(default_factory=list)
+    exchange: Exchange | None = None
+
+    def what(self, weight_set: WeightSet) -> str:
+        """Describe a set; "" if nothing is known."""
+        exchange = self.exchange
+        if exchange is not None and weight_set.is_at(exchange.averages):
+            return f"where {exchange.trainer} stores the moving averages"
+        if exchange is not None and weight_set.is_at(exchange.trained):
+            return f"where {exchange.trainer} stores the trained weights"
+        return "moving averages, by its name" if weight_set.averages else ""
+
+
+def words_of(name: str) -> set[str]:
+    """Split a name into lower-case words: model and ema for model_ema, modelEMA or model.ema."""
+    return {word.lower() for word in WORD.findall(name)}
+
+
+def speaks_of_averages(prefix: str) -> bool:
+    """True if a word of the prefix names moving averages."""
+    words = words_of(prefix)
+    return bool(words & AVERAGES) and not words & OPTIMIZERS
