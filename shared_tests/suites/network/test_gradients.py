@@ -68,7 +68,7 @@ def gradients(case: Case, worker: Worker, checkpoint_of: PathOf) -> dict[str, np
     return worker.run(request).gradients
 
 
-QUICK = ("paddle", "training_bottleneck", "dranet")
+QUICK = ("paddle", "training_bottleneck")
 
 
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n not in QUICK)) for n in ALL])

@@ -63,7 +63,7 @@ def caught(mutation: Mutation, worker: Worker, checkpoint_of: CheckpointOf) -> b
 
 # The quick tests seed every bug in one network. The slow tests seed it in the other two, whose sources are parallel.
 # The turns are rarer where a bug takes longer: 0.2 s in PyTorch, 1 s in TensorFlow, 2 s in JAX, which compiles it.
-TURNS = ("torch", "tf", "torch", "torch", "tf", "torch", "torch", "tf", "torch", "jax")
+TURNS = ("torch", "torch", "tf", "torch", "torch", "torch", "torch", "tf", "torch", "jax")
 SEEDED = [
     pytest.param(
         mutation,
