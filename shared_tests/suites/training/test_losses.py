@@ -54,21 +54,25 @@ def check(worker: Worker, recipe: TrainConfig, truth: np.ndarray) -> Groups:
     return found
 
 
-@pytest.mark.parametrize("kind", ["classes", "one void picture", "no class", "imbalance"])
-@pytest.mark.parametrize(
-    "recipe",
-    [
-        PLAIN,
-        PLAIN.replace(ignore_index=3),
-        PLAIN.replace(class_weights=(0.5, 1.0, 2.0, 0.0, 1.5, 0.25, 8.0)),
-        PLAIN.replace(ohem_threshold=0.05, ohem_min_kept=4),
-        PLAIN.replace(ohem_threshold=0.5, ohem_min_kept=1),
-        PLAIN.replace(ohem_threshold=0.1, class_weights=(0.5, 1.0, 2.0, 0.0, 1.5, 0.25, 8.0)),
-        PLAIN.replace(loss_mean="all_pixels"),
-        PLAIN.replace(loss_mean="all_pixels", class_weights=(0.5, 1.0, 2.0, 0.0, 1.5, 0.25, 8.0)),
-    ],
-    ids=["plain", "class ignored", "class weights", "hardest", "threshold", "all hard", "all pixels", "all weighted"],
-)
+RECIPES = {
+    "plain": PLAIN,
+    "class ignored": PLAIN.replace(ignore_index=3),
+    "class weights": PLAIN.replace(class_weights=(0.5, 1.0, 2.0, 0.0, 1.5, 0.25, 8.0)),
+    "hardest": PLAIN.replace(ohem_threshold=0.05, ohem_min_kept=4),
+    "threshold": PLAIN.replace(ohem_threshold=0.5, ohem_min_kept=1),
+    "all hard": PLAIN.replace(ohem_threshold=0.1, class_weights=(0.5, 1.0, 2.0, 0.0, 1.5, 0.25, 8.0)),
+    "all pixels": PLAIN.replace(loss_mean="all_pixels"),
+    "all weighted": PLAIN.replace(loss_mean="all_pixels", class_weights=(0.5, 1.0, 2.0, 0.0, 1.5, 0.25, 8.0)),
+}
+# The quick tests hold each recipe to labels with void pixels, and each kind of labels to the plain recipe.
+REFERENCES = [
+    pytest.param(recipe, kind, id=f"{name}-{kind}", marks=[pytest.mark.slow] * (name != "plain" and kind != "no class"))
+    for name, recipe in RECIPES.items()
+    for kind in ("classes", "one void picture", "no class", "imbalance")
+]
+
+
+@pytest.mark.parametrize(("recipe", "kind"), REFERENCES)
 def test_reference(worker: Worker, recipe: TrainConfig, kind: str) -> None:
     check(worker, recipe, labels(kind))
 
