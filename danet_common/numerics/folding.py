@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 
 from danet_common.checkpoint import Checkpoint
 from danet_common.config.parameters import parameters
+
+
+def tensors_for(layers: Any, checkpoint: Checkpoint) -> Mapping[str, np.ndarray]:
+    """Return the tensors of a checkpoint as a layer set holds them; layers that cannot be trained have no BatchNorm.
+
+    layers  a LayerSet of any of the three packages
+    """
+    return checkpoint.tensors if layers.trainable else FoldedTensors(checkpoint, layers.precision.accumulate_dtype)
 
 
 class FoldedTensors(Mapping[str, np.ndarray]):
