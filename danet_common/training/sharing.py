@@ -5,6 +5,8 @@ Microbatch i of n holds the rows i, i + n, i + 2n, ..., so it has the same pictu
 
 from __future__ import annotations
 
+from typing import Any, Self
+
 import numpy as np
 
 from danet_common.config.recipe import TrainConfig
@@ -17,6 +19,40 @@ def microbatches(rows: int, gradient_accumulation_steps: int) -> list[np.ndarray
     if rows % gradient_accumulation_steps:
         raise ValueError(f"{rows} rows are not {gradient_accumulation_steps} equal microbatches")
     return [np.arange(first, rows, gradient_accumulation_steps) for first in range(gradient_accumulation_steps)]
+
+
+class Processes:
+    """The processes that were started together, and their devices; by default this process and one device.
+
+    process_index  of this process, from 0; the first one writes the files
+    process_count  each has its part of the rows of a global batch
+    device_count   of all processes together
+    placement      of tensors: a torch.device, a tf.distribute.Strategy, a jax.sharding.Mesh; None: the default device
+
+    Used as a context, it calls `close` at the end; not after an error, since the others may never come.
+    """
+
+    def __init__(
+        self, process_index: int = 0, process_count: int = 1, device_count: int = 1, placement: Any = None
+    ) -> None:
+        self.process_index = process_index
+        self.process_count = process_count
+        self.device_count = device_count
+        self.placement = self.default_placement() if placement is None else placement
+
+    def default_placement(self) -> Any:
+        """Return the placement of a process alone."""
+        return None
+
+    def close(self) -> None:
+        """Leave the group of processes when all are done."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exception: Any) -> None:
+        if kind is None:
+            self.close()
 
 
 def check_shares(recipe: TrainConfig, device_count: int) -> None:

@@ -12,33 +12,15 @@ import numpy as np
 from jax import Array
 from jax import numpy as jnp
 from jax.experimental import multihost_utils
-from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from danet_common.training.sharing import describe
+from danet_common.training.sharing import Processes, describe
 
 TIMEOUT = 600  # seconds that a process waits for the others before it gives up
 
 
-class Distributed:
-    """The processes that were started together, and their devices; by default this process and one device.
-
-    process_index  of this process, from 0; the first one writes the files
-    process_count  each has its part of the rows of a global batch
-    device_count   of all processes together
-    placement      of tensors: a torch.device, a tf.distribute.Strategy, a jax.sharding.Mesh; None: the default device
-    """
-
-    def __init__(
-        self,
-        process_index: int = 0,
-        process_count: int = 1,
-        device_count: int = 1,
-        placement: Mesh | None = None,
-    ) -> None:
-        self.process_index = process_index
-        self.process_count = process_count
-        self.device_count = device_count
-        self.placement = placement
+class Distributed(Processes):
+    """The processes of a run and their devices."""
 
     def describe(self) -> str:
         """Return such words as "2 processes, 4 cuda devices"."""
@@ -71,13 +53,6 @@ class Distributed:
         if self.process_count > 1:
             self.sum(np.zeros(1))
             jax.distributed.shutdown()
-
-    def __enter__(self) -> Distributed:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *exception: Any) -> None:
-        if kind is None:  # after an error the others may never come
-            self.close()
 
 
 def init_distributed() -> Distributed:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +12,7 @@ from danet_common.checkpoint import Checkpoint
 from danet_common.checkpoint.parameter_layouts import from_channels_last, to_channels_last
 from danet_common.config.layer_names import DEFAULT_LAYERS
 from danet_common.training.sharing import check_shares, resolve_remat
-from danet_common.training.training_checkpoint import TrainingCheckpoint, read_training, write_training
+from danet_common.training.training_checkpoint import TrainingCheckpoint
 from danet_tf.checkpoint import from_checkpoint
 from danet_tf.parameters import get_tensors
 from danet_tf.training.distributed import Distributed
@@ -58,20 +57,3 @@ def restore(
             state.average[parameter.name] = ops.convert_to_tensor(array, leaf.dtype)
     state.step = training.step
     return state
-
-
-def save_state(state: TrainState, path: str | os.PathLike[str], data: Mapping[str, Any] | None = None) -> None:
-    """Write a run as a training checkpoint, atomically."""
-    write_training(capture(state, data), path)
-
-
-def load_state(
-    path: str | os.PathLike[str], dtype: str | None = None, pixels: int | None = None
-) -> tuple[TrainState, dict[str, Any]]:
-    """Return the run in a training checkpoint of any framework, and its place in the data.
-
-    `dtype` and `pixels` are those of `restore`.
-    Raises CheckpointError where the file is damaged, or holds a network alone.
-    """
-    training = read_training(path)
-    return restore(training, dtype=dtype, pixels=pixels), dict(training.data)

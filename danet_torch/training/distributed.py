@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from danet_common.training.sharing import describe
+from danet_common.training.sharing import Processes, describe
 
 TIMEOUT = 600  # seconds that a process waits for the others before it gives up
 
@@ -21,26 +21,12 @@ TIMEOUT = 600  # seconds that a process waits for the others before it gives up
 networks: weakref.WeakSet[DistributedDataParallel] = weakref.WeakSet()
 
 
-class Distributed:
-    """The processes that were started together, and their devices; by default this process and one device.
+class Distributed(Processes):
+    """The processes of a run and their devices."""
 
-    process_index  of this process, from 0; the first one writes the files
-    process_count  each has its part of the rows of a global batch
-    device_count   of all processes together
-    placement      of tensors: a torch.device, a tf.distribute.Strategy, a jax.sharding.Mesh; None: the default device
-    """
-
-    def __init__(
-        self,
-        process_index: int = 0,
-        process_count: int = 1,
-        device_count: int = 1,
-        placement: torch.device | None = None,
-    ) -> None:
-        self.process_index = process_index
-        self.process_count = process_count
-        self.device_count = device_count
-        self.placement = placement or torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    def default_placement(self) -> torch.device:
+        """Return the first GPU, or else the CPU."""
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
 
     def describe(self) -> str:
         """Return such words as "2 processes, 4 cuda devices"."""
@@ -66,13 +52,6 @@ class Distributed:
                 del network.reducer, network.logger
             networks.clear()
             distributed.destroy_process_group()
-
-    def __enter__(self) -> Distributed:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *exception: Any) -> None:
-        if kind is None:  # after an error the others may never come
-            self.close()
 
 
 def init_distributed() -> Distributed:

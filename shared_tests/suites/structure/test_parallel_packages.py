@@ -34,6 +34,7 @@ FRAMEWORK_ONLY = {
         "MeanOverProcesses",
         "all_reduce_mean",
         "all_gather",
+        "Distributed.default_placement",
         "replicate",
     },
     "tf": {

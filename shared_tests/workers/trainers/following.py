@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from danet_common.training.training_checkpoint import TrainingCheckpoint, read_training, write_training
 from shared_tests.workers.protocol import Groups
 
 
 def follow(
-    load_state: Callable[..., Any],
+    restore: Callable[..., Any],
     train_step: Callable[..., Any],
-    save_state: Callable[..., None],
+    capture: Callable[..., TrainingCheckpoint],
     fields: dict[str, Any],
     arrays: Groups,
 ) -> Groups:
@@ -23,7 +24,8 @@ def follow(
     A step's batch are the next rows of `image` and `labels`, over and over. Every step's run goes into `folder`,
     unless that is ""; or every so many steps', where `every` says so.
     """
-    state, data = load_state(fields["start"], dtype=fields["dtype"])
+    training = read_training(fields["start"])
+    state = restore(training, dtype=fields["dtype"])
     losses: dict[str, list[float]] = {}
     for _ in range(fields["steps"]):
         count = state.recipe.batch_size
@@ -32,5 +34,5 @@ def follow(
         for name, value in train_step(state, batch).items():
             losses.setdefault(name, []).append(float(value))
         if fields["folder"] and state.step % fields.get("every", 1) == 0:
-            save_state(state, Path(fields["folder"]) / f"{state.step}.safetensors", data)
+            write_training(capture(state, training.data), Path(fields["folder"]) / f"{state.step}.safetensors")
     return {"losses": {name: np.array(values) for name, values in losses.items()}}

@@ -14,10 +14,11 @@ from danet_common.checkpoint.parameter_layouts import from_channels_last
 from danet_common.config import DANetConfig
 from danet_common.config.recipe import TrainConfig
 from danet_common.training import sharing
+from danet_common.training.training_checkpoint import read_training
 from danet_tf import DANet, load
 from danet_tf.parameters import get_tensors, named_parameters
 from danet_tf.training.losses import segmentation_loss
-from danet_tf.training.state import load_state, save_state
+from danet_tf.training.state import capture, restore
 from danet_tf.training.step import train_step
 from shared_tests.workers.protocol import Groups
 from shared_tests.workers.trainers.following import follow
@@ -47,7 +48,7 @@ def initial(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 def train(fields: dict[str, Any], arrays: Groups) -> Groups:
     """Some steps of a run."""
-    return follow(load_state, train_step, save_state, fields, arrays)
+    return follow(restore, train_step, capture, fields, arrays)
 
 
 def decided(fields: dict[str, Any], arrays: Groups) -> Groups:
@@ -55,7 +56,7 @@ def decided(fields: dict[str, Any], arrays: Groups) -> Groups:
     found = {}
     for limit in fields["limits"]:
         with mock.patch.object(sharing, "RECOMPUTED_PIXELS", limit):
-            state, _ = load_state(fields["start"], pixels=arrays["batch"]["labels"].size)
+            state = restore(read_training(fields["start"]), pixels=arrays["batch"]["labels"].size)
         found[str(limit)] = np.array(state.model.layer_set.name == "remat")
     return {"recomputes": found}
 

@@ -12,10 +12,11 @@ from torch import nn
 from danet_common.config import DANetConfig
 from danet_common.config.recipe import TrainConfig
 from danet_common.training import sharing
+from danet_common.training.training_checkpoint import read_training
 from danet_torch import DANet, load
 from danet_torch.parameters import get_tensors, named_parameters
 from danet_torch.training.losses import segmentation_loss
-from danet_torch.training.state import load_state, save_state
+from danet_torch.training.state import capture, restore
 from danet_torch.training.step import train_step
 from shared_tests.workers.protocol import Groups
 from shared_tests.workers.trainers.following import follow
@@ -41,7 +42,7 @@ def train(fields: dict[str, Any], arrays: Groups) -> Groups:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return follow(load_state, train_step, save_state, fields, arrays)
+        return follow(restore, train_step, capture, fields, arrays)
     finally:
         torch.set_num_threads(threads)
 
@@ -51,7 +52,7 @@ def decided(fields: dict[str, Any], arrays: Groups) -> Groups:
     found = {}
     for limit in fields["limits"]:
         with mock.patch.object(sharing, "RECOMPUTED_PIXELS", limit):
-            state, _ = load_state(fields["start"], pixels=arrays["batch"]["labels"].size)
+            state = restore(read_training(fields["start"]), pixels=arrays["batch"]["labels"].size)
         found[str(limit)] = np.array(state.model.layer_set.name == "remat")
     return {"recomputes": found}
 
