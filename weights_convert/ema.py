@@ -17,16 +17,13 @@ def choose_averages(checkpoint: Checkpoint, key: str | None, log: Log) -> Checkp
     averages = {name: AVERAGE + name for name in checkpoint.tensors if AVERAGE + name in checkpoint.extra_tensors}
     label = AVERAGE.rstrip(".")
     trained = {name for name, parameter in parameters(checkpoint.config).items() if parameter.trainable}
-    if key is None:
-        if averages:
+    if key in (None, "."):
+        if key is None and averages:
             log(f"weights: those that were trained; --weights-key {label} takes their moving averages instead")
         return checkpoint
-    if key == "." or (key != label and not averages):
-        if key == ".":
-            return checkpoint
-        raise CheckpointError(f"has no weights at {key!r}; it has one set, which is taken without --weights-key")
     if key != label:
-        raise CheckpointError(f"has no weights at {key!r}; it has the trained ones and {label}")
+        known = f"the trained ones and {label}" if averages else "one set, which is taken without --weights-key"
+        raise CheckpointError(f"has no weights at {key!r}; it has {known}")
     if averages.keys() != trained:
         raise CheckpointError(f"has no moving averages of {len(trained - averages.keys())} of its parameters")
     log(f"weights: taken from {label}, their moving averages; left out: the weights as they were trained, and the run")

@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from danet_common import Checkpoint, DANetConfig
+from danet_common import DANetConfig
 from danet_common.checkpoint import hash_tensors
 from danet_common.checkpoint.run_weights import with_run
 from weights_convert.read import read_all
 from weights_convert.weight_sets.choose import SeveralSetsError
 from weights_convert.weight_sets.report import about_sets
-from weights_convert.weight_sets.weight_set import WeightSet
 
 
 @dataclass(frozen=True)
@@ -103,6 +102,9 @@ def inspect(path: str | os.PathLike[str], schema: str | None = None, weights_key
         taken = None
         notes = [f"{str(error).removeprefix(f'{path}: ')}. The rest describes {first}"]
         notes += [line for line in lines if not about_sets(line)]
+    stored = checkpoint.tensors
+    if contents.manifest is None and checkpoint.source.get("backbone_only"):  # its head is drawn
+        stored = {name: array for name, array in stored.items() if name.startswith("backbone.")}
     return Inspection(
         path=os.fspath(path),
         format=reader.NAME,
@@ -110,34 +112,25 @@ def inspect(path: str | os.PathLike[str], schema: str | None = None, weights_key
         config=checkpoint.config,
         defaulted=_dict(checkpoint.source.get("defaulted")),
         source=dict(checkpoint.source),
-        tensors=_facts(checkpoint.tensors if contents.manifest is not None else _stored(checkpoint)),
+        tensors=_facts(stored),
         extra_tensors=_facts(checkpoint.extra_tensors),
         notes=tuple(notes),
-        weights=tuple(_weights(weight_set, weight_set is taken) for weight_set in weight_sets),
+        weights=tuple(
+            WeightsFacts(each.label, each.match.schema.name, len(each.keys), each.averages, each is taken)
+            for each in weight_sets
+        ),
         bytes=_size(with_run(path)),
     )
 
 
-def _weights(weight_set: WeightSet, taken: bool) -> WeightsFacts:
-    return WeightsFacts(
-        weight_set.label, weight_set.match.schema.name, len(weight_set.keys), weight_set.averages, taken
-    )
+def _dict(value: Any) -> dict[str, Any]:
+    """Return a dictionary of a manifest's source; {} for any other value."""
+    return dict(value) if isinstance(value, dict) else {}
 
 
 def _text(value: Any) -> str | None:
     """Return a text of a manifest's source; None for any other value."""
     return value if isinstance(value, str) else None
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    return dict(value) if isinstance(value, dict) else {}
-
-
-def _stored(checkpoint: Checkpoint) -> Mapping[str, np.ndarray]:
-    """Return the tensors that the file has: without the drawn head of a backbone file."""
-    if not checkpoint.source.get("backbone_only"):
-        return checkpoint.tensors
-    return {name: array for name, array in checkpoint.tensors.items() if name.startswith("backbone.")}
 
 
 def _facts(tensors: Mapping[str, np.ndarray]) -> tuple[TensorFacts, ...]:

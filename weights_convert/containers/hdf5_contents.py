@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import ml_dtypes
 import numpy as np
 
-from weights_convert.containers.file_bytes import FileBytes
 from weights_convert.containers.pickled_arrays import native
+from weights_convert.containers.source_file import FileBytes
 
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 BFLOAT16_ATTRIBUTE = "bfloat16"  # Keras stores a bfloat16 tensor as opaque pairs of bytes with this attribute

@@ -17,8 +17,8 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from weights_convert.containers.file_bytes import FileBytes
 from weights_convert.containers.hdf5_contents import Dataset, Hdf5, check_overlaps, read_dtype
+from weights_convert.containers.source_file import FileBytes
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 UNDEFINED = (1 << 64) - 1

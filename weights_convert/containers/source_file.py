@@ -5,12 +5,31 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from danet_common import CheckpointError
 from danet_common.files.regular_file import WEIGHTS, RegularFile, open_regular
-from weights_convert.containers.file_bytes import FileBytes
 from weights_convert.containers.zip_archive import ZIP_DAMAGE, open_zip
 
 START = 64  # bytes
+LARGE = 1 << 14  # bytes; smaller parts come from the buffer of the file
+
+
+class FileBytes:
+    """An open file, indexed like a byte array; `self[start:end]` returns a new array, uint8 (n,).
+
+    We do not use mmap: if another process truncates a mapped file, SIGBUS kills this process.
+    """
+
+    def __init__(self, file: RegularFile) -> None:
+        self.file, self.size = file, file.size
+
+    def __getitem__(self, part: slice) -> np.ndarray:
+        start, end, _ = part.indices(self.size)
+        if end - start >= LARGE:
+            return self.file.read_at(start, end - start)
+        self.file.seek(start)
+        return np.frombuffer(bytearray(self.file.read(max(0, end - start))), np.uint8)
 
 
 @dataclass

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from danet_common import CheckpointError
-from weights_convert.containers.file_bytes import FileBytes
 from weights_convert.containers.hdf5_reader import Hdf5
+from weights_convert.containers.source_file import FileBytes
 from weights_convert.contents import Contents
 
 WHOLE_MODEL = "model_weights/"  # group of the layers in a file of a whole model

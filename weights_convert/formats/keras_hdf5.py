@@ -10,9 +10,9 @@ import numpy as np
 
 from danet_common import Checkpoint, CheckpointError, Parameter, parameters
 from danet_common.checkpoint.parameter_layouts import from_channels_last, to_channels_last
-from weights_convert.containers.file_bytes import FileBytes
 from weights_convert.containers.hdf5_contents import BFLOAT16, BFLOAT16_ATTRIBUTE, DTYPES
 from weights_convert.containers.hdf5_reader import read_hdf5
+from weights_convert.containers.source_file import FileBytes
 from weights_convert.contents import Contents
 from weights_convert.formats.keras2_hdf5 import is_keras_2, read_keras_2
 from weights_convert.formats.keras_layout import group_of, parameter_at

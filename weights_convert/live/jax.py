@@ -45,8 +45,7 @@ def to_jax(
                  canonical file, each process reads the parts of its own devices only
     share        use the memory of a live PyTorch network through DLPack, if device and dtype agree. JAX arrays
                  are immutable, so do not train that network while they exist
-    weights_key  the set of weights to take if a file has several, such as "ema"; None: the trained one
-    report       called with each line about defaults, filled or omitted tensors of a file
+    `weights_key` and `report` are those of `to_torch`.
 
     Raise CheckpointError if the source is incomplete. Raise ValueError for a mesh with explicit axes, for `share`
     with a sharding, and for `share` without a PyTorch network.

@@ -22,11 +22,7 @@ from weights_convert.formats import pretrained_folder, reader_for, run_folder, s
 from weights_convert.mapping.apply import Log
 from weights_convert.read import read_source
 
-CHANNELS_LAST = {
-    "danet_torch": False,
-    "danet_tf": True,
-    "danet_jax": True,
-}  # package -> are channels last
+CHANNELS_LAST = {"danet_torch": False, "danet_tf": True, "danet_jax": True}  # by package
 READ_IN_PARTS = (safetensors_file, safetensors_index)
 
 Source = Any  # a Checkpoint, a path, or a network of one of the three packages

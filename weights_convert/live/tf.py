@@ -28,8 +28,7 @@ def to_keras(
                  float32
     device       name of `keras.device`, such as "gpu:0"; None: the device of the backend, or of the
                  `tf.distribute` strategy around the call. Variables are filled one after another
-    weights_key  the set of weights to take if a file has several, such as "ema"; None: the trained one
-    report       called with each line about defaults, filled or omitted tensors of a file
+    `weights_key` and `report` are those of `to_torch`.
 
     Raise CheckpointError if the source is incomplete.
     """

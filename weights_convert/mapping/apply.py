@@ -41,8 +41,8 @@ def to_canonical(found: Match, tensors: Mapping[str, np.ndarray], settings: Mapp
         count = pluralise(len(found.errors), "error")
         raise CheckpointError(f"incomplete checkpoint of schema {schema.name}: {count}\n  {listed}")
     inferred = {
-        name: Inferred(value.value, found.keys.get(value.tensor, value.tensor))
-        for name, value in found.inferred.items()
+        name: Inferred(field.value, found.keys.get(field.tensor, field.tensor))
+        for name, field in found.inferred.items()
     }
     check_settings(inferred, settings, {key: array.shape for key, array in tensors.items()})
     config = config_of(schema, inferred, found.from_metadata, settings)
@@ -50,13 +50,11 @@ def to_canonical(found: Match, tensors: Mapping[str, np.ndarray], settings: Mapp
         log(note)
     defaulted = _log_settings(schema, found, config, settings, log)
     config = default_channels(config)
-    filled = {}
     table = parameters(config)
-    for name, parameter in table.items():
-        if name in found.keys:
-            filled[name] = tensors[found.keys[name]].reshape(parameter.shape)
-        else:
-            filled[name] = initial_tensor(name, table)
+    filled = {
+        name: tensors[found.keys[name]].reshape(parameter.shape) if name in found.keys else initial_tensor(name, table)
+        for name, parameter in table.items()
+    }
     filled |= _absorb_biases(found, tensors, log)
     if found.no_counters:
         log("num_batches_tracked: missing from the file; filled with 0")
@@ -76,18 +74,16 @@ def check_settings(
 ) -> None:
     """Raise CheckpointError for a setting that contradicts the tensors; name both."""
     for name, value in settings.items():
-        if name in inferred and value is not None and not _agree(name, value, inferred[name].value):
+        if name not in inferred or value is None:
+            continue
+        theirs = inferred[name].value
+        if sorted(value) != sorted(theirs) if name == "context" else value != theirs:  # tensors have no order
             witness = inferred[name].tensor
             shape = f" ({witness} is {list(shapes[witness])})" if witness in shapes else f" (by {witness})"
             raise CheckpointError(
                 f"{name}={format_setting(value)} was set, but the tensors say "
-                f"{format_setting(inferred[name].value)}{shape}; remove the setting"
+                f"{format_setting(theirs)}{shape}; remove the setting"
             )
-
-
-def _agree(name: str, setting: Any, inferred: Any) -> bool:
-    """True if a setting equals the inferred value; tensors do not determine the order of branches."""
-    return bool(sorted(setting) == sorted(inferred) if name == "context" else setting == inferred)
 
 
 def _absorb_biases(found: Match, tensors: Mapping[str, np.ndarray], log: Log) -> dict[str, np.ndarray]:
@@ -124,11 +120,15 @@ def _log_settings(
         log(f"mean=0, std=1: the file does not determine them for {config.in_channels} input channels ({advice})")
     for name, value in settings.items():
         if not schema.allows(name, value):
-            theirs = " or ".join(map(format_setting, schema.allowed_config.get(name, (schema.fixed_config.get(name),))))
-            log(f"{name}={format_setting(value)}: as set; {schema.name}'s networks have {theirs}")
+            log(f"{name}={format_setting(value)}: as set; {schema.name}'s networks have {_choices(schema, name)}")
         elif name in found.from_metadata and found.from_metadata[name] != value:
             log(f"{name}={format_setting(value)}: as set; the file says {format_setting(found.from_metadata[name])}")
     return defaulted
+
+
+def _choices(schema: Schema, name: str) -> str:
+    """Return the values of a config field that networks of the schema have, for a message."""
+    return " or ".join(map(format_setting, schema.allowed_config.get(name, (schema.fixed_config.get(name),))))
 
 
 def layout_for(layouts: Sequence[Schema], checkpoint: Checkpoint) -> Schema:
@@ -145,20 +145,17 @@ def differences(schema: Schema, checkpoint: Checkpoint) -> list[str]:
     for name in {**schema.fixed_config, **schema.allowed_config}:
         value = getattr(config, name)
         if not schema.allows(name, value):
-            theirs = " or ".join(map(format_setting, schema.allowed_config.get(name, (schema.fixed_config.get(name),))))
-            errors.append(f"{name} is {format_setting(value)}, theirs is {theirs}")
+            errors.append(f"{name} is {format_setting(value)}, theirs is {_choices(schema, name)}")
     for name, parameter in parameters(config).items():
         other = schema.sharing(name)
         if other is not None:
             if other not in tensors or tensors[name].tobytes() != tensors[other].tobytes():
                 errors.append(f"{name} differs from {other}, but theirs has one tensor for both")
-        elif schema.upstream_name(parameter) is None and not _droppable(schema, name, parameter.kind):
+        elif schema.upstream_name(parameter) is None and not (
+            parameter.kind == "count" or (schema.backbone_only and not name.startswith("backbone."))
+        ):
             errors.append(f"no place for {name} {list(parameter.shape)}")
     return errors
-
-
-def _droppable(schema: Schema, name: str, kind: str) -> bool:
-    return kind == "count" or (schema.backbone_only and not name.startswith("backbone."))
 
 
 def from_canonical(schema: Schema, checkpoint: Checkpoint, log: Log, wrapped: bool = True) -> dict[str, np.ndarray]:
@@ -195,13 +192,11 @@ def _lost(schema: Schema, config: DANetConfig, named: Mapping[str, np.ndarray], 
     """Return the settings that a reader of the upstream file cannot recover."""
     found = match(schema, named, schema.wrap_state_dict(named, config) if schema.wrap_state_dict and wrapped else None)
     taken = default_channels(config_of(schema, found.inferred, found.from_metadata, {}))
-    lost = []
-    for item in fields(DANetConfig):
-        mine = getattr(default_channels(config), item.name)
-        same = mine == getattr(taken, item.name)
-        if not same and not (schema.backbone_only and item.name not in BACKBONES_OWN):
-            lost.append(f"{item.name}={format_setting(mine)}")
-    return lost
+    names = BACKBONES_OWN if schema.backbone_only else [item.name for item in fields(DANetConfig)]
+    mine = default_channels(config)
+    return [
+        f"{name}={format_setting(getattr(mine, name))}" for name in names if getattr(mine, name) != getattr(taken, name)
+    ]
 
 
 def _unfolded(schema: Schema, named: Mapping[str, np.ndarray], log: Log) -> dict[str, np.ndarray]:

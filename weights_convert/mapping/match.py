@@ -15,6 +15,7 @@ from weights_convert.mapping.schema import Schema
 from weights_convert.settings import format_setting
 
 LONGEST_VALUE = 100  # characters in a message
+FLOATING = "fV"  # kinds of dtypes; bfloat16 is V
 
 
 @dataclass
@@ -165,18 +166,10 @@ def _check(result: Match, tensors: Mapping[str, Described], unused: Sequence[str
 def _wrong_shape(schema: Schema, parameter: Parameter, key: str, array: Described) -> list[str]:
     if array.shape != schema.upstream_shape(parameter):
         return [f"wrong shape: {key} is {list(array.shape)}, expected {list(schema.upstream_shape(parameter))}"]
-    whole = parameter.kind == "count"
-    if not (_is_whole(array) if whole else _is_floating(array)):
-        return [f"wrong dtype: {key} is {array.dtype}, expected {'whole' if whole else 'floating-point'} numbers"]
+    kinds, numbers = ("iu", "whole") if parameter.kind == "count" else (FLOATING, "floating-point")
+    if array.dtype.kind not in kinds:
+        return [f"wrong dtype: {key} is {array.dtype}, expected {numbers} numbers"]
     return []
-
-
-def _is_whole(array: Described) -> bool:
-    return array.dtype.kind in "iu"
-
-
-def _is_floating(array: Described) -> bool:
-    return array.dtype.kind in "fV"  # bfloat16 is V
 
 
 def _wrong_biases(schema: Schema, tensors: Mapping[str, Described]) -> list[str]:
@@ -188,7 +181,7 @@ def _wrong_biases(schema: Schema, tensors: Mapping[str, Described]) -> list[str]
             errors.append(f"missing: {bias} {list(shape)}")
         elif bias in tensors and shape is None:
             errors.append(f"unused: {bias} {list(tensors[bias].shape)}")
-        elif bias in tensors and (tensors[bias].shape != shape or not _is_floating(tensors[bias])):
+        elif bias in tensors and (tensors[bias].shape != shape or tensors[bias].dtype.kind not in FLOATING):
             found = f"{tensors[bias].dtype} {list(tensors[bias].shape)}"
             errors.append(f"wrong shape: {bias} is {found}, expected floating-point numbers {list(shape or ())}")
     return errors

@@ -4,46 +4,27 @@ Our networks give these names if a framework saves them: `torch.save(model.state
 `save_weights`, Orbax's checkpointers.
 """
 
+import re
 from typing import get_args
 
-from danet_common.config import ContextKind, DANetConfig, NonLocalForm
-from danet_common.config.context_kinds import CONTEXT
+from danet_common import DANetConfig, parameters
+from danet_common.config import ContextKind
 from weights_convert.mapping.schema import Assumption, Schema
 
-KINDS = get_args(ContextKind)
-# The tensors of every context module, in every form.
-ATTENTION = [
-    tensor
-    for kind in KINDS
-    for form in get_args(NonLocalForm)
-    for tensor in CONTEXT[kind].tensors(DANetConfig(non_local_form=form), f"head.{kind}_attention")
-]
-MODULES = (
-    "backbone.conv1",
-    "backbone.conv1.conv{c}",
-    "backbone.layer{L}.{i}.conv{c}",
-    "backbone.layer{L}.{i}.downsample.0",
-    *(f"head.{kind}_{place}.conv" for kind in KINDS for place in ("in", "out")),
-    *(f"head.{kind}_classifier" for kind in KINDS),
-    "head.plain_out.conv",
-    "head.merged.conv",
-    *(f"head.decoder.{part}.conv" for part in ("low", "joined", "out")),
-    "head.decoder.gate",
-    "head.fused_classifier",
-    "auxiliary.hidden.conv",
-    "auxiliary.classifier",
-    "backbone.conv1.bn{c}",
-    "backbone.bn1",
-    "backbone.layer{L}.{i}.bn{c}",
-    "backbone.layer{L}.{i}.downsample.1",
-    *(f"head.{kind}_{place}.bn" for kind in KINDS for place in ("in", "out")),
-    "head.plain_out.bn",
-    "head.merged.bn",
-    *(f"head.decoder.{part}.bn" for part in ("low", "joined", "out")),
-    "auxiliary.hidden.bn",
-    *(tensor.name.rpartition(".")[0] for tensor in ATTENTION if not tensor.is_factor),
+SMALL = DANetConfig(layers=(1, 1, 1, 1))
+DEEP = SMALL.replace(stem="deep", stem_widths=(1, 1, 1))
+NETWORKS = (  # together they have every module
+    *(SMALL.replace(context=(kind,)) for kind in get_args(ContextKind)),
+    SMALL.replace(context=("non_local",), non_local_form="concatenation"),
+    SMALL.replace(decoder="gating", auxiliary="fcn"),
+    DEEP.replace(context=(), auxiliary="linear"),
 )
-GAMMAS = (*(tensor.name for tensor in ATTENTION if tensor.is_factor), "head.decoder.gain")
+NAMES = {
+    re.sub(r"layer[1-4]\.0", "layer{L}.{i}", name): parameter
+    for config in NETWORKS
+    for name, parameter in parameters(config).items()
+}
+MODULES = {name.rpartition(".")[0] for name, parameter in NAMES.items() if not parameter.is_factor}
 
 
 def has_non_local(config: DANetConfig) -> bool:
@@ -54,8 +35,8 @@ def has_non_local(config: DANetConfig) -> bool:
 CANONICAL = Schema(
     name="canonical",
     source="danet_common.config.parameters",
-    modules={name: name for name in MODULES},
-    gammas={name: name for name in GAMMAS},
+    modules={module: module for module in MODULES},
+    gammas={name: name for name, parameter in NAMES.items() if parameter.is_factor},
     assumptions=(
         Assumption("multi_grid", None, "it changes no tensor"),
         Assumption("upsample_grid", "corners", "it changes no tensor"),

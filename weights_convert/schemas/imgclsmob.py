@@ -11,6 +11,7 @@ tf2cv's weights files can be read, not written: `keras2_hdf5` returns their name
 from dataclasses import replace
 
 from weights_convert.mapping.schema import Schema
+from weights_convert.schemas.official import OFFICIAL
 from weights_convert.schemas.resnet import blocks
 
 
@@ -54,16 +55,11 @@ SINCE_TORCH_1_13 = Schema(
         "head.channel_attention.gamma": "head.branch_ca.att.scale.alpha",
     },
     fixed_config={
+        **OFFICIAL.fixed_config,
         "block": "bottleneck",
         "stem": "deep",
-        "output_stride": 8,
-        "avg_down": False,
         "multi_grid": None,
-        "contract_dilation": True,
         "dropout": "element",
-        "dropout_rate": 0.1,
-        "upsample_grid": "corners",
-        "auxiliary": "none",
         "branch_classifiers": True,
     },
     formats=("torch", "safetensors"),

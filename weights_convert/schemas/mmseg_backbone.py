@@ -7,11 +7,9 @@ A classifier, `fc` or `head.fc`, becomes an extra tensor. A plain ResNet without
 
 from __future__ import annotations
 
-from dataclasses import replace
-
-from weights_convert.mapping.schema import Assumption, Schema
+from weights_convert.mapping.schema import Schema
 from weights_convert.schemas import mmseg
-from weights_convert.schemas.resnet import classifier, of_backbone
+from weights_convert.schemas.resnet import backbone_of, classifier
 
 PREFIX = "backbone."
 
@@ -19,24 +17,13 @@ PREFIX = "backbone."
 def _backbone(of: Schema, bare: bool, with_classifier: bool) -> Schema:
     """Return the schema of the backbone of one of mmseg's networks."""
     prefix, names = (PREFIX, "bare") if bare else ("", "prefixed")
-    return replace(
+    return backbone_of(
         of,
+        prefix,
         name="mmseg_backbone",
         source="https://github.com/open-mmlab/mmsegmentation, mmseg/models/backbones/resnet.py, version 1.2.2",
         layout=f"{of.layout} {names}{' with classifier' * with_classifier}",
-        modules=of_backbone(of.modules, prefix),
-        gammas={},
-        gamma_shape=(1,),
-        fixed_config={name: of.fixed_config[name] for name in ("block", "stem", "avg_down")},
-        allowed_config={},
-        assumptions=(
-            Assumption("output_stride", 8, "the classification network has 32; DANet removes strides"),
-            Assumption("multi_grid", None, "the classification network has no dilation"),
-        ),
-        from_metadata=None,
-        wrap_state_dict=None,
         extra_tensors=classifier("fc" if bare else "head.fc") if with_classifier else {},
-        backbone_only=True,
     )
 
 

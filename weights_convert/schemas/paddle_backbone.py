@@ -8,28 +8,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from weights_convert.mapping.schema import Assumption, Schema
+from weights_convert.mapping.schema import Schema
 from weights_convert.schemas.paddleseg import PADDLESEG
-from weights_convert.schemas.resnet import of_backbone
+from weights_convert.schemas.resnet import backbone_of
 
-BARE = replace(
+BARE = backbone_of(
     PADDLESEG,
+    "backbone.",
     name="paddle_backbone",
     source="https://github.com/PaddlePaddle/PaddleSeg, paddleseg/models/backbones/resnet_vd.py, version 2.8",
     layout="ResNet_vd",
-    modules=of_backbone(PADDLESEG.modules, "backbone."),
-    gammas={},
-    tied_modules={},
-    absorbed_biases={},
-    fixed_config={name: PADDLESEG.fixed_config[name] for name in ("block", "stem", "avg_down", "contract_dilation")},
-    allowed_config={},
-    assumptions=(
-        Assumption("output_stride", 8, "the classification network has 32; PaddleSeg's DANets have 8"),
-        Assumption("multi_grid", None, "the classification network has no dilation"),
-    ),
-    extra_tensors={},
-    notes=(),
-    backbone_only=True,
+    wrap_state_dict=PADDLESEG.wrap_state_dict,
 )
 WITH_CLASSIFIER = replace(
     BARE,

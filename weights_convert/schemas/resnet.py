@@ -1,10 +1,17 @@
 """Names that several projects share: torchvision's ResNet, a deep stem, blocks of a convolution and a BatchNorm."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from danet_common import DANetConfig
+from weights_convert.mapping.schema import Assumption, Schema
 
 CLASSES = 1000  # of ImageNet
+OF_BACKBONE = ("block", "stem", "avg_down", "contract_dilation")
+OF_CLASSIFICATION = (
+    Assumption("output_stride", 8, "the classification network has 32; DANet removes strides"),
+    Assumption("multi_grid", None, "the classification network has no dilation"),
+)
 STAGE = "layer{L}.{i}"
 
 
@@ -46,6 +53,19 @@ def blocks(rows: Mapping[str, str], conv: str, norm: str) -> dict[str, str]:
 def of_backbone(modules: Mapping[str, str], prefix: str = "") -> dict[str, str]:
     """Return the rows of the backbone, without an upstream prefix."""
     return {ours: theirs.removeprefix(prefix) for ours, theirs in modules.items() if ours.startswith("backbone.")}
+
+
+def backbone_of(schema: Schema, prefix: str, **fields: Any) -> Schema:
+    """Return the schema of a network's backbone alone, without an upstream prefix."""
+    return Schema(
+        modules=of_backbone(schema.modules, prefix),
+        norm_leaves=schema.norm_leaves,
+        fixed_config={name: value for name, value in schema.fixed_config.items() if name in OF_BACKBONE},
+        assumptions=OF_CLASSIFICATION,
+        formats=schema.formats,
+        backbone_only=True,
+        **fields,
+    )
 
 
 def classifier(name: str) -> dict[str, Callable[[DANetConfig], tuple[int, ...]]]:

@@ -3,18 +3,15 @@
 The names are those of `torchvision/models/resnet.py`. The classifier `fc` becomes an extra tensor.
 """
 
-from weights_convert.mapping.schema import Assumption, Schema
-from weights_convert.schemas.resnet import classifier, plain_stem, stages
+from weights_convert.mapping.schema import Schema
+from weights_convert.schemas.resnet import OF_CLASSIFICATION, classifier, plain_stem, stages
 
 TORCHVISION = Schema(
     name="torchvision",
     source="https://github.com/pytorch/vision, torchvision/models/resnet.py",
     modules={**plain_stem(), **stages()},
     fixed_config={"stem": "plain", "avg_down": False},
-    assumptions=(
-        Assumption("output_stride", 8, "the classification network has 32; DANet removes strides"),
-        Assumption("multi_grid", None, "the classification network has no dilation"),
-    ),
+    assumptions=OF_CLASSIFICATION,
     extra_tensors=classifier("fc"),
     backbone_only=True,
 )

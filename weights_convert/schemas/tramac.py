@@ -5,6 +5,7 @@ Networks trained without `aux` have no classifiers on the branches. Dropout acts
 """
 
 from weights_convert.mapping.schema import Assumption, Schema
+from weights_convert.schemas.official import OFFICIAL
 from weights_convert.schemas.resnet import blocks, classifier, deep_stem, stages
 
 TRAMAC = Schema(
@@ -34,16 +35,7 @@ TRAMAC = Schema(
         "head.position_attention.gamma": "head.pam.alpha",
         "head.channel_attention.gamma": "head.cam.beta",
     },
-    fixed_config={
-        "stem": "deep",
-        "output_stride": 8,
-        "avg_down": False,
-        "contract_dilation": True,
-        "dropout": "element",
-        "dropout_rate": 0.1,
-        "upsample_grid": "corners",
-        "auxiliary": "none",
-    },
+    fixed_config={**OFFICIAL.fixed_config, "stem": "deep", "dropout": "element"},
     assumptions=(Assumption("multi_grid", None, "an option of their code, off in their DANet"),),
     extra_tensors=classifier("pretrained.fc"),
 )
