@@ -16,7 +16,10 @@ from danet_jax.layers import PLAIN, LayerSet, average_pool, max_pool
 
 
 class Stem(nnx.Module):
-    """The deep stem: three 3x3 convolutions instead of a 7x7. `ResNet.bn1` and its ReLU follow the last one."""
+    """Deep stem (ResNet-C; He et al., CVPR 2019): three 3x3 convolutions in place of one 7x7, with stride 2.
+
+    It ends in a bare convolution: `ResNet.bn1` and its ReLU follow, as they follow the 7x7.
+    """
 
     def __init__(self, in_channels: int, widths: tuple[int, ...], layers: LayerSet = PLAIN) -> None:
         first, second, third = widths
@@ -76,7 +79,10 @@ class Bottleneck(nnx.Module):
 
 
 class ResNet(nnx.Module):
-    """Stem (stride 2), max pooling (4), then layer1 to layer4 at strides 4, 8, 8, 8 for output stride 8."""
+    """Stem (stride 2), max pooling (4), then layer1 to layer4.
+
+    Their strides are 4, 8, 8, 8 for output stride 8; 4, 8, 16, 16 for 16; 4, 8, 16, 32 for 32.
+    """
 
     def __init__(self, config: DANetConfig, layers: LayerSet = PLAIN) -> None:
         channels = config.stem_widths[-1]
@@ -91,7 +97,7 @@ class ResNet(nnx.Module):
     def __call__(
         self, x: Float[Array, "b h w c"], taps: Taps = NO_TAPS
     ) -> tuple[Float[Array, "b o p d"], Float[Array, "b q r e"], Float[Array, "b q r f"]]:
-        """The outputs of layer1, layer3 and layer4."""
+        """Return the outputs of layer1, layer3 and layer4, of `stage_channels` 0, 2 and 3 of the config."""
         x = taps.record("stem", jax.nn.relu(self.bn1(self.conv1(x))))
         layer1 = taps.record("layer1", chain(self.layer1, max_pool(x)))
         layer2 = taps.record("layer2", chain(self.layer2, layer1))
@@ -101,14 +107,14 @@ class ResNet(nnx.Module):
 
 
 def stem(config: DANetConfig, layers: LayerSet) -> nnx.Module:
-    """The network's first convolutions, of stride 2."""
+    """Return the first convolutions of the network, of stride 2: the deep stem, or one 7x7."""
     if config.stem == "deep":
         return Stem(config.in_channels, config.stem_widths, layers)
     return layers.conv(config.in_channels, config.stem_widths[0], 7, stride=2)
 
 
 def stage(config: DANetConfig, index: int, in_channels: int, layers: LayerSet) -> nnx.List:
-    """The blocks of layer{index + 1}; the first takes the stride."""
+    """Return the blocks of layer{index + 1}; the first takes the stride."""
     block = layers.remat(layers.block(BasicBlock if config.block == "basic" else Bottleneck))
     blocks = []
     for position, dilation in enumerate(config.block_dilations[index]):
@@ -120,7 +126,7 @@ def stage(config: DANetConfig, index: int, in_channels: int, layers: LayerSet) -
 
 
 def projection(in_channels: int, out_channels: int, layers: LayerSet, stride: int, avg_down: bool) -> nnx.List:
-    """The shortcut's convolution and BatchNorm; empty where the block's input can be added as it is."""
+    """Return the shortcut's convolution and BatchNorm; nothing where the block's input is added as it is."""
     if stride == 1 and in_channels == out_channels:
         return nnx.List([])
     conv = layers.conv(in_channels, out_channels, 1, stride=1 if avg_down else stride)
@@ -128,12 +134,12 @@ def projection(in_channels: int, out_channels: int, layers: LayerSet, stride: in
 
 
 def shortcut(x: Float[Array, "b h w c"], downsample: nnx.List, pooled: bool) -> Float[Array, "b p q d"]:
-    """The block's input, pooled (ResNet-D) and projected where its shape must change."""
+    """Return the block's input, pooled (ResNet-D) and projected where its shape must change."""
     return chain(downsample, average_pool(x) if pooled else x)
 
 
 def chain(modules: nnx.List, x: Float[Array, "b h w c"]) -> Float[Array, "b p q d"]:
-    """Each module applied to what the one before it returned."""
+    """Apply modules in order. They are a list, not a Sequential, so that their names are equal in all frameworks."""
     for module in modules:
         x = module(x)
     return x

@@ -94,7 +94,11 @@ class DualAttentionHead(Module):
 
 @keras.saving.register_keras_serializable("danet")
 class AuxiliaryHead(Module):
-    """Deep supervision (Zhao et al., CVPR 2017): a small FCN on layer3, or a bare classifier on layer4."""
+    """Deep supervision (Zhao et al., CVPR 2017): a small FCN on layer3 (`fcn`), or a 1x1 on layer4 (`linear`).
+
+    The logits have the height and width of the layer that they are made of. `kept` is the dropout mask of the
+    classifier's input, or None to draw one in training.
+    """
 
     def __init__(self, config: DANetConfig, layers: LayerSet = PLAIN) -> None:
         super().__init__()

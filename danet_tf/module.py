@@ -11,7 +11,7 @@ from keras import KerasTensor as Tensor
 
 from danet_common.checkpoint.parameter_layouts import to_channels_last
 from danet_common.config import DANetConfig
-from danet_common.config.former_arguments import reject_former
+from danet_common.config.former_arguments import raise_if_renamed
 from danet_common.config.layer_names import DEFAULT_LAYERS
 from danet_common.config.tensors import Kind
 from danet_common.numerics.drawing import current_scope, skips_initialisation
@@ -92,7 +92,7 @@ class Network(keras.Model):
         self, x: Tensor, outputs: Collection[str] | None = None, taps: Collection[str] = (), **options: Any
     ) -> dict[str, Tensor]:
         """Shapes and dtypes of the logits for an `Input` of any size, which Keras cannot find out on JAX."""
-        reject_former(options)
+        raise_if_renamed(options)
         if taps:
             return super().compute_output_spec(x, outputs=outputs, taps=taps, **options)
         names, _ = requested(self.config, outputs, taps)

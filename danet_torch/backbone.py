@@ -15,7 +15,10 @@ from danet_torch.layers import PLAIN, LayerSet, average_pool, max_pool
 
 
 class Stem(nn.Module):
-    """The deep stem: three 3x3 convolutions instead of a 7x7. `ResNet.bn1` and its ReLU follow the last one."""
+    """Deep stem (ResNet-C; He et al., CVPR 2019): three 3x3 convolutions in place of one 7x7, with stride 2.
+
+    It ends in a bare convolution: `ResNet.bn1` and its ReLU follow, as they follow the 7x7.
+    """
 
     def __init__(self, in_channels: int, widths: tuple[int, ...], layers: LayerSet = PLAIN) -> None:
         super().__init__()
@@ -78,7 +81,10 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Stem (stride 2), max pooling (4), then layer1 to layer4 at strides 4, 8, 8, 8 for output stride 8."""
+    """Stem (stride 2), max pooling (4), then layer1 to layer4.
+
+    Their strides are 4, 8, 8, 8 for output stride 8; 4, 8, 16, 16 for 16; 4, 8, 16, 32 for 32.
+    """
 
     def __init__(self, config: DANetConfig, layers: LayerSet = PLAIN) -> None:
         super().__init__()
@@ -94,7 +100,7 @@ class ResNet(nn.Module):
     def forward(
         self, x: Float[Tensor, "b c h w"], taps: Taps = NO_TAPS
     ) -> tuple[Float[Tensor, "b d o p"], Float[Tensor, "b e q r"], Float[Tensor, "b f q r"]]:
-        """The outputs of layer1, layer3 and layer4."""
+        """Return the outputs of layer1, layer3 and layer4, of `stage_channels` 0, 2 and 3 of the config."""
         x = taps.record("stem", F.relu_(self.bn1(self.conv1(x))))
         layer1 = taps.record("layer1", chain(self.layer1, max_pool(x)))
         layer2 = taps.record("layer2", chain(self.layer2, layer1))
@@ -104,14 +110,14 @@ class ResNet(nn.Module):
 
 
 def stem(config: DANetConfig, layers: LayerSet) -> nn.Module:
-    """The network's first convolutions, of stride 2."""
+    """Return the first convolutions of the network, of stride 2: the deep stem, or one 7x7."""
     if config.stem == "deep":
         return Stem(config.in_channels, config.stem_widths, layers)
     return layers.conv(config.in_channels, config.stem_widths[0], 7, stride=2)
 
 
 def stage(config: DANetConfig, index: int, in_channels: int, layers: LayerSet) -> nn.ModuleList:
-    """The blocks of layer{index + 1}; the first takes the stride."""
+    """Return the blocks of layer{index + 1}; the first takes the stride."""
     block = layers.remat(layers.block(BasicBlock if config.block == "basic" else Bottleneck))
     blocks = []
     for position, dilation in enumerate(config.block_dilations[index]):
@@ -123,7 +129,7 @@ def stage(config: DANetConfig, index: int, in_channels: int, layers: LayerSet) -
 
 
 def projection(in_channels: int, out_channels: int, layers: LayerSet, stride: int, avg_down: bool) -> nn.ModuleList:
-    """The shortcut's convolution and BatchNorm; empty where the block's input can be added as it is."""
+    """Return the shortcut's convolution and BatchNorm; nothing where the block's input is added as it is."""
     if stride == 1 and in_channels == out_channels:
         return nn.ModuleList([])
     conv = layers.conv(in_channels, out_channels, 1, stride=1 if avg_down else stride)
@@ -131,12 +137,12 @@ def projection(in_channels: int, out_channels: int, layers: LayerSet, stride: in
 
 
 def shortcut(x: Float[Tensor, "b c h w"], downsample: nn.ModuleList, pooled: bool) -> Float[Tensor, "b d p q"]:
-    """The block's input, pooled (ResNet-D) and projected where its shape must change."""
+    """Return the block's input, pooled (ResNet-D) and projected where its shape must change."""
     return chain(downsample, average_pool(x) if pooled else x)
 
 
 def chain(modules: nn.ModuleList, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d p q"]:
-    """Each module applied to what the one before it returned."""
+    """Apply modules in order. They are a list, not a Sequential, so that their names are equal in all frameworks."""
     for module in modules:
         x = module(x)
     return x

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from danet_common.config import DANetConfig
-from danet_common.config.former_arguments import rejects_former
+from danet_common.config.former_arguments import reject_renamed_arguments
 from danet_common.config.layer_names import DEFAULT_LAYERS
 from danet_common.config.variants import get_config
 from danet_common.numerics.drawing import skip_initialisation
@@ -30,10 +30,11 @@ class DANet(nn.Module):
     dtype    of convolutions and activations; BatchNorm, attention weights and logits are at least float32;
              `mixed_bfloat16` keeps the kernels in float32, for training
     seed     of the initial weights: one seed gives the same weights in every framework; None: zeros, to be loaded
-    layers   which implementation of each layer to use: a LayerSet, or a name of `danet_common.config.layer_names`
+    layers   implementations of the layers: a LayerSet, or a name of `danet_common.config.layer_names`. The block counts,
+             which torchvision calls layers, are `config.layers`
     """
 
-    @rejects_former
+    @reject_renamed_arguments
     def __init__(
         self,
         config: DANetConfig | str,
@@ -60,8 +61,8 @@ class DANet(nn.Module):
         outputs: Collection[str] | None = None,
         taps: Collection[str] = (),
         dropout_masks: Mapping[str, Tensor] = NO_MASKS,
-    ) -> dict[str, Float[Tensor, "b classes h w"]]:
-        """Return the logits of each output, resized to `x`, `fused` (the prediction) first; then the taps asked for.
+    ) -> dict[str, Tensor]:
+        """Return the logits of each output at the size of `x`, `fused` (the prediction) first; then the requested taps.
 
         x              normalised pixels, in any floating dtype
         outputs        logits to compute, all if None; `("fused",)` suffices for a prediction

@@ -11,7 +11,7 @@ import numpy as np
 from danet_common.checkpoint import Checkpoint
 from danet_common.checkpoint.network_file import open_network, write_network
 from danet_common.checkpoint.pretrained import open_pretrained, write_pretrained
-from danet_common.config.former_arguments import rejects_former
+from danet_common.config.former_arguments import reject_renamed_arguments
 from danet_common.config.layer_names import DEFAULT_LAYERS, require_trainable
 
 Network = TypeVar("Network", bound=Any)
@@ -35,7 +35,7 @@ class NetworkFunctions(Generic[Network]):
         self.build = build
         self.get_tensors = get_tensors
 
-    @rejects_former
+    @reject_renamed_arguments
     def from_checkpoint(self, checkpoint: Checkpoint, dtype: str = "float32", layers: Any = DEFAULT_LAYERS) -> Network:
         """Return the network of a checkpoint, in inference mode.
 
@@ -45,7 +45,7 @@ class NetworkFunctions(Generic[Network]):
         checkpoint.check()
         return self.build(checkpoint, dtype, layers)
 
-    @rejects_former
+    @reject_renamed_arguments
     def load(
         self,
         path: str | os.PathLike[str],
@@ -71,7 +71,7 @@ class NetworkFunctions(Generic[Network]):
         """
         write_network(self.to_checkpoint(model), path)
 
-    @rejects_former
+    @reject_renamed_arguments
     def from_pretrained(
         self,
         name: str | os.PathLike[str],

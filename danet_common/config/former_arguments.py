@@ -36,19 +36,19 @@ def no_attribute(module: str, name: str, hints: Mapping[str, str]) -> AttributeE
     return AttributeError(f"module {module!r} has no attribute {name!r}{hint}")
 
 
-def reject_former(names: Iterable[str], former: Mapping[str, str] = FORMER) -> None:
+def raise_if_renamed(names: Iterable[str], former: Mapping[str, str] = FORMER) -> None:
     """Raise TypeError, with the new name, for the first argument that has a former one."""
     for name in names:
         if name in former:
             raise TypeError(f"the argument {name}= is gone; use {former[name]}")
 
 
-def rejects_former(function: Callable[P, T]) -> Callable[P, T]:
+def reject_renamed_arguments(function: Callable[P, T]) -> Callable[P, T]:
     """Decorate a function: it raises TypeError, with the new name, for an argument that has a former one."""
 
     @functools.wraps(function)
     def call(*arguments: P.args, **named: P.kwargs) -> T:
-        reject_former(named)
+        raise_if_renamed(named)
         return function(*arguments, **named)
 
     return call

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
 from danet_common.config import ContextKind
-from danet_common.config.former_arguments import FORMER_FIELDS, no_attribute, reject_former
+from danet_common.config.former_arguments import FORMER_FIELDS, no_attribute, raise_if_renamed
 from danet_common.config.typed_json import LARGEST_WHOLE, from_json
 from danet_common.numerics.initialisation import Scheme
 
@@ -83,7 +83,7 @@ class TrainConfig:
     frozen_batch_norm: bool = False  # normalise by the running statistics and leave them; scale and shift learn
 
     def __new__(cls, **fields: Any) -> Self:
-        reject_former(fields, FORMER_FIELDS)
+        raise_if_renamed(fields, FORMER_FIELDS)
         return super().__new__(cls)
 
     def __post_init__(self) -> None:

@@ -10,7 +10,7 @@ import jax
 from jax import Array
 from jax import numpy as jnp
 
-from danet_common.config.former_arguments import reject_former
+from danet_common.config.former_arguments import raise_if_renamed
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ def cast_input(call: Callable[..., T]) -> Callable[..., T]:
 
     @functools.wraps(call)
     def cast_call(network: Any, x: Array, *arguments: Any, **named: Any) -> T:
-        reject_former(named)
+        raise_if_renamed(named)
         return call(network, jnp.asarray(x, input_dtype(network)), *arguments, **named)
 
     return cast_call

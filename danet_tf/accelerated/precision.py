@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from keras import KerasTensor as Tensor
 from keras import ops
 
-from danet_common.config.former_arguments import reject_former
+from danet_common.config.former_arguments import raise_if_renamed
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ def cast_input(call: Callable[..., T]) -> Callable[..., T]:
 
     @functools.wraps(call)
     def cast(network: Any, x: Tensor, *arguments: Any, **named: Any) -> T:
-        reject_former(named)
+        raise_if_renamed(named)
         return call(network, ops.cast(x, network.layer_set.precision.compute_dtype), *arguments, **named)
 
     signature = inspect.signature(call)

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from danet_common.config.former_arguments import reject_former
+from danet_common.config.former_arguments import raise_if_renamed
 from danet_torch.accelerated.transforms import is_transformed
 
 T = TypeVar("T")
@@ -25,7 +25,7 @@ def cast_input(forward: Callable[..., T]) -> Callable[..., T]:
 
     @functools.wraps(forward)
     def call(network: Any, x: Tensor, *arguments: Any, **named: Any) -> T:
-        reject_former(named)
+        raise_if_renamed(named)
         x = x.to(input_dtype(network, x.device.type))
         if not is_transformed(x):  # `torch.vmap` knows no memory formats
             x = x.contiguous(memory_format=torch.channels_last)
