@@ -1,15 +1,13 @@
-"""Memory and time of converting a checkpoint of 500 MB, beside a bare load and save: `python benchmarks/conversion.py`.
+"""Measure memory and time of converting a checkpoint of 500 MB: `python benchmarks/conversion.py`.
 
-The file is an official `.pth.tar` of a ResNet-101 network in float64. Each conversion, and torch's own load
-and safetensors' save to compare with, runs in a process of its own. Time is of the work alone, without the
-imports; memory is the most that the whole process held, imports included.
+The file is an official `.pth.tar` of a ResNet-101 network in float64. The baseline is `torch.load` and safetensors'
+`save_file`. Each runs in a process of its own. The time excludes imports; the peak memory of the process includes them.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import resource
 import subprocess
 import sys
 import tempfile
@@ -17,12 +15,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from measure_process import MIB, last_json, peak_memory
+
 ENDINGS = (".safetensors", ".pth", ".npz", ".keras", ".weights.h5", ".orbax")
-MIB = 1 << 20
 
 
 def make(path: Path, variant: str) -> int:
-    """Write the file as torch does; bytes of its tensors."""
+    """Write the file with torch.save and return the bytes of its tensors."""
     program = (
         "import sys, torch, weights_convert\n"
         "from danet_common import VARIANTS, Checkpoint, initial_tensors\n"
@@ -38,14 +37,16 @@ def make(path: Path, variant: str) -> int:
 
 
 def measure(kind: str, source: Path, destination: Path) -> dict[str, Any]:
-    """Run one kind of work in a process of its own."""
+    """Do the work in a process of its own."""
     command = [sys.executable, __file__, "--work", kind, str(source), str(destination)]
-    answer: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    answer = last_json(command)
+    if "error" in answer:
+        raise SystemExit(answer["error"])
     return answer
 
 
 def work(kind: str, source: str, destination: str) -> dict[str, Any]:
-    """Do the work and report its time and the process's memory."""
+    """Do the work and return its seconds and the peak memory of this process in bytes."""
     if kind == "bare load and save":
         import torch
         from safetensors.torch import save_file
@@ -58,11 +59,11 @@ def work(kind: str, source: str, destination: str) -> dict[str, Any]:
         started = time.perf_counter()
         weights_convert.convert(source, destination, "official" if kind == "from official" else None, force=True)
     seconds = time.perf_counter() - started
-    return {"seconds": seconds, "bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10}
+    return {"seconds": seconds, "bytes": peak_memory({"device": "cpu"})}
 
 
 def run(variant: str, endings: tuple[str, ...]) -> dict[str, Any]:
-    """Measure the bare load and save, and the conversion into each format and back; of each the faster of two."""
+    """Measure the baseline and the conversion into each format and back: the faster of 2 runs each."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "model_best.pth.tar"
         size = make(source, variant)
@@ -73,9 +74,9 @@ def run(variant: str, endings: tuple[str, ...]) -> dict[str, Any]:
         ]
         rows = {}
         for kind, start, end in works:
-            both = [measure(kind, start, end) for _ in range(2)]
+            repeats = [measure(kind, start, end) for _ in range(2)]
             name = kind if kind == "bare load and save" else f"{start.name} -> {end.name.removeprefix('model')}"
-            rows[name] = min(both, key=lambda row: row["seconds"])
+            rows[name] = min(repeats, key=lambda row: row["seconds"])
     return {"tensors": size, "rows": rows}
 
 
@@ -96,8 +97,8 @@ def main() -> None:
     bare = rows["bare load and save"]["seconds"]
     print(f"{size / MIB:.0f} MiB of tensors")
     for name, row in rows.items():
-        seconds, held = row["seconds"], row["bytes"]
-        print(f"{name:38}{seconds:7.2f} s {seconds / bare:6.2f}x {held / MIB:7.0f} MiB {held / size:6.2f}x")
+        seconds, memory = row["seconds"], row["bytes"]
+        print(f"{name:38}{seconds:7.2f} s {seconds / bare:6.2f}x {memory / MIB:7.0f} MiB {memory / size:6.2f}x")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Print the README's float64 parity table: `python benchmarks/parity.py`.
 
-The variant with the rule's weights (non-zero gammas, random BatchNorm) on noise, batch 2: every stage and
-output of each framework against the NumPy reference, and each framework's gradients against PyTorch's.
+Synthetic weights (gammas not zero, random BatchNorm) on noise, batch 2. Compares every tap and output of each framework
+with the NumPy reference, and the gradients of each framework with PyTorch's.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from sizes import size
+from option_types import size
 
 from danet_common import VARIANTS, Checkpoint, tap_names, write_checkpoint
 from shared_tests.fixtures.cases import Case
@@ -34,7 +34,7 @@ def main() -> None:
     case = Case(VARIANTS[options.variant], height=height, width=width)
     reports, gradients = {}, {}
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "rule.safetensors"
+        path = Path(folder) / "synthetic.safetensors"
         write_checkpoint(Checkpoint(case.config, synthetic_tensors(case.config)), path)
         request = Request(
             checkpoint=str(path),
@@ -48,7 +48,7 @@ def main() -> None:
                 response = worker.run(request)
             reports[name], gradients[name] = compare(expected(case), named(response)), response.gradients
     rows = {output: [relative(reports[name], output) for name in NETWORKS] for output in case.config.outputs}
-    rows["worst stage"] = [max(d.relative or 0 for d in reports[name].differences) for name in NETWORKS]
+    rows["worst tap"] = [max(tap.relative or 0 for tap in reports[name].differences) for name in NETWORKS]
     rows["worst gradient, against torch"] = [mismatch(gradients["torch"], gradients[name])[0] for name in NETWORKS]
     print(f"| {options.variant}, float64, {height}x{width}, batch 2 | {' | '.join(NETWORKS)} |\n|---|---|---|---|")
     for row, values in rows.items():
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def relative(report, name: str) -> float:
-    """The relative difference of one array."""
+    """Return the relative difference of one array."""
     return next(difference.relative for difference in report.differences if difference.name == name)
 
 

@@ -1,7 +1,7 @@
-"""What speed costs in accuracy: `python benchmarks/precision.py`, against the same network in float64.
+"""Compare float32 and bfloat16 with float64: `python benchmarks/precision.py`.
 
-The fused logits' largest and median error, relative to the largest logit, and the pixels whose class is another; with
-the rule's weights (gammas not zero, random BatchNorm) on noise, in PyTorch.
+Prints the largest and the median error of the fused logits, relative to the largest logit, and the share of pixels with
+another class. PyTorch, synthetic weights (gammas not zero, random BatchNorm), noise as the input.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ import argparse
 
 import numpy as np
 import torch
-from sizes import size
+from option_types import size
 
 import danet_torch
 from danet_common import VARIANTS, Checkpoint
 from shared_tests.fixtures.synthetic import synthetic_input, synthetic_tensors
 
-WAYS = {
+CANDIDATES = {
     "float32": ("float32", "memory_efficient"),
     "float32, cpu_inference": ("float32", "cpu_inference"),
     "bfloat16": ("bfloat16", "memory_efficient"),
@@ -25,7 +25,7 @@ WAYS = {
 
 
 def fused(checkpoint: Checkpoint, x: np.ndarray, dtype: str, layers: str) -> np.ndarray:
-    """The prediction's logits, (N, classes, H, W), as float64."""
+    """Return the fused logits, (N, classes, H, W), as float64."""
     model = danet_torch.from_checkpoint(checkpoint, dtype, layers)
     with torch.inference_mode():
         return model(torch.from_numpy(x), outputs=("fused",))["fused"].double().numpy()
@@ -39,13 +39,14 @@ def main() -> None:
     config = VARIANTS[options.variant]
     height, width = options.size
     checkpoint, x = Checkpoint(config, synthetic_tensors(config)), synthetic_input(config, 1, height, width)
-    truth = fused(checkpoint, x.astype(np.float64), "float64", "plain")
+    expected = fused(checkpoint, x.astype(np.float64), "float64", "plain")
     print(f"| {options.variant}, {height}x{width} | largest error | median error | pixels of another class |")
     print("|---|---|---|---|")
-    for name, (dtype, how) in WAYS.items():
-        found = fused(checkpoint, x, dtype, how)
-        error, other = np.abs(found - truth) / np.abs(truth).max(), found.argmax(1) != truth.argmax(1)
-        print(f"| {name} | {error.max():.1e} | {np.median(error):.1e} | {other.mean():.4%} |")
+    for name, (dtype, layers) in CANDIDATES.items():
+        actual = fused(checkpoint, x, dtype, layers)
+        error = np.abs(actual - expected) / np.abs(expected).max()
+        changed = actual.argmax(1) != expected.argmax(1)
+        print(f"| {name} | {error.max():.1e} | {np.median(error):.1e} | {changed.mean():.4%} |")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Memory of the Flax network on a TPU, by the TPU's own compiler and without a TPU: `python benchmarks/tpu.py`.
+"""Print the memory of the Flax network on a TPU, without a TPU: `python benchmarks/tpu.py`.
 
-Needs `pip install libtpu`, which compiles for a topology that is named only. Prints what the compiled program holds:
-arguments (weights and pictures), outputs, and temporaries, of the prediction and of its sliced attention's map alone.
+Needs `pip install libtpu`, whose compiler needs only the name of a topology. Prints the bytes of the prediction's
+arguments (weights and pictures), outputs and temporaries.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 
-os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # there is no machine to ask about
+os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # no TPU to ask
 os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v5litepod-4")
 os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
 
@@ -17,7 +17,7 @@ import jax
 from jax import numpy as jnp
 from jax.experimental import topologies
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from sizes import size
+from option_types import size
 
 from danet_common import VARIANTS
 from danet_common.numerics import chunks
@@ -27,13 +27,13 @@ MIB = 1 << 20
 
 
 def compiled_memory(variant: str, height: int, width: int, dtype: str, topology: str) -> dict[str, int]:
-    """Bytes of one device's program for one picture."""
+    """Return the bytes of the program of one device for one picture."""
     devices = topologies.get_topology_desc(topology, platform="tpu").devices
-    place = NamedSharding(Mesh(devices[:1], ("data",)), PartitionSpec())
+    sharding = NamedSharding(Mesh(devices[:1], ("data",)), PartitionSpec())
     model = abstract_network(variant, dtype)
     model.eval()
-    model = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), model)
-    x = jax.ShapeDtypeStruct((1, height, width, 3), jnp.float32, sharding=place)
+    model = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), model)
+    x = jax.ShapeDtypeStruct((1, height, width, 3), jnp.float32, sharding=sharding)
     predict = jax.jit(lambda model, x: model(x, outputs=("fused",))["fused"])
     analysis = predict.lower(model, x).compile().memory_analysis()
     names = ("argument_size_in_bytes", "output_size_in_bytes", "temp_size_in_bytes")
@@ -46,13 +46,13 @@ def main() -> None:
     parser.add_argument("--size", type=size, default=(1024, 2048), metavar="HxW")
     parser.add_argument("--dtype", default="float32")
     parser.add_argument("--topology", default="v5e:2x2")
-    parser.add_argument("--slice-size", type=int, default=chunks.CHUNK_SIZE, metavar="ENTRIES", help="0: the whole map")
+    parser.add_argument("--chunk-size", type=int, default=chunks.CHUNK_SIZE, metavar="N", help="0: no chunks")
     options = parser.parse_args()
-    chunks.CHUNK_SIZE = options.slice_size or chunks.LARGEST_CHUNK
-    found = compiled_memory(options.variant, *options.size, options.dtype, options.topology)
+    chunks.CHUNK_SIZE = options.chunk_size or chunks.LARGEST_CHUNK
+    memory = compiled_memory(options.variant, *options.size, options.dtype, options.topology)
     height, width = options.size
-    print(f"{options.variant}, {height}x{width}, {options.dtype}, {options.topology}, slices of {chunks.CHUNK_SIZE}")
-    print(", ".join(f"{name} {size / MIB:.0f} MiB" for name, size in found.items()))
+    print(f"{options.variant}, {height}x{width}, {options.dtype}, {options.topology}, chunks of {chunks.CHUNK_SIZE}")
+    print(", ".join(f"{name} {size / MIB:.0f} MiB" for name, size in memory.items()))
 
 
 if __name__ == "__main__":

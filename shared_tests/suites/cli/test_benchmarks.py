@@ -38,7 +38,7 @@ def test_network(tmp_path: Path) -> None:
     for row in result["rows"]:
         assert row["seconds"] > 0
         assert row["bytes"] > 0
-        assert 0 < row["roof"] < 2
+        assert 0 < row["peak_fraction"] < 2
     assert out.with_suffix(".md").read_text().strip() == done.stdout.strip()
     assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
 
@@ -75,10 +75,10 @@ def test_precision() -> None:
     assert float(lines[2].split("|")[2]) < 1e-4 < float(lines[-1].split("|")[2])  # float32, and bfloat16
 
 
-def test_waiting() -> None:
-    done = run("waiting.py", "--rounds", "1", "--variant", "danet_tiny")
+def test_startup() -> None:
+    done = run("startup.py", "--rounds", "1", "--variant", "danet_tiny")
     assert done.returncode == 0, done.stderr[-2000:]
-    waits = dict(line.strip("| ").split(" | ") for line in done.stdout.splitlines()[4:])
-    assert len(waits) == 12
-    assert 0 < float(waits["an empty Python"]) < float(waits["danet_torch.load"])
-    assert float(waits["a batch, 2 workers"]) > 0
+    seconds = dict(line.strip("| ").split(" | ") for line in done.stdout.splitlines()[4:])
+    assert len(seconds) == 12
+    assert 0 < float(seconds["an empty Python"]) < float(seconds["danet_torch.load"])
+    assert float(seconds["a batch, 2 workers"]) > 0

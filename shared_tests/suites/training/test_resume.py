@@ -439,7 +439,7 @@ def test_killed_and_gone_on_with_in_torch(start: Start, tmp_path: Path, processe
 @pytest.mark.parametrize("backend", NETWORKS)
 def test_kills(backend: str, start: Start) -> None:
     start(backend)
-    script = [sys.executable, str(ROOT / "benchmarks" / "kills.py"), "--kills", "4", "--backend", backend]
+    script = [sys.executable, str(ROOT / "benchmarks" / "kill_resume.py"), "--kills", "4", "--backend", backend]
     done = subprocess.run(
         script, capture_output=True, text=True, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}
     )

@@ -1,8 +1,8 @@
-"""What one waits for around the network: `python benchmarks/waiting.py`.
+"""Measure startup times: `python benchmarks/startup.py`.
 
-Starting the command, importing each package and making a network of a ResNet-101's checkpoint, each in a process of
-its own, from the interpreter's start to its end; and training batches of 8 crops of 512x512 from files of 1024x2048,
-made by a number of threads or worker processes. All in turn, round by round; medians.
+The command, the import of each package and `load` of a ResNet-101 run in a process of their own, timed from the start
+of the interpreter to its end. Then the time of a training batch: 8 crops of 512x512 from files of 1024x2048, by threads
+or worker processes. Prints medians over the rounds.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FILES, BATCHES, BATCH = 8, 6, 8
 
 
 def process(*arguments: str) -> Callable[[], float]:
-    """Seconds of a process of Python with these arguments."""
+    """Return a function that times a Python process with these arguments."""
 
     def run() -> float:
         started = time.perf_counter()
@@ -41,7 +41,7 @@ def process(*arguments: str) -> Callable[[], float]:
 
 
 def write_pictures(folder: Path) -> None:
-    """A data set of photographs' kind: smooth, with some grain, so that they are decoded as such."""
+    """Write smooth pictures with some noise, which take as long to decode as photographs."""
     generator = np.random.default_rng(0)
     for part in ("images", "labels"):
         (folder / part).mkdir(parents=True)
@@ -56,13 +56,13 @@ def write_pictures(folder: Path) -> None:
 
 
 def batches(folder: Path, options: dict[str, int]) -> Callable[[], float]:
-    """Seconds of a batch, of some after the first, which starts the readers."""
+    """Return a function that times a batch. The first batch, which starts the readers, is not counted."""
 
     def run() -> float:
         config = VARIANTS["danet_r50"]
-        order, crops = Sampler(count=FILES, batch_size=BATCH), Augmentation(crop=(512, 512))
+        sampler, crops = Sampler(count=FILES, batch_size=BATCH), Augmentation(crop=(512, 512))
         dataset = open_dataset(f"folder:{folder}", "train")
-        with Loader(dataset, crops, config, order, **options) as loader:
+        with Loader(dataset, crops, config, sampler, **options) as loader:
             next(loader)
             started = time.perf_counter()
             for _ in range(BATCHES):
@@ -78,25 +78,25 @@ def main() -> None:
     parser.add_argument("--variant", choices=VARIANTS, default="danet_r101")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        checkpoint, pictures = Path(folder) / "rule.safetensors", Path(folder) / "pictures"
+        checkpoint, pictures = Path(folder) / "synthetic.safetensors", Path(folder) / "pictures"
         config = VARIANTS[options.variant]
         write_checkpoint(Checkpoint(config, synthetic_tensors(config)), checkpoint)
         write_pictures(pictures)
-        waits = {"an empty Python": process("-c", ""), "danet --help": process("-m", "danet_cli.main", "--help")}
-        waits["danet inspect"] = process("-m", "danet_cli.main", "inspect", str(checkpoint))
+        timers = {"an empty Python": process("-c", ""), "danet --help": process("-m", "danet_cli.main", "--help")}
+        timers["danet inspect"] = process("-m", "danet_cli.main", "inspect", str(checkpoint))
         for package in PACKAGES:
-            waits[f"import {package}"] = process("-c", f"import {package}")
-            waits[f"{package}.load"] = process("-c", f"import {package}; {package}.load({str(checkpoint)!r})")
+            timers[f"import {package}"] = process("-c", f"import {package}")
+            timers[f"{package}.load"] = process("-c", f"import {package}; {package}.load({str(checkpoint)!r})")
         for reader in READERS:
             name = ", ".join(f"{count} {kind}" for kind, count in reader.items())
-            waits[f"a batch, {name}"] = batches(pictures, reader)
-        found: dict[str, list[float]] = {name: [] for name in waits}
+            timers[f"a batch, {name}"] = batches(pictures, reader)
+        seconds_of: dict[str, list[float]] = {name: [] for name in timers}
         for _ in range(options.rounds):
-            for name, wait in waits.items():
-                found[name].append(wait())
+            for name, timer in timers.items():
+                seconds_of[name].append(timer())
     print(f"{processor()}, {', '.join(f'{name} {version}' for name, version in versions().items())}\n")
     print(f"| {options.variant} | seconds |\n|---|---:|")
-    for name, seconds in found.items():
+    for name, seconds in seconds_of.items():
         print(f"| {name} | {statistics.median(seconds):.2f} |")
 
 

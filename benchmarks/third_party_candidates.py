@@ -1,6 +1,6 @@
-"""Other people's DANets, from the package index, run by the interpreter of an environment of their own.
+"""DANets of other projects, from the package index, in an environment of their own.
 
-This file imports nothing of ours: that environment has none of it.
+This file imports nothing of danet: that environment lacks it.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from torch import nn
 DEPTHS = {"danet_r50": 50, "danet_r101": 101}
 
 
-class WithoutOperators(types.ModuleType):
-    """In the place of mmcv's compiled operators, which its lite edition lacks and DANet uses none of."""
+class NoOperators(types.ModuleType):
+    """Replace mmcv's compiled operators: its lite edition lacks them, and DANet needs none."""
 
     def __getattr__(self, name: str) -> None:
         if name.startswith("__"):
@@ -25,7 +25,7 @@ class WithoutOperators(types.ModuleType):
 
 
 def pytorchcv(variant: str, height: int, width: int) -> nn.Module:
-    """pytorchcv's network, with the deep stem."""
+    """Return pytorchcv's network, with the deep stem."""
     from pytorchcv.models import danet
 
     make = getattr(danet, f"danet_resnetd{DEPTHS[variant]}b_cityscapes")
@@ -34,8 +34,8 @@ def pytorchcv(variant: str, height: int, width: int) -> nn.Module:
 
 
 def mmseg(variant: str, height: int, width: int) -> nn.Module:
-    """mmsegmentation's network, with its own deep stem."""
-    sys.modules["mmcv._ext"] = WithoutOperators("mmcv._ext")
+    """Return mmsegmentation's network, with its own deep stem."""
+    sys.modules["mmcv._ext"] = NoOperators("mmcv._ext")
     import mmseg.models  # noqa: F401
     from mmseg.registry import MODELS
 
@@ -60,34 +60,34 @@ def mmseg(variant: str, height: int, width: int) -> nn.Module:
         "norm_cfg": norm,
         "loss_decode": {"type": "CrossEntropyLoss"},
     }
-    parts = {"backbone": backbone, "decode_head": head, "data_preprocessor": None}
-    segmentor = MODELS.build({"type": "EncoderDecoder", **parts, "train_cfg": {}, "test_cfg": {"mode": "whole"}})
+    modules = {"backbone": backbone, "decode_head": head, "data_preprocessor": None}
+    segmentor = MODELS.build({"type": "EncoderDecoder", **modules, "train_cfg": {}, "test_cfg": {"mode": "whole"}})
 
-    class Whole(nn.Module):
-        """With its upsampling."""
+    class Upsampled(nn.Module):
+        """The network with its upsampling to the input's size."""
 
         def __init__(self) -> None:
             super().__init__()
             self.segmentor = segmentor
 
         def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
-            logits = self.segmentor(x) if self.training else self.segmentor(x)[:1]  # for a prediction, the fused one
-            return [nn.functional.interpolate(one, x.shape[2:], mode="bilinear") for one in logits]
+            logits = self.segmentor(x) if self.training else self.segmentor(x)[:1]  # the fused logits
+            return [nn.functional.interpolate(output, x.shape[2:], mode="bilinear") for output in logits]
 
-    return Whole()
+    return Upsampled()
 
 
-PEERS = {"pytorchcv": pytorchcv, "mmseg": mmseg}
+NETWORKS = {"pytorchcv": pytorchcv, "mmseg": mmseg}
 
 
 def make_pass(job: dict[str, Any]) -> Any:
-    """A forward pass, or a step of plain SGD, of a peer: what `measuring.measure` times."""
+    """Return a forward pass or a step of plain SGD, for `measure_process.measure` to time."""
     warnings.filterwarnings("ignore")
     torch.manual_seed(0)
     device, training = job["device"], job["mode"] == "train"
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = job["dtype"] == "tf32"
     dtype = torch.bfloat16 if job["dtype"] == "bfloat16" else torch.float32
-    network = PEERS[job["candidate"]](job["variant"], job["height"], job["width"]).train(training).to(device)
+    network = NETWORKS[job["candidate"]](job["variant"], job["height"], job["width"]).train(training).to(device)
     x = torch.randn(job["batch"], 3, job["height"], job["width"], device=device)
     if not training:
         network, x = network.to(dtype), x.to(dtype)
@@ -102,7 +102,7 @@ def make_pass(job: dict[str, Any]) -> Any:
     optimizer = torch.optim.SGD(network.parameters(), 0.001, 0.9)
 
     def step() -> None:
-        with torch.autocast(device, torch.bfloat16, enabled=dtype == torch.bfloat16):  # kernels stay in float32
+        with torch.autocast(device, torch.bfloat16, enabled=dtype == torch.bfloat16):  # the parameters stay in float32
             outputs = network(x)
         outputs = outputs if isinstance(outputs, tuple | list) else (outputs,)
         losses = [nn.functional.cross_entropy(output.float(), labels) for output in outputs]
@@ -115,6 +115,6 @@ def make_pass(job: dict[str, Any]) -> Any:
 
 
 def synchronise(device: str) -> None:
-    """Wait for what a GPU still computes."""
+    """Wait until the GPU is idle."""
     if device == "cuda":
         torch.cuda.synchronize()

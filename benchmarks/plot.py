@@ -1,4 +1,7 @@
-"""A picture of a benchmark's result: time and memory against the number of positions, a line for each candidate."""
+"""Plot a result: `python benchmarks/plot.py RESULT.json` writes RESULT.png.
+
+Time and memory against the number of positions, with a line for each candidate.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Any
 
 
 def draw(result: dict[str, Any], path: Path) -> None:
-    """Write a PNG; of each kind of case (batch, mode, dtype) the time in the upper row and the memory in the lower."""
+    """Write a PNG with a column for each batch, mode and dtype: time above, memory below."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -28,7 +31,7 @@ def draw(result: dict[str, Any], path: Path) -> None:
             upper.plot(n, [row["seconds"] for row in points], marker="o", label=candidate)
             lower.plot(n, [row["bytes"] / (1 << 30) for row in points], marker="o", label=candidate)
         for axis, label in ((upper, "seconds"), (lower, "peak memory, GiB")):
-            axis.set(xscale="log", yscale="log", xlabel="positions N of a picture, at output stride 8", ylabel=label)
+            axis.set(xscale="log", yscale="log", xlabel="positions N of a picture (output stride 8)", ylabel=label)
             axis.grid(True, which="both", alpha=0.3)
         upper.set_title(f"{kind[1]}, batch {kind[0]}, {kind[2]}")
         upper.legend(fontsize=8)
@@ -37,9 +40,11 @@ def draw(result: dict[str, Any], path: Path) -> None:
 
 
 def positions(row: dict[str, Any]) -> int:
-    """Of the attention map's rows."""
+    """Return the number of positions: the rows of the attention map."""
     return -(-row["height"] // 8) * -(-row["width"] // 8)
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] in ([], ["-h"], ["--help"]):
+        raise SystemExit(__doc__)
     draw(json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[1]).with_suffix(".png"))
