@@ -7,7 +7,9 @@ from danet_common import Checkpoint, CheckpointError
 from weights_convert.backbone import fill_backbone
 from weights_convert.convert import Report, convert
 from weights_convert.inspect import Inspection, inspect
-from weights_convert.live import fill_torch, partition, to_jax, to_keras, to_torch
+from weights_convert.live.jax import partition, to_jax
+from weights_convert.live.tf import to_keras
+from weights_convert.live.torch import fill_torch, to_torch
 from weights_convert.read import read
 from weights_convert.write import write
 

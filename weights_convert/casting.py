@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 
 from danet_common import Checkpoint, CheckpointError, parameters
-from danet_common.config.tensors import Parameter
 
 DTYPES: Mapping[str, np.dtype[Any]] = {
     "float32": np.dtype(np.float32),
@@ -28,17 +27,13 @@ def cast(checkpoint: Checkpoint, dtype: str) -> Checkpoint:
     """
     if dtype not in DTYPES:
         raise CheckpointError(f"unknown dtype {dtype!r}; known: {', '.join(DTYPES)}")
-    wanted = parameters(checkpoint.config)
-    tensors = {name: _cast(wanted[name], array, DTYPES[dtype]) for name, array in checkpoint.tensors.items()}
+    table, tensors = parameters(checkpoint.config), {}
+    for name, array in checkpoint.tensors.items():
+        parameter, target = table[name], DTYPES[dtype]
+        if (parameter.is_norm or parameter.is_factor) and target.itemsize < 4:
+            target = DTYPES["float32"]
+        tensors[name] = array if parameter.kind == "count" else fit(name, array, target)
     return Checkpoint(checkpoint.config, tensors, checkpoint.extra_tensors, {**checkpoint.source, "dtype": dtype})
-
-
-def _cast(parameter: Parameter, array: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
-    if parameter.kind == "count":
-        return array
-    if (parameter.is_norm or parameter.is_factor) and dtype.itemsize < 4:
-        dtype = DTYPES["float32"]
-    return fit(parameter.name, array, dtype)
 
 
 def fit(name: str, array: np.ndarray, dtype: npt.DTypeLike) -> np.ndarray:

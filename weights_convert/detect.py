@@ -10,7 +10,8 @@ import numpy as np
 from danet_common import CheckpointError
 from danet_common.text import pluralise
 from weights_convert.mapping.match import Match, match
-from weights_convert.schemas import SCHEMA_NAMES, SCHEMAS, Schema
+from weights_convert.mapping.schema import Schema
+from weights_convert.schemas import SCHEMA_NAMES, SCHEMAS
 from weights_convert.schemas.refusals import refusal
 
 FIRST_KEYS = 3  # names in the error for a file of unknown names only

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -19,7 +20,8 @@ from weights_convert.ema import choose_averages
 from weights_convert.formats import Reader, reader_for
 from weights_convert.mapping.apply import Log, check_settings, to_canonical
 from weights_convert.mapping.infer import infer
-from weights_convert.schemas import Schema, layouts_of
+from weights_convert.mapping.schema import Schema
+from weights_convert.schemas import layouts_of
 from weights_convert.settings import format_setting, parse_settings
 from weights_convert.weight_sets.choose import SeveralSetsError, choose
 from weights_convert.weight_sets.weight_set import WeightSet
@@ -65,11 +67,8 @@ def read_all(
     weights_key: str | None = None,
 ) -> Reading:
     """Read a checkpoint as `read` does; return contents and sets of weights as well."""
-    source = open_source(path)
-    try:
+    with contextlib.closing(open_source(path)) as source:
         return read_source(source, schema, settings, report, weights_key)
-    finally:
-        source.close()
 
 
 def read_source(
@@ -117,11 +116,14 @@ def _reading_of(
             source["weights_key"] = choice.weight_set.label
         return Reading(reader, contents, replace(checkpoint, source=source), choice.weight_sets, choice.weight_set)
     if wanted is not None and wanted[0].name != "canonical":
-        named = wanted[0].name
-        raise CheckpointError(f"the file is canonical, not of schema {named}. Omit the schema")
+        raise CheckpointError(f"the file is canonical, not of schema {wanted[0].name}. Omit the schema")
     if contents.manifest is None:
         contents.tensors = {name: _whole_counter(name, array) for name, array in contents.tensors.items()}
-        config, source = _stated_config(contents.config or {}), {"format": reader.NAME, "schema": "canonical"}
+        source = {"format": reader.NAME, "schema": "canonical"}
+        try:
+            config = DANetConfig.from_dict(contents.config or {})
+        except (ValueError, TypeError, AttributeError) as error:
+            raise CheckpointError(f"the config in the file is damaged: {error}") from None
     else:
         config, source, hashes = parse_manifest(contents.manifest)
         extra_tensors = {EXTRA_TENSOR + name: array for name, array in contents.extra_tensors.items()}
@@ -140,13 +142,6 @@ def _reading_of(
 def _whole_counter(name: str, array: np.ndarray) -> np.ndarray:
     """Return a counter of batches as int64; JAX, and Keras on JAX, save int32."""
     return array.astype(np.int64) if name.endswith(COUNTER) and array.dtype == np.int32 else array
-
-
-def _stated_config(fields: Mapping[str, Any]) -> DANetConfig:
-    try:
-        return DANetConfig.from_dict(fields)
-    except (ValueError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"the config in the file is damaged: {error}") from None
 
 
 def _set(config: DANetConfig, tensors: Mapping[str, np.ndarray], settings: Mapping[str, Any], log: Log) -> DANetConfig:

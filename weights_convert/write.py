@@ -21,7 +21,8 @@ from weights_convert.formats import (
     writer_of,
 )
 from weights_convert.mapping.apply import Log, from_canonical, layout_for
-from weights_convert.schemas import SCHEMAS, Schema, layouts_of
+from weights_convert.mapping.schema import Schema
+from weights_convert.schemas import SCHEMAS, layouts_of
 
 
 def write(

@@ -11,7 +11,8 @@ from danet_common import VARIANTS, Checkpoint, DANetConfig
 from shared_tests.fixtures.synthetic import synthetic_tensors
 from weights_convert.formats import ForeignWriter, endings_of, safetensors_file, writer_of
 from weights_convert.mapping.apply import from_canonical
-from weights_convert.schemas import SCHEMAS, Schema
+from weights_convert.mapping.schema import Schema
+from weights_convert.schemas import SCHEMAS
 
 TINY = VARIANTS["danet_tiny"].replace(num_classes=5, block="bottleneck", layers=(1, 1, 1, 3))
 DEEP = TINY.replace(stem="deep", stem_widths=(4, 4, 8))

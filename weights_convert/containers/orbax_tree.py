@@ -8,6 +8,7 @@ and `_METADATA`, which lists them. The reader also takes trees without OCDBT and
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import math
 import os
@@ -55,9 +56,10 @@ def write_tree(state: Path, leaves: Leaves) -> None:
     state.mkdir(parents=True)
     try:
         store = tensorstore.KvStore.open({"driver": "ocdbt", "base": _files(state)}).result()
-        for batch in _batches(leaves):
-            with tensorstore.Transaction(atomic=True) as transaction:
-                for leaf in batch:
+        ends = itertools.accumulate(array.nbytes for array in leaves.values())
+        for _, batch in itertools.groupby(zip(ends, leaves, strict=True), key=lambda item: item[0] // BATCH):
+            with tensorstore.Transaction(atomic=True) as transaction:  # holds its arrays, and leaves one file
+                for _, leaf in batch:
                     for key, value in _records(".".join(leaf), leaves[leaf]):
                         store.with_transaction(transaction)[key] = value
     except (ValueError, RuntimeError) as error:  # TensorStore raises them if the disk is full, ...
@@ -90,20 +92,6 @@ def _records(name: str, array: np.ndarray) -> Iterator[tuple[str, bytes]]:
     }
     yield f"{name}/.zarray", json.dumps(metadata).encode()
     yield f"{name}/{'.'.join('0' * array.ndim) or '0'}", array.tobytes()
-
-
-def _batches(leaves: Leaves) -> Iterator[list[tuple[str, ...]]]:
-    """Yield groups of paths with BATCH bytes or more. A transaction holds its arrays and leaves one file."""
-    batch: list[tuple[str, ...]] = []
-    size = 0
-    for leaf, array in leaves.items():
-        batch.append(leaf)
-        size += array.nbytes
-        if size >= BATCH:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
 
 
 def read_tree(state: Path) -> dict[tuple[str, ...], np.ndarray]:

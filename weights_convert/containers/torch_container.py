@@ -34,16 +34,15 @@ Resolve = Callable[[PickledTensor], np.ndarray]
 
 def read_zip(source: SourceFile) -> tuple[Any, Resolve]:
     """Return the object of the zip container's pickle, and a function that reads a tensor's values."""
-    path = source.path
-    archive = Archive(path, source.file)
+    archive = Archive(source.file)
     root = min((name for name in archive.names if name.endswith(PICKLE)), key=len).removesuffix(PICKLE)
     if f"{root}/constants.pkl" in archive:
-        raise CheckpointError(f"{path}: is a TorchScript program, not a state dict. Save model.state_dict() instead")
+        raise CheckpointError("is a TorchScript program, not a state dict. Save model.state_dict() instead")
     order = "little"
     if f"{root}/byteorder" in archive:
         order = archive.read(f"{root}/byteorder").tobytes().decode("ascii", "replace")
     if order not in ("little", "big"):
-        raise CheckpointError(f"{path}: unknown byte order {order!r}; the file is damaged")
+        raise CheckpointError(f"unknown byte order {order!r}; the file is damaged")
     content = read_pickle(io.BytesIO(archive.read(root + PICKLE).data), CONSTRUCTORS, storage_from_id)
     return content, lambda tensor: tensor.resolve(
         lambda key: archive.read(f"{root}/data/{key}"), order != sys.byteorder
@@ -56,7 +55,7 @@ def read_legacy(source: SourceFile) -> tuple[Any, Resolve]:
     The container has pickles of magic number, protocol, system, object and storage keys. Length and elements of
     each storage follow, always little-endian.
     """
-    path, file, data = source.path, source.file, source.data
+    file, data = source.file, source.data
     storages: dict[str, Storage] = {}
 
     def remember(identity: Any) -> Any:
@@ -73,15 +72,15 @@ def read_legacy(source: SourceFile) -> tuple[Any, Resolve]:
     keys = read_pickle(file, CONSTRUCTORS)
     position = file.tell()
     if type(keys) is not list or any(type(key) is not str for key in keys):
-        raise CheckpointError(f"{path}: the list of storages is damaged")
+        raise CheckpointError("the list of storages is damaged")
     extents: dict[str, slice] = {}
     for key in keys:
         if key not in storages or position + 8 > data.size:
-            raise CheckpointError(f"{path}: cut short or damaged: storage {key!r} is missing")
+            raise CheckpointError(f"cut short or damaged: storage {key!r} is missing")
         (length,) = struct.unpack("<q", data[position : position + 8].data)
         end = position + 8 + length * storages[key].dtype.itemsize
         if length < 0 or end > data.size:
-            raise CheckpointError(f"{path}: cut short: storage {key!r} of {length} elements ends beyond the file")
+            raise CheckpointError(f"cut short: storage {key!r} of {length} elements ends beyond the file")
         extents[key] = slice(position + 8, end)
         position = end
 

@@ -68,33 +68,32 @@ def open_zip(file: RegularFile) -> zipfile.ZipFile:
 class Archive:
     """A zip archive, open for reading. Raises CheckpointError if it is damaged."""
 
-    def __init__(self, path: str | os.PathLike[str], file: RegularFile) -> None:
-        self.path = path
+    def __init__(self, file: RegularFile) -> None:
         try:
             self._zip = open_zip(file)
         except ZIP_DAMAGE as error:
-            raise CheckpointError(f"{path}: zip archive is cut short or damaged: {error}") from None
+            raise CheckpointError(f"zip archive is cut short or damaged: {error}") from None
         self._read: dict[str, np.ndarray] = {}
         entries = self._zip.infolist()
         self._entries = {entry.filename: entry for entry in entries}
         self.names = [*self._entries]
         if len(self._entries) != len(entries):
-            raise CheckpointError(f"{path}: the archive has several records of one name; it is damaged")
+            raise CheckpointError("the archive has several records of one name; it is damaged")
         end = 0
         for entry in sorted(entries, key=lambda entry: entry.header_offset):
             if entry.header_offset < end or entry.volume:
-                raise CheckpointError(f"{path}: records of the archive overlap; it is damaged")
+                raise CheckpointError("records of the archive overlap; it is damaged")
             end = entry.header_offset + LOCAL_HEADER + entry.compress_size
             if end > file.size or (entry.compress_type == zipfile.ZIP_STORED and entry.compress_size < entry.file_size):
-                raise CheckpointError(f"{path}: record {entry.filename!r} lies outside the archive; it is damaged")
+                raise CheckpointError(f"record {entry.filename!r} lies outside the archive; it is damaged")
             name = entry.orig_filename  # zipfile cuts `filename` at a zero byte
             if name.startswith("/") or ".." in name.split("/") or not name.isprintable() or "\\" in name:
-                raise CheckpointError(f"{path}: the archive has a record {name!r}, which leads out of a folder")
+                raise CheckpointError(f"the archive has a record {name!r}, which leads out of a folder")
             if entry.file_size > bound(entry.compress_size):
-                raise CheckpointError(f"{path}: record {name!r} {CLAIMS} {entry.file_size} bytes; not read")
+                raise CheckpointError(f"record {name!r} {CLAIMS} {entry.file_size} bytes; not read")
         total = sum(entry.file_size for entry in entries)
         if total > bound(file.size):
-            raise CheckpointError(f"{path}: the archive {CLAIMS} {total} bytes; not read")
+            raise CheckpointError(f"the archive {CLAIMS} {total} bytes; not read")
 
     def __contains__(self, name: str) -> bool:
         return name in self._entries
@@ -110,22 +109,22 @@ class Archive:
 
     def _bytes(self, name: str) -> bytes:
         if name not in self._entries:
-            raise CheckpointError(f"{self.path}: the archive has no record {name!r}; it is damaged or incomplete")
+            raise CheckpointError(f"the archive has no record {name!r}; it is damaged or incomplete")
         entry = self._entries[name]
         if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):  # zipfile inflates others at once
             method = f"compressed by method {entry.compress_type}, not deflate"
-            raise CheckpointError(f"{self.path}: record {name!r} is {method}")
+            raise CheckpointError(f"record {name!r} is {method}")
         if entry.flag_bits & ENCRYPTED:
-            raise CheckpointError(f"{self.path}: record {name!r} is encrypted. Decrypt the archive first")
+            raise CheckpointError(f"record {name!r} is encrypted. Decrypt the archive first")
         if not entry.CRC:
             entry.CRC = None  # type: ignore[assignment]  # torch writes 0 if it computes no checksums
         try:
             with self._zip.open(entry) as record:
                 data = record.read(entry.file_size)
         except (zipfile.BadZipFile, zlib.error, RuntimeError, EOFError, struct.error, UnicodeDecodeError) as error:
-            raise CheckpointError(f"{self.path}: record {name!r} is damaged: {str(error)[:LONGEST]}") from None
+            raise CheckpointError(f"record {name!r} is damaged: {str(error)[:LONGEST]}") from None
         if len(data) != entry.file_size:
-            raise CheckpointError(f"{self.path}: record {name!r} does not unpack to the announced size")
+            raise CheckpointError(f"record {name!r} does not unpack to the announced size")
         return data
 
 

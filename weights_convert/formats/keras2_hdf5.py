@@ -7,7 +7,6 @@ tf2cv (imgclsmob) writes such files. TensorFlow 2.12 names the tensors of its DA
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import numpy as np
 
@@ -31,20 +30,20 @@ def is_keras_2(file: Hdf5) -> bool:
     return "layer_names" in file.attributes or WHOLE_MODEL.rstrip("/") in file.groups
 
 
-def read_keras_2(file: Hdf5, raw: np.ndarray | FileBytes, path: Path) -> Contents:
+def read_keras_2(file: Hdf5, raw: np.ndarray | FileBytes) -> Contents:
     """Return the tensors of tf2cv's DANet by dotted name, kernels in OIHW.
 
     Raise CheckpointError for any other network.
     """
     layers = {group.removeprefix(WHOLE_MODEL).partition("/")[0] for group in file.groups}
     if any(DANET_KERAS_LAYER.fullmatch(layer) for layer in layers):
-        raise CheckpointError(f"{path}: {DANET_KERAS}")
+        raise CheckpointError(f"{DANET_KERAS}")
     if not layers >= TF2CV_LAYERS:
-        raise CheckpointError(f"{path}: {UNKNOWN}")
+        raise CheckpointError(f"{UNKNOWN}")
     tensors = {}
     for name, dataset in file.datasets.items():
         if dataset.error:
-            raise CheckpointError(f"{path}: {name} {dataset.error}")
+            raise CheckpointError(f"{name} {dataset.error}")
         key, array = name.removesuffix(":0").replace("/", "."), dataset.values(raw)
         if key.endswith(".kernel") and array.ndim == 4:
             key, array = key.removesuffix("kernel") + "weight", array.transpose(3, 2, 0, 1)

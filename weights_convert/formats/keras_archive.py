@@ -40,14 +40,11 @@ def recognises(source: SourceFile) -> bool:
 
 def read(source: SourceFile) -> Contents:
     """Read tensors and config. Raise CheckpointError for another model."""
-    path = source.path
-    archive = Archive(path, source.file)
+    archive = Archive(source.file)
     model, metadata = _json(archive, CONFIG), _json(archive, METADATA)
     if model.get("registered_name") != CLASS["registered_name"]:
-        raise CheckpointError(
-            f"{path}: a Keras model of class {model.get('class_name')!r}, not {CLASS['class_name']!r}"
-        )
-    contents = read_weights(archive.read(WEIGHTS), path)
+        raise CheckpointError(f"a Keras model of class {model.get('class_name')!r}, not {CLASS['class_name']!r}")
+    contents = read_weights(archive.read(WEIGHTS))
     text = metadata.get(MANIFEST)
     contents.manifest = text if isinstance(text, str) else None
     config_fields = model.get("config")
@@ -68,9 +65,9 @@ def _json(archive: Archive, name: str) -> dict[str, Any]:
     try:
         content = parse_json(archive.read(name).tobytes())
     except ValueError as error:
-        raise CheckpointError(f"{archive.path}: record {name} is damaged ({error})") from None
+        raise CheckpointError(f"record {name} is damaged ({error})") from None
     if not isinstance(content, dict):
-        raise CheckpointError(f"{archive.path}: record {name} is damaged (no JSON object)")
+        raise CheckpointError(f"record {name} is damaged (no JSON object)")
     return content
 
 

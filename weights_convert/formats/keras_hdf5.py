@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import IO
 
 import numpy as np
@@ -22,17 +21,17 @@ NETWORK = ("backbone", "head", "auxiliary")  # groups of the network; others bel
 VARIABLE = re.compile(r"(.+)/vars/([0-9]{1,3})")
 
 
-def read_weights(raw: np.ndarray | FileBytes, path: Path) -> Contents:
+def read_weights(raw: np.ndarray | FileBytes) -> Contents:
     """Return every tensor of the HDF5 file in `raw`, uint8 (n,).
 
-    Raise CheckpointError, naming `path`, if the file is damaged or has no tensor of a DANet.
+    Raise CheckpointError if the file is damaged or has no tensor of a DANet.
     """
     try:
         file = read_hdf5(raw)
     except (ValueError, OverflowError) as error:
-        raise CheckpointError(f"{path}: HDF5 file is truncated or damaged: {error}") from None
+        raise CheckpointError(f"HDF5 file is truncated or damaged: {error}") from None
     if is_keras_2(file):
-        return read_keras_2(file, raw, path)
+        return read_keras_2(file, raw)
     tensors: dict[str, np.ndarray] = {}
     others: dict[str, int] = {}
     for name, dataset in file.datasets.items():
@@ -42,17 +41,17 @@ def read_weights(raw: np.ndarray | FileBytes, path: Path) -> Contents:
             others[top] = others.get(top, 0) + 1
             continue
         if dataset.error:
-            raise CheckpointError(f"{path}: {name} {dataset.error}")
+            raise CheckpointError(f"{name} {dataset.error}")
         found = parameter_at(match[1], int(match[2]))
         array = dataset.values(raw)
         if found is None:
             tensors[name] = array  # no canonical name; reported as unused
         elif found[0] in tensors:
-            raise CheckpointError(f"{path}: tensor {found[0]} occurs twice")
+            raise CheckpointError(f"tensor {found[0]} occurs twice")
         else:
             tensors[found[0]] = from_channels_last(Parameter(found[0], array.shape, found[1]), array)
     if not tensors:
-        raise CheckpointError(f"{path}: the HDF5 file has none of the groups {', '.join(NETWORK)} of a DANet")
+        raise CheckpointError(f"the HDF5 file has none of the groups {', '.join(NETWORK)} of a DANet")
     notes = tuple(f"left out: {count} tensors of {top}, outside the network" for top, count in others.items())
     return Contents(tensors=tensors, manifest=file.attributes.get(MANIFEST), notes=notes)
 

@@ -23,7 +23,7 @@ def recognises(source: SourceFile) -> bool:
 
 def read(source: SourceFile) -> Contents:
     """Read every tensor of the network."""
-    return read_weights(source.data, source.path)
+    return read_weights(source.data)
 
 
 def write(checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[str, ...]:

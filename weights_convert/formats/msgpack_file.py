@@ -44,7 +44,7 @@ def read(source: SourceFile) -> Contents:
         raise
     except (ValueError, TypeError, KeyError, OverflowError, MemoryError) as error:
         reason = str(error) or type(error).__name__
-        raise CheckpointError(f"{source.path}: not a Flax msgpack file, or damaged: {reason}") from None
+        raise CheckpointError(f"not a Flax msgpack file, or damaged: {reason}") from None
 
 
 def _unpack(data: memoryview | bytes, convert: Callable[[int, bytes], Any]) -> Any:

@@ -8,6 +8,7 @@ Source: src/ndarray/ndarray.cc and include/mxnet/tuple.h, MXNet 1.9.
 from __future__ import annotations
 
 import math
+import os
 import struct
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -51,13 +52,16 @@ def recognises(source: SourceFile) -> bool:
 
 def read(source: SourceFile) -> Contents:
     """Read every array. Raise CheckpointError if the file is damaged or its arrays have no names."""
-    path, cursor = source.path, _Cursor(source)
-    cursor.take("<QQ")
-    arrays = [cursor.array() for _ in range(cursor.count())]
-    names = [cursor.text() for _ in range(cursor.count())]
+    cursor = _Cursor(source)
+    try:
+        cursor.take("<QQ")
+        arrays = [cursor.array() for _ in range(cursor.count())]
+        names = [cursor.bytes(cursor.take("<Q")[0]).decode() for _ in range(cursor.count())]
+    except ValueError as error:
+        raise error if isinstance(error, CheckpointError) else cursor.damage(str(error)) from None
     if not names:
-        raise CheckpointError(f"{path}: the {len(arrays)} arrays of the MXNet file have no names")
-    if len(names) != len(arrays) or cursor.position != cursor.data.size:
+        raise CheckpointError(f"the {len(arrays)} arrays of the MXNet file have no names")
+    if len(names) != len(arrays) or cursor.left:
         raise cursor.damage(f"{len(arrays)} arrays, {len(names)} names")
     if len({*names}) != len(names):
         raise cursor.damage("a name occurs twice")
@@ -70,39 +74,36 @@ class _Cursor:
     """Sequential reader of the file; compares every announced length with the bytes that are left."""
 
     def __init__(self, source: SourceFile) -> None:
-        self.path, self.data, self.position = source.path, source.data, 0
+        self.file = source.file
+        self.file.seek(0)
+
+    @property
+    def left(self) -> int:
+        return self.file.size - self.file.tell()
 
     def damage(self, what: str) -> CheckpointError:
-        return CheckpointError(
-            f"{self.path}: an MXNet file that is cut short or damaged near byte {self.position}: {what}"
-        )
+        return CheckpointError(f"an MXNet file that is cut short or damaged near byte {self.file.tell()}: {what}")
 
-    def bytes(self, count: int) -> np.ndarray:
-        if count > self.data.size - self.position:
-            raise self.damage(f"{count} bytes announced, {self.data.size - self.position} left")
-        self.position += count
-        return self.data[self.position - count : self.position]
+    def bytes(self, count: int) -> bytes:
+        if count > self.left:
+            raise self.damage(f"{count} bytes announced, {self.left} left")
+        return self.file.read(count)
 
     def take(self, layout: str) -> tuple[Any, ...]:
-        return struct.unpack(layout, self.bytes(struct.calcsize(layout)).tobytes())
+        return struct.unpack(layout, self.bytes(struct.calcsize(layout)))
 
     def count(self) -> int:
         """Return the length of a list; each item needs at least four bytes."""
         (number,) = self.take("<Q")
-        if 4 * number > self.data.size - self.position:
+        if 4 * number > self.left:
             raise self.damage(f"{number} items announced")
         return int(number)
-
-    def text(self) -> str:
-        try:
-            return self.bytes(self.take("<Q")[0]).tobytes().decode()
-        except UnicodeDecodeError:
-            raise self.damage("a name is not UTF-8") from None
 
     def array(self) -> np.ndarray:
         version, size = self.take("<I")[0], "q"
         if version not in VERSIONS:  # before version 1 an array starts with its number of dimensions
-            self.position, size = self.position - 4, "I"
+            self.file.seek(-4, os.SEEK_CUR)
+            size = "I"
         elif version != V1 and self.take("<i")[0] != DENSE:
             raise self.damage("an array is sparse; no DANet has one")
         (dimensions,) = self.take("<i")
@@ -114,11 +115,7 @@ class _Cursor:
         _, _, flag = self.take("<iii")
         if flag not in DTYPES or min(shape, default=0) < 0:
             raise self.damage(f"an array of dtype number {flag} and shape {list(shape)}")
-        flat = self.bytes(math.prod(shape) * DTYPES[flag].itemsize).view(DTYPES[flag])
-        try:
-            return flat.reshape(shape)
-        except ValueError as error:  # one size is 0, and NumPy rejects the others
-            raise self.damage(str(error)) from None
+        return np.frombuffer(self.bytes(math.prod(shape) * DTYPES[flag].itemsize), DTYPES[flag]).reshape(shape)
 
 
 def write_foreign(content: Mapping[str, Any], path: Path, replace: Judge = always) -> None:

@@ -49,7 +49,7 @@ def recognises(source: SourceFile) -> bool:
 
 def read(source: SourceFile) -> Contents:
     """Read every entry. Raise CheckpointError if one is damaged or not a plain array."""
-    archive = Archive(source.path, source.file)
+    archive = Archive(source.file)
     arrays = {name.removesuffix(ENDING): _array(archive, name) for name in archive.names}
     if MANIFEST not in arrays:
         return _foreign(arrays)
@@ -78,7 +78,7 @@ def _array(archive: Archive, name: str) -> np.ndarray:
         dtype, fortran, shape, start = _header(record[:HEADER_LIMIT].tobytes())
         return native(record[start:].view(dtype).reshape(shape, order="F" if fortran else "C"))
     except (ValueError, TypeError, OverflowError) as error:
-        raise CheckpointError(f"{archive.path}: entry {name} is damaged or not a plain array: {error}") from None
+        raise CheckpointError(f"entry {name} is damaged or not a plain array: {error}") from None
 
 
 def _header(head: bytes) -> tuple[np.dtype[Any], bool, tuple[int, ...], int]:
@@ -99,7 +99,7 @@ def _text(archive: Archive, array: np.ndarray) -> str:
     try:
         return str(array.reshape(())) if array.dtype.kind == "U" else array.tobytes().decode("utf-8")
     except ValueError as error:
-        raise CheckpointError(f"{archive.path}: the manifest is not text: {error}") from None
+        raise CheckpointError(f"the manifest is not text: {error}") from None
 
 
 def _bfloat16_names(text: str) -> list[str]:

@@ -48,12 +48,12 @@ def _read(path: Path) -> Contents:
     try:
         list(files_of(path))
     except ForeignFileError as error:
-        raise CheckpointError(f"{path}: not read: {error}") from None
+        raise CheckpointError(f"not read: {error}") from None
     except FileNotFoundError:
-        raise CheckpointError(f"{path}: a file was removed during the read") from None
+        raise CheckpointError("a file was removed during the read") from None
     state = _state(path)
     if state is None:
-        raise CheckpointError(f"{path}: the tree was removed during the read")
+        raise CheckpointError("the tree was removed during the read")
     try:
         contents = from_leaves(read_tree(state))
         file = path / MANIFEST / TEXT
@@ -61,7 +61,7 @@ def _read(path: Path) -> Contents:
     except CheckpointError:
         raise
     except (ValueError, OSError) as error:
-        raise CheckpointError(f"{path}: Orbax checkpoint is incomplete or damaged: {error}") from None
+        raise CheckpointError(f"Orbax checkpoint is incomplete or damaged: {error}") from None
     return contents
 
 

@@ -43,29 +43,27 @@ def recognises(source: SourceFile) -> bool:
 
 def read(source: SourceFile) -> Contents:
     """Read every array. Raise CheckpointError if the file is damaged or has other values."""
-    path, file = source.path, source.file
+    file = source.file
     file.seek(0)
     try:
         content = read_pickle(file, pickled_arrays.CONSTRUCTORS)
     except ValueError as error:  # CheckpointError is a ValueError
-        raise CheckpointError(f"{path}: damaged pickle: {error}") from None
+        raise CheckpointError(f"damaged pickle: {error}") from None
     if file.tell() != file.size:
-        raise CheckpointError(
-            f"{path}: {file.size - file.tell()} bytes follow the end of the pickle; the file is damaged"
-        )
+        raise CheckpointError(f"{file.size - file.tell()} bytes follow the end of the pickle; the file is damaged")
     if isinstance(content, Opaque):
-        raise CheckpointError(f"{path}: holds a pickled object of class {content.name}, which is never run")
+        raise CheckpointError(f"holds a pickled object of class {content.name}, which is never run")
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: contains a pickled {type(content).__name__}, not a dictionary of arrays")
+        raise CheckpointError(f"contains a pickled {type(content).__name__}, not a dictionary of arrays")
     if SLICES in content:
-        raise CheckpointError(f"{path}: its arrays are sliced. Save it again with paddle.save(..., protocol=4)")
+        raise CheckpointError("its arrays are sliced. Save it again with paddle.save(..., protocol=4)")
     held = {key: value for key, value in content.items() if key != NAME_TABLE}
     tree = flatten(held)
     nested = any(tree.holders[name] for name in tree.tensors)
     stray = [] if nested else [str(key) for key, value in held.items() if not _is_array(key, value)]
     if stray or not tree.tensors:
         listed = "\n  ".join(stray[:20])
-        raise CheckpointError(f"{path}: {len(stray)} entries of the pickle are not arrays by name:\n  {listed}")
+        raise CheckpointError(f"{len(stray)} entries of the pickle are not arrays by name:\n  {listed}")
     tensors = {name: np.asarray(array) for name, array in tree.tensors.items()}
     metadata = {NAME_TABLE: content.get(NAME_TABLE)}
     others = {name: what for name, what in tree.others.items() if not name.endswith(NAME_TABLE)}

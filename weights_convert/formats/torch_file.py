@@ -36,72 +36,67 @@ def recognises(source: SourceFile) -> bool:
 
 def read(source: SourceFile) -> Contents:
     """Read either container. Raise CheckpointError if it is damaged or has no state dict."""
-    path, legacy = source.path, source.start.startswith(LEGACY_STARTS)
     try:
-        content, resolve = read_legacy(source) if legacy else read_zip(source)
-        return _contents(source, content, resolve)
-    except CheckpointError as error:
-        text = str(error)
-        raise CheckpointError(text if text.startswith(str(path)) else f"{path}: {text}") from None
+        content, resolve = (read_legacy if source.start.startswith(LEGACY_STARTS) else read_zip)(source)
+        return _contents(source.file.size, content, resolve)
+    except CheckpointError:
+        raise
     except (ValueError, OverflowError) as error:
-        raise CheckpointError(f"{path}: damaged torch file: {error}") from None
+        raise CheckpointError(f"damaged torch file: {error}") from None
 
 
-def _contents(source: SourceFile, content: Any, resolve: Resolve) -> Contents:
-    path = source.path
+def _contents(size: int, content: Any, resolve: Resolve) -> Contents:
     if isinstance(content, Opaque):
         raise CheckpointError(
-            f"{path}: holds a pickled object of class {content.name}, which is never run. "
+            f"holds a pickled object of class {content.name}, which is never run. "
             "Save its state_dict() with torch.save and convert that"
         )
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: holds a {type(content).__name__}, not a state dict")
+        raise CheckpointError(f"holds a {type(content).__name__}, not a state dict")
     manifest = content.get("danet")
     if isinstance(manifest, str):
-        tensors, extra_tensors = (_held(source, content, key, resolve) for key in (STATE_DICT, EXTRA_TENSORS))
+        tensors, extra_tensors = (_held(size, content, key, resolve) for key in (STATE_DICT, EXTRA_TENSORS))
         return Contents(tensors=tensors, extra_tensors=extra_tensors, manifest=manifest)
     tree = flatten(content)
     if not tree.tensors:
         objects = [f"{name} is {what}" for name, what in tree.others.items() if what.startswith(OBJECT)]
         reason = f": {objects[0]}, which is never run; save its state_dict() and convert that" if objects else ""
-        raise CheckpointError(f"{path}: holds no tensors{reason}")
+        raise CheckpointError(f"holds no tensors{reason}")
     if len({tree.holders[name] for name in tree.tensors}) == 1:  # else choose a set of weights first
         refuse_others(tree.others, tree.holders, tree.tensors)
     return Contents(
-        tensors=_unread(source, tree.tensors, resolve),
+        tensors=_unread(size, tree.tensors, resolve),
         holders=tree.holders,
         others=tree.others,
         metadata={key: value for key, value in content.items() if type(key) is str and key not in tree.tensors},
     )
 
 
-def _held(source: SourceFile, content: dict[Any, Any], key: str, resolve: Resolve) -> Mapping[str, np.ndarray]:
+def _held(size: int, content: dict[Any, Any], key: str, resolve: Resolve) -> Mapping[str, np.ndarray]:
     """Return the tensors of one dictionary of a canonical file, which has no other values."""
     held = content.get(key, {})
     tree = flatten(held) if isinstance(held, dict) else None
     if tree is None or tree.others or set(tree.holders.values()) - {""}:
-        raise CheckpointError(f"{source.path}: {key} is not a dictionary of tensors; the file is damaged")
-    return dict(_unread(source, tree.tensors, resolve))
+        raise CheckpointError(f"{key} is not a dictionary of tensors; the file is damaged")
+    return dict(_unread(size, tree.tensors, resolve))
 
 
-def _unread(source: SourceFile, headers: Mapping[str, Described], resolve: Resolve) -> Unread:
+def _unread(size: int, headers: Mapping[str, Described], resolve: Resolve) -> Unread:
     """Return tensors that are read on access. Raise CheckpointError if the file is too small for them."""
-    path = source.path
     claimed = sum(header.nbytes for header in headers.values() if isinstance(header, PickledTensor))
-    if claimed > bound(source.file.size):  # strides and shared storages can repeat bytes
-        raise CheckpointError(f"{path}: its tensors claim to be {claimed} bytes, far more than the damaged file")
+    if claimed > bound(size):  # strides and shared storages can repeat bytes
+        raise CheckpointError(f"its tensors claim to be {claimed} bytes, far more than the damaged file")
 
     def read(name: str) -> np.ndarray:
         header = headers[name]
         try:
             return resolve(header) if isinstance(header, PickledTensor) else np.asarray(header)
         except KeyError:
-            raise CheckpointError(f"{path}: the storage of {name} is missing; the file is damaged") from None
+            raise CheckpointError(f"the storage of {name} is missing; the file is damaged") from None
+        except CheckpointError:
+            raise
         except (ValueError, OverflowError) as error:
-            text = str(error)
-            raise CheckpointError(
-                text if text.startswith(str(path)) else f"{path}: damaged torch file: {text}"
-            ) from None
+            raise CheckpointError(f"damaged torch file: {error}") from None
 
     return Unread(headers, read)
 

@@ -39,6 +39,3 @@ def layouts_of(name: str) -> tuple[Schema, ...]:
     if not layouts:
         raise CheckpointError(f"unknown schema {name!r}; known: {', '.join(SCHEMA_NAMES)}")
     return layouts
-
-
-__all__ = ["SCHEMAS", "SCHEMA_NAMES", "Schema", "layouts_of"]

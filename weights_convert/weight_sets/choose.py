@@ -15,7 +15,7 @@ from danet_common.text import pluralise
 from weights_convert.contents import OBJECT, Contents, refuse_others
 from weights_convert.detect import find_match
 from weights_convert.mapping.apply import Log
-from weights_convert.schemas import Schema
+from weights_convert.mapping.schema import Schema
 from weights_convert.weight_sets.find import find_places
 from weights_convert.weight_sets.report import OPTION, equal, log_left, log_taken, spoken
 from weights_convert.weight_sets.weight_set import PARALLEL, WeightSet, WeightSets, words_of

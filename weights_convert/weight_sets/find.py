@@ -14,7 +14,8 @@ from typing import Any
 from danet_common import CheckpointError, Parameter, parameters
 from weights_convert.contents import Contents, headers_of
 from weights_convert.mapping.match import match
-from weights_convert.schemas import SCHEMAS, Schema
+from weights_convert.mapping.schema import Schema
+from weights_convert.schemas import SCHEMAS
 from weights_convert.weight_sets.weight_set import EXCHANGES, PARALLEL, WeightSet, WeightSets, speaks_of_averages
 
 # Wrapper modules of torch, anywhere in a network: torch/_dynamo/eval_frame.py,
@@ -80,16 +81,14 @@ class _Search:
             described = {key: self.headers[name] for key, name in keys.items()}
             matches = [match(schema, described, self.metadata) for schema in schemas]
             nearest = min(matches, key=lambda found: (bool(found.errors), -len(found.keys), len(found.errors)))
-            if nearest.errors:
-                nearly += [(prefix, len(found.keys)) for found in matches if not found.schema.backbone_only]
-                continue
             weight_set = WeightSet(prefix, nearest, keys, speaks_of_averages(prefix))
-            if nearest.schema.backbone_only:
-                backbones.append((weight_set, holder))
-                nearly += [(prefix, len(found.keys)) for found in matches if not found.schema.backbone_only]
+            if not nearest.errors and not weight_set.backbone_only:
+                self.weight_sets.whole.append(weight_set)
+                self.taken |= set(keys.values())
                 continue
-            self.weight_sets.whole.append(weight_set)
-            self.taken |= set(keys.values())
+            nearly += [(prefix, len(each.keys)) for each in matches if not each.schema.backbone_only]
+            if not nearest.errors:
+                backbones.append((weight_set, holder))
         backbones = _outermost(backbones)
         known = self.taken | {name for weight_set, _ in backbones for name in weight_set.keys.values()}
         for weight_set, holder in backbones:

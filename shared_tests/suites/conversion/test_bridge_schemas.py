@@ -17,6 +17,7 @@ from shared_tests.suites.upstream_networks import checkpoint_of, named_tensors
 from weights_convert.containers.source_file import open_source
 from weights_convert.formats import safetensors_file, torch_file
 from weights_convert.mapping.apply import from_canonical, match
+from weights_convert.mapping.schema import Schema
 from weights_convert.schemas import SCHEMAS
 
 PLAIN = VARIANTS["danet_tiny"].replace(num_classes=5)
@@ -74,7 +75,7 @@ def test_there_and_back(name: str, config: DANetConfig, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: schema.name)
-def test_tables_are_one_to_one(schema: weights_convert.schemas.Schema) -> None:
+def test_tables_are_one_to_one(schema: Schema) -> None:
     for table in (schema.modules, schema.gammas):
         assert len(set(table.values())) == len(table)
     for config in (PLAIN, DEEP):
