@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 BUILT_IN_SIZE = (65, 97)  # odd and not square
 REPORT = own_report("check", ("agrees", "profile", "checkpoints"))
-LONGEST = 256  # side of a photograph if no size is asked for: the reference keeps every stage in float64
+LONGEST = 256  # side of a photograph if no size is asked for: the reference keeps every tap in float64
 
 
 def check(
@@ -48,7 +48,7 @@ def check(
         str | None, typer.Option("--json", metavar="FILE", help="Write a JSON report; - is standard output.")
     ] = None,
 ) -> int:
-    """Hold every backend against the float64 reference, stage by stage, and checkpoints against the first.
+    """Hold every backend against the float64 reference, tap by tap, and checkpoints against the first.
 
     A backend that runs on a CPU cannot pass strict or fast: the exit code is 2.
 

@@ -1,4 +1,4 @@
-"""Results of checks as tables: a row for each stage, a column for each backend."""
+"""Results of checks as tables: a row for each tap, a column for each backend."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from shared_tests.parity.check import CheckResult
     from shared_tests.parity.compare import ComparisonReport, Difference
 
-STAGE_WIDTH = 29  # of the stage's name and what is allowed
+TAP_WIDTH = 29  # of the tap's name and what is allowed
 COLUMN_WIDTH = 26  # of one backend's three numbers, with a mark where they are too large
 
 
@@ -43,7 +43,7 @@ def print_result(result: CheckResult) -> None:
 
 def fitting(columns: dict[str, ComparisonReport], width: int) -> list[dict[str, ComparisonReport]]:
     """The columns of one table, or of as many as a console of this width needs."""
-    count = max(1, (width - STAGE_WIDTH) // COLUMN_WIDTH)
+    count = max(1, (width - TAP_WIDTH) // COLUMN_WIDTH)
     items = list(columns.items())
     return [dict(items[start : start + count]) for start in range(0, len(items), count)]
 
@@ -51,7 +51,7 @@ def fitting(columns: dict[str, ComparisonReport], width: int) -> list[dict[str, 
 def stage_table(title: str, columns: dict[str, ComparisonReport]) -> Table:
     """Stages down, reports across: absolute and relative difference, and units in the last place."""
     table = Table(title=Text(escape(title), style="bold"), title_justify="left", box=None, padding=(0, 2, 0, 0))
-    table.add_column("stage", no_wrap=True)
+    table.add_column("tap", no_wrap=True)
     for name in columns:
         table.add_column(Text(f"{escape(name)}\nabs     relative   ULP"), justify="right", no_wrap=True)
     table.add_column(Text("\nallowed"), justify="right", no_wrap=True)
@@ -59,10 +59,10 @@ def stage_table(title: str, columns: dict[str, ComparisonReport]) -> Table:
     for name, report in columns.items():
         for difference in report.differences:
             rows.setdefault(difference.name, {})[name] = difference
-    for stage, differences in rows.items():
+    for tap, differences in rows.items():
         cells = [_cell(differences.get(name)) for name in columns]
         allowed = next(iter(differences.values())).tolerance
-        table.add_row(stage, *cells, f"{allowed:.1e}")
+        table.add_row(tap, *cells, f"{allowed:.1e}")
     return table
 
 
@@ -83,7 +83,7 @@ def compact(count: int) -> str:
 
 def _print_causes(report: ComparisonReport) -> None:
     for cause in report.causes:
-        print_line(f"  mismatch at {cause.stage}: {cause.text}")
+        print_line(f"  mismatch at {cause.tap}: {cause.text}")
 
 
 def _print_changes(result: CheckResult) -> None:

@@ -148,11 +148,11 @@ def reproduce(recording: Recording, canonical: Path, step: Any) -> dict[str, flo
     ratios = {}
     for name in BACKENDS:
         step(f"{name}: the recorded input")
-        stages = tuple(stage for stage in recording.records if stage not in ("fused", "position", "channel"))
+        taps = tuple(tap for tap in recording.records if tap not in ("fused", "position", "channel"))
         with Worker(KNOWN[name]) as worker:
-            response = worker.run(Request(checkpoint=str(canonical), x=recording.x, stages=stages))
-        found = mismatches(recording, {**response.stages, **response.outputs})
-        ratios[name] = max(found[stage] / recording.records[stage].noise for stage in found)
+            response = worker.run(Request(checkpoint=str(canonical), x=recording.x, taps=taps))
+        found = mismatches(recording, {**response.taps, **response.outputs})
+        ratios[name] = max(found[tap] / recording.records[tap].noise for tap in found)
     return ratios
 
 

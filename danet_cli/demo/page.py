@@ -44,7 +44,7 @@ def write_page(
         confusion=out / "confusion.png",
         predicted=sorted((out / "predicted").glob("*_side_by_side.png")),
         checked=check["checkpoints"],
-        parity=worst_stages(check["checkpoints"][0]),
+        parity=worst_taps(check["checkpoints"][0]),
         versions=versions(),
     )
     page = out / PAGE
@@ -53,14 +53,14 @@ def write_page(
     return page
 
 
-def worst_stages(checkpoint: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """Backend -> the relative difference of each output, and of the worst stage, from the float64 reference."""
+def worst_taps(checkpoint: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Backend -> the relative difference of each output, and of the worst tap, from the float64 reference."""
     outputs = ("fused", "position", "channel", "aux")
     found = {}
     for backend, report in checkpoint["backends"].items():
         relative = {entry["name"]: entry["relative"] for entry in report["differences"]}
         chosen = {name: value for name, value in relative.items() if name in outputs}
-        found[backend] = {**chosen, "worst stage": max(relative.values())}
+        found[backend] = {**chosen, "worst tap": max(relative.values())}
     return found
 
 

@@ -23,7 +23,7 @@ class Pass:
         self.config = config
         self.weights = weights
         self.training = training
-        self.stages: dict[str, Tensor] = {}
+        self.taps: dict[str, Tensor] = {}
 
     def conv(self, name: str, x: Tensor, stride: int = 1, dilation: int = 1) -> Tensor:
         kernel = self.weights[f"{name}.weight"]
@@ -42,7 +42,7 @@ class Pass:
         return F.relu(self.norm(f"{name}.bn", self.conv(f"{name}.conv", x)))
 
     def keep(self, name: str, x: Tensor) -> Tensor:
-        self.stages[name] = x
+        self.taps[name] = x
         return x
 
 
@@ -152,7 +152,7 @@ def run(request: Request) -> Response:
     running = [name for name in weights if name.rpartition(".")[2].startswith(("running_", "num_batches"))]
     return Response(
         outputs={name: value.numpy() for name, value in outputs.items()},
-        stages={name: net.stages[name].numpy() for name in request.stages},
+        taps={name: net.taps[name].numpy() for name in request.taps},
         statistics={name: weights[name].numpy() for name in running} if request.training else {},
         flags={"torch": torch.__version__},
     )

@@ -6,7 +6,7 @@ from shared_tests.fixtures.cases import TINY, Case
 from shared_tests.mutation.mutations import Edit, Mutation, edits_by_backend, same_edit
 
 PLAIN = Case(TINY, height=17, width=23)
-SLICED = Case(TINY.replace(context=("position",)), height=33, width=49)
+CHUNKED = Case(TINY.replace(context=("position",)), height=33, width=49)
 
 POSITION = (
     Mutation(
@@ -101,12 +101,12 @@ POSITION = (
 CHUNK_AT_A_TIME = "(piece, key, value), pieces)"
 QUERY_BLOCKS = "zip(some_queries.split(queries), "
 
-# Only where the map is made in slices: not in the parity checks, which ask for the map.
-SLICES = (
+# Only where the map is made in chunks: not in the parity checks, which ask for the map.
+CHUNKED_MUTATIONS = (
     Mutation(
         "last_slice_lost",
-        "the queries of the last slice are lost: they gather the mean",
-        SLICED,
+        "the queries of the last chunk are lost: they gather the mean",
+        CHUNKED,
         edits_by_backend(
             "in_slices",
             torch=Edit(
@@ -124,8 +124,8 @@ SLICES = (
     ),
     Mutation(
         "slices_backwards",
-        "the last slice comes first",
-        SLICED,
+        "the last chunk comes first",
+        CHUNKED,
         edits_by_backend(
             "in_slices",
             torch=Edit("flash_attention", QUERY_BLOCKS, "zip(some_queries.roll(queries, 0).split(queries), "),
@@ -136,7 +136,7 @@ SLICES = (
     Mutation(
         "key_captured",
         "the key gets no gradient: so where TensorFlow's recomputation captures it instead of taking it",
-        SLICED,
+        CHUNKED,
         edits_by_backend(
             "in_slices",
             torch=Edit("chunked_gradients", "of_key += add_to_key", "of_key += 0 * add_to_key"),
@@ -155,7 +155,7 @@ SLICES = (
     Mutation(
         "scale_forgotten",
         "what was gathered is not scaled when a larger energy comes; TensorFlow has no blocks of keys",
-        SLICED,
+        CHUNKED,
         edits_by_backend(
             "online_softmax",
             torch=("gathered.mul_(scale)", "gathered"),
@@ -169,13 +169,13 @@ KERNEL = (
     Mutation(
         "kernel_scales",
         "the kernel divides energies by sqrt(d), as it does unless told otherwise",
-        SLICED,
+        CHUNKED,
         edits_by_backend("sdpa_attention", torch=(", scale=1.0)", ")")),
     ),
     Mutation(
         "heads_interleaved",
         "what heads gathered is put together channel by channel, where they are neighbours head by head",
-        SLICED,
+        CHUNKED,
         edits_by_backend(
             "sdpa_attention", torch=("out.transpose(1, 2).flatten(2)", "out.permute(0, 2, 3, 1).flatten(2)")
         ),
@@ -186,8 +186,8 @@ KERNEL = (
 SECOND = (
     Mutation(
         "cotangent_detached",
-        "the gradient of a gradient in slices does not see what the first one was handed",
-        SLICED,
+        "the gradient of a gradient in chunks does not see what the first one was handed",
+        CHUNKED,
         edits_by_backend(
             "double_backward",
             torch=("*pullback(cotangents)", "*(part * (n > 0) for n, part in enumerate(pullback(cotangents)))"),
@@ -195,8 +195,8 @@ SECOND = (
     ),
     Mutation(
         "leaves_not_copied",
-        "a slice is computed again from the loop's own tensors, whose second gradients TensorFlow loses in graphs",
-        SLICED,
+        "a chunk is computed again from the loop's own tensors, whose second gradients TensorFlow loses in graphs",
+        CHUNKED,
         edits_by_backend("remat_function.call.gradient", tf=("[tf.identity(leaf) for leaf in leaves]", "list(leaves)")),
     ),
 )

@@ -283,13 +283,13 @@ WEIGHED = (
     ),
 )
 
-# Only where the map is made in slices: not in the parity checks, which ask for the map.
-SLICED = replace(CASES["non_local_concatenation"], height=33, width=49)
-SLICES = (
+# Only where the map is made in chunks: not in the parity checks, which ask for the map.
+CHUNKED = replace(CASES["non_local_concatenation"], height=33, width=49)
+CHUNKED_MUTATIONS = (
     Mutation(
         "slices_counted",
-        "the scores are divided by the queries of a slice, not by the number of keys",
-        SLICED,
+        "the scores are divided by the queries of a chunk, not by the number of keys",
+        CHUNKED,
         edits_by_backend(
             "concatenation_attention",
             torch=("relation / key.shape[1])", "relation / query.shape[1])"),

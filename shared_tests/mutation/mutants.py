@@ -39,10 +39,10 @@ MUTATIONS = (
 
 # Those of code that only certain networks or inputs reach: the suite of that code runs them.
 SPECIAL = (
-    *attention.SLICES,
+    *attention.CHUNKED_MUTATIONS,
     *attention.KERNEL,
     *attention.SECOND,
-    *context.SLICES,
+    *context.CHUNKED_MUTATIONS,
     *folding.FOLDING,
     *network.OUTPUTS,
     *training.INITIALISATION,

@@ -216,7 +216,7 @@ def _run(worker: Worker, network: Network, profile: Profile) -> Trainer:
         dtype=profile.dtype,
         device=profile.device,
         precision=profile.precision,
-        stages=tap_names(config),
+        taps=tap_names(config),
     )
     begun = time.perf_counter()
     response = worker.run(request)
@@ -224,7 +224,7 @@ def _run(worker: Worker, network: Network, profile: Profile) -> Trainer:
     unfit = unfit_flags(profile, response.flags)
     if unfit is not None:
         raise BackendError(f"backend {worker.backend.name} cannot pass this profile: {unfit}")
-    found = {**response.stages, **response.outputs}
+    found = {**response.taps, **response.outputs}
     if "fused" not in response.outputs:
         raise BackendError(f"backend {worker.backend.name} returned no logits named fused")
     tolerance = {name: network.tolerance.get(name, 0.0) for name in {**network.expected, **found}}

@@ -2,7 +2,7 @@
 
     python -m shared_tests.parity.check_adapter ADAPTER.py                           every case
     python -m shared_tests.parity.check_adapter ADAPTER.py --cases tiny,bottleneck   only these
-    python -m shared_tests.parity.check_adapter ADAPTER.py --stages none             only outputs, without named stages
+    python -m shared_tests.parity.check_adapter ADAPTER.py --taps none             only outputs, without named taps
 
 Ends with 0 if all agrees, 1 if something does not, 2 if a case could not be checked. docs/judging.md says how to
 write an adapter.
@@ -36,7 +36,7 @@ ORDINARY = [name for name in CASES if name not in DEEP]
 Outcome = ComparisonReport | BackendError  # the error of a case that could not be checked
 
 
-def check_adapter(adapter: str, names: Sequence[str], stages: Collection[str] | None = None) -> dict[str, Outcome]:
+def check_adapter(adapter: str, names: Sequence[str], taps: Collection[str] | None = None) -> dict[str, Outcome]:
     """The outcome of each named case. `adapter` is the path of a Python file or a backend's name.
 
     Raises BackendError where there is no such adapter.
@@ -52,7 +52,7 @@ def check_adapter(adapter: str, names: Sequence[str], stages: Collection[str] | 
 
         for name in track(names, "checking", console=Console(stderr=True), transient=True):
             try:
-                outcomes[name] = check_case(CASES[name], worker, checkpoint_of, stages=stages)
+                outcomes[name] = check_case(CASES[name], worker, checkpoint_of, taps=taps)
             except BackendError as error:
                 outcomes[name] = error
     return outcomes
@@ -94,19 +94,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "adapter", help="a Python file with `run(request) -> Response`, or torch, tf, jax, keras_jax or keras_torch"
     )
     parser.add_argument("--cases", metavar="NAMES", help=f"of {', '.join(CASES)}; all but {', '.join(DEEP)} if absent")
-    parser.add_argument("--stages", metavar="NAMES", help="stages that the adapter has, or none; all if absent")
+    parser.add_argument("--taps", metavar="NAMES", help="taps that the adapter has, or none; all if absent")
     options = parser.parse_args(arguments)
     names = options.cases.split(",") if options.cases else ORDINARY
     unknown = [name for name in names if name not in CASES]
     if unknown:
         parser.error(f"no such case: {', '.join(unknown)}; there are {', '.join(CASES)}")
-    stages = options.stages.split(",") if options.stages else None
-    known = dict.fromkeys(stage for case in CASES.values() for stage in tap_names(case.config))
-    strange = [stage for stage in stages or () if stage not in known and stages != ["none"]]
+    taps = options.taps.split(",") if options.taps else None
+    known = dict.fromkeys(tap for case in CASES.values() for tap in tap_names(case.config))
+    strange = [tap for tap in taps or () if tap not in known and taps != ["none"]]
     if strange:
-        parser.error(f"no such stage: {', '.join(strange)}; there are none, {', '.join(known)}")
+        parser.error(f"no such tap: {', '.join(strange)}; there are none, {', '.join(known)}")
     try:
-        outcomes = check_adapter(options.adapter, names, stages)
+        outcomes = check_adapter(options.adapter, names, taps)
     except BackendError as error:
         parser.error(str(error))
     Console(width=None if sys.stdout.isatty() else 120).print(table_of(outcomes))

@@ -41,17 +41,17 @@ def check_case(
     mode: str = "eager",
     dtype: str = "float64",
     offset: float = 0.0,
-    stages: Collection[str] | None = None,
+    taps: Collection[str] | None = None,
     layers: str = "memory_efficient",
 ) -> ComparisonReport:
-    """Run one case on a network and compare its stages, its outputs and, in training, its updated statistics.
+    """Run one case on a network and compare its taps, its outputs and, in training, its updated statistics.
 
     `network` is a Worker or any adapter; `checkpoint_of` gives the path of a config's rule checkpoint;
-    `offset` is added to the input; `stages` are those to ask for, all of them if None; `layers` names a layer set.
+    `offset` is added to the input; `taps` are those to ask for, all of them if None; `layers` names a layer set.
     """
     checkpoint = checkpoint_of(case.config)
-    request = request_of(case, checkpoint, mode=mode, dtype=dtype, offset=offset, stages=stages, layers=layers)
-    unasked = set(tap_names(case.config)) - set(request.stages)
+    request = request_of(case, checkpoint, mode=mode, dtype=dtype, offset=offset, taps=taps, layers=layers)
+    unasked = set(tap_names(case.config)) - set(request.taps)
     wanted = {name: array for name, array in expected(case, offset).items() if name not in unasked}
     return compare(wanted, named(network.run(request)), TOLERANCES[dtype])
 
@@ -63,7 +63,7 @@ def request_of(
     mode: str = "eager",
     dtype: str = "float64",
     offset: float = 0.0,
-    stages: Collection[str] | None = None,
+    taps: Collection[str] | None = None,
     layers: str = "memory_efficient",
 ) -> Request:
     """The case as a backend is asked it."""
@@ -74,7 +74,7 @@ def request_of(
         mode=mode,
         layers=layers,
         training=case.training,
-        stages=tuple(name for name in tap_names(case.config) if stages is None or name in stages),
+        taps=tuple(name for name in tap_names(case.config) if taps is None or name in taps),
     )
 
 
@@ -85,12 +85,12 @@ def case_input(case: Case, offset: float = 0.0) -> NDArray[np.float32]:
 
 @functools.lru_cache(maxsize=4)  # several networks and modes are held to the same arrays, one after the other
 def expected(case: Case, offset: float = 0.0) -> Arrays:
-    """What the reference computes in a case: stages, outputs and updated statistics, by name."""
+    """What the reference computes in a case: taps, outputs and updated statistics, by name."""
     tensors, x = synthetic_tensors(case.config), case_input(case, offset)
-    result = reference.forward(case.config, tensors, x, training=case.training, stages="all")
-    return {**result.stages, **result.outputs, **result.statistics}
+    result = reference.forward(case.config, tensors, x, training=case.training, taps="all")
+    return {**result.taps, **result.outputs, **result.statistics}
 
 
 def named(response: Response) -> Arrays:
     """All that a backend computed, by name."""
-    return {**response.stages, **response.outputs, **response.statistics}
+    return {**response.taps, **response.outputs, **response.statistics}

@@ -1,6 +1,6 @@
 """The comparison of actual arrays with expected ones by name: a report, and the likely cause of a mismatch.
 
-    report = compare({**expected.stages, **expected.outputs}, {**stages, **outputs}, tolerance=1e-10)
+    report = compare({**expected.taps, **expected.outputs}, {**taps, **outputs}, tolerance=1e-10)
     assert report.agrees, report.cause
 
 Arrays are N,C,H,W (maps as the reference has them), the expected ones in the order of the forward pass.
@@ -22,7 +22,7 @@ from shared_tests.parity.distance import distance
 
 KINDS = get_args(ContextKind)
 
-# What each stage is computed from: a mismatch begins where all of these still agree.
+# What each tap is computed from: a mismatch begins where all of these still agree.
 BEFORE: dict[str, tuple[str, ...]] = {
     "stem": (),
     "layer1": ("stem",),
@@ -74,9 +74,9 @@ class Difference:
 
 @dataclass(frozen=True)
 class Cause:
-    """The stage where a mismatch begins, and its likely cause."""
+    """The tap where a mismatch begins, and its likely cause."""
 
-    stage: str
+    tap: str
     text: str
 
 
@@ -154,9 +154,9 @@ def _difference(name: str, expected: NDArray[Any] | None, actual: NDArray[Any] |
 
 def _origins(differences: tuple[Difference, ...]) -> list[str]:
     """The mismatches that no earlier mismatch explains; two branches may each have one."""
-    departed = [difference.name for difference in differences if not difference.agrees]
-    origins = [name for name in departed if name in BEFORE and not set(BEFORE[name]) & set(departed)]
-    return origins if departed[:1] == origins[:1] else departed[:1] + origins
+    mismatched = [difference.name for difference in differences if not difference.agrees]
+    origins = [name for name in mismatched if name in BEFORE and not set(BEFORE[name]) & set(mismatched)]
+    return origins if mismatched[:1] == origins[:1] else mismatched[:1] + origins
 
 
 def _jsonable(value: Any) -> Any:

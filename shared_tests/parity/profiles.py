@@ -54,9 +54,9 @@ PROFILES: dict[ProfileName, Profile] = {
 
 
 def reference_run(config: DANetConfig, tensors: Arrays, x: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    """Every stage and output of the float64 reference, in the order of the forward pass."""
-    result = reference.forward(config, tensors, x, stages="all")
-    return {**result.stages, **result.outputs}
+    """Every tap and output of the float64 reference, in the order of the forward pass."""
+    result = reference.forward(config, tensors, x, taps="all")
+    return {**result.taps, **result.outputs}
 
 
 def tolerances(

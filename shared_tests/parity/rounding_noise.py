@@ -28,11 +28,11 @@ TF32 = 2.0**-10
 def rounding_noise(
     config: DANetConfig, tensors: Arrays, x: NDArray[Any], expected: Arrays, unit: float = FLOAT32
 ) -> dict[str, float]:
-    """Name -> relative difference from `expected`, every stage and output of the reference; one `unit` at least."""
+    """Name -> relative difference from `expected`, every tap and output of the reference; one `unit` at least."""
     moved = {name: perturbed(name, array, unit) for name, array in tensors.items()}
     network = RoundedNetwork(config, moved, training=False)
     network.run(perturbed("input", x, unit))
-    run = {**network.result.stages, **network.result.outputs}
+    run = {**network.result.taps, **network.result.outputs}
     return {name: max(distance(expected[name], run[name]).relative, unit) for name in expected}
 
 

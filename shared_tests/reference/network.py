@@ -25,12 +25,12 @@ class Result:
     """Result of one forward pass.
 
     outputs     logits (N, num_classes, H, W) at input size: fused, position, channel, aux
-    stages      the named stages asked for, N,C,H,W; position_map is (N, HW, HW), channel_map (N, C, C)
+    taps        the taps asked for, N,C,H,W; position_map is (N, HW, HW), channel_map (N, C, C)
     statistics  in training mode, every running_mean, running_var and num_batches_tracked after the step
     """
 
     outputs: dict[str, Array] = field(default_factory=dict)
-    stages: dict[str, Array] = field(default_factory=dict)
+    taps: dict[str, Array] = field(default_factory=dict)
     statistics: dict[str, NDArray[Any]] = field(default_factory=dict)
 
 
@@ -40,13 +40,13 @@ def forward(
     x: Any,
     *,
     training: bool = False,
-    stages: Collection[str] | str = (),
+    taps: Collection[str] | str = (),
 ) -> Result:
     """Run the network on x (N, C, H, W). `tensors` are canonical; everything is cast to float64.
 
-    stages: names to keep, or "all". training: normalise with the batch's statistics and update the
+    taps: names to keep, or "all". training: normalise with the batch's statistics and update the
     running ones. Raises ValueError for training with dropout, for a missing, misshapen or unused tensor
-    and for an unknown stage.
+    and for an unknown tap.
     """
     if training and config.dropout_rate:
         raise ValueError(f"the reference has no dropout: training needs dropout_rate 0; got {config.dropout_rate}")
@@ -56,11 +56,11 @@ def forward(
     if unused:
         raise ValueError(f"tensors that this network has no place for: {', '.join(unused)}")
     result = network.result
-    if stages != "all":
-        unknown = [name for name in stages if name not in result.stages]
+    if taps != "all":
+        unknown = [name for name in taps if name not in result.taps]
         if unknown:
-            raise ValueError(f"unknown stages {', '.join(unknown)}; this network has {', '.join(result.stages)}")
-        result.stages = {name: value for name, value in result.stages.items() if name in stages}
+            raise ValueError(f"unknown taps {', '.join(unknown)}; this network has {', '.join(result.taps)}")
+        result.taps = {name: value for name, value in result.taps.items() if name in taps}
     return result
 
 
@@ -223,5 +223,5 @@ class Network:
         return value
 
     def keep(self, name: str, value: Array) -> Array:
-        self.result.stages[name] = value
+        self.result.taps[name] = value
         return value

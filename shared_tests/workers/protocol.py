@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
-GROUPS = ("outputs", "stages", "statistics", "gradients")
+GROUPS = ("outputs", "taps", "statistics", "gradients")
 Groups = dict[str, dict[str, np.ndarray]]  # named arrays in named groups
 
 
@@ -31,7 +31,7 @@ class Request:
     layers      how the network computes: a name of danet_common.config.layer_names
     training    batch statistics, and the running ones updated, instead of inference
     asked       the outputs to compute; None: all
-    stages      named stages to return
+    taps        named intermediate values to return
     cotangents  output name -> array like that output: asks for the gradients of sum(output * cotangent)
     """
 
@@ -44,7 +44,7 @@ class Request:
     layers: str = "memory_efficient"
     training: bool = False
     asked: tuple[str, ...] | None = None
-    stages: tuple[str, ...] = ()
+    taps: tuple[str, ...] = ()
     cotangents: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
@@ -57,7 +57,7 @@ class Response:
     """
 
     outputs: dict[str, np.ndarray]
-    stages: dict[str, np.ndarray] = field(default_factory=dict)
+    taps: dict[str, np.ndarray] = field(default_factory=dict)
     statistics: dict[str, np.ndarray] = field(default_factory=dict)
     gradients: dict[str, np.ndarray] = field(default_factory=dict)
     flags: dict[str, Any] = field(default_factory=dict)

@@ -16,7 +16,7 @@ MAPS = ("joint_position_map", "joint_channel_map", "self_attention_map")  # of s
 def gate(mismatch: Mismatch) -> str | None:
     """A gate made of what should be before it, otherwise."""
     if mismatch.name == "bam_gate":
-        before = mismatch.stages("bam_channel", "bam_spatial")
+        before = mismatch.taps("bam_channel", "bam_spatial")
         if before is not None:
             channel, spatial = before
             mistakes = {
@@ -46,7 +46,7 @@ def gated(mismatch: Mismatch) -> str | None:
         "cbam": ("cbam_channel_gate", "cbam_spatial_gate"),
         "bam": ("bam_gate",),
     }
-    before = mismatch.stages(f"{kind}_in", *names[kind]) if kind in names else None
+    before = mismatch.taps(f"{kind}_in", *names[kind]) if kind in names else None
     if before is None:
         return selected(mismatch)
     x, *gates = before
@@ -64,7 +64,7 @@ def gated(mismatch: Mismatch) -> str | None:
 def selected(mismatch: Mismatch) -> str | None:
     """Selective kernels mixed otherwise."""
     names = [f"selective_kernel_{name}" for name in ("near", "far", "near_gate", "far_gate")]
-    before = mismatch.stages(*names) if mismatch.name == "selective_kernel_attention" else None
+    before = mismatch.taps(*names) if mismatch.name == "selective_kernel_attention" else None
     if before is None:
         return None
     near, far, near_gate, far_gate = before
@@ -98,9 +98,9 @@ def parts_of(mismatch: Mismatch) -> tuple[Array, Array] | None:
     """Query and key (N, C, H*W), of joint projections or of a convolution each."""
     kind = mismatch.name.removesuffix("_map")
     if kind == "self_attention":
-        apart = mismatch.stages("self_attention_query", "self_attention_key")
+        apart = mismatch.taps("self_attention_query", "self_attention_key")
         return None if apart is None else (flattened(apart[0]), flattened(apart[1]))
-    before = mismatch.stages(f"{kind}_in", f"{kind}_projections")
+    before = mismatch.taps(f"{kind}_in", f"{kind}_projections")
     if before is None:
         return None
     x, projections = before

@@ -18,7 +18,7 @@ GRIDS = ("corners", "half_pixel", "asymmetric")
 
 def upsampling(mismatch: Mismatch) -> str | None:
     """Logits that agree before upsampling and not after."""
-    before = mismatch.stages(f"{mismatch.name}_logits")
+    before = mismatch.taps(f"{mismatch.name}_logits")
     if before is None:
         return None
     logits, size = before[0], mismatch.expected.shape[2:]
@@ -35,7 +35,7 @@ def upsampling(mismatch: Mismatch) -> str | None:
 
 def position_map(mismatch: Mismatch) -> str | None:
     """softmax(query . key) made otherwise."""
-    before = mismatch.stages("position_query", "position_key") if mismatch.name == "position_map" else None
+    before = mismatch.taps("position_query", "position_key") if mismatch.name == "position_map" else None
     if before is None:
         return None
     query, key = (array.reshape(*array.shape[:2], -1) for array in before)
@@ -51,7 +51,7 @@ def position_map(mismatch: Mismatch) -> str | None:
 
 def channel_map(mismatch: Mismatch) -> str | None:
     """softmax(max - energy) made otherwise."""
-    before = mismatch.stages("channel_in") if mismatch.name == "channel_map" else None
+    before = mismatch.taps("channel_in") if mismatch.name == "channel_map" else None
     if before is None:
         return None
     energy, pixels, channels = channel_energy(before[0]), math.prod(before[0].shape[2:]), before[0].shape[1]
@@ -76,7 +76,7 @@ def attention(mismatch: Mismatch) -> str | None:
         "position_attention": ("position_in", "position_map", "position_value"),
         "channel_attention": ("channel_in", "channel_map", "channel_in"),
     }
-    before = mismatch.stages(*names[mismatch.name]) if mismatch.name in names else None
+    before = mismatch.taps(*names[mismatch.name]) if mismatch.name in names else None
     if before is None:
         return None
     x, weights, source = (array.reshape(*array.shape[:2], -1) for array in before)

@@ -42,7 +42,7 @@ PLACES = {
     "fused_logits": "mismatch in the fused classifier: the sum of the branches, its kernel, or dropout that is on",
 }
 
-NORMALISED = ("stem", "_in", "_out", "layer1", "layer2", "layer3", "layer4")  # stages that end in BatchNorm and ReLU
+NORMALISED = ("stem", "_in", "_out", "layer1", "layer2", "layer3", "layer4")  # taps that end in BatchNorm and ReLU
 
 PRECISIONS = (
     (16, "float32 arithmetic somewhere"),
@@ -64,7 +64,7 @@ def likely_cause(mismatch: Mismatch) -> str:
 def absence(mismatch: Mismatch) -> str | None:
     """Arrays that only one side has."""
     if mismatch.name not in mismatch.all_actual:
-        return f"{mismatch.name} is missing: another config, or the stage was not asked for"
+        return f"{mismatch.name} is missing: another config, or the tap was not asked for"
     if mismatch.name not in mismatch.all_expected:
         return f"{mismatch.name} is not expected: the actual config has a part that the expected one lacks"
     return None
@@ -117,7 +117,7 @@ def overflow(mismatch: Mismatch) -> str | None:
     if not nonfinite:
         return "NaN or infinity expected, but the actual array has numbers"
     says = f"{nonfinite} of {stored.size} values are NaN or infinite"
-    before = mismatch.stages("channel_in") if mismatch.name == "channel_map" else None
+    before = mismatch.taps("channel_in") if mismatch.name == "channel_map" else None
     if before and channel_energy(before[0]).max() > np.finfo(np.float16).max:
         return f"{says}: channel energies pass 65504, float16's largest; compute them in float32"
     return f"{says}: an overflow in {stored.dtype.name}, a division by zero, or weights that hold them"

@@ -46,8 +46,8 @@ class Mismatch:
         """The relative error; inf for another shape, or where one array alone has a NaN or infinity."""
         return relative_error(self.expected, self.actual)
 
-    def stages(self, *names: str) -> list[Array] | None:
-        """Return the expected stages of these names in float64; None if one was not recorded."""
+    def taps(self, *names: str) -> list[Array] | None:
+        """Return the expected taps of these names in float64; None if one was not recorded."""
         if any(name not in self.all_expected for name in names):
             return None
         return [self.all_expected[name].astype(np.float64) for name in names]

@@ -311,7 +311,7 @@ def test_check_catches_a_wrong_network(profile: str, tiny: Path, start: Start, c
         "from shared_tests.workers.protocol import Response, Request\n\n"
         "def run(request: Request) -> Response:\n"
         "    response = torch.run(request)\n"
-        "    response.stages['channel_in'] = response.stages['channel_in'] * (1 + 2**-11)\n"
+        "    response.taps['channel_in'] = response.taps['channel_in'] * (1 + 2**-11)\n"
         "    return response\n"
     )
     arguments = ["check", str(tiny), "--backends", f"torch,{adapter}", "--size", "17x23", "--profile", profile]

@@ -73,8 +73,8 @@ def test_chunks_are_counted_as_the_map(monkeypatch: pytest.MonkeyPatch) -> None:
     for entries in (64, chunks.LARGEST_CHUNK):
         monkeypatch.setattr(chunks, "CHUNK_SIZE", entries)
         counts.append(count_operations("danet_tiny", 1, 64, 96))  # 96 positions: blocks are all whole
-    sliced, whole = counts
-    assert sliced == whole
+    chunked, whole = counts
+    assert chunked == whole
 
 
 def test_memory_is_measured(start: Start, capsys: Streams) -> None:

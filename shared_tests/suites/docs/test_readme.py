@@ -42,7 +42,7 @@ def test_readme(folder: Path) -> None:
     if missing and not os.environ.get("CI"):
         pytest.skip(f"the README uses every framework; missing here: {', '.join(sorted(missing))}")
     found = blocks("README.md")
-    assert len(found) >= 6  # three frameworks, stages, convert, check
+    assert len(found) >= 6  # three frameworks, taps, convert, check
     shell = [text for language, text in found if language == "sh"]
     programs = [text for language, text in found if language == "python"]
     scripts = Path(sys.executable).parent  # where the `danet` command is

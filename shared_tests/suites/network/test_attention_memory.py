@@ -1,4 +1,4 @@
-"""Position attention in slices: the numbers of the whole map, without its memory."""
+"""Position attention in chunks: the numbers of the whole map, without its memory."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ import pytest
 from danet_common import tap_names
 from danet_common.numerics import chunks
 from shared_tests.fixtures.synthetic import synthetic_array
-from shared_tests.mutation.attention import KERNEL, SECOND, SLICED, SLICES
+from shared_tests.mutation.attention import CHUNKED, CHUNKED_MUTATIONS, KERNEL, SECOND
 from shared_tests.mutation.mutations import Mutation, mutate
 from shared_tests.parity.check_case import CheckpointOf, case_input, check_case
 from shared_tests.parity.gradients import cotangents, mismatch
@@ -34,43 +34,43 @@ from shared_tests.workers.protocol import Request, Response
 
 BENCHMARK = Path(__file__).parents[3] / "benchmarks" / "attention.py"
 
-POSITIONS = 5 * 7  # of SLICED, in a batch of two
-ENTRIES = {  # slices of so many rows
+POSITIONS = 5 * 7  # of CHUNKED, in a batch of two
+ENTRIES = {  # chunks of so many rows
     1: 1,
-    7: 8 * POSITIONS,  # 8 would fit, and make five slices too
+    7: 8 * POSITIONS,  # 8 would fit, and make five chunks too
     9: 9 * POSITIONS,  # 9, 9, 9, 8
     18: 34 * POSITIONS,  # 18, 17
     35: POSITIONS**2,  # the whole map, and no more
     "whole": 1 << 40,
 }
-WITHOUT_MAP = tuple(name for name in tap_names(SLICED.config) if name != "position_map")
-RECOMPUTED = {"torch": 1e-13, "tf": 1e-12, "jax": 1e-12}  # a sum over slices adds in another order
+WITHOUT_MAP = tuple(name for name in tap_names(CHUNKED.config) if name != "position_map")
+REMATERIALISED = {"torch": 1e-13, "tf": 1e-12, "jax": 1e-12}  # a sum over chunks adds in another order
 
 
 @contextlib.contextmanager
-def sliced(worker: Worker, entries: int) -> Iterator[Worker]:
+def chunked(worker: Worker, entries: int) -> Iterator[Worker]:
     """The worker; networks that it makes meanwhile hold so many entries of the map at once."""
-    worker.practise("set_slice_size", {"entries": entries}, {}, "shared_tests.suites.network.slicing")
+    worker.practise("set_slice_size", {"entries": entries}, {}, "shared_tests.suites.network.chunking")
     try:
         yield worker
     finally:
-        worker.practise("set_slice_size", {"entries": None}, {}, "shared_tests.suites.network.slicing")
+        worker.practise("set_slice_size", {"entries": None}, {}, "shared_tests.suites.network.chunking")
 
 
 @contextlib.contextmanager
 def by_kernel(worker: Worker) -> Iterator[Worker]:
     """The worker, whose networks meanwhile attend by PyTorch's kernel, on a CPU too."""
-    worker.practise("set_kernel", {"used": True}, {}, "shared_tests.suites.network.slicing")
+    worker.practise("set_kernel", {"used": True}, {}, "shared_tests.suites.network.chunking")
     try:
         yield worker
     finally:
-        worker.practise("set_kernel", {"used": False}, {}, "shared_tests.suites.network.slicing")
+        worker.practise("set_kernel", {"used": False}, {}, "shared_tests.suites.network.chunking")
 
 
 def with_gradients(worker: Worker, checkpoint_of: CheckpointOf) -> Response:
     """Logits, and the gradients of all parameters."""
-    checkpoint, x = checkpoint_of(SLICED.config), case_input(SLICED).astype(np.float64)
-    return worker.run(Request(checkpoint=checkpoint, x=x, dtype="float64", cotangents=cotangents(SLICED)))
+    checkpoint, x = checkpoint_of(CHUNKED.config), case_input(CHUNKED).astype(np.float64)
+    return worker.run(Request(checkpoint=checkpoint, x=x, dtype="float64", cotangents=cotangents(CHUNKED)))
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +112,8 @@ def test_blocks(entries: int) -> None:
 )
 def test_agrees(backend: str, mode: str, start: Start, checkpoint_of: CheckpointOf) -> None:
     """With the reference, in every way of running a network."""
-    with sliced(start(backend), ENTRIES[9]) as worker:
-        report = check_case(SLICED, worker, checkpoint_of, mode=mode, stages=WITHOUT_MAP)
+    with chunked(start(backend), ENTRIES[9]) as worker:
+        report = check_case(CHUNKED, worker, checkpoint_of, mode=mode, taps=WITHOUT_MAP)
     assert report.agrees, (report.first_mismatch, report.cause)
 
 
@@ -126,7 +126,7 @@ def attend(backend: str, query: Any, key: Any, value: Any, entries: int) -> Any:
 
 
 @pytest.mark.parametrize("backend", NETWORKS)
-@pytest.mark.parametrize("entries", [4 * 9**2, 70 * 9, 70**2], ids=["blocks", "slices", "whole"])
+@pytest.mark.parametrize("entries", [4 * 9**2, 70 * 9, 70**2], ids=["blocks", "chunks", "whole"])
 def test_float32(backend: str, entries: int) -> None:
     """In float32 PyTorch takes products of blocks from another library than in float64."""
     pytest.importorskip(f"danet_{backend}")
@@ -148,7 +148,7 @@ def test_float32(backend: str, entries: int) -> None:
 def test_gradients(
     backend: str, rows: int, start: Start, checkpoint_of: CheckpointOf, truth: dict[str, np.ndarray]
 ) -> None:
-    with sliced(start(backend), ENTRIES[rows]) as worker:
+    with chunked(start(backend), ENTRIES[rows]) as worker:
         found = with_gradients(worker, checkpoint_of)
     worst, name = mismatch(truth, found.gradients)
     assert worst <= AGREEMENT, name
@@ -161,14 +161,14 @@ def second_truth(start: Start, checkpoint_of: CheckpointOf) -> np.ndarray:
 
 
 def second_gradient(worker: Worker, checkpoint_of: CheckpointOf) -> np.ndarray:
-    fields = {"checkpoint": str(checkpoint_of(SLICED.config)), "layers": "memory_efficient"}
-    pixels = {"input": {"x": case_input(SLICED).astype(np.float64)}}
+    fields = {"checkpoint": str(checkpoint_of(CHUNKED.config)), "layers": "memory_efficient"}
+    pixels = {"input": {"x": case_input(CHUNKED).astype(np.float64)}}
     return worker.practise("second_gradients", fields, pixels)["gradients"]["x"]
 
 
 @pytest.mark.parametrize("backend", ["torch", "tf", pytest.param("jax", marks=pytest.mark.slow)])
 def test_second_gradients(backend: str, start: Start, checkpoint_of: CheckpointOf, second_truth: np.ndarray) -> None:
-    with sliced(start(backend), ENTRIES[9]) as worker:
+    with chunked(start(backend), ENTRIES[9]) as worker:
         found = second_gradient(worker, checkpoint_of)
     assert np.abs(found - second_truth).max() <= AGREEMENT * np.abs(second_truth).max()
 
@@ -182,7 +182,7 @@ def test_mutation_of_second_gradients_is_caught(
     worker = start(backend)
     mutate(worker, mutation.sources(backend))
     try:
-        with sliced(worker, ENTRIES[9]):
+        with chunked(worker, ENTRIES[9]):
             found = second_gradient(worker, checkpoint_of)
     finally:
         mutate(worker, None)
@@ -190,34 +190,34 @@ def test_mutation_of_second_gradients_is_caught(
 
 
 def test_a_map_that_is_asked_for_is_whole(worker: Worker, checkpoint_of: CheckpointOf) -> None:
-    with sliced(worker, ENTRIES[1]):
-        report = check_case(SLICED, worker, checkpoint_of, mode=FASTEST[worker.backend.name])
+    with chunked(worker, ENTRIES[1]):
+        report = check_case(CHUNKED, worker, checkpoint_of, mode=FASTEST[worker.backend.name])
     assert report.agrees, (report.first_mismatch, report.cause)
 
 
 @pytest.mark.parametrize("backend", ["torch", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tf", "jax"))])
 def test_within_recomputation(backend: str, start: Start, tmp_path: Path) -> None:
-    """Two training steps whose gradient computes the attention again, and therein each slice."""
+    """Two training steps whose gradient computes the attention again, and therein each chunk."""
     recipe, found = RECIPE.replace(remat=True, clip_norm=None), []
     for entries in (chunks.CHUNK_SIZE, ENTRIES[9]):
         first, folder = tmp_path / f"{entries}.safetensors", tmp_path / str(entries)
-        initial_state(first, SLICED.config.replace(dropout_rate=0.0), recipe)
-        with sliced(start(backend), entries):
+        initial_state(first, CHUNKED.config.replace(dropout_rate=0.0), recipe)
+        with chunked(start(backend), entries):
             go_on(start, backend, first, 2, folder)
         found.append(at(folder, 2))
     worst, name = moved(*found)
-    assert worst <= RECOMPUTED[backend], name
+    assert worst <= REMATERIALISED[backend], name
 
 
 @pytest.mark.parametrize("backend", ["torch", pytest.param("jax", marks=pytest.mark.slow)])
 def test_no_map_is_kept(backend: str, start: Start) -> None:
-    """A gradient keeps less, by the map at least, where that is made in three slices."""
+    """A gradient keeps less, by the map at least, where that is made in three chunks."""
     x, positions = synthetic_array("attention:x", (2, 3, 129, 161)).astype(np.float32), 17 * 21
     whole = {"torch": "plain", "jax": "memory_efficient"}[backend]  # which keeps a map that one chunk holds, in JAX
     kept = []
     for entries, layers in ((chunks.CHUNK_SIZE, whole), (positions**2 // 3, "memory_efficient")):
-        with sliced(start(backend), entries) as worker:
-            fields = {"config": SLICED.config.to_dict(), "layers": [layers]}
+        with chunked(start(backend), entries) as worker:
+            fields = {"config": CHUNKED.config.to_dict(), "layers": [layers]}
             found = worker.practise("kept", fields, {"input": {"x": x}})
         kept.append(int(found["bytes"][layers]))
     assert kept[0] - kept[1] >= 2 * positions**2 * 4  # of float32, for two pictures
@@ -239,7 +239,7 @@ def test_memory_is_linear(backend: str) -> None:
     ("mutation", "backend"),
     [
         pytest.param(mutation, backend, id=f"{mutation.name}-{backend}", marks=[pytest.mark.slow] * (backend == "jax"))
-        for mutation in SLICES
+        for mutation in CHUNKED_MUTATIONS
         for backend in mutation.edits
     ],
 )
@@ -250,8 +250,8 @@ def test_mutation_is_caught(
     worker = start(backend)
     mutate(worker, mutation.sources(backend))
     try:
-        with sliced(worker, ENTRIES[9]):
-            report = check_case(mutation.case, worker, checkpoint_of, mode=FASTEST[backend], stages=WITHOUT_MAP)
+        with chunked(worker, ENTRIES[9]):
+            report = check_case(mutation.case, worker, checkpoint_of, mode=FASTEST[backend], taps=WITHOUT_MAP)
             if report.agrees:
                 found = with_gradients(worker, checkpoint_of)
                 assert mismatch(truth, found.gradients)[0] > AGREEMENT, f"survives: {mutation.trap}"
@@ -263,7 +263,7 @@ def test_mutation_is_caught(
 def test_kernel_agrees(mode: str, start: Start, checkpoint_of: CheckpointOf) -> None:
     """PyTorch's own, whose CPU code computes in float64 what its GPU code does in 32 and 16 bits."""
     with by_kernel(start("torch")) as worker:
-        report = check_case(SLICED, worker, checkpoint_of, mode=mode, stages=WITHOUT_MAP)
+        report = check_case(CHUNKED, worker, checkpoint_of, mode=mode, taps=WITHOUT_MAP)
     assert report.agrees, (report.first_mismatch, report.cause)
 
 
@@ -276,7 +276,7 @@ def test_kernel_gradients(start: Start, checkpoint_of: CheckpointOf, truth: dict
 
 def test_a_map_that_is_asked_for_is_whole_with_a_kernel(start: Start, checkpoint_of: CheckpointOf) -> None:
     with by_kernel(start("torch")) as worker:
-        report = check_case(SLICED, worker, checkpoint_of)
+        report = check_case(CHUNKED, worker, checkpoint_of)
     assert report.agrees, (report.first_mismatch, report.cause)
 
 
@@ -286,7 +286,7 @@ def test_mutation_of_the_kernel_is_caught(mutation: Mutation, start: Start, chec
     mutate(worker, mutation.sources("torch"))
     try:
         with by_kernel(worker):
-            report = check_case(mutation.case, worker, checkpoint_of, stages=WITHOUT_MAP)
+            report = check_case(mutation.case, worker, checkpoint_of, taps=WITHOUT_MAP)
     finally:
         mutate(worker, None)
     assert not report.agrees, f"survives: {mutation.trap}"
@@ -298,7 +298,7 @@ def test_no_map_where_there_is_no_kernel() -> None:
     from danet_torch.accelerated.attention import sdpa_attention, sdpa_supported
 
     query, value = torch.ones(1, 4, 2), torch.ones(1, 4, 8)
-    assert not sdpa_supported(value.device, value.dtype, 2, 8)  # on a CPU the slices are faster
+    assert not sdpa_supported(value.device, value.dtype, 2, 8)  # on a CPU the chunks are faster
     assert torch.equal(sdpa_attention(query, query, value), value)
     with pytest.raises(RuntimeError, match="No available kernel"):
         sdpa_attention(torch.ones(1, 4, 4), query, value)

@@ -23,9 +23,9 @@ Arrays = dict[str, np.ndarray]
 def run(changes: Arrays) -> Arrays:
     """Stages and outputs of the reference, with some of the rule's tensors changed."""
     result = reference.forward(
-        TINY, {**synthetic_tensors(TINY), **changes}, synthetic_input(TINY, 2, 49, 63), stages="all"
+        TINY, {**synthetic_tensors(TINY), **changes}, synthetic_input(TINY, 2, 49, 63), taps="all"
     )
-    return {**result.stages, **result.outputs}
+    return {**result.taps, **result.outputs}
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_report_is_json_ready(expected: Arrays) -> None:
     report = compare(expected, {name: array for name, array in broken.items() if name != "aux"})
     content = json.loads(json.dumps(report.to_dict(), allow_nan=False))
     assert not content["agrees"]
-    assert content["first_mismatch"] == content["causes"][0]["stage"] == "layer2"
+    assert content["first_mismatch"] == content["causes"][0]["tap"] == "layer2"
     by_name = {difference["name"]: difference for difference in content["differences"]}
     assert by_name["fused"]["fault"] == "shape"
     assert by_name["fused"]["actual_shape"] == [2, 19, 49, 62]
@@ -113,7 +113,7 @@ def test_tolerance_may_be_given_by_name(expected: Arrays) -> None:
 
 def test_two_independent_mismatches_have_two_causes(expected: Arrays) -> None:
     report = compare(expected, run({name: np.zeros(1) for name in GAMMAS}))
-    assert [(cause.stage, cause.text) for cause in report.causes] == [
+    assert [(cause.tap, cause.text) for cause in report.causes] == [
         ("position_attention", "gamma: actual 0, expected 0.7"),
         ("channel_attention", "gamma: actual 0, expected -0.6"),
     ]
@@ -123,5 +123,5 @@ def test_names_that_are_no_stages_are_compared_too() -> None:
     """Gradients, for one: the first mismatch is then the only cause."""
     expected = {"a.weight": np.ones(3), "b.weight": np.ones((2, 2)), "c.bias": np.ones(1)}
     report = compare(expected, {**expected, "b.weight": 2 * np.ones((2, 2)), "c.bias": np.zeros(1)})
-    assert [cause.stage for cause in report.causes] == ["b.weight"]
+    assert [cause.tap for cause in report.causes] == ["b.weight"]
     assert "no known mistake" in str(report.cause)

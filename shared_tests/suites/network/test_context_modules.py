@@ -50,10 +50,10 @@ def tensors_of(name: str) -> dict[str, np.ndarray]:
 
 
 def truth(config: DANetConfig, tensors: dict[str, np.ndarray], x: np.ndarray) -> dict[str, np.ndarray]:
-    """The reference's module alone: its stages, and what it makes of x as `out`."""
+    """The reference's module alone: its taps, and what it makes of x as `out`."""
     network = Network(config, {f"module.{name}": array for name, array in tensors.items()}, training=False)
     out = context(network, config.context[0], "module", x.astype(np.float64))
-    return {**network.result.stages, "out": out}
+    return {**network.result.taps, "out": out}
 
 
 def class_named(room: Any, name: str) -> Any:
@@ -71,15 +71,15 @@ def made(backend: str, name: str) -> tuple[Any, Any]:
     return room, module
 
 
-def apply(backend: str, module: Any, x: np.ndarray, stages: Any) -> np.ndarray:
+def apply(backend: str, module: Any, x: np.ndarray, taps: Any) -> np.ndarray:
     """Return the output of the module for x (N, C, H, W)."""
     if backend == "torch":
         torch = pytest.importorskip("torch")
-        return np.asarray(module(torch.as_tensor(x), stages).detach())
+        return np.asarray(module(torch.as_tensor(x), taps).detach())
     x = x.transpose(0, 2, 3, 1)
     if backend == "jax":
         x = pytest.importorskip("jax").numpy.asarray(x)
-    return np.asarray(module(x, taps=stages)).transpose(0, 3, 1, 2)
+    return np.asarray(module(x, taps=taps)).transpose(0, 3, 1, 2)
 
 
 def largest_difference(wanted: np.ndarray, found: np.ndarray) -> float:
@@ -108,19 +108,19 @@ SIZES = {"odd": (5, 7), "flat": (1, 2)}
     ],
 )
 def test_alone(backend: str, name: str, size: tuple[int, int]) -> None:
-    """On a map of any size, with the stages that were asked for."""
+    """On a map of any size, with the taps that were asked for."""
     config = CASES[name].config
     room, module = made(backend, name)
     room.parameters.set_tensors(module, tensors_of(name))
     x, asked = synthetic_array("module:x", (2, CHANNELS, *size)), (*tap_names(config), "unheard")
-    wanted, stages = truth(config, tensors_of(name), x), Taps(asked)
-    assert largest_difference(wanted.pop("out"), apply(backend, module, x, stages)) <= FLOAT32
-    kept = stages.values
+    wanted, taps = truth(config, tensors_of(name), x), Taps(asked)
+    assert largest_difference(wanted.pop("out"), apply(backend, module, x, taps)) <= FLOAT32
+    kept = taps.values
     assert kept.keys() == wanted.keys()
-    for stage, array in wanted.items():
-        found = np.asarray(kept[stage].detach() if backend == "torch" else kept[stage])
+    for tap, array in wanted.items():
+        found = np.asarray(kept[tap].detach() if backend == "torch" else kept[tap])
         found = found.transpose(0, 3, 1, 2) if backend != "torch" and found.ndim == 4 else found
-        assert largest_difference(array, found) <= 2 * FLOAT32, stage
+        assert largest_difference(array, found) <= 2 * FLOAT32, tap
 
 
 @pytest.mark.parametrize("name", sorted(np.load(TIMM).files))

@@ -26,8 +26,8 @@ Arrays = dict[str, np.ndarray]
 def run(config: DANetConfig = TINY, changes: Arrays | None = None, size: tuple[int, int] = (49, 63)) -> Arrays:
     """Stages and outputs of the reference, with some of the rule's tensors changed."""
     tensors = {**synthetic_tensors(config), **(changes or {})}
-    result = reference.forward(config, tensors, synthetic_input(config, 2, *size), stages="all")
-    return {**result.stages, **result.outputs}
+    result = reference.forward(config, tensors, synthetic_input(config, 2, *size), taps="all")
+    return {**result.taps, **result.outputs}
 
 
 @pytest.fixture(scope="module")

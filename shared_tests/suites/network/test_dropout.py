@@ -28,9 +28,9 @@ def dropped(worker: Worker, folder: Path, kind: str, training: bool) -> tuple[np
     path = folder / "identity.safetensors"
     write_checkpoint(Checkpoint(config, tensors), path)
     x = synthetic_input(config, 8, 33, 47)
-    stages = ("position_out", "channel_out", "fused_logits")
+    taps = ("position_out", "channel_out", "fused_logits")
     mode = "jit" if worker.backend.name == "jax" else "eager"
-    found = worker.run(Request(checkpoint=str(path), x=x, mode=mode, training=training, stages=stages)).stages
+    found = worker.run(Request(checkpoint=str(path), x=x, mode=mode, training=training, taps=taps)).taps
     return found["position_out"] + found["channel_out"], found["fused_logits"]
 
 
@@ -56,10 +56,10 @@ def test_masks_fit_the_features(kind: str) -> None:
     """Each output's mask is as large as the features before its classifier, at every output stride."""
     for stride, auxiliary in [(8, "fcn"), (16, "linear"), (32, "fcn"), (32, "none")]:
         config = TINY.replace(output_stride=stride, auxiliary=auxiliary, dropout=kind, auxiliary_channels=10)
-        stages = ["position_out", "channel_out", "layer3", "layer4"]
+        taps = ["position_out", "channel_out", "layer3", "layer4"]
         features = reference.forward(
-            config, synthetic_tensors(config), synthetic_input(config, 1, 33, 47), stages=stages
-        ).stages
+            config, synthetic_tensors(config), synthetic_input(config, 1, 33, 47), taps=taps
+        ).taps
         before = {"fused": "position_out", "position": "position_out", "channel": "channel_out"}
         before["aux"] = "layer3" if auxiliary == "fcn" else "layer4"
         for output, mask in dropout_masks(config, 0, 0, range(2), 33, 47).items():

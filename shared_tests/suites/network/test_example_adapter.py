@@ -62,7 +62,7 @@ def test_mended_it_passes(mended: str) -> None:
 
 
 def test_without_named_stages_only_outputs_are_checked() -> None:
-    outcome = check_adapter(str(ADAPTER), ["tiny"], stages=())["tiny"]
+    outcome = check_adapter(str(ADAPTER), ["tiny"], taps=())["tiny"]
     assert isinstance(outcome, ComparisonReport)
     assert [difference.name for difference in outcome.differences] == ["fused", "position", "channel"]
     assert outcome.first_mismatch == "fused"
@@ -105,8 +105,8 @@ def test_documented_report_is_what_it_prints(capsys: pytest.CaptureFixture) -> N
         (["nowhere.py"], "nowhere.py: no adapter: No such file or directory"),
         (["mxnet"], "unknown backend 'mxnet'"),
         ([str(ADAPTER), "--cases", "tiny,r51"], "no such case: r51; there are tiny, r18"),
-        ([str(ADAPTER), "--stages", "stem,layer5"], "no such stage: layer5; there are none, stem, layer1"),
-        ([str(ADAPTER), "--stages", "none,stem"], "no such stage: none; "),
+        ([str(ADAPTER), "--taps", "stem,layer5"], "no such tap: layer5; there are none, stem, layer1"),
+        ([str(ADAPTER), "--taps", "none,stem"], "no such tap: none; "),
     ],
 )
 def test_what_cannot_be_checked_ends_with_2(

@@ -23,7 +23,7 @@ def test_reference_gives_what_was_recorded(name: str) -> None:
     assert recorded.case == CASES[name], "the case has changed: record it again"
     assert recorded.digest == live.digest, "the rule draws other weights: record every case again"
     pairs = (
-        (recorded.stages, live.stages),
+        (recorded.taps, live.taps),
         (recorded.outputs, live.outputs),
         (recorded.statistics, live.statistics),
     )

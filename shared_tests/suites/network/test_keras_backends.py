@@ -13,11 +13,11 @@ import pytest
 import weights_convert
 from danet_common.keras_backend import keras_backend, require_keras_backend
 from shared_tests.fixtures.cases import CASES, TINY
-from shared_tests.mutation.attention import SLICED
+from shared_tests.mutation.attention import CHUNKED
 from shared_tests.parity.check_case import CheckpointOf, check_case
 from shared_tests.parity.gradients import mismatch
 from shared_tests.suites.conftest import Start
-from shared_tests.suites.network.test_attention_memory import ENTRIES, WITHOUT_MAP, sliced
+from shared_tests.suites.network.test_attention_memory import ENTRIES, WITHOUT_MAP, chunked
 from shared_tests.suites.network.test_gradients import AGREEMENT, gradients
 from shared_tests.suites.network.test_parity import assert_agrees
 
@@ -58,9 +58,9 @@ def test_mode(backend: str, mode: str, name: str, start: Start, checkpoint_of: C
 
 
 def test_chunked_attention_agrees(start: Start, checkpoint_of: CheckpointOf) -> None:
-    """Keras on JAX computes position attention in slices."""
-    with sliced(start("keras_jax"), ENTRIES[9]) as worker:
-        report = check_case(SLICED, worker, checkpoint_of, mode="function", stages=WITHOUT_MAP)
+    """Keras on JAX computes position attention in chunks."""
+    with chunked(start("keras_jax"), ENTRIES[9]) as worker:
+        report = check_case(CHUNKED, worker, checkpoint_of, mode="function", taps=WITHOUT_MAP)
     assert report.agrees, (report.first_mismatch, report.cause)
 
 

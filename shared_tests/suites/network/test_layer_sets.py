@@ -62,7 +62,7 @@ def test_former_arguments_name_the_new_one(backend: str, name: str, checkpoint_o
 
 
 @pytest.mark.parametrize("backend", NETWORKS)
-@pytest.mark.parametrize("name", ["stages", "masks", "remat"])
+@pytest.mark.parametrize("name", ["taps", "masks", "remat"])
 def test_former_arguments_of_a_pass_name_the_new_one(backend: str, name: str) -> None:
     package, former = pytest.importorskip(f"danet_{backend}"), {name: ("stem",)}
     array = importlib.import_module("torch" if backend == "torch" else "numpy")

@@ -25,11 +25,11 @@ ASKED: dict[tuple[str, ...], tuple[str, ...]] = {
 }
 
 
-def run(asked: tuple[str, ...], stages: tuple[str, ...], worker: Worker, checkpoint_of: CheckpointOf) -> Response:
+def run(asked: tuple[str, ...], taps: tuple[str, ...], worker: Worker, checkpoint_of: CheckpointOf) -> Response:
     """A pass that computes some outputs."""
     mode = FASTEST[worker.backend.name]
     x, checkpoint = case_input(CASE), checkpoint_of(CASE.config)
-    return worker.run(Request(checkpoint=checkpoint, x=x, dtype="float64", mode=mode, asked=asked, stages=stages))
+    return worker.run(Request(checkpoint=checkpoint, x=x, dtype="float64", mode=mode, asked=asked, taps=taps))
 
 
 @pytest.mark.parametrize("asked", ASKED, ids=lambda asked: "+".join(asked) or "none")
@@ -37,13 +37,13 @@ def test_only_what_is_asked_for(asked: tuple[str, ...], worker: Worker, checkpoi
     found = run(asked, ASKED[asked], worker, checkpoint_of)
     wanted = expected(CASE)
     assert found.outputs.keys() == set(asked)
-    assert found.stages.keys() == set(ASKED[asked])
-    for name, array in {**found.outputs, **found.stages}.items():
+    assert found.taps.keys() == set(ASKED[asked])
+    for name, array in {**found.outputs, **found.taps}.items():
         assert np.abs(array - wanted[name]).max() <= 1e-10 * np.abs(wanted[name]).max(), name
 
 
 def test_stages_lead_to_outputs() -> None:
-    """A stage is one of the network's where one of its outputs needs it."""
+    """A tap is one of the network's where one of its outputs needs it."""
     config = CASE.config
     assert tap_names(config, config.outputs) == tap_names(config)
     assert tap_names(config, ("fused",)) == tuple(

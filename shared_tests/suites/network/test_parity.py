@@ -1,4 +1,4 @@
-"""float64: every stage, output and updated statistic within 1e-10 of the reference, for every knob, in every mode."""
+"""float64: every tap, output and updated statistic within 1e-10 of the reference, for every knob, in every mode."""
 
 from __future__ import annotations
 
@@ -64,6 +64,6 @@ def test_one_value_per_channel(worker: Worker, checkpoint_of: CheckpointOf) -> N
 
 
 def test_unknown_stage(worker: Worker, checkpoint_of: CheckpointOf) -> None:
-    request = Request(checkpoint=checkpoint_of(TINY), x=synthetic_input(TINY, 1, 9, 9), stages=("layer5",))
-    with pytest.raises(BackendError, match=r"unknown (stages|taps) layer5; this network has stem, layer1"):
+    request = Request(checkpoint=checkpoint_of(TINY), x=synthetic_input(TINY, 1, 9, 9), taps=("layer5",))
+    with pytest.raises(BackendError, match=r"unknown taps layer5; this network has stem, layer1"):
         worker.run(request)

@@ -64,7 +64,7 @@ def relative(case: Case, responses: Iterable[Response], offset: float = 0.0) -> 
 
 
 def assert_alike(errors: list[dict]) -> None:
-    """No framework is further from the reference, at any stage, than FACTOR times the middle one of the three."""
+    """No framework is further from the reference, at any tap, than FACTOR times the middle one of the three."""
     for name in errors[0]:
         middle = sorted(error[name] for error in errors)[1]
         for backend, error in zip(NETWORKS, errors, strict=True):
@@ -103,7 +103,7 @@ def test_bfloat16_keeps_energies(response_of: ResponseOf) -> None:
     for backend in NETWORKS:
         response = response_of(backend, CASES["tiny"], "bfloat16")
         for name in ("position_map", "channel_map"):
-            sums = response.stages[name].astype(np.float64).sum(axis=2)
+            sums = response.taps[name].astype(np.float64).sum(axis=2)
             assert np.abs(sums - 1).max() <= 64 * 2.0**-24, (backend, name)  # a row has under 64 terms of weight
 
 

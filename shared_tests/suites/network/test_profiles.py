@@ -107,7 +107,7 @@ def test_an_accelerator_that_is_not_seen_is_no_pass(tmp_path: Path, checkpoint_o
 
 
 def test_fast_allows_what_tf32_costs() -> None:
-    """Rounding every kernel to TF32's 10 bits passes `fast`, at every stage, and fails `strict`."""
+    """Rounding every kernel to TF32's 10 bits passes `fast`, at every tap, and fails `strict`."""
     tensors, x = synthetic_tensors(TINY), synthetic_input(TINY, 1, 33, 47)
     expected = reference_run(TINY, tensors, x)
     kernels = {name: tf32(array) if array.ndim == 4 else array for name, array in tensors.items()}
@@ -154,7 +154,7 @@ def test_a_difference_of_energies_is_rounded_too() -> None:
     for kind in (Network, RoundedNetwork):
         network = kind(TINY, {"attention.gamma": np.zeros(1)}, training=False)
         channel(network, "attention", x)
-        maps.append(network.result.stages["channel_map"][0])
+        maps.append(network.result.taps["channel_map"][0])
     exact, rounded = maps
     features = x.reshape(3, 1).astype(np.float32)
     energy = features @ features.T

@@ -82,11 +82,11 @@ def run(backend: str, dtype: str, converted: tuple[Recording, Path], start: Star
     checkpoint = read_checkpoint(path, verify=False)
     if checkpoint.source.get("backbone_only"):  # which `load` refuses: its head is drawn
         path = as_a_network(path)
-    stages = tuple(name for name in tap_names(checkpoint.config) if name in found.records)
+    taps = tuple(name for name in tap_names(checkpoint.config) if name in found.records)
     response = start(backend).run(
-        Request(checkpoint=str(path), x=found.x, dtype=dtype, mode=FASTEST[backend], stages=stages)
+        Request(checkpoint=str(path), x=found.x, dtype=dtype, mode=FASTEST[backend], taps=taps)
     )
-    return {**response.stages, **response.outputs}
+    return {**response.taps, **response.outputs}
 
 
 @pytest.mark.parametrize("name", NAMES)

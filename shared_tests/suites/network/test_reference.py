@@ -123,8 +123,8 @@ def test_batch_norm_is_torchs_in_both_modes(torch: Any) -> None:
         mean, variance, scale, shift = (torch.tensor(tensors[name], dtype=torch.float64) for name in names)
         arguments = (torch.tensor(convolved), mean, variance, scale, shift, training, 0.3, 1e-2)
         stem = torch.nn.functional.batch_norm(*arguments).relu().numpy()
-        result = reference.forward(config, tensors, x, training=training, stages=["stem"])
-        assert agree(result.stages["stem"], stem)
+        result = reference.forward(config, tensors, x, training=training, taps=["stem"])
+        assert agree(result.taps["stem"], stem)
         if training:
             assert agree(result.statistics[names[0]], mean.numpy())
             assert agree(result.statistics[names[1]], variance.numpy())
@@ -137,25 +137,25 @@ def test_batch_norm_is_torchs_in_both_modes(torch: Any) -> None:
 
 def test_attention_is_the_papers_sum() -> None:
     tensors, x = synthetic_tensors(TINY), synthetic_input(TINY, 2, 17, 23)
-    stages = reference.forward(TINY, tensors, x, stages="all").stages
-    features, positions = stages["position_in"][1], list(np.ndindex(stages["position_in"].shape[2:]))
-    query, key, value = (stages[f"position_{name}"][1] for name in ("query", "key", "value"))
+    taps = reference.forward(TINY, tensors, x, taps="all").taps
+    features, positions = taps["position_in"][1], list(np.ndindex(taps["position_in"].shape[2:]))
+    query, key, value = (taps[f"position_{name}"][1] for name in ("query", "key", "value"))
     for n, (row, column) in enumerate(positions):
         energy = np.array([query[:, row, column] @ key[:, y, z] for y, z in positions])
         share = np.exp(energy) / np.exp(energy).sum()
-        assert np.allclose(stages["position_map"][1, n], share, rtol=1e-12, atol=0)
+        assert np.allclose(taps["position_map"][1, n], share, rtol=1e-12, atol=0)
         gathered = sum(s * value[:, y, z] for s, (y, z) in zip(share, positions, strict=True))
         wanted = tensors["head.position_attention.gamma"][0] * gathered + features[:, row, column]
-        assert np.allclose(stages["position_attention"][1, :, row, column], wanted, rtol=1e-12, atol=1e-13)
+        assert np.allclose(taps["position_attention"][1, :, row, column], wanted, rtol=1e-12, atol=1e-13)
 
-    features = stages["channel_in"][1]
+    features = taps["channel_in"][1]
     for c in range(len(features)):
         energy = np.array([(features[c] * other).sum() for other in features])
         share = np.exp(-energy) / np.exp(-energy).sum()
-        assert np.allclose(stages["channel_map"][1, c], share, rtol=1e-12, atol=0)
+        assert np.allclose(taps["channel_map"][1, c], share, rtol=1e-12, atol=0)
         gathered = sum(s * other for s, other in zip(share, features, strict=True))
         wanted = tensors["head.channel_attention.gamma"][0] * gathered + features[c]
-        assert np.allclose(stages["channel_attention"][1, c], wanted, rtol=1e-12, atol=1e-14)
+        assert np.allclose(taps["channel_attention"][1, c], wanted, rtol=1e-12, atol=1e-14)
 
 
 STRUCTURES = [
@@ -172,7 +172,7 @@ STRUCTURES = [
 
 @pytest.mark.parametrize("config", STRUCTURES)
 def test_structure_is_the_configs(config: DANetConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Strides and dilations as used, stages and outputs as returned: the ground floor derives the same."""
+    """Strides and dilations as used, taps and outputs as returned: the ground floor derives the same."""
     spread, strides = [], []
     convolve = operations.convolve
 
@@ -184,8 +184,8 @@ def test_structure_is_the_configs(config: DANetConfig, monkeypatch: pytest.Monke
         return convolve(x, weight, bias, stride, padding, dilation)
 
     monkeypatch.setattr(operations, "convolve", recorded)
-    result = reference.forward(config, synthetic_tensors(config), synthetic_input(config, 2, 35, 43), stages="all")
-    assert tuple(result.stages) == tap_names(config)
+    result = reference.forward(config, synthetic_tensors(config), synthetic_input(config, 2, 35, 43), taps="all")
+    assert tuple(result.taps) == tap_names(config)
     assert tuple(result.outputs) == config.outputs
     assert all(logits.shape == (2, config.num_classes, 35, 43) for logits in result.outputs.values())
     per_block = 2 if config.block == "basic" else 1
@@ -197,16 +197,16 @@ def test_structure_is_the_configs(config: DANetConfig, monkeypatch: pytest.Monke
     assert tuple(strides[index] for index in firsts) == config.stage_strides
     assert all(
         size == -(-length // config.output_stride)
-        for size, length in zip(result.stages["layer4"].shape[2:], (35, 43), strict=True)
+        for size, length in zip(result.taps["layer4"].shape[2:], (35, 43), strict=True)
     )
 
 
 def test_only_asked_stages_are_kept() -> None:
     tensors, x = synthetic_tensors(TINY), synthetic_input(TINY, 1, 9, 11)
-    assert list(reference.forward(TINY, tensors, x, stages=("channel_map", "stem")).stages) == ["stem", "channel_map"]
-    assert not reference.forward(TINY, tensors, x).stages
-    with pytest.raises(ValueError, match="unknown stages layer5; this network has stem, layer1"):
-        reference.forward(TINY, tensors, x, stages=["layer5"])
+    assert list(reference.forward(TINY, tensors, x, taps=("channel_map", "stem")).taps) == ["stem", "channel_map"]
+    assert not reference.forward(TINY, tensors, x).taps
+    with pytest.raises(ValueError, match="unknown taps layer5; this network has stem, layer1"):
+        reference.forward(TINY, tensors, x, taps=["layer5"])
 
 
 def test_faulty_tensors_are_refused() -> None:

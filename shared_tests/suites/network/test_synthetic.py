@@ -28,10 +28,8 @@ def entropy(attention: np.ndarray) -> float:
 @pytest.mark.parametrize("variant", [*SIZES, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE)])
 def test_nothing_explodes_vanishes_or_saturates(variant: str) -> None:
     config, size = VARIANTS[variant], {**SIZES, **LARGE}[variant]
-    stages = reference.forward(
-        config, synthetic_tensors(config), synthetic_input(config, 2, *size), stages="all"
-    ).stages
-    for name, value in stages.items():
+    taps = reference.forward(config, synthetic_tensors(config), synthetic_input(config, 2, *size), taps="all").taps
+    for name, value in taps.items():
         if name.endswith("_map"):
             # Flat, and the scores would not count; saturated, and a wrong score would not either.
             assert 0.5 < entropy(value) < 0.995, name

@@ -221,7 +221,7 @@ def test_a_picture_that_is_not_finite(backend: str, value: float) -> None:
 
 
 def test_exported(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With slices of attention, and where gradients are recorded: a program is of operations that these can follow."""
+    """With chunks of attention, and where gradients are recorded: a program is of operations that these can follow."""
     torch, danet_torch = pytest.importorskip("torch"), pytest.importorskip("danet_torch")
     monkeypatch.setattr(chunks, "CHUNK_SIZE", 1 << 12)
     for name, value in ALWAYS.items():  # though it has too few channels to gain

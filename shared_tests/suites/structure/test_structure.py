@@ -23,7 +23,7 @@ FRAMEWORKS = {"torch", "tensorflow", "keras", "jax", "flax"}
 NETWORKS = {"danet_torch", "danet_tf", "danet_jax"}
 
 # Each package, and which of our packages and frameworks it may import at all.
-FLOORS: dict[str, set[str]] = {
+LAYERS: dict[str, set[str]] = {
     "danet_common": set(),
     "danet_torch": {"danet_common", "torch"},
     "danet_tf": {"danet_common", "keras", "tensorflow"},
@@ -76,11 +76,11 @@ def is_type_checking(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
-@pytest.mark.parametrize("package", FLOORS)
+@pytest.mark.parametrize("package", LAYERS)
 def test_imports_go_down_only(package: str) -> None:
-    ours = FRAMEWORKS | set(FLOORS)
+    ours = FRAMEWORKS | set(LAYERS)
     for path in sources(package):
-        allowed = FLOORS[package] | {package} | (set() if is_shipped(path) else {"danet_cli"})
+        allowed = LAYERS[package] | {package} | (set() if is_shipped(path) else {"danet_cli"})
         allowed |= UPWARD.get(str(path.relative_to(ROOT)), set())
         wrong = {name for name in imports(ast.parse(path.read_text()), deep=True) if name in ours} - allowed
         assert not wrong, f"{path.relative_to(ROOT)} imports {', '.join(sorted(wrong))}"
@@ -97,7 +97,7 @@ def modules_named(tree: ast.AST) -> Iterator[str]:
             yield node.value
 
 
-@pytest.mark.parametrize("package", [*FLOORS, "benchmarks"])
+@pytest.mark.parametrize("package", [*LAYERS, "benchmarks"])
 def test_product_uses_no_test(package: str) -> None:
     tests = tuple(f"shared_tests.{name}" for name in TESTS)
     for path in filter(is_shipped, sources(package)):
@@ -110,7 +110,7 @@ def test_tests_are_not_shipped() -> None:
     """The wheel's packages by pyproject.toml: none of the tests, and everything else that has a module."""
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     find = build["packages"]["find"]
-    for path in sources(*FLOORS):
+    for path in sources(*LAYERS):
         package = ".".join(path.relative_to(ROOT).parts[:-1])
         included = any(fnmatch(package, pattern) for pattern in find["include"])
         excluded = any(fnmatch(package, pattern) for pattern in find["exclude"])
@@ -261,7 +261,7 @@ def test_what_a_test_may_skip_without_is_there() -> None:
 
 
 def test_nothing_is_left_half_done() -> None:
-    for path in sources(*FLOORS):
+    for path in sources(*LAYERS):
         assert path.name not in FORBIDDEN_FILES, path
         if path != Path(__file__):
             text = path.read_text()
@@ -270,7 +270,7 @@ def test_nothing_is_left_half_done() -> None:
 
 def test_every_public_function_and_class_says_what_it_is() -> None:
     silent = []
-    for path in sources(*FLOORS):
+    for path in sources(*LAYERS):
         if is_test(path):
             continue
         tree = ast.parse(path.read_text())

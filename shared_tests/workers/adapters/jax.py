@@ -32,7 +32,7 @@ def run_here(request: Request) -> Response:
     x = jnp.asarray(request.x.transpose(0, 2, 3, 1))
 
     def call(model: DANet, x: jax.Array) -> dict[str, jax.Array]:
-        return model(x, outputs=request.asked, taps=request.stages)
+        return model(x, outputs=request.asked, taps=request.taps)
 
     response = Response(outputs={}, flags=flags())
     if request.cotangents:
@@ -40,7 +40,7 @@ def run_here(request: Request) -> Response:
     else:
         values = (nnx.jit(call) if request.mode == "jit" else call)(model, x)
     response.outputs = {name: array(values[name]) for name in model.config.outputs if name in values}
-    response.stages = {name: array(values[name]) for name in request.stages}
+    response.taps = {name: array(values[name]) for name in request.taps}
     if request.training:
         response.statistics = {p.name: get_leaf(leaf) for p, leaf in named_parameters(model) if not p.trainable}
     return response
@@ -50,7 +50,7 @@ def gradients(model: DANet, x: jax.Array, request: Request) -> tuple[dict[str, j
     """The network's values, and canonical name -> gradient."""
 
     def loss(model: DANet) -> tuple[jax.Array, dict[str, jax.Array]]:
-        values = model(x, outputs=request.asked, taps=request.stages)
+        values = model(x, outputs=request.asked, taps=request.taps)
         products = [values[name] * c.transpose(0, 2, 3, 1) for name, c in request.cotangents.items()]
         return jnp.sum(jnp.stack([jnp.sum(product) for product in products])), values
 

@@ -56,12 +56,12 @@ def run_here(request: Request) -> Response:
     if request.cotangents:
         values, response.gradients = gradients(model, x, request)
     elif request.mode == "eager":
-        values = model(x, training=request.training, outputs=request.asked, taps=request.stages)
+        values = model(x, training=request.training, outputs=request.asked, taps=request.taps)
     else:
         compiled = tensorflow_function if backend == "tensorflow" else jax_function
         values = compiled(model, request)(x)
     response.outputs = {name: array(values[name]) for name in model.config.outputs if name in values}
-    response.stages = {name: array(values[name]) for name in request.stages}
+    response.taps = {name: array(values[name]) for name in request.taps}
     if request.training:
         response.statistics = {p.name: get_leaf(leaf) for p, leaf in named_parameters(model) if not p.trainable}
     return response
@@ -75,7 +75,7 @@ def tensorflow_function(model: DANet, request: Request) -> Any:
 
     @tf.function(input_signature=None if request.mode == "xla" else [spec], jit_compile=request.mode == "xla")
     def call(x: tf.Tensor) -> dict[str, tf.Tensor]:
-        return model(x, training=request.training, outputs=request.asked, taps=request.stages)
+        return model(x, training=request.training, outputs=request.asked, taps=request.taps)
 
     return call
 
@@ -86,14 +86,14 @@ def jax_function(model: DANet, request: Request) -> Any:
 
     trainable = [variable.value for variable in model.trainable_variables]
     fixed = [variable.value for variable in model.non_trainable_variables]
-    return jax.jit(lambda x: model.stateless_call(trainable, fixed, x, outputs=request.asked, taps=request.stages)[0])
+    return jax.jit(lambda x: model.stateless_call(trainable, fixed, x, outputs=request.asked, taps=request.taps)[0])
 
 
 def gradients(model: DANet, x: Any, request: Request) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """The network's values, and canonical name -> gradient; on TensorFlow and PyTorch."""
     leaves = [(p, leaf) for p, leaf in named_parameters(model) if p.trainable]
     if keras.backend.backend() == "torch":
-        values = model(x, training=request.training, outputs=request.asked, taps=request.stages)
+        values = model(x, training=request.training, outputs=request.asked, taps=request.taps)
         cotangents = {n: ops.convert_to_tensor(c.transpose(0, 2, 3, 1)) for n, c in request.cotangents.items()}
         sum(ops.sum(values[n] * c) for n, c in cotangents.items()).backward()
         found = [ops.zeros_like(leaf) if leaf.value.grad is None else leaf.value.grad for _, leaf in leaves]
@@ -101,7 +101,7 @@ def gradients(model: DANet, x: Any, request: Request) -> tuple[dict[str, Any], d
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
-        values = model(x, training=request.training, outputs=request.asked, taps=request.stages)
+        values = model(x, training=request.training, outputs=request.asked, taps=request.taps)
         loss = tf.add_n([tf.reduce_sum(values[n] * c.transpose(0, 2, 3, 1)) for n, c in request.cotangents.items()])
     found = tape.gradient(loss, [leaf.value for _, leaf in leaves], unconnected_gradients="zero")
     return values, canonical(leaves, [gradient.numpy() for gradient in found])

@@ -22,10 +22,10 @@ def run(request: Request) -> Response:
     x = torch.from_numpy(np.array(request.x)).to(device)
     call = torch.compile(model, fullgraph=True) if request.mode == "compile" else model
     with torch.inference_mode(not request.cotangents):  # as `danet predict` does
-        values = call(x, outputs=request.asked, taps=request.stages)
+        values = call(x, outputs=request.asked, taps=request.taps)
     response = Response(
         outputs={name: array(values[name]) for name in model.config.outputs if name in values},
-        stages={name: array(values[name]) for name in request.stages},
+        taps={name: array(values[name]) for name in request.taps},
         flags=flags(device),
     )
     if request.training:

@@ -1,4 +1,4 @@
-"""Other ways through position attention, in a backend's own process: slices so small that even a tiny network needs
+"""Other ways through position attention, in a backend's own process: chunks so small that even a tiny network needs
 several, and PyTorch's kernel, which networks use on a GPU, on a CPU."""
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from shared_tests.workers.protocol import Groups
 USUAL = chunks.CHUNK_SIZE
 
 
-def set_slice_size(fields: dict[str, Any], arrays: Groups) -> Groups:
+def set_chunk_size(fields: dict[str, Any], arrays: Groups) -> Groups:
     """Set the entries of the map that networks made from now on compute at once; None: as usual."""
     chunks.CHUNK_SIZE = fields["entries"] or USUAL
     return {}

@@ -1,4 +1,4 @@
-"""Context modules whose map has an entry for each pair of positions, in slices: the same numbers and gradients."""
+"""Context modules whose map has an entry for each pair of positions, in chunks: the same numbers and gradients."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pytest
 
 from danet_common import tap_names
 from shared_tests.fixtures.cases import TINY, Case
-from shared_tests.mutation.context import SLICES
+from shared_tests.mutation.context import CHUNKED_MUTATIONS
 from shared_tests.mutation.mutations import Mutation, mutate
 from shared_tests.parity.check_case import CheckpointOf, case_input, check_case
 from shared_tests.parity.gradients import cotangents, mismatch
 from shared_tests.suites.conftest import NETWORKS, Start
-from shared_tests.suites.network.test_attention_memory import sliced
+from shared_tests.suites.network.test_attention_memory import chunked
 from shared_tests.suites.network.test_gradients import AGREEMENT
 from shared_tests.suites.network.test_parity import FASTEST
 from shared_tests.workers.backends import BACKENDS, Worker
@@ -47,7 +47,7 @@ RUNS = [
 
 
 def without_maps(case: Case) -> tuple[str, ...]:
-    """Stages that do not make the map whole; the channels' map is never in slices."""
+    """Taps that do not make the map whole; the channels' map is never in chunks."""
     in_slices = ("joint_position_map", "non_local_map", "self_attention_map")
     return tuple(n for n in tap_names(case.config) if n not in in_slices)
 
@@ -64,8 +64,8 @@ def test_agrees(backend: str, name: str, start: Start, checkpoint_of: Checkpoint
     """With the reference, and with the whole map's gradients in PyTorch, which other suites hold to it."""
     case, mode = CASES[name], FASTEST[backend]
     wanted = with_gradients(case, start("torch"), checkpoint_of).gradients
-    with sliced(start(backend), ENTRIES) as worker:
-        report = check_case(case, worker, checkpoint_of, mode=mode, stages=without_maps(case))
+    with chunked(start(backend), ENTRIES) as worker:
+        report = check_case(case, worker, checkpoint_of, mode=mode, taps=without_maps(case))
         found = with_gradients(case, worker, checkpoint_of).gradients
     assert report.agrees, (report.first_mismatch, report.cause)
     worst, where = mismatch(wanted, found)
@@ -79,22 +79,22 @@ def test_agrees(backend: str, name: str, start: Start, checkpoint_of: Checkpoint
 def test_of_a_size_that_only_the_graph_knows(
     backend: str, mode: str, name: str, start: Start, checkpoint_of: CheckpointOf
 ) -> None:
-    with sliced(start(backend), ENTRIES) as worker:
-        report = check_case(CASES[name], worker, checkpoint_of, mode=mode, stages=without_maps(CASES[name]))
+    with chunked(start(backend), ENTRIES) as worker:
+        report = check_case(CASES[name], worker, checkpoint_of, mode=mode, taps=without_maps(CASES[name]))
     assert report.agrees, (report.first_mismatch, report.cause)
 
 
 @pytest.mark.parametrize("backend", ["torch", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tf", "jax"))])
-@pytest.mark.parametrize("mutation", SLICES, ids=lambda mutation: mutation.name)
+@pytest.mark.parametrize("mutation", CHUNKED_MUTATIONS, ids=lambda mutation: mutation.name)
 def test_mutation_is_caught(mutation: Mutation, backend: str, start: Start, checkpoint_of: CheckpointOf) -> None:
     """By the logits, or else by the gradients."""
     worker = start(backend)
     wanted = with_gradients(mutation.case, start("torch"), checkpoint_of).gradients
     mutate(worker, mutation.sources(backend))
     try:
-        with sliced(worker, ENTRIES):
-            stages = without_maps(mutation.case)
-            report = check_case(mutation.case, worker, checkpoint_of, mode=FASTEST[backend], stages=stages)
+        with chunked(worker, ENTRIES):
+            taps = without_maps(mutation.case)
+            report = check_case(mutation.case, worker, checkpoint_of, mode=FASTEST[backend], taps=taps)
             if report.agrees:
                 found = with_gradients(mutation.case, worker, checkpoint_of).gradients
                 assert mismatch(wanted, found)[0] > AGREEMENT, f"survives: {mutation.trap}"

@@ -29,7 +29,7 @@ from shared_tests.suites.training.test_training import (
 # The compiler may add in another order where it has another graph: a few units in the last place of float64, times
 # what a step's normalisations make of them. Eager PyTorch adds in the same order.
 AGREEMENT = {"torch": 0.0, "tf": 1e-12, "jax": 1e-12}
-RECOMPUTED = ("backbone.layer", "head.position_attention.", "head.channel_attention.")
+REMATERIALISED = ("backbone.layer", "head.position_attention.", "head.channel_attention.")
 
 
 @pytest.mark.parametrize("backend", ["torch", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tf", "jax"))])
@@ -72,7 +72,7 @@ def test_all_of_it_is_recomputed(start: Start) -> None:
     found = start("tf").practise("kept", fields, arrays)["convolutions"]
     kernels = [name for name, parameter in parameters(CONFIG).items() if parameter.kind == "kernel"]
     assert found["memory_efficient"] == len(kernels)
-    assert found["remat"] == len(kernels) + sum(name.startswith(RECOMPUTED) for name in kernels)
+    assert found["remat"] == len(kernels) + sum(name.startswith(REMATERIALISED) for name in kernels)
 
 
 @pytest.mark.parametrize("backend", NETWORKS)
