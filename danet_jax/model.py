@@ -31,8 +31,8 @@ class DANet(nnx.Module):
     dtype    of convolutions and activations; BatchNorm, attention weights and logits are at least float32;
              `mixed_bfloat16` keeps the kernels in float32, for training
     seed     of the initial weights: one seed gives the same weights in every framework; None: zeros, to be loaded
-    layers   implementations of the layers: a LayerSet, or a name of `danet_common.config.layer_names`. The block counts,
-             which torchvision calls layers, are `config.layers`
+    layers   implementations of the layers: a LayerSet, or a name of `danet_common.config.layer_names`. The numbers
+             of blocks, which torchvision calls layers, are `config.layers`
     """
 
     @reject_renamed_arguments
