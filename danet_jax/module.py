@@ -6,11 +6,9 @@ from typing import ClassVar
 
 from flax import nnx
 
-from danet_common.checkpoint.parameter_layouts import to_channels_last
 from danet_common.config.tensors import Kind
 from danet_common.numerics.drawing import current_scope, skips_initialisation
-from danet_common.numerics.initialisation import drawn
-from danet_jax.parameters import fresh_seed, own_leaves, set_leaf
+from danet_jax.parameters import access, fresh_seed
 
 
 class Module(nnx.Module):
@@ -30,11 +28,8 @@ class Module(nnx.Module):
 
         Within `danet_common.numerics.drawing.skip_initialisation` kernels and biases become 0.
         """
-        leaves = list(own_leaves(self, self.part))
-        if leaves and not skips_initialisation():  # they are zeros already
-            tensors = drawn({parameter.name: parameter for parameter, _ in leaves}, fresh_seed())
-            for parameter, leaf in leaves:
-                set_leaf(leaf, to_channels_last(parameter, tensors[parameter.name]))
+        if self.kinds and not skips_initialisation():  # kernels and biases are zeros already
+            access.draw(access.own_leaves(self, self.part), fresh_seed())
 
 
 class ModeModule(Module):

@@ -9,15 +9,13 @@ from typing import Any, ClassVar
 import keras
 from keras import KerasTensor as Tensor
 
-from danet_common.checkpoint.parameter_layouts import to_channels_last
 from danet_common.config import DANetConfig
 from danet_common.config.former_arguments import raise_if_renamed
 from danet_common.config.layer_names import DEFAULT_LAYERS
 from danet_common.config.tensors import Kind
 from danet_common.numerics.drawing import current_scope, skips_initialisation
-from danet_common.numerics.initialisation import drawn
 from danet_common.numerics.taps import requested
-from danet_tf.parameters import fresh_seed, named_modules, own_leaves, set_leaf
+from danet_tf.parameters import access, fresh_seed, named_modules
 
 
 class Module(keras.layers.Layer):
@@ -71,11 +69,8 @@ class Module(keras.layers.Layer):
 
         Within `danet_common.numerics.drawing.skip_initialisation` kernels and biases become 0.
         """
-        leaves = list(own_leaves(self, self.part))
-        if leaves and not skips_initialisation():  # they are zeros already
-            tensors = drawn({parameter.name: parameter for parameter, _ in leaves}, fresh_seed())
-            for parameter, leaf in leaves:
-                set_leaf(leaf, to_channels_last(parameter, tensors[parameter.name]))
+        if self.kinds and not skips_initialisation():  # kernels and biases are zeros already
+            access.draw(access.own_leaves(self, self.part), fresh_seed())
 
 
 class Network(keras.Model):

@@ -8,9 +8,8 @@ from torch import nn
 
 from danet_common.config.tensors import Kind
 from danet_common.numerics.drawing import current_scope, skips_initialisation
-from danet_common.numerics.initialisation import drawn
 from danet_torch.accelerated.precision import in_own_dtype
-from danet_torch.parameters import fresh_seed, own_leaves, set_leaf
+from danet_torch.parameters import access, fresh_seed
 
 
 class Module(nn.Module):
@@ -37,9 +36,5 @@ class Module(nn.Module):
 
         Within `danet_common.numerics.drawing.skip_initialisation` kernels and biases become 0.
         """
-        leaves = [(parameter, leaf) for parameter, leaf in own_leaves(self, self.part) if not leaf.is_meta]
-        if leaves:
-            seed = None if skips_initialisation() else fresh_seed()
-            tensors = drawn({parameter.name: parameter for parameter, _ in leaves}, seed)
-            for parameter, leaf in leaves:
-                set_leaf(leaf, tensors[parameter.name])
+        if self.kinds:
+            access.draw(access.own_leaves(self, self.part), None if skips_initialisation() else fresh_seed())

@@ -105,19 +105,9 @@ LAYERS = (
         "kernel_transposed",
         "a kernel's height and width are exchanged on loading",
         PLAIN,
-        edits_by_backend(
-            "set_tensors",
-            torch=(
-                "set_leaf(leaves[name][1], array)",
-                "set_leaf(leaves[name][1], array.swapaxes(2, 3) if array.ndim == 4 else array)",
-            ),
-            **dict.fromkeys(
-                ("tf", "jax"),
-                (
-                    "to_channels_last(parameter, array))",
-                    "to_channels_last(parameter, array.swapaxes(2, 3) if array.ndim == 4 else array))",
-                ),
-            ),
+        same_edit(
+            "TensorAccess.set_tensors",
+            ("leaf, array)\n", "leaf, array.swapaxes(2, 3) if array.ndim == 4 else array)\n"),
         ),
     ),
 )

@@ -197,9 +197,13 @@ def install(adapter: str, sources: Mapping[str, str] | None) -> Adapter:
     sys.meta_path[:] = [finder for finder in sys.meta_path if not isinstance(finder, ChangedSource)]
     if sources:
         sys.meta_path.insert(0, ChangedSource(sources))
-    for name, module in list(sys.modules.items()):
-        changed = name in (sources or ()) or isinstance(getattr(module, "__loader__", None), ChangedSource)
+    modules = list(sys.modules.items())
+    loaders = {name: getattr(module, "__loader__", None) for name, module in modules}
+    changed = {name for name, loader in loaders.items() if name in (sources or ()) or isinstance(loader, ChangedSource)}
+    for name, module in modules:
         importer = name == adapter or name.startswith("shared_tests.workers.trainers.")
-        if changed or importer or name.partition(".")[0] in PACKAGES.values():
+        if name.startswith(f"{COMMON}."):  # what it took from a changed module is of no use any more
+            importer = any(getattr(value, "__module__", None) in changed for value in vars(module).values())
+        if name in changed or importer or name.partition(".")[0] in PACKAGES.values():
             del sys.modules[name]
     return load_adapter(adapter)
