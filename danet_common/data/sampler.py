@@ -7,10 +7,11 @@ do not depend on how many processes there are.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
+
+from danet_common.numerics.keyed_random import stream_key
 
 
 class SampleIndex(NamedTuple):
@@ -79,5 +80,5 @@ class Sampler:
         import grain
 
         # Grain adds the epoch to the seed; a digest keeps neighbouring seeds from sharing epochs.
-        digest = hashlib.sha256(f"danet:order:{self.seed}".encode()).digest()
-        return grain.MapDataset.range(self.count).shuffle(seed=int.from_bytes(digest[:4], "little"))
+        seed = stream_key("danet", "order", self.seed) % 2**32
+        return grain.MapDataset.range(self.count).shuffle(seed=seed)

@@ -1,12 +1,11 @@
-"""What dropout keeps, from one counter-based generator, so that all frameworks drop the same.
+"""Dropout masks from one counter-based generator, so that all frameworks drop the same values.
 
-Every output of the network has one dropout, before its classifier. Each picture's mask depends on the seed, the
-step, the output and the picture's row in the global batch: a process that has some of the rows makes only theirs.
+Every output of the network has one dropout, before its classifier. Each image's mask depends on the seed, the
+step, the output and the image's row in the global batch: a process that has some of the rows makes only theirs.
 """
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 from jaxtyping import Bool
 
 from danet_common.config import DANetConfig
+from danet_common.numerics.keyed_random import philox
 
 NO_MASKS: Mapping[str, Any] = {}  # the default of a network: its framework draws for itself
 
@@ -22,7 +22,7 @@ NO_MASKS: Mapping[str, Any] = {}  # the default of a network: its framework draw
 def dropout_masks(
     config: DANetConfig, seed: int, step: int, rows: range, height: int, width: int
 ) -> dict[str, Bool[np.ndarray, ...]]:
-    """Output's name -> what its dropout keeps in these rows of a step's batch, for pictures of this size.
+    """Return by output what its dropout keeps in these rows of a step's batch, for images of this size.
 
     (N, C) where whole channels are dropped, (N, C, H, W) where single values are; empty at rate 0.
     """
@@ -30,35 +30,26 @@ def dropout_masks(
         return {}
     masks = {}
     for output in config.outputs:
-        shape: tuple[int, ...] = (_channels(config, output),)
-        if config.dropout == "element":
-            stride = _stride(config, output)
-            shape = (*shape, _reduced(height, stride), _reduced(width, stride))
+        channels, stride = _features(config, output)
+        shape: tuple[int, ...] = (channels,)
+        if config.dropout == "element":  # each stride of 2 rounds up; together they round up once
+            shape = (channels, -(-height // stride), -(-width // stride))
         masks[output] = np.stack([_kept((seed, step, output, row), shape, config.dropout_rate) for row in rows])
     return masks
 
 
-def _channels(config: DANetConfig, output: str) -> int:
-    """Of the features that this output's classifier sees."""
+def _features(config: DANetConfig, output: str) -> tuple[int, int]:
+    """Return the channels of the features that an output's classifier sees, and their stride."""
+    if output == "fused":
+        return config.fused_channels, 4 if config.decoder == "gating" else config.output_stride
     if output != "aux":
-        return config.fused_channels if output == "fused" else config.inner_channels
-    return config.auxiliary_channels if config.auxiliary == "fcn" else config.stage_channels[3]
-
-
-def _stride(config: DANetConfig, output: str) -> int:
-    """How much smaller than the picture they are; the small FCN stands on layer3, the decoder ends at layer1's size."""
-    if output == "fused" and config.decoder == "gating":
-        return 4
-    return min(config.output_stride, 16) if output == "aux" and config.auxiliary == "fcn" else config.output_stride
-
-
-def _reduced(size: int, stride: int) -> int:
-    """Each of the backbone's strides of 2 rounds up; together they round up once."""
-    return -(-size // stride)
+        return config.inner_channels, config.output_stride
+    if config.auxiliary == "fcn":  # it reads layer3
+        return config.auxiliary_channels, min(config.output_stride, 16)
+    return config.stage_channels[3], config.output_stride
 
 
 def _kept(key: tuple[int | str, ...], shape: tuple[int, ...], rate: float) -> Bool[np.ndarray, ...]:
-    """One picture's: each value is kept with probability 1 - rate. Raw bits only, which NumPy keeps for ever."""
-    digest = hashlib.sha256(":".join(["danet-dropout", *map(str, key)]).encode()).digest()
-    raw = np.random.Philox(key=int.from_bytes(digest[:16], "little")).random_raw(math.prod(shape))
+    """Return one image's mask: each value is kept with probability 1 - rate."""
+    raw = philox("danet-dropout", *key).random_raw(math.prod(shape))
     return ((raw >> np.uint64(11)) * 2.0**-53 >= rate).reshape(shape)

@@ -21,7 +21,6 @@ Each tensor has its own counter-based stream keyed by seed and name, so it depen
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ import numpy as np
 from danet_common.config import DANetConfig
 from danet_common.config.parameters import parameters
 from danet_common.config.tensors import Parameter
+from danet_common.numerics.keyed_random import philox
 
 Scheme = Literal["pytorch", "mmseg", "paddle", "mxnet"]
 
@@ -71,7 +71,8 @@ def initial_tensor(
     """Draw one tensor of `table`, which holds the tensors of its layer at least."""
     if seed is None and table[name].kind in ("kernel", "bias"):
         return np.zeros(table[name].shape, np.float32)
-    return draw(initial_distribution(name, table, scheme), table[name], _stream(name, seed))
+    generator = np.random.Generator(philox("danet-initial", str(seed), name))
+    return draw(initial_distribution(name, table, scheme), table[name], generator)
 
 
 def initial_distribution(name: str, table: Mapping[str, Parameter], scheme: Scheme = "pytorch") -> Distribution:
@@ -120,8 +121,3 @@ def _fan_in(kernel: Parameter) -> int:
 
 def _fan_out(kernel: Parameter) -> int:
     return kernel.shape[0] * math.prod(kernel.shape[2:])
-
-
-def _stream(name: str, seed: int | None) -> np.random.Generator:
-    digest = hashlib.sha256(f"danet-initial:{seed}:{name}".encode()).digest()
-    return np.random.Generator(np.random.Philox(key=int.from_bytes(digest[:16], "little")))

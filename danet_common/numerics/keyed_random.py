@@ -8,27 +8,33 @@ import numpy as np
 from jaxtyping import UInt8
 
 
-class KeyedRandom:
-    """The stream of one key, from a counter-based generator.
+def stream_key(*key: str | int) -> int:
+    """Return a number of 128 bits: the start of the SHA-256 of the key's parts, joined by colons."""
+    digest = hashlib.sha256(":".join(map(str, key)).encode()).digest()
+    return int.from_bytes(digest[:16], "little")
 
-    Only Philox's raw bits are used. NumPy keeps those for ever, while its distributions may change with a
-    version; and everything below is integer arithmetic or exactly rounded, so no platform differs.
-    """
+
+def philox(*key: str | int) -> np.random.Philox:
+    """Return the counter-based generator of a key. NumPy keeps its raw bits for ever; distributions may change."""
+    return np.random.Philox(key=stream_key(*key))
+
+
+class KeyedRandom:
+    """The stream of one key: raw bits, integer arithmetic and exact rounding only, so no platform differs."""
 
     def __init__(self, *key: str | int) -> None:
-        digest = hashlib.sha256(":".join(["danet", *map(str, key)]).encode()).digest()
-        self._bits = np.random.Philox(key=int.from_bytes(digest[:16], "little"))
+        self._bits = philox("danet", *key)
 
     def fraction(self) -> float:
-        """In [0, 1), a multiple of 2**-53."""
+        """Return a multiple of 2**-53 in [0, 1)."""
         return (int(self._bits.random_raw()) >> 11) * 2.0**-53
 
     def uniform(self, low: float, high: float) -> float:
-        """Between the two."""
+        """Return a number between the two."""
         return low + (high - low) * self.fraction()
 
     def integer(self, low: int, high: int) -> int:
-        """From low to high, both included."""
+        """Return an integer from low to high, both included."""
         return low + (int(self._bits.random_raw()) * (high - low + 1) >> 64)
 
     def chance(self, probability: float) -> bool:
@@ -36,7 +42,7 @@ class KeyedRandom:
         return self.fraction() < probability
 
     def bytes(self, height: int, width: int) -> UInt8[np.ndarray, "h w"]:
-        """An array of 0..255."""
+        """Return an array of 0..255."""
         count = height * width
         raw = np.asarray(self._bits.random_raw(-(-count // 8)), "<u8")  # eight bytes a draw, the lowest first
         return raw.view(np.uint8)[:count].reshape(height, width)

@@ -8,7 +8,6 @@ pixels, may be in the ten thousands, where a float32 ULP is 1e-3, and the softma
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from danet_common import DANetConfig
+from danet_common.numerics.keyed_random import philox
 from shared_tests.parity.distance import distance
 from shared_tests.reference.network import Network
 
@@ -47,6 +47,5 @@ def perturbed(name: str, array: NDArray[Any], unit: float) -> NDArray[Any]:
     """Each value times 1 + unit * u, u uniform in [-1, 1), the same at every call; counts stay."""
     if array.dtype.kind in "iu":
         return array
-    seed = int.from_bytes(hashlib.sha256(f"danet-shaken:{name}".encode()).digest()[:16], "little")
-    uniform = np.random.Generator(np.random.Philox(key=seed)).uniform(-1, 1, array.shape)
+    uniform = np.random.Generator(philox("danet-shaken", name)).uniform(-1, 1, array.shape)
     return array.astype(np.float64) * (1 + unit * uniform)
