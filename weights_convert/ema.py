@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from danet_common import Checkpoint, CheckpointError, parameters
-from danet_common.training.training_checkpoint import AVERAGE
+from danet_common.training.training_checkpoint import EMA_PREFIX
 from weights_convert.mapping.apply import Log
 
 TRAINING = "training"  # key of the source: state of a run, which averages alone cannot resume
@@ -14,8 +14,8 @@ def choose_averages(checkpoint: Checkpoint, key: str | None, log: Log) -> Checkp
 
     Raise CheckpointError for any other key, or if the file has no averages.
     """
-    averages = {name: AVERAGE + name for name in checkpoint.tensors if AVERAGE + name in checkpoint.extra_tensors}
-    label = AVERAGE.rstrip(".")
+    averages = {name: EMA_PREFIX + name for name in checkpoint.tensors if EMA_PREFIX + name in checkpoint.extra_tensors}
+    label = EMA_PREFIX.rstrip(".")
     trained = {name for name, parameter in parameters(checkpoint.config).items() if parameter.trainable}
     if key in (None, "."):
         if key is None and averages:

@@ -125,7 +125,7 @@ def train(
         read = partial(go_on, folder, asked)
         chosen = backend or framework_of(folder, training)
     run, ending = drive(plan, folder, read, chosen, resume is None, stop_after, threads, workers)
-    if run.leads:
+    if run.is_first:
         summarise(run.plan, folder, chosen, run, ending)
     return ExitCode.INTERRUPTED if ending is StopReason.INTERRUPTED else ExitCode.DONE
 
@@ -208,7 +208,7 @@ def drive(
                 if leads:
                     folder.set_steps(plan.recipe.steps)
                 with saying_shortage(TAKES_LESS):
-                    ending = run.advance(stop_after)
+                    ending = run.train(stop_after)
             finally:
                 run.close()
     engine.close()  # not after an error: the others may never come
@@ -314,6 +314,6 @@ def join(backend: BackendName) -> tuple[Framework, Any]:
         train_step=step.train_step,
         from_checkpoint=partial(build, package),
         set_tensors=weights.set_tensors,
-        infer=package.predict_logits,
+        predict_logits=package.predict_logits,
     )
     return framework, engine.init_distributed()

@@ -139,5 +139,11 @@ def shown_name(name: str) -> str:
     return name if name.isidentifier() and len(name) <= SHOWN else shown(name)
 
 
+def require(holds: bool, name: str, condition: str, value: Any) -> None:
+    """Raise ValueError, naming the field and what its value must be, unless the condition holds."""
+    if not holds:
+        raise ValueError(f"{name} must be {condition}; got {value!r}")
+
+
 def _joined(place: str, name: str) -> str:
     return f"{place}.{name}" if place else name

@@ -1,4 +1,4 @@
-"""Whoever looks on while a network is trained."""
+"""Callbacks of the training loop."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ from typing import Any
 
 
 class Callback:
-    """Is told what happens, and does nothing about it; a display overrides what it shows."""
+    """Does nothing at each event; a display overrides the events that it shows."""
 
     def stepped(self, step: int) -> None:
         """A step is done; steps are counted from 1."""
 
     def logged(self, record: Mapping[str, Any]) -> None:
-        """A line of training went into the metrics file."""
+        """The metrics file has a new line of training."""
 
     def validating(self, done: int, count: int) -> None:
-        """So many of this process's pictures are judged."""
+        """This process has evaluated `done` of its `count` images."""
 
     def validated(self, record: Mapping[str, Any]) -> None:
-        """A line of validation went into the metrics file."""
+        """The metrics file has a new line of validation."""
 
     def stopping(self) -> None:
-        """The run was asked to end, and will when its step is done."""
+        """A signal came; the run ends after the current step."""
 
     def __enter__(self) -> Any:
         return self

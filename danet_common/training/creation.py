@@ -1,8 +1,7 @@
-"""A new run's folder: of several processes that make it at once, exactly one does, and a kill leaves no half of it.
+"""A new run's folder: of several processes that make it at once, exactly 1 does, and a kill leaves no half of it.
 
-An absent folder is made beside its place and renamed, which fails where there is another by then. A folder that is
-there and empty is kept, as a shell may be in it: the run's files are made in a folder within, then moved one by one.
-A process that dies between two moves leaves the rest there, and the next one to look moves it.
+The run's files are written into a folder within, then moved one by one. An empty folder that exists already is kept,
+as a shell may be in it. If the process dies between two moves, the next process to look moves the rest.
 """
 
 from __future__ import annotations
@@ -14,27 +13,33 @@ from functools import partial
 from pathlib import Path
 
 from danet_common.checkpoint.run_weights import LAST, PLAN
-from danet_common.files.temporary import folder_part
 from danet_common.files.unfinished import abandoned_by, uninterrupted
 from danet_common.training.lock import RunError, locked
 
-STAGE = ".new-run.part"  # the folder within an empty one
+STAGE = ".new-run.part"  # the folder within
 ORDER = (LAST, "metrics.jsonl", "events", PLAN)  # of the moves: run.json says that all are done
-
-Fill = Callable[[Path], None]  # makes a folder and the files of a new run in it, run.json last
 
 
 @contextlib.contextmanager
-def created(root: Path, fill: Fill) -> Iterator[None]:
-    """Make the folder of a run and keep other processes out of it. Raises RunError where another process is first."""
+def created(root: Path, fill: Callable[[Path], None]) -> Iterator[None]:
+    """Make the folder of a run and keep other processes out of it. Raises RunError where another process is first.
+
+    fill  makes a folder and the files of a new run in it, run.json last
+    """
     target = Path(os.path.realpath(root))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.ExitStack() as lock:
-        if target.is_dir():
-            lock.enter_context(locked(target, root))
-            _fill_empty(target, root, fill)
-        else:
-            lock.enter_context(_renamed_into(target, root, fill))
+    is_new = not target.is_dir()
+    target.mkdir(parents=True, exist_ok=True)
+    with locked(target, root):
+        if any(target.iterdir()):
+            raise _another(root)
+        remove = partial(_remove, target / STAGE, target if is_new else None)
+        with abandoned_by(remove):
+            try:
+                fill(target / STAGE)
+            except BaseException:
+                remove()
+                raise
+        _move(target / STAGE, target, root)
         yield
 
 
@@ -47,43 +52,12 @@ def finish(root: Path) -> None:
     with locked(target, root):
         if (stage / PLAN).exists():
             _move(stage, target, root)
-        elif stage.is_dir():  # it had not begun to move
+        elif stage.is_dir():  # the process had not begun to move
             _remove(stage)
-
-
-@contextlib.contextmanager
-def _renamed_into(target: Path, root: Path, fill: Fill) -> Iterator[None]:
-    """Make the run beside its place, and rename it."""
-    with contextlib.ExitStack() as lock:
-        with folder_part(target) as workplace:
-            new = workplace / target.name
-            fill(new)
-            lock.enter_context(locked(new, root))  # the lock goes with the folder to its place
-            try:
-                new.rename(target)  # onto an empty folder too, and onto no other
-            except OSError:
-                if not os.path.lexists(target):
-                    raise
-                raise _another(root) from None
-        yield
-
-
-def _fill_empty(target: Path, root: Path, fill: Fill) -> None:
-    """Make the run in an empty folder that is locked."""
-    if any(target.iterdir()):
-        raise _another(root)
-    stage = target / STAGE
-    with abandoned_by(partial(_remove, stage)):
-        try:
-            fill(stage)
-        except BaseException:
-            _remove(stage)
-            raise
-    _move(stage, target, root)
 
 
 def _move(stage: Path, target: Path, root: Path) -> None:
-    """Move what there is, in its order; each move is of a whole file, to where there is none."""
+    """Move the files in their order, each to where there is none."""
     with uninterrupted():
         for name in ORDER:
             if not (stage / name).exists():  # moved before
@@ -94,13 +68,15 @@ def _move(stage: Path, target: Path, root: Path) -> None:
         stage.rmdir()
 
 
-def _remove(stage: Path) -> None:
-    """Remove the folder with what `fill` makes in it, and nothing else."""
+def _remove(stage: Path, made: Path | None = None) -> None:
+    """Remove the folder with the files that `fill` makes in it, and nothing else; then the folder `made` if empty."""
     for place in stage.iterdir() if stage.is_dir() else ():
         if place.name in ORDER or (place.name.startswith(".") and place.name.endswith(".part")):
             place.rmdir() if place.is_dir() else place.unlink()
-    with contextlib.suppress(OSError):
-        stage.rmdir()
+    for folder in (stage, made):
+        with contextlib.suppress(OSError):
+            if folder is not None:
+                folder.rmdir()
 
 
 def _another(root: Path) -> RunError:

@@ -1,4 +1,4 @@
-"""The course of a run as a picture: losses, learning rate and mean IoU over the steps."""
+"""A plot of a run: losses, learning rate and mean IoU over the steps."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Records = Sequence[Mapping[str, Any]]
 
 
 def draw_curves(records: Records, path: Path) -> None:
-    """Write the picture of a metrics file's lines, atomically; a line's colour is that of who computed it."""
+    """Write the plot of a metrics file's lines as PNG, atomically; colours tell the backends."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
@@ -50,11 +50,11 @@ def draw_curves(records: Records, path: Path) -> None:
 
 
 def _draw_line(axes: Any, records: Records, value: Any, **appearance: Any) -> None:
-    """One curve, in pieces by backend; each piece begins where the one before it ends."""
+    """Draw a curve, in pieces by backend; each piece begins where the piece before it ends."""
     before: list[Mapping[str, Any]] = []
     for backend, piece in groupby(records, key=lambda record: record["backend"]):
         points = [*before, *piece]
         steps = [record["step"] for record in points]
-        alone = {"marker": "."} if len(points) == 1 else {}  # a line of one point is none
-        axes.plot(steps, [value(record) for record in points], color=COLOURS[backend], **{**appearance, **alone})
+        single = {"marker": "."} if len(points) == 1 else {}  # a line of 1 point is invisible
+        axes.plot(steps, [value(record) for record in points], color=COLOURS[backend], **{**appearance, **single})
         before = points[-1:]

@@ -1,4 +1,4 @@
-"""TensorBoard's event files, through tensorboard's own record format: no framework and no thread takes part."""
+"""TensorBoard's event files, in tensorboard's own record format, without a framework or a thread."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 class Events:
-    """One more file in the folder, for what comes after `step`; TensorBoard drops what earlier files have of that."""
+    """A new file in the folder, for the events after `step`; TensorBoard drops later steps of earlier files."""
 
     def __init__(self, folder: Path, step: int) -> None:
         from tensorboard.compat.proto.event_pb2 import Event, SessionLog
@@ -24,11 +24,11 @@ class Events:
         self._write(Event(step=step + 1, session_log=SessionLog(status=SessionLog.START)))
 
     def write(self, record: Mapping[str, Any]) -> None:
-        """One line of the metrics file: `losses/fused`, `learning_rate`, `mean_iou`, `iou/sky`, ..."""
+        """Write a line of the metrics file: `losses/fused`, `learning_rate`, `mean_iou`, `iou/sky`, ..."""
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
 
-        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in figures(record).items()]
+        values = [Summary.Value(tag=tag, simple_value=value) for tag, value in _scalars(record).items()]
         self._write(Event(step=record["step"], summary=Summary(value=values)))
         self.writer.flush()
 
@@ -41,12 +41,12 @@ class Events:
         self.writer.close()
 
 
-def figures(record: Mapping[str, Any]) -> dict[str, float]:
-    """Every number of a line but its step, groups as GROUP/NAME."""
-    found: dict[str, float] = {}
+def _scalars(record: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers of a line but its step, groups as GROUP/NAME."""
+    scalars: dict[str, float] = {}
     for name, value in record.items():
         if isinstance(value, Mapping):
-            found |= {f"{name}/{inner}": number for inner, number in figures(value).items()}
+            scalars |= {f"{name}/{inner}": number for inner, number in _scalars(value).items()}
         elif isinstance(value, int | float) and name != "step":
-            found[name] = value
-    return found
+            scalars[name] = value
+    return scalars

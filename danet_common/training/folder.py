@@ -1,4 +1,4 @@
-"""What lies in a run's folder, and under which names."""
+"""The files of a run's folder."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from danet_common.training.plan import RunPlan
 from danet_common.training.state import read_state
 from danet_common.training.training_checkpoint import (
     TrainingCheckpoint,
-    averaged,
+    ema_weights,
     in_memory,
     open_training,
     write_training,
@@ -28,14 +28,14 @@ from danet_common.training.training_checkpoint import (
 
 
 class RunFolder:
-    """The files of one run.
+    """The files of a run.
 
-    plan     everything that was asked
-    last     the training checkpoint to go on from
+    plan     run.json, the options
+    last     the training checkpoint to resume from
     best     the network with the highest mean IoU, as it was validated: to be used, converted, evaluated
-    metrics  one JSON line for each logged step and each validation
+    metrics  a JSON line for each logged step and each validation
     events   the same for TensorBoard
-    curves   the same as a picture
+    curves   the same as a plot
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:
@@ -51,22 +51,23 @@ class RunFolder:
         """Raise RunError where a new run would meet files, or could not be written."""
         finish(self.root)
         if self.plan.exists():
-            raise RunError(f"{self.root} holds a run; go on with it: danet train --resume {self.root}")
-        target = Path(os.path.realpath(self.root))  # a link to an absent folder is to be one
+            raise RunError(f"{self.root} holds a run; resume it: danet train --resume {self.root}")
+        hint = "give the run a folder of its own with --out"
+        target = Path(os.path.realpath(self.root))  # a link to an absent folder is followed
         place = next(place for place in (target, *target.parents) if os.path.lexists(place))
         if not place.is_dir():
             kind = "a file" if place.is_file() else "something else"
-            raise RunError(f"{place} is {kind}, not a folder; give the run a folder of its own with --out")
+            raise RunError(f"{place} is {kind}, not a folder; {hint}")
         if place == target and any(self.root.iterdir()):
-            raise RunError(f"{self.root} is not empty; give the run a folder of its own with --out")
+            raise RunError(f"{self.root} is not empty; {hint}")
         if not os.access(place, os.W_OK | os.X_OK):
-            raise RunError(f"{place} may not be written in; give the run another folder with --out")
+            raise RunError(f"{place}: permission denied; {hint}")
 
     @contextmanager
     def created(self, plan: RunPlan, initial_state: TrainingCheckpoint) -> Iterator[None]:
         """Make the folder of a run before its first step, whole or not at all, and keep other processes out of it.
 
-        Raises RunError where a new run would meet files, and where another process makes one there at the same time.
+        Raises RunError where a new run would meet files, and where another process makes a run there meanwhile.
         """
 
         def fill(place: Path) -> None:
@@ -87,39 +88,39 @@ class RunFolder:
             pass
 
     def write_plan(self, plan: RunPlan) -> None:
-        """Write everything that was asked, atomically."""
+        """Write the plan, atomically."""
         with atomic_file(self.plan) as temporary:
             temporary.write_text(json.dumps(plan.to_dict(), indent=2) + "\n")
 
     def set_steps(self, steps: int) -> None:
-        """Give the run so many steps; the rest of what was asked stays. The run must be held."""
+        """Change the run's number of steps. This process must hold the run."""
         plan = self.read_plan()
         if steps != plan.recipe.steps:
             self.write_plan(dataclasses.replace(plan, recipe=plan.recipe.replace(steps=steps)))
 
     def read_plan(self) -> RunPlan:
-        """Return what was asked. Raises RunError where there is no run, or its file is damaged."""
+        """Return the plan. Raises RunError where there is no run, or its file is damaged."""
         finish(self.root)
         if not os.path.lexists(self.plan):
-            raise RunError(f"{self.root}: no run to go on with, as there is no {self.plan.name} in it")
+            raise RunError(f"{self.root}: no run to resume: {self.plan.name} is missing")
         try:
             return RunPlan.from_dict(parse_json(read_regular(self.plan, SETTINGS)))
         except ValueError as error:
             raise RunError(f"{self.plan}: {error}") from None
 
     def open_last(self, plan: RunPlan) -> TrainingCheckpoint:
-        """Open the state that the run is in; its tensors are read when they are asked for.
+        """Open the last checkpoint; its tensors are read when they are asked for.
 
-        Raises RunError where the state is another run's, CheckpointError where it is damaged.
+        Raises RunError where it is another run's, CheckpointError where it is damaged.
         """
         if not os.path.lexists(self.last):
-            raise RunError(f"{self.last}: no such file; the run cannot be gone on with")
+            raise RunError(f"{self.last} is missing; cannot resume the run. Start a new run with --out")
         return self.of_this_run(open_training(self.last), plan)
 
     def of_this_run(self, training: TrainingCheckpoint, plan: RunPlan) -> TrainingCheckpoint:
-        """Return the state with the plan's recipe. Raises RunError, naming the field, where it is another run's.
+        """Return the checkpoint with the plan's recipe. Raises RunError, naming the field, where it is another run's.
 
-        The plan may have another number of steps than the state: a run that was made longer has.
+        The plan may have another number of steps than the checkpoint: a run that was made longer has.
         """
         theirs = {"config": training.config.to_dict(), "recipe": training.recipe.to_dict()}
         ours = {"config": plan.config.to_dict(), "recipe": plan.recipe.to_dict()}
@@ -136,19 +137,19 @@ class RunFolder:
         return dataclasses.replace(training, recipe=plan.recipe)
 
     def read_last(self, plan: RunPlan) -> TrainingCheckpoint:
-        """Return the state that the run is in. Raises as `open_last` does."""
+        """Return the last checkpoint with its tensors in memory. Raises as `open_last` does."""
         return in_memory(self.open_last(plan))
 
     def held(self) -> AbstractContextManager[None]:
-        """Keep other processes out of the run. Raises RunError where one is in it."""
+        """Keep other processes out of the run. Raises RunError where another process is in it."""
         return locked(self.root, self.root)
 
     def clean(self) -> None:
-        """Remove what killed processes left of its own files, and nothing else."""
+        """Remove what killed processes left of the run's own files, and nothing else."""
         for file in (self.plan, self.last, self.best, self.metrics, self.curves):
             remove_leftovers(file)
 
     def keep_best(self, training: TrainingCheckpoint) -> None:
-        """Write the network that was validated, with the moving averages in the weights' places, atomically."""
+        """Write the network that was validated, with the EMA in the weights' places, atomically."""
         source = {**training.source, "step": training.step, "best": training.data["best"]}
-        write_checkpoint(Checkpoint(training.config, averaged(training), source=source), self.best)
+        write_checkpoint(Checkpoint(training.config, ema_weights(training), source=source), self.best)

@@ -1,4 +1,4 @@
-"""One process at a time in a run's folder. The system lets go of the lock when the process dies, however it dies."""
+"""A run's folder belongs to one process at a time; the system frees the lock when the process dies."""
 
 from __future__ import annotations
 
@@ -12,15 +12,14 @@ NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # a file system without 
 
 
 class RunError(ValueError):
-    """A run that cannot be begun or resumed. The text is meant for the user."""
+    """A run that cannot be started or resumed. The text is meant for the user."""
 
 
 @contextmanager
 def locked(folder: Path, title: Path) -> Iterator[None]:
-    """Keep other processes out of a folder. Raises RunError, with the folder's title, where one is in it.
+    """Lock a folder itself, not a file in it, which would be replaced. Raises RunError where it is locked already.
 
-    The lock is the folder's own, so it is there before any file, and stays when files are replaced. A file system
-    without locks keeps no process out, nor does Windows.
+    A file system without locks keeps no process out, nor does Windows.
     """
     if os.name != "posix":
         yield

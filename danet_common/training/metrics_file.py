@@ -1,10 +1,10 @@
-"""The metrics file: one JSON line for each logged step and each validation, in their order.
+"""The metrics file: a JSON line for each logged step and each validation, in their order.
 
     {"step": 10, "losses": {"loss": 3.1, "fused": 1.0, ...}, "learning_rate": 0.01, "images_per_second": 9.7,
      "backend": "torch"}
     {"step": 10, "mean_iou": 0.31, "pixel_accuracy": 0.74, "iou": {"sky": 0.9, ...}, "backend": "torch"}
 
-Losses are means over the steps since the line before, mean IoU and pixel accuracy are shares of 1; a class that is in
+Losses are means over the steps since the line before. Mean IoU and pixel accuracy are from 0 to 1. A class that is in
 neither labels nor prediction has the IoU null.
 """
 
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from danet_common.config.typed_json import from_json
+from danet_common.config.typed_json import from_json, require
 from danet_common.files.atomic import atomic_file
 from danet_common.files.regular_file import METRICS, read_regular
 from danet_common.files.strict_json import parse_json
@@ -38,15 +38,11 @@ class TrainingLine:
     backend: BackendName
 
     def __post_init__(self) -> None:
-        if self.step < 1:
-            raise ValueError(f"step must be at least 1; got {self.step}")
-        if self.learning_rate < 0:
-            raise ValueError(f"learning_rate must be 0 or more; got {self.learning_rate}")
-        if self.images_per_second <= 0:
-            raise ValueError(f"images_per_second must be positive; got {self.images_per_second}")
+        require(self.step >= 1, "step", "at least 1", self.step)
+        require(self.learning_rate >= 0, "learning_rate", "0 or more", self.learning_rate)
+        require(self.images_per_second > 0, "images_per_second", "positive", self.images_per_second)
         for name, value in self.losses.items():
-            if value < 0:
-                raise ValueError(f"losses.{name} must be 0 or more; got {value}")
+            require(value >= 0, f"losses.{name}", "0 or more", value)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,18 +56,16 @@ class ValidationLine:
     backend: BackendName
 
     def __post_init__(self) -> None:
-        if self.step < 1:
-            raise ValueError(f"step must be at least 1; got {self.step}")
-        shares = {"mean_iou": self.mean_iou, "pixel_accuracy": self.pixel_accuracy}
-        for name, value in (*shares.items(), *((f"iou.{name}", value) for name, value in self.iou.items())):
-            if value is not None and not 0 <= value <= 1:
-                raise ValueError(f"{name} must be from 0 to 1; got {value}")
+        require(self.step >= 1, "step", "at least 1", self.step)
+        fractions = {"mean_iou": self.mean_iou, "pixel_accuracy": self.pixel_accuracy}
+        for name, value in {**fractions, **{f"iou.{name}": value for name, value in self.iou.items()}}.items():
+            require(value is None or 0 <= value <= 1, name, "from 0 to 1", value)
 
 
 class MetricsFile:
-    """Appends to the lines that a checkpoint knows: those of later steps and validations are taken out first.
+    """Appends lines, after removing those of steps and validations later than the checkpoint's.
 
-    Raises ValueError, naming the file, where a line is none of this run.
+    Raises ValueError, naming the file, where a line is another run's.
     """
 
     def __init__(self, path: Path, plan: RunPlan, step: int, validated: int) -> None:
@@ -93,7 +87,7 @@ class MetricsFile:
         self.file.flush()
 
     def sync(self) -> None:
-        """Return when the lines are on the disk: a checkpoint must not be ahead of them."""
+        """Write the lines to the disk: a checkpoint must not be ahead of them."""
         os.fsync(self.file.fileno())
 
     def close(self) -> None:
@@ -102,7 +96,7 @@ class MetricsFile:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Return all whole lines; a killed process may have left a part of the last one.
+    """Return all complete lines; a killed process may have left a part of the last line.
 
     Raises ValueError, naming the file, the line and the field.
     """
@@ -120,7 +114,7 @@ def read_metrics(path: Path) -> list[dict[str, Any]]:
 
 
 def _check_lines(records: list[dict[str, Any]], plan: RunPlan) -> None:
-    """Raise ValueError where the lines are not those of one run, in their order."""
+    """Raise ValueError unless the lines are a single run's, in their order."""
     names = {"losses": {"loss", *plan.config.outputs}, "iou": {*(plan.config.class_names or ())}}
     before = {"losses": 0, "iou": 0}
     for number, record in enumerate(records, start=1):

@@ -1,4 +1,4 @@
-"""Everything that was asked of a run, as its folder keeps it."""
+"""A run's plan: the content of run.json."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 
 from danet_common.config import DANetConfig
 from danet_common.config.recipe import TrainConfig
-from danet_common.config.typed_json import from_json, shown
+from danet_common.config.typed_json import from_json, require, shown
 from danet_common.data.augmentation import Augmentation
 from danet_common.data.label_settings import NO_SETTINGS, LabelSettings
 
 FORMAT_VERSION = 1
-MOST_PIXELS = 2**30  # of a batch: 512 crops of 1024x2048, 16 GiB as an array of normalised pictures and labels
+MAXIMUM_PIXELS = 2**30  # of a batch: 512 crops of 1024x2048, 16 GiB as an array of normalised images and labels
 
 
 @dataclass(frozen=True, kw_only=True)
 class Intervals:
-    """After how many steps what is done; the last step has all of it. Raises ValueError."""
+    """Steps between two events of a kind; the last step has all events. Raises ValueError."""
 
     log: int  # a line in the metrics file
     save: int  # last.safetensors
@@ -28,20 +28,19 @@ class Intervals:
 
     def __post_init__(self) -> None:
         for name, value in dataclasses.asdict(self).items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1; got {value}")
+            require(value >= 1, name, "at least 1", value)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunPlan:
-    """What a run is, apart from how far it has come and who computes it."""
+    """The options of a run. Raises ValueError, naming the field."""
 
     data: str  # NAME:PATH
     split: str
     val: str | None  # None: there is no validation
     val_split: str
-    network: str  # a variant's name, or the file whose weights it began with
-    backbone: str | None  # the file whose backbone it began with
+    network: str  # a variant's name, or the file of the first weights
+    backbone: str | None  # the file of the first backbone
     recipe_name: str | None
     config: DANetConfig
     recipe: TrainConfig
@@ -54,15 +53,15 @@ class RunPlan:
         weights, classes = self.recipe.class_weights, self.config.num_classes
         if weights is not None and len(weights) != classes:
             raise ValueError(f"recipe.class_weights has {len(weights)} items; the network has {classes} classes")
-        height, width = self.augmentation.crop
-        if self.recipe.batch_size * height * width > MOST_PIXELS:
+        batch_size, (height, width) = self.recipe.batch_size, self.augmentation.crop
+        if batch_size * height * width > MAXIMUM_PIXELS:
             raise ValueError(
-                f"recipe.batch_size is {self.recipe.batch_size} and augmentation.crop {height}x{width}: a batch of "
-                f"more than {MOST_PIXELS} pixels. Choose a smaller one, or accumulation"
+                f"recipe.batch_size is {batch_size} and augmentation.crop {height}x{width}: a batch of more than "
+                f"{MAXIMUM_PIXELS} pixels. Choose a smaller batch, or gradient_accumulation_steps"
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready."""
+        """Return the plan, JSON-ready."""
         plain = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         nested = {name: getattr(self, name).to_dict() for name in ("config", "recipe", "labels")}
         nested |= {name: dataclasses.asdict(plain[name]) for name in ("augmentation", "intervals")}
@@ -70,7 +69,7 @@ class RunPlan:
 
     @classmethod
     def from_dict(cls, fields: Any) -> RunPlan:
-        """Return the plan that `to_dict` gave. Raises ValueError of one line, naming the field, where it is none."""
+        """Return the plan that `to_dict` gave. Raises ValueError of one line, naming the field."""
         if isinstance(fields, Mapping):
             version = fields.get("format_version")
             if type(version) is not int or version != FORMAT_VERSION:
@@ -85,6 +84,6 @@ class RunPlan:
 
 
 def placed(spec: str) -> str:
-    """A data set's spec with its path made absolute, so that a run goes on from any folder."""
+    """Return a data set's spec with its path made absolute, so that a run resumes from any folder."""
     name, _, place = spec.partition(":")
     return f"{name}:{Path(place).expanduser().absolute()}" if place and name != "scenes" else spec

@@ -1,4 +1,4 @@
-"""Ctrl-C and the system's request to end, heard while a run trains and heeded when its step is done."""
+"""Ctrl-C and SIGTERM during training: the run ends after the current step."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption:
-    """`asked` turns true at the first signal; a Ctrl-C after it is for the handler before. Use as a context manager.
+    """A context manager whose `asked` turns true at the first signal.
 
-    That is `danet`'s own, which ends the process, or Python's, which raises KeyboardInterrupt.
+    The handler before it takes a later Ctrl-C: `danet`'s ends the process, Python's raises KeyboardInterrupt.
     """
 
     def __init__(self, announce: Callable[[], None]) -> None:
@@ -30,7 +30,7 @@ class Interruption:
             before(number, frame)
         if not self.asked:
             self.asked = True
-            with suppress(RuntimeError):  # a signal may come within a write to where it would be announced
+            with suppress(RuntimeError):  # the signal may come within a write to the announcement's stream
                 self.announce()
 
     def __enter__(self) -> Interruption:

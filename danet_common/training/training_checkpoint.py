@@ -1,9 +1,8 @@
-"""A run in the middle: everything that going on needs, in one file for all frameworks.
+"""A training checkpoint: everything that a run needs to resume, in one file for all frameworks.
 
-It is a canonical checkpoint, so that whoever loads a network loads it, with two things more: the optimizer's
-tensors as extra tensors (`momentum.NAME`, or `adam.mean.NAME` and `adam.square.NAME`; `average.NAME`), and `training`
-in the manifest's source: recipe, step and the position in the data. The recipe's seed and the step are the whole
-random state, because every draw is keyed by them.
+It is a canonical checkpoint, so it loads as a network. The optimizer's tensors and the EMA are extra tensors
+(`momentum.NAME`, or `adam.mean.NAME` and `adam.square.NAME`; `average.NAME`). The manifest's source has `training`:
+recipe, step and position in the data. Seed and step are the complete random state: they key all random numbers.
 """
 
 from __future__ import annotations
@@ -23,23 +22,22 @@ from danet_common.checkpoint.run_weights import LAST, is_run
 from danet_common.config import DANetConfig
 from danet_common.config.parameters import parameters
 from danet_common.config.recipe import TrainConfig
-from danet_common.config.typed_json import from_json, shown
+from danet_common.config.typed_json import from_json, require, shown
 from danet_common.numerics.precision import accumulate_dtype
 
 BACKENDS = ("torch", "tf", "jax")
 COUNTER = ".num_batches_tracked"
-
-AVERAGE = "average."  # prefix of the slots that are moving averages of the weights
+EMA_PREFIX = "average."  # of the slots that are the EMA of the weights
 
 
 @dataclass
 class TrainingCheckpoint:
     """A run after `step` steps.
 
-    tensors  canonical name -> array: the network's
+    tensors  the network's, by canonical name
     slots    `momentum.NAME`, ... -> array in canonical layout, as `slot_shapes` lists them
-    data     JSON-ready: where in the data the run is
-    source   what else the manifest says, for people
+    data     JSON-ready: the position in the data
+    source   the rest of the manifest's source, for people
     """
 
     config: DANetConfig
@@ -53,44 +51,40 @@ class TrainingCheckpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """What the manifest says of a run. Raises ValueError, naming the field, where it contradicts itself.
-
-    data  where in the data the run is; who reads it knows its fields
-    """
+    """`training` in the manifest's source. Raises ValueError, naming the field; `data` is the loop's."""
 
     recipe: TrainConfig
     step: int
     data: dict[str, Any]
 
     def __post_init__(self) -> None:
-        if not 0 <= self.step <= self.recipe.steps:
-            raise ValueError(f"step must be from 0 to recipe.steps, {self.recipe.steps}; got {self.step}")
+        steps = self.recipe.steps
+        require(0 <= self.step <= steps, "step", f"from 0 to recipe.steps, {steps}", self.step)
 
 
 def slot_names(recipe: TrainConfig) -> tuple[str, ...]:
-    """What the optimizer remembers of each tensor."""
+    """Return the names of the optimizer's tensors for each weight."""
     return {"sgd": ("momentum",), "adamw": ("adam.mean", "adam.square")}[recipe.optimizer]
 
 
 def slot_shapes(config: DANetConfig, recipe: TrainConfig) -> dict[str, tuple[int, ...]]:
-    """Every tensor that a run has beside its network's."""
-    slots = (*slot_names(recipe), *(() if recipe.ema_decay is None else (AVERAGE.rstrip("."),)))
+    """Return the shapes of all tensors that a run has beside its network's."""
+    prefixes = [f"{slot}." for slot in slot_names(recipe)] + [EMA_PREFIX] * (recipe.ema_decay is not None)
     trainable = [parameter for parameter in parameters(config).values() if parameter.trainable]
-    return {f"{slot}.{parameter.name}": parameter.shape for slot in slots for parameter in trainable}
+    return {f"{prefix}{parameter.name}": parameter.shape for prefix in prefixes for parameter in trainable}
 
 
 def initial_state(config: DANetConfig, recipe: TrainConfig, tensors: Mapping[str, np.ndarray]) -> TrainingCheckpoint:
-    """A run before its first step, from a network's tensors in at least float32: the same in every framework."""
-    tensors = {name: _widened(array) for name, array in tensors.items()}
+    """Return a run before its first step, from a network's tensors; all are in float32 or float64."""
+    tensors = {
+        name: array if array.dtype.kind == "i" else array.astype(accumulate_dtype(array.dtype.name))
+        for name, array in tensors.items()
+    }
     slots = {
-        name: tensors[name.removeprefix(AVERAGE)] if name.startswith(AVERAGE) else np.zeros(shape, np.float32)
+        name: tensors[name.removeprefix(EMA_PREFIX)] if name.startswith(EMA_PREFIX) else np.zeros(shape, np.float32)
         for name, shape in slot_shapes(config, recipe).items()
     }
     return TrainingCheckpoint(config, recipe, 0, tensors, slots)
-
-
-def _widened(array: np.ndarray) -> np.ndarray:
-    return array if array.dtype.kind == "i" else array.astype(accumulate_dtype(array.dtype.name))
 
 
 def write_training(training: TrainingCheckpoint, path: str | os.PathLike[str]) -> None:
@@ -102,9 +96,9 @@ def write_training(training: TrainingCheckpoint, path: str | os.PathLike[str]) -
 
 
 def open_training(path: str | os.PathLike[str]) -> TrainingCheckpoint:
-    """Open a run, from its last checkpoint or its folder; its tensors are read when they are asked for.
+    """Open a training checkpoint, or a run's folder; its tensors are read when they are asked for.
 
-    Raises CheckpointError, naming the field, where the file is damaged, or holds a network alone.
+    Raises CheckpointError, naming the field, where the file is damaged, or holds only a network.
     """
     path = Path(path) / LAST if is_run(path) else path
     return training_of(open_checkpoint(path), path)
@@ -117,11 +111,14 @@ def training_of(stored: StoredCheckpoint, path: str | os.PathLike[str]) -> Train
         raise CheckpointError(f"{path}: a network without the state of a training run; start a new run from it")
     try:
         progress = from_json(Progress, source.pop("training"), "training")
-        _check_source(source)
+        backend = source.get("backend", BACKENDS[0])
+        if backend not in BACKENDS:
+            raise ValueError(f"backend must be {' or '.join(BACKENDS)}; got {shown(backend)}")
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from None
-    recipe, step, data = progress.recipe, progress.step, progress.data
-    training = TrainingCheckpoint(stored.config, recipe, step, stored.tensors, stored.extra_tensors, data, source)
+    training = TrainingCheckpoint(
+        stored.config, progress.recipe, progress.step, stored.tensors, stored.extra_tensors, progress.data, source
+    )
     _check_slots(training, path)
     _check_dtypes(stored.tensors, path)
     _check_dtypes(stored.extra_tensors, path)
@@ -129,26 +126,19 @@ def training_of(stored: StoredCheckpoint, path: str | os.PathLike[str]) -> Train
 
 
 def read_training(path: str | os.PathLike[str]) -> TrainingCheckpoint:
-    """Read a run. Raises CheckpointError, naming the field, where the file is damaged, or holds a network alone."""
+    """Read a training checkpoint. Raises CheckpointError as `open_training` does."""
     return in_memory(open_training(path))
 
 
 def in_memory(training: TrainingCheckpoint) -> TrainingCheckpoint:
-    """Return an opened run with its tensors read. Raises CheckpointError where one is damaged."""
+    """Return an opened checkpoint with its tensors in memory. Raises CheckpointError where a tensor is damaged."""
     assert isinstance(training.tensors, LazyTensors)
     assert isinstance(training.slots, LazyTensors)
     return dataclasses.replace(training, tensors=training.tensors.read(), slots=training.slots.read())
 
 
-def _check_source(source: Mapping[str, Any]) -> None:
-    """Raise ValueError where the rest of the manifest's source is not what a run writes there."""
-    backend = source.get("backend", BACKENDS[0])
-    if backend not in BACKENDS:
-        raise ValueError(f"backend must be {' or '.join(BACKENDS)}; got {shown(backend)}")
-
-
 def _check_dtypes(tensors: LazyTensors, path: str | os.PathLike[str]) -> None:
-    """Raise CheckpointError where a tensor is neither what a run learns in nor a counter."""
+    """Raise CheckpointError unless all tensors are float32, float64 or a counter."""
     for name in tensors:
         dtype = tensors.dtype(name).name
         if dtype not in ("float32", "float64") and not (dtype == "int64" and name.endswith(COUNTER)):
@@ -157,19 +147,19 @@ def _check_dtypes(tensors: LazyTensors, path: str | os.PathLike[str]) -> None:
 
 def _check_slots(training: TrainingCheckpoint, path: str | os.PathLike[str]) -> None:
     """Raise CheckpointError, in one line, unless the slots are exactly those of this recipe."""
-    wanted = slot_shapes(training.config, training.recipe)
+    expected = slot_shapes(training.config, training.recipe)
     slots = training.slots
-    found = {name: slots.shape(name) if isinstance(slots, LazyTensors) else slots[name].shape for name in slots}
-    faults = [
-        f"{name}: {found.get(name, 'missing')}, expected {wanted.get(name, 'none')}"
-        for name in dict.fromkeys([*wanted, *found])
-        if found.get(name) != wanted.get(name)
+    actual = {name: slots.shape(name) if isinstance(slots, LazyTensors) else slots[name].shape for name in slots}
+    errors = [
+        f"{name}: {actual.get(name, 'missing')}, expected {expected.get(name, 'none')}"
+        for name in dict.fromkeys([*expected, *actual])
+        if actual.get(name) != expected.get(name)
     ]
-    if faults:
-        more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
-        raise CheckpointError(f"{path}: the optimizer's tensors do not fit training.recipe: {faults[0]}{more}")
+    if errors:
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        raise CheckpointError(f"{path}: the optimizer's tensors do not fit training.recipe: {errors[0]}{more}")
 
 
-def averaged(training: TrainingCheckpoint) -> dict[str, np.ndarray]:
-    """The network's tensors with the moving averages in the weights' places; as they are where there are none."""
-    return {name: training.slots.get(AVERAGE + name, array) for name, array in training.tensors.items()}
+def ema_weights(training: TrainingCheckpoint) -> dict[str, np.ndarray]:
+    """Return the network's tensors, with the EMA in the weights' places where there is one."""
+    return {name: training.slots.get(EMA_PREFIX + name, array) for name, array in training.tensors.items()}

@@ -1,10 +1,9 @@
-"""How well a network does on the validation data while it is trained: by `danet eval`'s procedure without options."""
+"""Validation during training, by the procedure of `danet eval` without options."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import count
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int64
@@ -12,40 +11,41 @@ from jaxtyping import Int64
 from danet_common.config import DANetConfig
 from danet_common.data.dataset import Dataset
 from danet_common.evaluation import Infer, evaluate, get_protocol
+from danet_common.training.framework import Distributed
 
 
 class Abandoned(Exception):
-    """A validation that was asked to end before it was done."""
+    """A validation that was interrupted."""
 
 
-def judge(
+def validate(
     infer: Infer,
     config: DANetConfig,
     dataset: Dataset,
-    engine: Any,
+    distributed: Distributed,
     report: Callable[[int, int], None],
     abandoned: Callable[[], bool],
 ) -> Int64[np.ndarray, "k k"] | None:
-    """The confusion matrix over all processes, or None where one of them was asked to end before it was done.
+    """Return the confusion matrix over all processes, or None where `abandoned` was true in one of them.
 
-    report  called with the number of pictures that this process has judged, and of all that it judges
+    report  called with the number of images that this process has evaluated, and of all that it will
     """
-    index, processes = engine.process_index, engine.process_count
-    own, done = len(range(index, len(dataset), processes)), count(1)
+    index, processes = distributed.process_index, distributed.process_count
+    total, done = len(range(index, len(dataset), processes)), count(1)
     matrix = np.zeros((config.num_classes, config.num_classes), np.int64)
 
-    def judged(name: str, so_far: Int64[np.ndarray, "k k"]) -> None:
+    def evaluated(name: str, so_far: Int64[np.ndarray, "k k"]) -> None:
         if abandoned():
             raise Abandoned
-        report(next(done), own)
+        report(next(done), total)
 
     try:
         matrix = evaluate(
-            infer, dataset, get_protocol("auto"), config, shard_index=index, shard_count=processes, report=judged
+            infer, dataset, get_protocol("auto"), config, shard_index=index, shard_count=processes, report=evaluated
         )
-        left = 0
+        interrupted = 0
     except Abandoned:
-        left = 1
-    if engine.sum(np.array([left]))[0]:
+        interrupted = 1
+    if distributed.sum(np.array([interrupted]))[0]:
         return None
-    return np.asarray(engine.sum(matrix))
+    return np.asarray(distributed.sum(matrix))

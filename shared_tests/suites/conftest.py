@@ -15,7 +15,7 @@ from danet_cli.main import run
 from danet_common import Checkpoint, DANetConfig, write_checkpoint
 from shared_tests.fixtures.synthetic import synthetic_tensors
 from shared_tests.suites.environment import session_environment
-from shared_tests.suites.training.fake_framework import FakeEngine, fake_framework
+from shared_tests.suites.training.fake_framework import FakeDistributed, fake_framework
 from shared_tests.workers.backends import BACKENDS, Worker
 
 NETWORKS = ("torch", "tf", "jax")  # the three packages; keras_jax runs danet_tf a second time
@@ -57,7 +57,7 @@ def train(monkeypatch: pytest.MonkeyPatch) -> Train:
     """`danet train` with a fake framework; its keywords are those of `fake_framework`."""
 
     def go(*arguments: str, **options: Any) -> int:
-        joined = lambda backend: (fake_framework(name=backend, **options), FakeEngine())  # noqa: E731
+        joined = lambda backend: (fake_framework(name=backend, **options), FakeDistributed())  # noqa: E731
         monkeypatch.setattr("danet_cli.train.command.join", joined)
         return run(["train", *arguments])
 

@@ -21,7 +21,7 @@ from danet_common.training import RunFolder
 from danet_common.training.metrics_file import read_metrics
 from shared_tests.suites.cli.test_cli import assert_one_error
 from shared_tests.suites.conftest import Start
-from shared_tests.suites.training.fake_framework import FakeEngine, fake_framework
+from shared_tests.suites.training.fake_framework import FakeDistributed, fake_framework
 
 Streams = pytest.CaptureFixture[str]
 Ablate = Callable[..., int]
@@ -37,7 +37,7 @@ def ablate(monkeypatch: pytest.MonkeyPatch) -> Ablate:
     """`danet ablate` with a fake framework; its keywords are those of `fake_framework`."""
 
     def go(*arguments: str, **options: Any) -> int:
-        joined = lambda backend: (fake_framework(name=backend, **options), FakeEngine())  # noqa: E731
+        joined = lambda backend: (fake_framework(name=backend, **options), FakeDistributed())  # noqa: E731
         monkeypatch.setattr("danet_cli.train.command.join", joined)
         return run(["ablate", *arguments])
 

@@ -10,7 +10,7 @@ import pytest
 from danet_common import parameters
 from danet_common.config import ContextKind
 from danet_common.config.recipe import TrainConfig
-from danet_common.training.sharing import RECOMPUTED_PIXELS, resolve_remat
+from danet_common.training.sharing import REMAT_PIXELS, resolve_remat
 from shared_tests.fixtures.synthetic import synthetic_array
 from shared_tests.suites.conftest import NETWORKS, Start
 from shared_tests.suites.training.test_training import (
@@ -91,7 +91,7 @@ def test_many_pixels_are_recomputed(backend: str, asked: bool | None, start: Sta
 
 
 def test_pixels_are_those_of_a_device() -> None:
-    recipe, pixels = TrainConfig(batch_size=8, gradient_accumulation_steps=2), 4 * 2 * (RECOMPUTED_PIXELS + 1)
+    recipe, pixels = TrainConfig(batch_size=8, gradient_accumulation_steps=2), 4 * 2 * (REMAT_PIXELS + 1)
     assert resolve_remat(recipe, pixels, 4)
     assert not resolve_remat(recipe, pixels - 8, 4)
     assert not resolve_remat(recipe, None, 4)

@@ -15,7 +15,7 @@ from danet_common.training.training_checkpoint import TrainingCheckpoint
 
 NAME = "head.fused_classifier.bias"  # the one tensor that learns
 
-Moment = Callable[[str, int], None]  # told "train_step" or "infer", and the step
+Moment = Callable[[str, int], None]  # told "train_step" or "predict_logits", and the step
 
 
 @dataclass
@@ -28,26 +28,26 @@ class FakeState:
 
 
 @dataclass
-class FakeEngine:
-    """One of several processes, which it plays all alone; `add_trees` is what the others give to every sum."""
+class FakeDistributed:
+    """One of several processes, which it plays alone; `others` is the part of all others in each sum."""
 
     process_index: int = 0
     process_count: int = 1
-    add_trees: int = 0
+    others: int = 0
 
     @property
     def device_count(self) -> int:
         return self.process_count
 
     def sum(self, array: np.ndarray) -> np.ndarray:
-        """With what the others give."""
-        return array + self.add_trees
+        """Return the sum with the part of the others."""
+        return array + self.others
 
     def describe(self) -> str:
         return "a fake process"
 
     def close(self) -> None:
-        """There is nothing to leave."""
+        """Do nothing: there is no group to leave."""
 
 
 def fake_framework(
@@ -59,7 +59,7 @@ def fake_framework(
     loss    step, from 1 -> a factor on its loss
     """
 
-    def restore(training: TrainingCheckpoint, engine: Any, pixels: int | None = None) -> FakeState:
+    def restore(training: TrainingCheckpoint, distributed: FakeDistributed, pixels: int | None = None) -> FakeState:
         return FakeState(training, training.step, {n: np.array(a) for n, a in training.tensors.items()})
 
     def capture(state: FakeState, data: Mapping[str, Any]) -> TrainingCheckpoint:
@@ -75,8 +75,8 @@ def fake_framework(
         value = loss(state.step) * (abs(seen) + float(np.abs(state.tensors[NAME]).sum()))
         return {"loss": value, "fused": value, "position": value / 2, "channel": value / 3}
 
-    def infer(model: dict[str, np.ndarray], pictures: np.ndarray) -> np.ndarray:
-        moment("infer", 0)
+    def predict_logits(model: dict[str, np.ndarray], pictures: np.ndarray) -> np.ndarray:
+        moment("predict_logits", 0)
         favoured = math.floor(float(np.abs(model[NAME]).sum()) * 1000) % len(model[NAME])
         logits = np.zeros((*pictures.shape[:3], len(model[NAME])), np.float32)
         logits[..., 0] = pictures.sum(3)
@@ -89,4 +89,4 @@ def fake_framework(
     def set_tensors(model: dict[str, np.ndarray], tensors: Mapping[str, np.ndarray]) -> None:
         model.update(tensors)
 
-    return Framework(name, restore, capture, train_step, from_checkpoint, set_tensors, infer)
+    return Framework(name, restore, capture, train_step, from_checkpoint, set_tensors, predict_logits)

@@ -41,7 +41,7 @@ from danet_common.training.metrics_file import read_metrics
 from danet_common.training.signals import Interruption
 from danet_common.training.training_checkpoint import initial_state, read_training
 from shared_tests.suites.conftest import NETWORKS, Start
-from shared_tests.suites.training.fake_framework import NAME, FakeEngine, fake_framework
+from shared_tests.suites.training.fake_framework import NAME, FakeDistributed, FakeState, fake_framework
 
 ROOT = Path(__file__).parents[3]
 HANDOVER = 1e-9  # of a tensor's largest value, in float64
@@ -89,15 +89,22 @@ def loader_of(plan: RunPlan, dataset: Scenes = LEARNED) -> Loader:
     return Loader(dataset, plan.augmentation, plan.config, order, threads=0)
 
 
-def go_on(folder: RunFolder, stop_after: int | None = None, engine: Any = None, **options: Any) -> StopReason:
+def go_on(folder: RunFolder, stop_after: int | None = None, distributed: Any = None, **options: Any) -> StopReason:
     """Read the run's files and train, as a new process does."""
     plan = folder.read_plan()
     training, loader = folder.read_last(plan), loader_of(plan)
     run = Trainer(
-        plan, folder, fake_framework(**options), engine or FakeEngine(), training, loader, VALIDATED, Callback()
+        plan,
+        folder,
+        fake_framework(**options),
+        distributed or FakeDistributed(),
+        training,
+        loader,
+        VALIDATED,
+        Callback(),
     )
     try:
-        return run.advance(stop_after)
+        return run.train(stop_after)
     finally:
         run.close()
 
@@ -173,7 +180,7 @@ def killed_over_and_over(folder: RunFolder, when: str, monkeypatch: pytest.Monke
         allowed = 0 if folder.last.read_bytes() != before else allowed + 1
 
 
-@pytest.mark.parametrize("where", ["train_step", "infer"])
+@pytest.mark.parametrize("where", ["train_step", "predict_logits"])
 def test_killed_at_every_call(where: str, tmp_path: Path, whole: list[Any]) -> None:
     folder, kills = begin(tmp_path / "run"), 0
     while True:
@@ -189,7 +196,7 @@ def test_killed_at_every_call(where: str, tmp_path: Path, whole: list[Any]) -> N
             kills += 1  # so the next process lives for one more call
         else:
             break
-    assert kills >= {"train_step": 5, "infer": 4}[where]
+    assert kills >= {"train_step": 5, "predict_logits": 4}[where]
     assert left(folder) == whole
 
 
@@ -235,7 +242,7 @@ def test_a_signal_puts_the_validation_off(tmp_path: Path, whole: list[Any]) -> N
     asked: list[str] = []
 
     def moment(name: str, step: int) -> None:
-        if name == "infer" and not asked:
+        if name == "predict_logits" and not asked:
             asked.append(name)
             os.kill(os.getpid(), signal.SIGTERM)
 
@@ -252,10 +259,10 @@ def test_so_do_several_processes(tmp_path: Path, whole: list[Any]) -> None:
     folder = begin(tmp_path / "run")
 
     def moment(name: str, step: int) -> None:
-        if name == "infer":
+        if name == "predict_logits":
             os.kill(os.getpid(), signal.SIGTERM)
 
-    assert go_on(folder, engine=FakeEngine(process_count=2), moment=moment) is StopReason.INTERRUPTED
+    assert go_on(folder, distributed=FakeDistributed(process_count=2), moment=moment) is StopReason.INTERRUPTED
     assert read_training(folder.last).step == 5
     assert go_on(folder) is StopReason.FINISHED
     assert left(folder) == whole
@@ -273,9 +280,9 @@ def test_what_was_learned_before_a_damaged_picture_is_kept(tmp_path: Path, whole
 
     folder = begin(tmp_path / "run")
     training, loader = folder.read_last(PLAN), loader_of(PLAN, Damaged(5, "train", 12, 14))
-    run = Trainer(PLAN, folder, fake_framework(), FakeEngine(), training, loader, VALIDATED, Callback())
+    run = Trainer(PLAN, folder, fake_framework(), FakeDistributed(), training, loader, VALIDATED, Callback())
     with pytest.raises(DataError, match="damaged"):
-        run.advance()
+        run.train()
     run.close()
     assert read_training(folder.last).step == 4  # and not 3, the one that was due
     assert go_on(folder) is StopReason.FINISHED
@@ -335,8 +342,9 @@ def test_a_weight_that_is_no_number_is_never_saved(tmp_path: Path) -> None:
     folder = begin(tmp_path / "run")
     framework = fake_framework()
     plan, training = PLAN, folder.read_last(PLAN)
-    run = Trainer(plan, folder, framework, FakeEngine(), training, loader_of(plan), None, Callback())
-    run.advance(stop_after=2)
+    run = Trainer(plan, folder, framework, FakeDistributed(), training, loader_of(plan), None, Callback())
+    run.train(stop_after=2)
+    assert isinstance(run.state, FakeState)
     run.state.tensors[NAME][3] = np.inf
     with pytest.raises(DivergenceError, match=NAME):
         run._save()
@@ -347,7 +355,7 @@ def test_a_weight_that_is_no_number_is_never_saved(tmp_path: Path) -> None:
 def test_only_the_first_process_writes(tmp_path: Path) -> None:
     folder = begin(tmp_path / "run")
     before = {path: path.read_bytes() for path in folder.root.iterdir() if path.is_file()}
-    assert go_on(folder, engine=FakeEngine(process_index=1, process_count=2)) is StopReason.FINISHED
+    assert go_on(folder, distributed=FakeDistributed(process_index=1, process_count=2)) is StopReason.FINISHED
     assert {path: path.read_bytes() for path in folder.root.iterdir() if path.is_file()} == before
     assert not list(folder.events.iterdir())
 
@@ -355,7 +363,7 @@ def test_only_the_first_process_writes(tmp_path: Path) -> None:
 def test_a_signal_to_another_process_stops_this_one_at_the_next_logged_step(tmp_path: Path) -> None:
     folder = begin(tmp_path / "run")
     go_on(folder, stop_after=1)
-    assert go_on(folder, engine=FakeEngine(process_count=2, add_trees=1)) is StopReason.INTERRUPTED
+    assert go_on(folder, distributed=FakeDistributed(process_count=2, others=1)) is StopReason.INTERRUPTED
     assert read_training(folder.last).step == PLAN.intervals.log
 
 
@@ -365,7 +373,7 @@ def test_other_data_are_refused(tmp_path: Path) -> None:
     for learned, validated in ((Scenes(6, "train", 12, 14), VALIDATED), (LEARNED, Scenes(3, "val", 12, 14))):
         loader = loader_of(PLAN, learned)
         with pytest.raises(ValueError, match="not th") as error:
-            Trainer(PLAN, folder, fake_framework(), FakeEngine(), training, loader, validated, Callback())
+            Trainer(PLAN, folder, fake_framework(), FakeDistributed(), training, loader, validated, Callback())
         assert "\n" not in str(error.value)
 
 

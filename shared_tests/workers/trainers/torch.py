@@ -51,7 +51,7 @@ def decided(fields: dict[str, Any], arrays: Groups) -> Groups:
     """True where a run is trained under activation checkpointing, by the `limits` of a device's pixels."""
     found = {}
     for limit in fields["limits"]:
-        with mock.patch.object(sharing, "RECOMPUTED_PIXELS", limit):
+        with mock.patch.object(sharing, "REMAT_PIXELS", limit):
             state = restore(read_training(fields["start"]), pixels=arrays["batch"]["labels"].size)
         found[str(limit)] = np.array(state.model.layer_set.name == "remat")
     return {"recomputes": found}
