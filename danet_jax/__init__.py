@@ -1,11 +1,12 @@
 """DANet in Flax (NNX, on JAX)."""
 
 from danet_common.config.former_arguments import no_attribute
+from danet_common.config.layer_set import LayerSet
 from danet_jax.attention import ChannelAttention, PositionAttention
 from danet_jax.checkpoint import from_checkpoint, from_pretrained, load, save, save_pretrained
 from danet_jax.context import MODULES
 from danet_jax.inference import predict, predict_logits
-from danet_jax.layers import PLAIN, LayerSet
+from danet_jax.layers import PLAIN
 from danet_jax.model import DANet
 
 __all__ = [

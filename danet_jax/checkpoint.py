@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from danet_common.checkpoint import Checkpoint
 from danet_common.checkpoint.network_functions import NetworkFunctions
+from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.folding import tensors_for
 from danet_jax.accelerated.abstract import abstract_network
-from danet_jax.layers import LayerSet
 from danet_jax.model import DANet
 from danet_jax.parameters import get_tensors, set_tensors
 

@@ -12,11 +12,12 @@ from jax import numpy as jnp
 from jaxtyping import Bool, Float
 
 from danet_common.config import DANetConfig
+from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.dropout import NO_MASKS
 from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_jax.context import context_module
 from danet_jax.context.gating_decoder import GatingDecoder
-from danet_jax.layers import PLAIN, ConvNormAct, Dropout, LayerSet
+from danet_jax.layers import PLAIN, ConvNormAct, Dropout
 
 
 class DualAttentionHead(nnx.Module):

@@ -1,10 +1,8 @@
-"""The layers and functions that the network is made of, and the set of them that a network computes with."""
+"""The small layers and functions that the network is made of, and PLAIN, the set of layers as they are written."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from collections.abc import Sequence
 
 import jax
 from flax import nnx
@@ -12,43 +10,11 @@ from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Bool, Float
 
+from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.interpolation import sample_positions
-from danet_common.numerics.precision import FLOAT32, Precision
 from danet_jax.primitives import BatchNorm, Conv, upcast
 
-Definition = Callable[..., Array]  # such as attention.softmax_attention: (query, key, value, record) -> output
-ModuleClass = TypeVar("ModuleClass", bound=type[nnx.Module])
-
-
-def as_written(definition: Any) -> Any:
-    """Return a class or a function as it is."""
-    return definition
-
-
-@dataclass(frozen=True)
-class LayerSet:
-    """The layers and functions that a network's modules are built from; they decide how it computes, not what.
-
-    conv       makes a convolution: (in_channels, out_channels, kernel_size, *, stride, dilation, bias)
-    norm       makes what follows a convolution: (channels)
-    block      class of a residual block -> the class to build
-    remat      class of a residual block or a context module -> the class to build, under activation checkpointing
-    attention  definition of attention -> a function that computes the same: (query, key, value, record)
-    precision  dtypes of the weights, the activations and the sums
-    trainable  False if the layers hold other tensors than a checkpoint: such a network cannot be trained or saved
-    """
-
-    name: str = "plain"
-    precision: Precision = FLOAT32
-    conv: Callable[..., nnx.Module] = Conv
-    norm: Callable[[int], nnx.Module] = BatchNorm
-    block: Callable[[ModuleClass], ModuleClass] = as_written
-    remat: Callable[[ModuleClass], ModuleClass] = as_written
-    attention: Callable[[Definition], Definition] = as_written
-    trainable: bool = True
-
-
-PLAIN = LayerSet()  # the text as it stands, in float32
+PLAIN = LayerSet(Conv, BatchNorm)  # the text as it stands, in float32
 
 
 class ConvNormAct(nnx.Module):

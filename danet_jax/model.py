@@ -11,6 +11,7 @@ from jaxtyping import Float
 from danet_common.config import DANetConfig
 from danet_common.config.former_arguments import reject_renamed_arguments
 from danet_common.config.layer_names import DEFAULT_LAYERS
+from danet_common.config.layer_set import LayerSet
 from danet_common.config.variants import get_config
 from danet_common.numerics.drawing import skip_initialisation
 from danet_common.numerics.dropout import NO_MASKS
@@ -20,7 +21,7 @@ from danet_jax.accelerated.layer_sets import get_layers
 from danet_jax.accelerated.precision import cast_input
 from danet_jax.backbone import ResNet
 from danet_jax.head import AuxiliaryHead, DualAttentionHead
-from danet_jax.layers import LayerSet, resize
+from danet_jax.layers import resize
 from danet_jax.parameters import initialise
 
 

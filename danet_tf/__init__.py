@@ -5,11 +5,12 @@ from danet_common.keras_backend import require_keras_backend
 
 require_keras_backend()  # before anything imports Keras
 
+from danet_common.config.layer_set import LayerSet
 from danet_tf.attention import ChannelAttention, PositionAttention
 from danet_tf.checkpoint import from_checkpoint, from_pretrained, load, save, save_pretrained
 from danet_tf.context import MODULES
 from danet_tf.inference import predict, predict_logits
-from danet_tf.layers import PLAIN, LayerSet
+from danet_tf.layers import PLAIN
 from danet_tf.model import DANet
 
 __all__ = [

@@ -10,8 +10,9 @@ from jaxtyping import Float
 from keras import KerasTensor as Tensor
 from keras import ops
 
+from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.taps import NO_TAPS, Taps, ignore
-from danet_tf.layers import PLAIN, LayerSet
+from danet_tf.layers import PLAIN
 from danet_tf.module import Module
 from danet_tf.primitives import upcast
 

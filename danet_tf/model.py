@@ -12,6 +12,7 @@ from keras import ops
 from danet_common.config import DANetConfig
 from danet_common.config.former_arguments import reject_renamed_arguments
 from danet_common.config.layer_names import DEFAULT_LAYERS
+from danet_common.config.layer_set import LayerSet
 from danet_common.config.variants import get_config
 from danet_common.numerics.drawing import skip_initialisation
 from danet_common.numerics.dropout import NO_MASKS
@@ -21,7 +22,7 @@ from danet_tf.accelerated.layer_sets import get_layers
 from danet_tf.accelerated.precision import cast_input
 from danet_tf.backbone import ResNet
 from danet_tf.head import AuxiliaryHead, DualAttentionHead
-from danet_tf.layers import LayerSet, resize
+from danet_tf.layers import resize
 from danet_tf.module import Network
 from danet_tf.parameters import initialise
 

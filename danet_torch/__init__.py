@@ -1,11 +1,12 @@
 """DANet in PyTorch."""
 
 from danet_common.config.former_arguments import no_attribute
+from danet_common.config.layer_set import LayerSet
 from danet_torch.attention import ChannelAttention, PositionAttention
 from danet_torch.checkpoint import from_checkpoint, from_pretrained, load, save, save_pretrained
 from danet_torch.context import MODULES
 from danet_torch.inference import predict, predict_logits
-from danet_torch.layers import PLAIN, LayerSet
+from danet_torch.layers import PLAIN
 from danet_torch.model import DANet
 
 __all__ = [

@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from danet_common.config import DANetConfig
+from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.drawing import name_scope
 from danet_common.numerics.taps import NO_TAPS, Taps
-from danet_torch.layers import PLAIN, LayerSet, average_pool, max_pool
+from danet_torch.layers import PLAIN, average_pool, max_pool
 
 
 class Stem(nn.Module):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from danet_common.checkpoint import Checkpoint
 from danet_common.checkpoint.network_functions import NetworkFunctions
+from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.folding import tensors_for
-from danet_torch.layers import LayerSet
 from danet_torch.model import DANet
 from danet_torch.parameters import get_tensors, set_tensors
 

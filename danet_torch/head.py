@@ -11,11 +11,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from danet_common.config import DANetConfig
+from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.dropout import NO_MASKS
 from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_torch.context import context_module
 from danet_torch.context.gating_decoder import GatingDecoder
-from danet_torch.layers import PLAIN, ConvNormAct, Dropout, LayerSet
+from danet_torch.layers import PLAIN, ConvNormAct, Dropout
 
 
 class DualAttentionHead(nn.Module):

@@ -2,39 +2,27 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, UInt, UInt8
+from jaxtyping import Float, Float32
 from torch import Tensor
 
-from danet_common.evaluation import Protocol, predict_labels
+from danet_common.evaluation.prediction import predict_function
 from danet_torch.model import DANet
 
 
-def predict(
-    model: DANet, image: UInt8[np.ndarray, "h w 3"], protocol: Protocol | str = "auto"
-) -> UInt[np.ndarray, "h w"]:
-    """The class of every pixel of an RGB image, at its full size, by the procedure of `danet predict`.
-
-    protocol  a name of `danet_common.evaluation.PROTOCOLS`, or a Protocol. "auto" cuts what is larger than 1024x1024
-              pixels (at output stride 8) into windows that overlap by a third and averages their logits
-
-    uint8 for up to 256 classes. Raises ValueError for an unknown protocol, and for what is no RGB image.
-    """
-    return predict_labels(partial(predict_logits, model), image, protocol, model.config)
-
-
 def predict_logits(model: DANet, pictures: Float32[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n h w classes"]:
-    """The fused logits of normalised pictures, at their size, in at least float32. Puts the model in inference mode."""
+    """Return fused logits of normalised pictures, at their size, in at least float32. Sets the model to inference."""
     model.eval()
     device = next(model.parameters()).device
     x = torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy()).to(device)  # (N, C, H, W)
     return fused_logits(model, x).permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
+predict = predict_function(predict_logits)
+
+
 @torch.no_grad()
 def fused_logits(model: DANet, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b classes h w"]:
-    """The logits that the prediction is made of."""
+    """Return the logits that the prediction is made of."""
     return model(x, outputs=("fused",))["fused"]

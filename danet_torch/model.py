@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from danet_common.config import DANetConfig
 from danet_common.config.former_arguments import reject_renamed_arguments
 from danet_common.config.layer_names import DEFAULT_LAYERS
+from danet_common.config.layer_set import LayerSet
 from danet_common.config.variants import get_config
 from danet_common.numerics.drawing import skip_initialisation
 from danet_common.numerics.dropout import NO_MASKS
@@ -19,7 +20,7 @@ from danet_torch.accelerated.layer_sets import get_layers
 from danet_torch.accelerated.precision import cast_input
 from danet_torch.backbone import ResNet
 from danet_torch.head import AuxiliaryHead, DualAttentionHead
-from danet_torch.layers import LayerSet, resize
+from danet_torch.layers import resize
 from danet_torch.parameters import initialise
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Float32, UInt, UInt8
@@ -39,6 +41,24 @@ def predict_labels(
     else:
         labels[:] = np.argmax(summed_views(infer, image, protocol, config), axis=2)
     return labels
+
+
+def predict_function(predict_logits: Callable[[Any, np.ndarray], np.ndarray]) -> Callable[..., np.ndarray]:
+    """Return `predict` of a package, from its function of a model and normalised pictures (N, H, W, C)."""
+
+    def predict(
+        model: Any, image: UInt8[np.ndarray, "h w 3"], protocol: Protocol | str = "auto"
+    ) -> UInt[np.ndarray, "h w"]:
+        """Return the class of every pixel of an RGB image, at its full size, by the procedure of `danet predict`.
+
+        protocol  a name of `danet_common.evaluation.PROTOCOLS`, or a Protocol. "auto" cuts an image larger than
+                  1024x1024 pixels (at output stride 8) into windows, with an overlap of 1/3, and averages their logits
+
+        uint8 for up to 256 classes. Raises ValueError for an unknown protocol, and unless the image is RGB.
+        """
+        return predict_labels(partial(predict_logits, model), image, protocol, model.config)
+
+    return predict
 
 
 def summed_views(

@@ -6,10 +6,11 @@ from flax import nnx
 
 from danet_common.config import DANetConfig
 from danet_common.config.layer_names import DEFAULT_LAYERS
+from danet_common.config.layer_set import LayerSet
 from danet_common.config.variants import get_config
 from danet_common.numerics.precision import get_precision
 from danet_jax.accelerated.layer_sets import get_layers
-from danet_jax.layers import Dropout, LayerSet
+from danet_jax.layers import Dropout
 from danet_jax.model import DANet
 
 

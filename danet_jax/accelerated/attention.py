@@ -16,10 +16,10 @@ from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Float
 
+from danet_common.config.layer_set import Definition
 from danet_common.numerics import chunks
 from danet_common.numerics.taps import ignore
 from danet_jax.attention import softmax_attention
-from danet_jax.layers import Definition
 from danet_jax.primitives import upcast
 
 

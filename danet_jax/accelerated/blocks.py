@@ -9,14 +9,13 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Float
 
+from danet_common.config.layer_set import ModuleClass
 from danet_jax.accelerated.subclasses import subclass_of
-from danet_jax.layers import ModuleClass
 
 
 def summed_once(kind: ModuleClass) -> ModuleClass:
     """Return a subclass of a residual block's class whose output is kept as an array on a CPU."""
-    made: ModuleClass = subclass_of(kind, kept)
-    return made
+    return subclass_of(kind, kept)
 
 
 def kept(kind: Any, block: nnx.Module, x: Float[Array, "b h w c"]) -> Float[Array, "b p q d"]:

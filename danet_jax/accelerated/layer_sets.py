@@ -10,6 +10,7 @@ import jax
 
 from danet_common.config import DANetConfig
 from danet_common.config.layer_names import resolve_layers
+from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.precision import FLOAT32, Precision
 from danet_jax.accelerated.attention import MemoryEfficientAttention
 from danet_jax.accelerated.blocks import summed_once
@@ -17,7 +18,6 @@ from danet_jax.accelerated.folding import FoldedNorm, folded_conv
 from danet_jax.accelerated.pointwise import fastest_conv
 from danet_jax.accelerated.precision import require_dtype
 from danet_jax.accelerated.remat import remat
-from danet_jax.layers import LayerSet
 from danet_jax.primitives import BatchNorm, Conv
 
 

@@ -9,9 +9,9 @@ from flax import nnx
 from jax import Array
 from jaxtyping import Float
 
+from danet_common.config.layer_set import ModuleClass
 from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_jax.accelerated.subclasses import subclass_of
-from danet_jax.layers import ModuleClass
 
 Kept = tuple[nnx.State, nnx.State, Array]
 
@@ -21,8 +21,7 @@ def remat(kind: ModuleClass) -> ModuleClass:
 
     The running statistics move once. With taps the pass keeps everything.
     """
-    made: ModuleClass = subclass_of(kind, recomputed)
-    return made
+    return subclass_of(kind, recomputed)
 
 
 def recomputed(

@@ -8,6 +8,7 @@ from flax import nnx
 
 from danet_common.config import ContextKind, DANetConfig
 from danet_common.config.context_kinds import context_arguments
+from danet_common.config.layer_set import LayerSet
 from danet_jax.attention import ChannelAttention, PositionAttention
 from danet_jax.context.bam import BAM
 from danet_jax.context.cbam import CBAM
@@ -18,7 +19,6 @@ from danet_jax.context.non_local import NonLocal
 from danet_jax.context.selective_kernel import SelectiveKernel
 from danet_jax.context.self_attention import SelfAttention
 from danet_jax.context.squeeze_excitation import SqueezeExcitation
-from danet_jax.layers import LayerSet
 
 MODULES: dict[ContextKind, type[Any]] = {
     "position": PositionAttention,

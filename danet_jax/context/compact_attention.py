@@ -10,9 +10,10 @@ from jax import numpy as jnp
 from jaxtyping import Float
 
 from danet_common.config.context_sizes import POOLS, reduced
+from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_jax.attention import flatten, softmax_attention, unflatten
-from danet_jax.layers import PLAIN, ConvNormAct, LayerSet
+from danet_jax.layers import PLAIN, ConvNormAct
 from danet_jax.module import Module
 from danet_jax.primitives import upcast
 

@@ -9,8 +9,9 @@ from jax import numpy as jnp
 from jaxtyping import Float
 
 from danet_common.config.context_sizes import GATED_CHANNELS
+from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.taps import NO_TAPS, Taps
-from danet_jax.layers import PLAIN, ConvNormAct, LayerSet, resize
+from danet_jax.layers import PLAIN, ConvNormAct, resize
 from danet_jax.module import Module
 
 

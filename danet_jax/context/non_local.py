@@ -11,10 +11,11 @@ from jax import numpy as jnp
 from jaxtyping import Float
 
 from danet_common.config import NonLocalForm, check_form
+from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.drawing import name_scope
 from danet_common.numerics.taps import NO_TAPS, Taps, ignore
 from danet_jax.attention import flatten, softmax_attention, unflatten
-from danet_jax.layers import PLAIN, LayerSet
+from danet_jax.layers import PLAIN
 from danet_jax.module import Module
 from danet_jax.primitives import upcast
 

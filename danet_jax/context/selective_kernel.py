@@ -9,8 +9,9 @@ from jax import numpy as jnp
 from jaxtyping import Float
 
 from danet_common.config.context_sizes import SELECTIVE_KERNEL_LEAST, reduced
+from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.taps import NO_TAPS, Taps
-from danet_jax.layers import PLAIN, LayerSet
+from danet_jax.layers import PLAIN
 from danet_jax.primitives import upcast
 
 

@@ -15,9 +15,9 @@ from jaxtyping import Float
 from keras import KerasTensor as Tensor
 from keras import ops
 
+from danet_common.config.layer_set import Definition
 from danet_common.numerics import chunks
 from danet_common.numerics.taps import ignore
-from danet_tf.layers import Definition
 from danet_tf.primitives import upcast
 
 

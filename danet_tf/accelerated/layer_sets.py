@@ -11,11 +11,12 @@ from keras import ops
 
 from danet_common.config import DANetConfig
 from danet_common.config.layer_names import resolve_layers
+from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.precision import FLOAT32, Precision, get_precision
 from danet_tf.accelerated.attention import MemoryEfficientAttention
 from danet_tf.accelerated.folding import FoldedNorm, folded_conv
 from danet_tf.accelerated.remat import remat
-from danet_tf.layers import PLAIN, LayerSet
+from danet_tf.layers import PLAIN
 from danet_tf.primitives import BatchNorm, Conv
 
 # What each layer set with a name was made of: its name, its precision's, and BatchNorm's epsilon and momentum.

@@ -5,30 +5,22 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
-from typing import Any
 
 import keras
 from jaxtyping import Float
 from keras import KerasTensor as Tensor
 
+from danet_common.config.layer_set import ModuleClass
 from danet_common.numerics.taps import NO_TAPS, Taps
-from danet_tf.layers import ModuleClass
 from danet_tf.module import Module
 
 
+@functools.cache
 def remat(kind: ModuleClass) -> ModuleClass:
     """Return a subclass of a module's class that the gradient computes again; tensors keep their names.
 
     The running statistics move once. With taps the pass keeps everything.
     """
-    key: Any = kind  # a Hashable, which a type checker does not see
-    made: ModuleClass = remat_class(key)
-    return made
-
-
-@functools.cache
-def remat_class(kind: Any) -> Any:
-    """Return the one such subclass of a class."""
 
     class Remat(kind):
         def call(

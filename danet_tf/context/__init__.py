@@ -6,6 +6,7 @@ from typing import Any
 
 from danet_common.config import ContextKind, DANetConfig
 from danet_common.config.context_kinds import context_arguments
+from danet_common.config.layer_set import LayerSet
 from danet_tf.attention import ChannelAttention, PositionAttention
 from danet_tf.context.bam import BAM
 from danet_tf.context.cbam import CBAM
@@ -16,7 +17,6 @@ from danet_tf.context.non_local import NonLocal
 from danet_tf.context.selective_kernel import SelectiveKernel
 from danet_tf.context.self_attention import SelfAttention
 from danet_tf.context.squeeze_excitation import SqueezeExcitation
-from danet_tf.layers import LayerSet
 from danet_tf.module import Module
 
 MODULES: dict[ContextKind, type[Any]] = {

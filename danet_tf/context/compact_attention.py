@@ -9,9 +9,10 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from danet_common.config.context_sizes import POOLS, reduced
+from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_tf.attention import flatten, softmax_attention, unflatten
-from danet_tf.layers import PLAIN, ConvNormAct, LayerSet
+from danet_tf.layers import PLAIN, ConvNormAct
 from danet_tf.module import Module
 from danet_tf.primitives import upcast
 

@@ -8,8 +8,9 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from danet_common.config.context_sizes import GATED_CHANNELS
+from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.taps import NO_TAPS, Taps
-from danet_tf.layers import PLAIN, ConvNormAct, LayerSet, resize
+from danet_tf.layers import PLAIN, ConvNormAct, resize
 from danet_tf.module import Module
 
 

@@ -19,12 +19,12 @@ from torch.backends import cuda
 from torch.nn import functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from danet_common.config.layer_set import Definition
 from danet_common.numerics import chunks
 from danet_common.numerics.taps import ignore
 from danet_torch.accelerated.transforms import is_transformed
 from danet_torch.attention import softmax_attention
 from danet_torch.context.non_local import concatenation_attention, dot_product_attention
-from danet_torch.layers import Definition
 from danet_torch.primitives import upcast
 
 Gradients = Callable[[Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor]]

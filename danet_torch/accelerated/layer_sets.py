@@ -9,11 +9,11 @@ import torch
 
 from danet_common.config import DANetConfig
 from danet_common.config.layer_names import resolve_layers
+from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.precision import FLOAT32, Precision
 from danet_torch.accelerated.attention import MemoryEfficientAttention
 from danet_torch.accelerated.folding import FoldedNorm, folded_conv
 from danet_torch.accelerated.remat import remat
-from danet_torch.layers import LayerSet
 from danet_torch.primitives import BatchNorm, Conv
 
 

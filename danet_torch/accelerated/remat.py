@@ -11,23 +11,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from danet_common.config.layer_set import ModuleClass
 from danet_common.numerics.taps import NO_TAPS, Taps
-from danet_torch.layers import ModuleClass
 
 
+@functools.cache
 def remat(kind: ModuleClass) -> ModuleClass:
     """Return a subclass of a module's class that is computed again in the backward pass; parameters keep their names.
 
     The running statistics move once. With taps, and in an exported program, the pass keeps everything.
     """
-    key: Any = kind  # a Hashable, which a type checker does not see
-    made: ModuleClass = remat_class(key)
-    return made
-
-
-@functools.cache
-def remat_class(kind: Any) -> Any:
-    """Return the one such subclass of a class."""
 
     class Remat(kind):
         def forward(self, x: Tensor, taps: Taps = NO_TAPS) -> Tensor:
@@ -42,10 +35,10 @@ def remat_class(kind: Any) -> Any:
     return Remat
 
 
-def new_remat(kind: type[nn.Module]) -> nn.Module:
+def new_remat(kind: ModuleClass) -> nn.Module:
     """Return an empty module of such a subclass, which a pickle fills."""
-    made = remat(kind)
-    return made.__new__(made)
+    module: nn.Module = nn.Module.__new__(remat(kind))
+    return module
 
 
 def recomputed(module: nn.Module, kind: type[nn.Module], x: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from torch import nn
 
 from danet_common.config import ContextKind, DANetConfig
 from danet_common.config.context_kinds import context_arguments
+from danet_common.config.layer_set import LayerSet
 from danet_torch.attention import ChannelAttention, PositionAttention
 from danet_torch.context.bam import BAM
 from danet_torch.context.cbam import CBAM
@@ -16,7 +17,6 @@ from danet_torch.context.non_local import NonLocal
 from danet_torch.context.selective_kernel import SelectiveKernel
 from danet_torch.context.self_attention import SelfAttention
 from danet_torch.context.squeeze_excitation import SqueezeExcitation
-from danet_torch.layers import LayerSet
 
 MODULES: dict[ContextKind, type[nn.Module]] = {
     "position": PositionAttention,

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from danet_common.config.context_sizes import reduced
+from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.taps import NO_TAPS, Taps
-from danet_torch.layers import PLAIN, LayerSet
+from danet_torch.layers import PLAIN
 from danet_torch.primitives import upcast
 
 

@@ -7,8 +7,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from danet_common.config.context_sizes import GATED_CHANNELS
+from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.taps import NO_TAPS, Taps
-from danet_torch.layers import PLAIN, ConvNormAct, LayerSet, resize
+from danet_torch.layers import PLAIN, ConvNormAct, resize
 from danet_torch.module import Module
 
 

@@ -10,10 +10,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from danet_common.config import NonLocalForm, check_form
+from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.drawing import name_scope
 from danet_common.numerics.taps import NO_TAPS, Taps, ignore
 from danet_torch.attention import flatten, softmax_attention, unflatten
-from danet_torch.layers import PLAIN, LayerSet
+from danet_torch.layers import PLAIN
 from danet_torch.module import Module
 from danet_torch.primitives import upcast
 

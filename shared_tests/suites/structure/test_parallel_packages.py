@@ -75,7 +75,7 @@ MEANINGS = {
     "Flax (NNX), N,H,W,C": "PyTorch, N,C,H,W",
     "* gamma + beta": "* weight + bias",
     "* scale + bias": "* weight + bias",
-    " Puts the model in inference mode.": "",
+    " Sets the model to inference.": "",
 }
 
 Definition = ast.FunctionDef | ast.ClassDef
