@@ -118,9 +118,9 @@ def resize(x: Tensor, size: torch.Size, grid: str) -> Tensor:
     """Bilinear; the asymmetric grid, which PyTorch lacks, one axis at a time."""
     if grid != "asymmetric":
         return F.interpolate(x, size, mode="bilinear", align_corners=grid == "corners")
-    for axis, wanted in zip((2, 3), size, strict=True):
+    for axis, expected in zip((2, 3), size, strict=True):
         last = x.shape[axis] - 1
-        at = torch.arange(wanted, dtype=x.dtype) * x.shape[axis] / wanted
+        at = torch.arange(expected, dtype=x.dtype) * x.shape[axis] / expected
         low = at.long()
         share = (at - low).reshape(-1, 1) if axis == 2 else at - low
         x = torch.lerp(x.index_select(axis, low), x.index_select(axis, (low + 1).clamp(max=last)), share)

@@ -67,7 +67,7 @@ def by_h5py() -> Mapping[str, Callable[[Path], Path]]:
         "records": np.dtype([("a", "<f4")]),
         "complex numbers": np.dtype(np.complex64),
         "opaque bytes": np.dtype("V4"),
-        "truth": np.dtype(np.bool_),
+        "flag": np.dtype(np.bool_),
     }
     return {
         "a link to another file": made(lambda file: file.update({PATH: h5py.ExternalLink("/etc/passwd", "data")})),

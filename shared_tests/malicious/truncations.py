@@ -37,8 +37,8 @@ def cases() -> Iterator[Case]:
         if name.endswith((".orbax", ".folder")):
             continue
         raw = seed_bytes(name)
-        found = sorted(boundaries(name, raw))
-        chosen = {found[index * len(found) // CUTS] for index in range(CUTS)} if len(found) > CUTS else set(found)
+        actual = sorted(boundaries(name, raw))
+        chosen = {actual[index * len(actual) // CUTS] for index in range(CUTS)} if len(actual) > CUTS else set(actual)
         sizes = {place + step for place in chosen for step in (-1, 0, 1)} | {
             len(raw) * index // CUTS for index in range(CUTS)
         }

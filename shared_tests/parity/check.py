@@ -112,24 +112,24 @@ class Network:
 
 def find_backends(names: Sequence[str]) -> list[Backend]:
     """Backends by name, or by the path of an adapter's Python file. Raises BackendError for unknown or absent ones."""
-    found = []
+    actual = []
     for name in names:
         if name.endswith(".py"):
             try:
                 open_regular(name, PROGRAM).close()
             except OSError as error:
                 raise BackendError(f"{name}: no adapter: {error.strerror or error}") from None
-            found.append(Backend(Path(name).stem, name, ()))
+            actual.append(Backend(Path(name).stem, name, ()))
         elif name in BACKENDS:
-            found.append(BACKENDS[name])
+            actual.append(BACKENDS[name])
         else:
             raise BackendError(f"unknown backend {name!r}; known: {', '.join(BACKENDS)}, or the path of an adapter")
-    for backend in found:
+    for backend in actual:
         if backend.missing:
             needs = ", ".join(backend.missing)
             extra = backend.name if backend.name in ("torch", "tf", "jax") else "all"
             raise BackendError(f"backend {backend.name} needs {needs}, not installed: pip install 'danet[{extra}]'")
-    return found
+    return actual
 
 
 def built_in_input(height: int, width: int) -> Input:
@@ -224,13 +224,13 @@ def _run(worker: Worker, network: Network, profile: Profile) -> Trainer:
     unfit = unfit_flags(profile, response.flags)
     if unfit is not None:
         raise BackendError(f"backend {worker.backend.name} cannot pass this profile: {unfit}")
-    found = {**response.taps, **response.outputs}
+    actual = {**response.taps, **response.outputs}
     if "fused" not in response.outputs:
         raise BackendError(f"backend {worker.backend.name} returned no logits named fused")
-    tolerance = {name: network.tolerance.get(name, 0.0) for name in {**network.expected, **found}}
-    report = compare(network.expected, found, tolerance)
-    fused, wanted = response.outputs["fused"], network.result.fused
-    differing = wanted[:, 0].size
-    if fused.shape == wanted.shape:
-        differing = int(np.count_nonzero(fused.argmax(axis=1) != wanted.argmax(axis=1)))
+    tolerance = {name: network.tolerance.get(name, 0.0) for name in {**network.expected, **actual}}
+    report = compare(network.expected, actual, tolerance)
+    fused, expected_values = response.outputs["fused"], network.result.fused
+    differing = expected_values[:, 0].size
+    if fused.shape == expected_values.shape:
+        differing = int(np.count_nonzero(fused.argmax(axis=1) != expected_values.argmax(axis=1)))
     return Trainer(report, fused, differing, seconds, response.flags)

@@ -52,8 +52,8 @@ def check_case(
     checkpoint = checkpoint_of(case.config)
     request = request_of(case, checkpoint, mode=mode, dtype=dtype, offset=offset, taps=taps, layers=layers)
     unasked = set(tap_names(case.config)) - set(request.taps)
-    wanted = {name: array for name, array in expected(case, offset).items() if name not in unasked}
-    return compare(wanted, named(network.run(request)), TOLERANCES[dtype])
+    expected_values = {name: array for name, array in expected(case, offset).items() if name not in unasked}
+    return compare(expected_values, named(network.run(request)), TOLERANCES[dtype])
 
 
 def request_of(

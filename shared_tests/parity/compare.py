@@ -129,9 +129,9 @@ def compare(
     if not names:
         raise ValueError("nothing to compare: both sides are empty")
     if isinstance(tolerance, Mapping):
-        untold = [name for name in names if name not in tolerance]
-        if untold:
-            raise ValueError(f"no tolerance for {', '.join(untold)}")
+        missing = [name for name in names if name not in tolerance]
+        if missing:
+            raise ValueError(f"no tolerance for {', '.join(missing)}")
     bounds = {name: tolerance[name] if isinstance(tolerance, Mapping) else tolerance for name in names}
     differences = tuple(_difference(name, expected.get(name), actual.get(name), bounds[name]) for name in names)
     causes = tuple(
@@ -147,9 +147,11 @@ def _difference(name: str, expected: NDArray[Any] | None, actual: NDArray[Any] |
     if expected is None or actual is None or shape != actual_shape:
         fault = "unexpected" if expected is None else "missing" if actual is None else "shape"
         return Difference(name, shape, actual_shape, dtype, None, None, None, tolerance, fault)
-    found = distance(expected, actual)
-    fault = "not finite" if found.nonfinite_mismatches else ""
-    return Difference(name, shape, actual_shape, dtype, found.max_abs, found.relative, found.max_ulp, tolerance, fault)
+    measured = distance(expected, actual)
+    fault = "not finite" if measured.nonfinite_mismatches else ""
+    return Difference(
+        name, shape, actual_shape, dtype, measured.max_abs, measured.relative, measured.max_ulp, tolerance, fault
+    )
 
 
 def _origins(differences: tuple[Difference, ...]) -> list[str]:

@@ -47,8 +47,8 @@ def relative_error(expected: NDArray[Any], actual: NDArray[Any]) -> float:
     """`distance(...).relative`, and inf where the shapes differ or a NaN or infinity is not matched."""
     if expected.shape != actual.shape:
         return np.inf
-    found = distance(expected, actual)
-    return np.inf if found.nonfinite_mismatches else found.relative
+    measured = distance(expected, actual)
+    return np.inf if measured.nonfinite_mismatches else measured.relative
 
 
 def max_ulp(expected: NDArray[Any], actual: NDArray[Any]) -> int | None:

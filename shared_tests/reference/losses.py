@@ -20,18 +20,18 @@ def cross_entropy(logits: Array, labels: NDArray[np.integer], recipe: TrainConfi
     pluralise = [i for i, label in enumerate(labels.flat) if label != recipe.ignore_index and 0 <= label < classes]
     exponential = np.exp(rows - rows.max(axis=1, keepdims=True))
     p = exponential / exponential.sum(axis=1, keepdims=True)
-    truth = {i: int(labels.flat[i]) for i in pluralise}
+    expected = {i: int(labels.flat[i]) for i in pluralise}
     if recipe.ohem_threshold is not None:
-        hardest = sorted(pluralise, key=lambda i: p[i, truth[i]])[: recipe.ohem_min_kept * len(logits)]
-        pluralise = [i for i in pluralise if p[i, truth[i]] < recipe.ohem_threshold or i in set(hardest)]
-    weights = {i: 1.0 if recipe.class_weights is None else recipe.class_weights[truth[i]] for i in pluralise}
+        hardest = sorted(pluralise, key=lambda i: p[i, expected[i]])[: recipe.ohem_min_kept * len(logits)]
+        pluralise = [i for i in pluralise if p[i, expected[i]] < recipe.ohem_threshold or i in set(hardest)]
+    weights = {i: 1.0 if recipe.class_weights is None else recipe.class_weights[expected[i]] for i in pluralise}
     total = sum(weights.values()) if recipe.loss_mean == "labelled_pixels" else labels.size
     gradient = np.zeros_like(rows)
     if total == 0:
         return 0.0, np.zeros_like(logits)
     value = 0.0
     for i, weight in weights.items():
-        value -= weight * np.log(p[i, truth[i]])
-        gradient[i] = weight * (p[i] - np.eye(classes)[truth[i]])
+        value -= weight * np.log(p[i, expected[i]])
+        gradient[i] = weight * (p[i] - np.eye(classes)[expected[i]])
     back = gradient.reshape(len(logits), *logits.shape[2:], classes).transpose(0, 3, 1, 2)
     return value / total, back / total

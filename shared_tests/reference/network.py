@@ -211,10 +211,10 @@ class Network:
 
     def tensor(self, name: str, shape: tuple[int, ...]) -> Array:
         if name not in self.tensors:
-            raise ValueError(f"missing tensor {name}, wanted with shape {shape}")
+            raise ValueError(f"missing tensor {name}, expected with shape {shape}")
         array = np.asarray(self.tensors[name], np.float64)
         if array.shape != shape:
-            raise ValueError(f"{name} has shape {array.shape}; wanted {shape}")
+            raise ValueError(f"{name} has shape {array.shape}, expected {shape}")
         self.used.add(name)
         return array
 

@@ -85,9 +85,9 @@ def attention(mismatch: Mismatch) -> str | None:
     else:
         gathered, turned = weights @ source, _turned(weights) @ source
     expected, actual = mismatch.expected.reshape(x.shape), mismatch.actual.reshape(x.shape)
-    gamma, found = _slope(gathered, expected - x), _slope(gathered, actual - x)
+    gamma, actual_gamma = _slope(gathered, expected - x), _slope(gathered, actual - x)
     mistakes = {
-        f"gamma: actual {found:.6g}, expected {gamma:.6g}": found * gathered + x,
+        f"gamma: actual {actual_gamma:.6g}, expected {gamma:.6g}": actual_gamma * gathered + x,
         "x is not added to the attention": gamma * gathered,
         "the map is applied transposed": gamma * turned + x,
     }

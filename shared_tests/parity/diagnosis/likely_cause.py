@@ -90,18 +90,18 @@ def layout(mismatch: Mismatch) -> str | None:
 
 def shape(mismatch: Mismatch) -> str | None:
     """Two shapes."""
-    wanted, found = mismatch.expected.shape, mismatch.actual.shape
-    if wanted == found:
+    expected_shape, actual_shape = mismatch.expected.shape, mismatch.actual.shape
+    if expected_shape == actual_shape:
         return None
-    says = f"shape {list(found)}, expected {list(wanted)}"
-    if len(wanted) != len(found):
+    says = f"shape {list(actual_shape)}, expected {list(expected_shape)}"
+    if len(expected_shape) != len(actual_shape):
         return f"{says}: an axis is missing or too many"
-    if wanted[0] != found[0]:
+    if expected_shape[0] != actual_shape[0]:
         return f"{says}: another batch size"
-    if len(wanted) == 4 and wanted[1] == found[1]:
-        if all(abs(a - b) <= 1 for a, b in zip(wanted, found, strict=True)):
+    if len(expected_shape) == 4 and expected_shape[1] == actual_shape[1]:
+        if all(abs(a - b) <= 1 for a, b in zip(expected_shape, actual_shape, strict=True)):
             return f"{says}: sizes off by one: padding, or the ceil mode of a pool"
-        factors = [max(a, b) / min(a, b) for a, b in zip(wanted[2:], found[2:], strict=True)]
+        factors = [max(a, b) / min(a, b) for a, b in zip(expected_shape[2:], actual_shape[2:], strict=True)]
         if all(1.5 < factor < 5 for factor in factors):
             return f"{says}: sizes off by a factor: a stride, output_stride, or an upsampling that is missing"
         return f"{says}: another input or upsampling size"

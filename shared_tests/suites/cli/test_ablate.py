@@ -55,8 +55,8 @@ def test_what_an_ablation_leaves(ablate: Ablate, tmp_path: Path, capsys: Streams
     folders = [RunFolder(tmp_path / "danet_tiny" / name) for name in names]
     plans = [folder.read_plan() for folder in folders]
     assert len({(plan.recipe, plan.augmentation, plan.data, plan.intervals) for plan in plans}) == 1
-    alike = {plan.config.replace(context=(), branch_classifiers=True) for plan in plans}
-    assert alike == {plans[0].config}
+    networks = {plan.config.replace(context=(), branch_classifiers=True) for plan in plans}
+    assert networks == {plans[0].config}
     assert [plan.config.outputs for plan in plans] == [("fused",), ("fused",), ("fused", "position", "channel")]
     for row, folder in zip(answer["rows"], folders, strict=True):
         last = read_metrics(folder.metrics)[-1]

@@ -240,9 +240,9 @@ def test_inspect_a_backbone(tiny: Path, tmp_path: Path, capsys: Streams) -> None
 
 def test_inspect_in_json(tiny: Path, capsys: Streams) -> None:
     assert run(["inspect", str(tiny), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    wanted = read_checkpoint(tiny).hashes()
-    assert {tensor["name"]: tensor["sha256"] for tensor in found["tensors"]} == wanted
+    actual = json.loads(capsys.readouterr().out)
+    expected = read_checkpoint(tiny).hashes()
+    assert {tensor["name"]: tensor["sha256"] for tensor in actual["tensors"]} == expected
 
 
 @pytest.mark.parametrize("backend", NETWORKS)
@@ -280,10 +280,10 @@ def test_check_agrees_in_every_backend(tiny: Path, start: Start, capsys: Streams
     assert run(["convert", str(tiny), str(other)]) == 0
     assert run(["check", str(tiny), str(other), "--size", "17x23", "--json", str(report)]) == 0
     assert "FAIL" not in capsys.readouterr().out
-    found = json.loads(report.read_text())
-    assert found["agrees"]
-    assert found["checkpoints"][1]["same_as"] == str(tiny)
-    assert set(found["checkpoints"][0]["backends"]) == set(NETWORKS)
+    actual = json.loads(report.read_text())
+    assert actual["agrees"]
+    assert actual["checkpoints"][1]["same_as"] == str(tiny)
+    assert set(actual["checkpoints"][0]["backends"]) == set(NETWORKS)
 
 
 @pytest.mark.usefixtures("shared_workers")
@@ -327,8 +327,8 @@ def test_check_on_a_photograph(tiny: Path, photograph: Path, start: Start, capsy
     start("torch")
     arguments = ["check", str(tiny), "--backends", "torch", "--image", str(photograph), "--profile", "f32"]
     assert run([*arguments, "--json", "-"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["input"] == {"kind": "image", "path": str(photograph), "height": 33, "width": 47}
+    actual = json.loads(capsys.readouterr().out)
+    assert actual["input"] == {"kind": "image", "path": str(photograph), "height": 33, "width": 47}
 
 
 def test_check_says_what_it_could_not_run(tiny: Path, capsys: Streams) -> None:

@@ -87,9 +87,9 @@ def test_memory_is_measured(start: Start, capsys: Streams) -> None:
 @pytest.mark.parametrize("backend", NETWORKS)
 def test_a_larger_picture_takes_more_memory(backend: Any, start: Start) -> None:
     start(backend)
-    found = [measure_memory(TINY, backend, side, side) for side in (129, 1025)]
+    actual = [measure_memory(TINY, backend, side, side) for side in (129, 1025)]
     logits = 1025**2 * TINY.num_classes * 4
-    assert found[1] - found[0] > logits - 129**2 * TINY.num_classes * 4
+    assert actual[1] - actual[0] > logits - 129**2 * TINY.num_classes * 4
 
 
 def test_the_table(start: Start, capsys: Streams, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -80,11 +80,11 @@ def test_demo(start: Start, tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     for backend in NETWORKS:
         start(backend)
     assert run(["demo", "--out", str(tmp_path), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["agrees"]
-    assert min(found["mean_iou"].values()) > 0.6  # 0.77 when this was written
-    assert Path(found["page"]).exists()
-    assert all(Path(path).exists() for path in (found["authors"]["picture"], *found["authors"]["files"]))
+    actual = json.loads(capsys.readouterr().out)
+    assert actual["agrees"]
+    assert min(actual["mean_iou"].values()) > 0.6  # 0.77 when this was written
+    assert Path(actual["page"]).exists()
+    assert all(Path(path).exists() for path in (actual["authors"]["picture"], *actual["authors"]["files"]))
 
 
 def test_nobody_elses_run_is_removed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

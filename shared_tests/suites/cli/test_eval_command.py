@@ -113,14 +113,14 @@ def test_json_says_what_was_done(evaluate: Evaluate, weights: Path, capsys: Stre
     assert report["pixels"] == matrix.sum() == sum(int((SCENES.item(i).labels != 255).sum()) for i in range(3))
     assert report["data"] | {"fingerprint": ""} == {"spec": "scenes:4", "split": "val", "images": 3, "fingerprint": ""}
     assert report["checkpoint"]["path"] == str(weights)
-    wanted = PROTOCOLS["mmseg"].replace(scales=(0.5, 1.0), flip=True, window=(96, 96), stride=(64, 64))
-    assert report["protocol"] == {"name": "mmseg", **wanted.to_dict()}
+    expected = PROTOCOLS["mmseg"].replace(scales=(0.5, 1.0), flip=True, window=(96, 96), stride=(64, 64))
+    assert report["protocol"] == {"name": "mmseg", **expected.to_dict()}
     assert report["images_per_second"] == pytest.approx(3 / report["seconds"])
 
 
 def test_the_checkpoint_is_known_by_its_tensors(evaluate: Evaluate, weights: Path, capsys: Streams) -> None:
     """The same in any format, and another for other weights."""
-    found = []
+    actual = []
     for path in (weights, weights.with_name("tiny.npz"), weights.with_name("other.safetensors")):
         if path.suffix == ".npz":
             assert run(["convert", str(weights), str(path)]) == 0
@@ -130,8 +130,8 @@ def test_the_checkpoint_is_known_by_its_tensors(evaluate: Evaluate, weights: Pat
             write_checkpoint(Checkpoint(CONFIG, tensors), path)
         capsys.readouterr()
         assert evaluate("--weights", path, "--limit", "1", "--json", "-") == 0
-        found.append(json.loads(capsys.readouterr().out)["checkpoint"]["sha256"])
-    assert found[0] == found[1] != found[2]
+        actual.append(json.loads(capsys.readouterr().out)["checkpoint"]["sha256"])
+    assert actual[0] == actual[1] != actual[2]
 
 
 def test_other_classes_are_one_line(evaluate: Evaluate, tmp_path: Path, capsys: Streams) -> None:
@@ -278,12 +278,12 @@ def test_what_draws_is_looked_for_before_the_work(
     assert_one_error(capsys, "matplotlib")
 
 
-@pytest.mark.parametrize("said", SHORTAGES)
+@pytest.mark.parametrize("output", SHORTAGES)
 def test_too_little_memory_is_one_line(
-    said: Exception, evaluate: Evaluate, capsys: Streams, monkeypatch: pytest.MonkeyPatch
+    output: Exception, evaluate: Evaluate, capsys: Streams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def confusion(*arguments: object) -> None:
-        raise said
+        raise output
 
     monkeypatch.setattr(danet_cli.evaluate.command, "confusion", confusion)
     assert evaluate() == 2

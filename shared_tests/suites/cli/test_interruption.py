@@ -48,12 +48,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def assert_ended_well(found: Interrupted, folder: Path) -> None:
-    if found.code != 0:
-        assert (found.code, found.error) == (130, found.error.removesuffix(LINE) + LINE)
-        assert "Traceback" not in found.error
-        assert found.error.count(LINE) == 1
-    assert not found.left
+def assert_ended_well(actual: Interrupted, folder: Path) -> None:
+    if actual.code != 0:
+        assert (actual.code, actual.error) == (130, actual.error.removesuffix(LINE) + LINE)
+        assert "Traceback" not in actual.error
+        assert actual.error.count(LINE) == 1
+    assert not actual.left
     assert not list((folder / "temporary").glob("danet-*"))
 
 
@@ -75,9 +75,9 @@ def test_two_hundred_signals_at_random_moments(name: str, folder: Path) -> None:
 @pytest.mark.parametrize("delay", [0.1, 0.4])
 @pytest.mark.parametrize("name", ["convert", "check"])
 def test_a_signal_while_modules_are_imported(name: str, delay: float, folder: Path) -> None:
-    found = interrupt(COMMANDS[name][0], folder, delay, group=delay < 0.3, times=2)
-    assert_ended_well(found, folder)
-    assert found.code == 130
+    actual = interrupt(COMMANDS[name][0], folder, delay, group=delay < 0.3, times=2)
+    assert_ended_well(actual, folder)
+    assert actual.code == 130
 
 
 def outcome(body: str, number: int = signal.SIGINT, wait: float = 0.0) -> tuple[int, str]:

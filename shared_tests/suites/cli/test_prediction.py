@@ -226,7 +226,7 @@ def test_more_classes_than_a_mask_holds_are_refused(predict: Predict, tmp_path: 
 def test_a_link_to_a_folder_above_is_no_endless_walk(tmp_path: Path) -> None:
     write_photograph(tmp_path / "photos" / "a.png")
     (tmp_path / "photos" / "loop").symlink_to(tmp_path / "photos")
-    assert [str(found.target) for found in find_photographs([tmp_path / "photos"], tmp_path / "out")] == ["a"]
+    assert [str(actual.target) for actual in find_photographs([tmp_path / "photos"], tmp_path / "out")] == ["a"]
 
 
 # An image that is upright once its EXIF orientation is followed, and what a viewer shows of it.
@@ -467,12 +467,12 @@ def test_wrong_options_are_one_line(
 def test_opacity_is_that_of_the_colours(predict: Predict, tmp_path: Path) -> None:
     photograph = write_photograph(tmp_path / "a.png")
     palette = np.asarray(palette_of(CONFIG), np.uint8)
-    for opacity, wanted in (
+    for opacity, expected in (
         ("0", read_image(photograph)),
         ("1", palette[np.repeat([[0] * 10 + [1] * 10], 12, axis=0)]),
     ):
         assert predict(photograph, "--opacity", opacity) == 0
-        assert np.array_equal(read_image(tmp_path / "out" / "a_overlay.png"), wanted)
+        assert np.array_equal(read_image(tmp_path / "out" / "a_overlay.png"), expected)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (8, 3000), (3000, 8), (480, 640), (200, 200)])

@@ -84,8 +84,8 @@ def test_a_recipe_brings_its_network_and_pictures(name: str, capsys: Streams) ->
     assert (plan.recipe, plan.augmentation, plan.network) == (recipe.train, recipe.augmentation, recipe.networks[0])
     named = {"num_classes": 7, "class_names": plan.config.class_names, "palette": plan.config.palette}
     assert plan.config == VARIANTS[recipe.networks[0]].replace(**named)
-    said = capsys.readouterr().err
-    assert f"recipe {name}: for {recipe.data}, with its own network, {recipe.networks[0]}" in " ".join(said.split())
+    output = capsys.readouterr().err
+    assert f"recipe {name}: for {recipe.data}, with its own network, {recipe.networks[0]}" in " ".join(output.split())
 
 
 @pytest.mark.parametrize(
@@ -100,13 +100,13 @@ def test_another_network_than_the_recipes_is_said(
     network: str | None, settings: list[str], differing: str, capsys: Streams
 ) -> None:
     make_plan(asked_for("scenes:2", recipe="mmseg-80k", network=network, settings=settings))
-    said = " ".join(capsys.readouterr().err.split())
+    output = " ".join(capsys.readouterr().err.split())
     if differing:
-        assert f"{network or 'danet_r50_mmseg'} is not its network" in said
-        assert "its own is danet_r50_mmseg or danet_r101_mmseg; differs from danet_r50_mmseg in " in said
-        assert said.endswith(differing)
+        assert f"{network or 'danet_r50_mmseg'} is not its network" in output
+        assert "its own is danet_r50_mmseg or danet_r101_mmseg; differs from danet_r50_mmseg in " in output
+        assert output.endswith(differing)
     else:
-        assert "with its own network, danet_r101_mmseg" in said
+        assert "with its own network, danet_r101_mmseg" in output
 
 
 def test_data_without_a_val_split_say_how_to_validate(train: Train, tmp_path: Path, capsys: Streams) -> None:
@@ -170,8 +170,8 @@ def test_the_mean_of_the_losses_since_the_last_line(train: Train, tmp_path: Path
         arguments = [*SCENES, "--set", "steps=6", "--set", "crop=33x41", "--log-every", intervals]
         assert train(*arguments, "--val", "none", "--backend", "tf", "--out", str(folder.root)) == 0
     losses = [line["losses"]["loss"] for line in read_metrics(each.metrics)]
-    wanted = [sum(losses[:3]) / 3, sum(losses[3:]) / 3]
-    assert [line["losses"]["loss"] for line in read_metrics(every.metrics)] == pytest.approx(wanted, rel=1e-15)
+    expected_values = [sum(losses[:3]) / 3, sum(losses[3:]) / 3]
+    assert [line["losses"]["loss"] for line in read_metrics(every.metrics)] == pytest.approx(expected_values, rel=1e-15)
     assert not each.best.exists()
 
 
@@ -256,10 +256,10 @@ def test_a_full_disk_names_the_run(
     assert capsys.readouterr().err.splitlines()[-1] == f"danet: {root}: No space left on device"
 
 
-@pytest.mark.parametrize("said", SHORTAGES)
-def test_too_little_memory(said: Exception, train: Train, tmp_path: Path, capsys: Streams) -> None:
+@pytest.mark.parametrize("output", SHORTAGES)
+def test_too_little_memory(output: Exception, train: Train, tmp_path: Path, capsys: Streams) -> None:
     def moment(name: str, step: int) -> None:
-        raise said
+        raise output
 
     assert train(*SHORT, "--backend", "torch", "--out", str(tmp_path / "run"), moment=moment) == 2
     last = capsys.readouterr().err.splitlines()[-1]
@@ -375,9 +375,12 @@ def test_a_run_is_a_network(train: Train, tmp_path: Path, capsys: Streams) -> No
     with_plan.mkdir()
     (tmp_path / "empty").mkdir()
     (with_plan / "run.json").write_bytes((root / "run.json").read_bytes())
-    for folder, said in ((with_plan, "without best.safetensors and last"), (tmp_path / "empty", "not a run's folder")):
+    for folder, output in (
+        (with_plan, "without best.safetensors and last"),
+        (tmp_path / "empty", "not a run's folder"),
+    ):
         assert train(*new, str(folder), "--out", str(tmp_path / "no")) == 2
-        assert_one_error(capsys, f"{folder}: ", said)
+        assert_one_error(capsys, f"{folder}: ", output)
 
 
 def test_a_run_trains_longer(train: Train, tmp_path: Path, capsys: Streams) -> None:
@@ -387,12 +390,12 @@ def test_a_run_trains_longer(train: Train, tmp_path: Path, capsys: Streams) -> N
     assert train("--resume", str(folder.root), "--stop-after", "9") == 2
     longer = f"danet train --resume {folder.root} --set steps=9"
     assert capsys.readouterr().err.splitlines()[-1].endswith(f"the run ended at step 6. To train longer: {longer}")
-    for steps, said in (("6", "at step 6"), ("0", "at step 6"), ("x", "a whole number"), ("9,9", "a whole number")):
+    for steps, output in (("6", "at step 6"), ("0", "at step 6"), ("x", "a whole number"), ("9,9", "a whole number")):
         assert train("--resume", str(folder.root), "--set", f"steps={steps}") == 2
-        assert_one_error(capsys, "steps", said)
+        assert_one_error(capsys, "steps", output)
     assert train("--resume", str(folder.root), "--set", "steps=9", "--stop-after", "7") == 0
-    said = capsys.readouterr().err
-    assert "steps=9: they were 6; from step 6 on the learning rate follows the new schedule" in said
+    output = capsys.readouterr().err
+    assert "steps=9: they were 6; from step 6 on the learning rate follows the new schedule" in output
     assert (folder.read_plan().recipe.steps, read_training(folder.last).step) == (9, 7)
     assert train("--resume", str(folder.root), "--stop-after", "12") == 0
     assert "the run ends at step 9. To train longer" in capsys.readouterr().err
@@ -542,19 +545,19 @@ def test_a_backbone_is_begun_from(train: Train, tmp_path: Path, capsys: Streams)
 
 def test_what_fine_tuning_takes_over() -> None:
     trained = VARIANTS["danet_tiny"].replace(num_classes=7, class_names=tuple("abcdefg"))
-    checkpoint, said = Checkpoint(trained, synthetic_tensors(trained)), list[str]()
-    tensors = fine_tuned(checkpoint, trained.replace(auxiliary="fcn"), 3, said.append)
+    checkpoint, output = Checkpoint(trained, synthetic_tensors(trained)), list[str]()
+    tensors = fine_tuned(checkpoint, trained.replace(auxiliary="fcn"), 3, output.append)
     drawn = initial_tensors(trained.replace(auxiliary="fcn"), 3)
     for name, array in tensors.items():
-        wanted = drawn[name] if name.startswith("auxiliary.") else checkpoint.tensors[name]
-        assert np.array_equal(array, wanted), name
-    assert said == ["drawn anew: auxiliary.hidden, auxiliary.classifier"]
-    said.clear()
-    fine_tuned(checkpoint, trained.replace(context=("position",), class_names=tuple("1234567")), 3, said.append)
-    assert said[0] == "classifiers are kept although the checkpoint's classes have other names"
-    assert said[1].startswith("left out: head.channel_in, head.channel_attention")
+        expected_values = drawn[name] if name.startswith("auxiliary.") else checkpoint.tensors[name]
+        assert np.array_equal(array, expected_values), name
+    assert output == ["drawn anew: auxiliary.hidden, auxiliary.classifier"]
+    output.clear()
+    fine_tuned(checkpoint, trained.replace(context=("position",), class_names=tuple("1234567")), 3, output.append)
+    assert output[0] == "classifiers are kept although the checkpoint's classes have other names"
+    assert output[1].startswith("left out: head.channel_in, head.channel_attention")
     with pytest.raises(CheckpointError, match=r"backbone\.layer1"):
-        fine_tuned(checkpoint, trained.replace(widths=(9, 12, 16, 32)), 3, said.append)
+        fine_tuned(checkpoint, trained.replace(widths=(9, 12, 16, 32)), 3, output.append)
 
 
 RECORDS = [
@@ -605,11 +608,11 @@ def test_events_are_tensorboards(tmp_path: Path) -> None:
         events.close()
     first, second = sorted(tmp_path.iterdir(), key=lambda path: path.suffix)
     values = [(event.step, value) for event in read_events(first) for value in event.summary.value]
-    found = {(step, value.tag): value.simple_value for step, value in values}
-    assert found[1, "losses/fused"] == 1.0
-    assert found[1, "iou/a"] == 0.25
-    assert found[2, "learning_rate"] == pytest.approx(0.2)
-    assert (1, "iou/b") not in found
+    actual = {(step, value.tag): value.simple_value for step, value in values}
+    assert actual[1, "losses/fused"] == 1.0
+    assert actual[1, "iou/a"] == 0.25
+    assert actual[2, "learning_rate"] == pytest.approx(0.2)
+    assert (1, "iou/b") not in actual
     starts = [event.step for event in read_events(second) if event.HasField("session_log")]
     assert starts == [2]  # from which on TensorBoard forgets the earlier file
 
@@ -646,9 +649,9 @@ def test_the_page_of_training(start: Start, tmp_path: Path) -> None:
         start(backend)
     scripts = Path(sys.executable).parent  # where the `danet` command is
     environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
-    found = [text for language, text in blocks("docs/training.md") if language == "sh"]
-    assert len(found) == 2
-    for text in found:
+    actual = [text for language, text in blocks("docs/training.md") if language == "sh"]
+    assert len(actual) == 2
+    for text in actual:
         done = subprocess.run(
             ["sh", "-ec", text], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
         )

@@ -97,9 +97,9 @@ def expect(
         return
     shutil.rmtree(folder / "other", ignore_errors=True)
     finish(writer, seed, folder / "other" / writer.name)
-    there, wanted = listing(path.parent), sorted(listing(folder / "other") + others)
-    if (seen := seed_of(path)) != seed or there != wanted:
-        report["faults"].append(f"{when}: {seen} instead of {seed}, {sorted(set(there) ^ set(wanted))}")
+    there, expected = listing(path.parent), sorted(listing(folder / "other") + others)
+    if (seen := seed_of(path)) != seed or there != expected:
+        report["faults"].append(f"{when}: {seen} instead of {seed}, {sorted(set(there) ^ set(expected))}")
 
 
 def fork(work: Callable[[], object]) -> int:

@@ -153,8 +153,8 @@ def test_a_file_without_tensors(tmp_path: Path) -> None:
 def test_whatever_a_source_says_a_file_can_be_inspected(tmp_path: Path) -> None:
     source = {"defaulted": [1], "repository": {"a": 1}, "layout": 5, "schema": None}
     weights_convert.write(Checkpoint(CONFIG, synthetic_tensors(CONFIG), source=source), tmp_path / "odd.safetensors")
-    found = weights_convert.inspect(tmp_path / "odd.safetensors")
-    assert (found.defaulted, found.origin, found.source) == ({}, None, source)
+    actual = weights_convert.inspect(tmp_path / "odd.safetensors")
+    assert (actual.defaulted, actual.origin, actual.source) == ({}, None, source)
 
 
 def test_whole_numbers_beyond_all_floats_in_a_config(folder: Path) -> None:

@@ -128,10 +128,10 @@ def test_casting_keeps_norms_and_gammas_wide(dtype: str, tmp_path: Path) -> None
     result = weights_convert.read(tmp_path / "cast.pth").tensors
     wide = "float64" if dtype == "float64" else "float32"
     for name, parameter in parameters(CONFIG).items():
-        wanted = "int64" if parameter.kind == "count" else dtype
+        expected = "int64" if parameter.kind == "count" else dtype
         if parameter.kind in ("scale", "shift", "mean", "variance", "gamma"):
-            wanted = wide
-        assert result[name].dtype == wanted, name
+            expected = wide
+        assert result[name].dtype == expected, name
 
 
 def test_casting_refuses_to_overflow(tmp_path: Path) -> None:
@@ -172,11 +172,11 @@ def test_every_field_of_a_config_as_a_setting() -> None:
 def test_inspect_tells_what_a_file_is(tmp_path: Path) -> None:
     original = random_bits(CONFIG)
     weights_convert.write(original, tmp_path / "model.npz")
-    found = weights_convert.inspect(tmp_path / "model.npz")
-    assert (found.format, found.schema, found.config) == ("npz", "official", CONFIG)
-    assert found.classes == ("sky", "road", "other")
-    assert found.defaulted == {"multi_grid": "1,2"}
-    assert {tensor.name: tensor.sha256 for tensor in found.tensors} == original.hashes()
-    assert [(tensor.name, tensor.shape) for tensor in found.extra_tensors] == [("fc.weight", (5, 2)), ("fc.step", ())]
-    assert found.bytes == (tmp_path / "model.npz").stat().st_size
-    assert json.loads(json.dumps(found.to_dict()))["config"] == CONFIG.to_dict()
+    actual = weights_convert.inspect(tmp_path / "model.npz")
+    assert (actual.format, actual.schema, actual.config) == ("npz", "official", CONFIG)
+    assert actual.classes == ("sky", "road", "other")
+    assert actual.defaulted == {"multi_grid": "1,2"}
+    assert {tensor.name: tensor.sha256 for tensor in actual.tensors} == original.hashes()
+    assert [(tensor.name, tensor.shape) for tensor in actual.extra_tensors] == [("fc.weight", (5, 2)), ("fc.step", ())]
+    assert actual.bytes == (tmp_path / "model.npz").stat().st_size
+    assert json.loads(json.dumps(actual.to_dict()))["config"] == CONFIG.to_dict()

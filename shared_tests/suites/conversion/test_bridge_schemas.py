@@ -21,7 +21,7 @@ from weights_convert.mapping.schema import Schema
 from weights_convert.schemas import SCHEMAS
 
 PLAIN = VARIANTS["danet_tiny"].replace(num_classes=5)
-ALONE = PLAIN.replace(query_channels=None)  # without position attention
+WITHOUT_POSITION = PLAIN.replace(query_channels=None)  # without position attention
 DEEP = PLAIN.replace(block="bottleneck", stem="deep", stem_widths=(4, 4, 8))
 TRAMAC = DEEP.replace(dropout="element")
 NETWORKS: tuple[tuple[str, DANetConfig], ...] = (
@@ -29,14 +29,17 @@ NETWORKS: tuple[tuple[str, DANetConfig], ...] = (
     ("canonical", DEEP.replace(auxiliary="fcn", auxiliary_channels=10)),
     ("canonical", PLAIN.replace(auxiliary="linear", context=("position",))),
     ("canonical", PLAIN.replace(context=(), query_channels=None)),
-    ("canonical", ALONE.replace(context=("squeeze_excitation", "cbam"))),
-    ("canonical", ALONE.replace(context=("bam", "selective_kernel"), reduction=4, branch_classifiers=False)),
-    ("canonical", ALONE.replace(context=("selective_kernel",))),
-    ("canonical", ALONE.replace(context=("non_local", "joint_channel"))),
+    ("canonical", WITHOUT_POSITION.replace(context=("squeeze_excitation", "cbam"))),
+    ("canonical", WITHOUT_POSITION.replace(context=("bam", "selective_kernel"), reduction=4, branch_classifiers=False)),
+    ("canonical", WITHOUT_POSITION.replace(context=("selective_kernel",))),
+    ("canonical", WITHOUT_POSITION.replace(context=("non_local", "joint_channel"))),
     ("canonical", PLAIN.replace(context=("non_local", "joint_position"), non_local_form="gaussian")),
     ("canonical", PLAIN.replace(context=("position", "non_local"), non_local_form="concatenation")),
     ("canonical", PLAIN.replace(context=("self_attention", "compact_channel"), reduction=4)),
-    ("canonical", ALONE.replace(context=("compact_position", "compact_channel"), reduction=4, decoder="gating")),
+    (
+        "canonical",
+        WITHOUT_POSITION.replace(context=("compact_position", "compact_channel"), reduction=4, decoder="gating"),
+    ),
     ("official", PLAIN.replace(multi_grid=(1, 2, 4))),
     ("official", DEEP),
     ("tramac", TRAMAC),
@@ -133,7 +136,7 @@ def test_absent_counters_are_filled_and_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "settings", "wanted", "said"),
+    ("config", "settings", "expected", "output"),
     [
         (PLAIN, {}, (1, 2, 4), "multi_grid=1,2,4: the file does not determine it"),
         (DEEP, {}, None, "multi_grid=none: the file does not determine it"),
@@ -142,18 +145,18 @@ def test_absent_counters_are_filled_and_said(tmp_path: Path) -> None:
     ],
 )
 def test_multi_grid_of_official_files(
-    config: DANetConfig, settings: dict[str, str], wanted: tuple[int, ...] | None, said: str | None, tmp_path: Path
+    config: DANetConfig, settings: dict[str, str], expected: tuple[int, ...] | None, output: str | None, tmp_path: Path
 ) -> None:
     lines: list[str] = []
     result = weights_convert.read(
         upstream_checkpoint("official", config, tmp_path), settings=settings, report=lines.append
     )
-    assert result.config.multi_grid == wanted
+    assert result.config.multi_grid == expected
     assert [line for line in lines if line.startswith("multi_grid")] == [
-        line for line in lines if said and line.startswith(said)
+        line for line in lines if output and line.startswith(output)
     ]
-    assert len(lines) == (said is not None)
-    assert dict(result.source["defaulted"]).keys() == ({"multi_grid"} if said else set())
+    assert len(lines) == (output is not None)
+    assert dict(result.source["defaulted"]).keys() == ({"multi_grid"} if output else set())
 
 
 def test_settings_reach_the_config_and_override_facts_aloud(tmp_path: Path) -> None:
@@ -230,8 +233,8 @@ def test_what_goes_with_the_owners_object_is_said(tmp_path: Path) -> None:
     """MMSegmentation's meta has a place in a torch file and none beside safetensors."""
     original = checkpoint_of("mmseg", "ResNet")
     lines: dict[str, list[str]] = {".pth": [], ".safetensors": []}
-    for ending, said in lines.items():
-        weights_convert.write(original, tmp_path / f"theirs{ending}", "mmseg", said.append)
+    for ending, output in lines.items():
+        weights_convert.write(original, tmp_path / f"theirs{ending}", "mmseg", output.append)
     assert lines[".pth"] == []
     assert weights_convert.read(tmp_path / "theirs.pth").config == original.config
     (line,) = lines[".safetensors"]
@@ -247,10 +250,10 @@ def test_the_order_of_two_branches_is_asked_for_where_it_matters(tmp_path: Path)
         lines: list[str] = []
         path = tmp_path / f"{decoder}.safetensors"
         safetensors_file.write_foreign(synthetic_tensors(config), path)
-        found = weights_convert.read(path, report=lines.append)
-        assert found.config == config.replace(context=("position", "channel"))
+        actual = weights_convert.read(path, report=lines.append)
+        assert actual.config == config.replace(context=("position", "channel"))
         assert any(line.startswith("context=position,channel: ") for line in lines) == (decoder == "gating")
-        assert ("context" in found.source["defaulted"]) == (decoder == "gating")
+        assert ("context" in actual.source["defaulted"]) == (decoder == "gating")
         assert weights_convert.read(path, settings={"context": "channel,position"}).config == config
         with pytest.raises(CheckpointError, match="context=channel was set, but the tensors say position,channel"):
             weights_convert.read(path, settings={"context": "channel"})
@@ -285,8 +288,8 @@ def test_a_backbone_gets_a_fresh_head(tmp_path: Path) -> None:
     assert any(line.startswith("head: ") and "freshly initialised" in line for line in lines)
     fresh = initial_tensors(result.config)
     for name, array in synthetic_tensors(result.config).items():
-        wanted = array if name.startswith("backbone.") else fresh[name]
-        assert np.array_equal(result.tensors[name], wanted), name
+        expected = array if name.startswith("backbone.") else fresh[name]
+        assert np.array_equal(result.tensors[name], expected), name
     weights_convert.write(result, tmp_path / "again.pth", to_schema="torchvision", report=lines.append)
     again = weights_convert.read(tmp_path / "again.pth")
     assert np.array_equal(again.extra_tensors["fc.weight"], result.extra_tensors["fc.weight"])
@@ -305,8 +308,8 @@ def test_what_is_written_of_a_backbone_is_counted(tmp_path: Path) -> None:
     (line,) = (line for line in report.lines if "do not store" in line)
     assert line == "torchvision files do not store these settings; set them when reading the file: multi_grid=1,2,4"
     assert sum("torchvision files do not have it" in line for line in report.lines) == 1
-    found = weights_convert.inspect(tmp_path / "r.safetensors")
-    assert len(found.tensors) + len(found.extra_tensors) == len(stored)
+    actual = weights_convert.inspect(tmp_path / "r.safetensors")
+    assert len(actual.tensors) + len(actual.extra_tensors) == len(stored)
     weights_convert.convert(tmp_path / "r.safetensors", tmp_path / "whole.safetensors")
     assert len(weights_convert.inspect(tmp_path / "whole.safetensors").tensors) == len(synthetic_tensors(config))
 

@@ -62,10 +62,10 @@ def test_odd_tensors_of_torch(container: str, tmp_path: Path) -> None:
     read = torch_file.read(open_source(save(tensors, tmp_path / "odd.pth", container))).tensors
     assert read.keys() == tensors.keys()
     for name, tensor in tensors.items():
-        wanted = tensor.numpy()
-        assert read[name].shape == wanted.shape, name
-        assert read[name].dtype == wanted.dtype, name
-        assert np.array_equal(read[name], wanted), name
+        expected = tensor.numpy()
+        assert read[name].shape == expected.shape, name
+        assert read[name].dtype == expected.dtype, name
+        assert np.array_equal(read[name], expected), name
 
 
 @pytest.mark.parametrize("container", CONTAINERS)
@@ -336,9 +336,9 @@ def test_every_way_in_which_a_tensor_lies_is_read(container: str, tmp_path: Path
     assert tensors["negated"].is_neg()
     read = torch_file.read(open_source(save(tensors, tmp_path / "odd.pth", container))).tensors
     for name, value in tensors.items():
-        wanted = value.detach().resolve_neg().numpy()
-        assert np.array_equal(read[name], wanted), name
-        assert np.array_equal(np.signbit(read[name]), np.signbit(wanted)), name
+        expected = value.detach().resolve_neg().numpy()
+        assert np.array_equal(read[name], expected), name
+        assert np.array_equal(np.signbit(read[name]), np.signbit(expected)), name
 
 
 @pytest.mark.parametrize(

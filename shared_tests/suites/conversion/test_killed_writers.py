@@ -26,8 +26,8 @@ def report(mode: str, rounds: int, *names: str) -> dict[str, Any]:
 
 
 def test_a_few_kills() -> None:
-    found = report("kill", 2, *QUICK)
-    assert found["faults"] == []
+    actual = report("kill", 2, *QUICK)
+    assert actual["faults"] == []
 
 
 def test_a_few_at_once() -> None:
@@ -36,9 +36,9 @@ def test_a_few_at_once() -> None:
 
 @pytest.mark.slow
 def test_many_kills() -> None:
-    found = report("kill", KILLS)
-    assert found["faults"] == []
-    assert found["killed"] > len(WRITERS) * KILLS / 3  # the others were done before
+    actual = report("kill", KILLS)
+    assert actual["faults"] == []
+    assert actual["killed"] > len(WRITERS) * KILLS / 3  # the others were done before
 
 
 @pytest.mark.slow

@@ -23,36 +23,36 @@ NARROWED = {"kernel", "bias"}  # by a 16-bit dtype; the networks keep the rest i
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def actual(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What the program found with all three frameworks in one process."""
     path = float64_checkpoint(tmp_path_factory.mktemp("live"))
     environment = {"KERAS_BACKEND": "tensorflow", "JAX_ENABLE_X64": "1"}
     return run_program("live", path, needs=("torch", "tensorflow", "jax", "flax"), environment=environment)
 
 
-def test_every_source_into_every_framework(found: dict[str, Any]) -> None:
-    assert found["unequal"] == []
-    assert max(found["differences"].values()) < ROUNDING, found["differences"]
+def test_every_source_into_every_framework(actual: dict[str, Any]) -> None:
+    assert actual["unequal"] == []
+    assert max(actual["differences"].values()) < ROUNDING, actual["differences"]
 
 
-def test_folders_from_package_to_package(found: dict[str, Any]) -> None:
-    assert found["unequal folders"] == []
+def test_folders_from_package_to_package(actual: dict[str, Any]) -> None:
+    assert actual["unequal folders"] == []
 
 
-def test_copies_by_default(found: dict[str, Any]) -> None:
+def test_copies_by_default(actual: dict[str, Any]) -> None:
     for direction in ("torch", "jax"):
-        assert found["by default"][direction] == {"copied": sorted(KINDS), "shared": []}
-    assert found["changed with the source"] == []
+        assert actual["by default"][direction] == {"copied": sorted(KINDS), "shared": []}
+    assert actual["changed with the source"] == []
 
 
-def test_shared_on_request(found: dict[str, Any]) -> None:
+def test_shared_on_request(actual: dict[str, Any]) -> None:
     for direction in ("torch", "jax"):  # the counters are 64 bits in torch and 32 in JAX
-        assert found["on request"][direction] == {"copied": ["count"], "shared": sorted(KINDS - {"count"})}
-    assert not found["trainable"]
+        assert actual["on request"][direction] == {"copied": ["count"], "shared": sorted(KINDS - {"count"})}
+    assert not actual["trainable"]
 
 
-def test_cast_by_kind(found: dict[str, Any]) -> None:
-    for kinds in found["bfloat16"].values():
+def test_cast_by_kind(actual: dict[str, Any]) -> None:
+    for kinds in actual["bfloat16"].values():
         expected = {kind: "bfloat16" if kind in NARROWED else "float32" for kind in KINDS} | {"count": "int64"}
         assert kinds == expected
 

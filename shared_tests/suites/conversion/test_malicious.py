@@ -143,12 +143,12 @@ def test_hostile_files(
         source = case.build(folder)
         before = sorted(folder.rglob("*"))
         reply = sandbox.convert(source, target / "old.safetensors")
-        found = faults_of(source, reply)
-        found += ["something was left"] * (sorted(folder.rglob("*")) != before)
-        found += ["something was written"] * ([file.name for file in target.iterdir()] != ["old.safetensors"])
-        found += ["the old file is gone"] * ((target / "old.safetensors").read_bytes() != OLD)
-        if found:
-            faults[case.name] = found
+        actual = faults_of(source, reply)
+        actual += ["something was left"] * (sorted(folder.rglob("*")) != before)
+        actual += ["something was written"] * ([file.name for file in target.iterdir()] != ["old.safetensors"])
+        actual += ["the old file is gone"] * ((target / "old.safetensors").read_bytes() != OLD)
+        if actual:
+            faults[case.name] = actual
         if reply["outcome"].startswith(("hung", "died")):
             sandbox.close()
             sandbox.start()
@@ -224,9 +224,9 @@ def test_tensors_of_nan_and_infinity_are_kept_bit_for_bit(ending: str, tmp_path:
         name: np.resize(odd, array.shape) if array.dtype == np.float32 else array
         for name, array in checkpoint().tensors.items()
     }
-    wanted = Checkpoint(checkpoint().config, tensors)
-    weights_convert.write(wanted, tmp_path / f"model{ending}")
-    assert weights_convert.read(tmp_path / f"model{ending}").hashes() == wanted.hashes()
+    expected = Checkpoint(checkpoint().config, tensors)
+    weights_convert.write(expected, tmp_path / f"model{ending}")
+    assert weights_convert.read(tmp_path / f"model{ending}").hashes() == expected.hashes()
 
 
 def test_records_without_checksums_are_read(tmp_path: Path) -> None:

@@ -114,13 +114,13 @@ def test_a_reader_sees_the_old_or_the_new_one(kind: str, tmp_path: Path) -> None
     try:
         seen, until = set(), time.monotonic() + (0.5 if kind in FILES else 2)
         while time.monotonic() < until:
-            found = [weights_convert.read(path).hashes()]
+            actual = [weights_convert.read(path).hashes()]
             if kind.startswith(".safetensors"):
-                found.append(open_checkpoint(path).read().hashes())
+                actual.append(open_checkpoint(path).read().hashes())
             elif "folder" in kind:
-                found.append(open_pretrained(path).read().hashes())
-            assert all(item in hashes for item in found)
-            seen |= {hashes.index(item) for item in found}
+                actual.append(open_pretrained(path).read().hashes())
+            assert all(item in hashes for item in actual)
+            seen |= {hashes.index(item) for item in actual}
     finally:
         ended.set()
         writer.join()

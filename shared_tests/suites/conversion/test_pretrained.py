@@ -40,9 +40,9 @@ def test_there_and_back(tmp_path: Path) -> None:
     write_pretrained(checkpoint(), tmp_path / "net")
     assert listing(tmp_path) == ["net"]
     assert listing(tmp_path / "net") == ["README.md", "config.json", "model.safetensors"]
-    for found in (open_pretrained(tmp_path / "net"), weights_convert.read(tmp_path / "net")):
-        assert found.hashes() == checkpoint().hashes()
-        assert (found.config, found.source) == (NAMED, checkpoint().source)
+    for actual in (open_pretrained(tmp_path / "net"), weights_convert.read(tmp_path / "net")):
+        assert actual.hashes() == checkpoint().hashes()
+        assert (actual.config, actual.source) == (NAMED, checkpoint().source)
     content = json.loads((tmp_path / "net" / "config.json").read_text())
     assert (content.pop("model_type"), content.pop("format_version")) == ("danet", 1)
     assert content == json.loads(json.dumps(NAMED.to_dict()))
@@ -93,9 +93,9 @@ def test_weights_that_lost_their_manifest(tmp_path: Path) -> None:
 
     write_pretrained(checkpoint(), tmp_path)
     save_file(dict(checkpoint().tensors), tmp_path / "model.safetensors")
-    for found in (open_pretrained(tmp_path), weights_convert.read(tmp_path)):
-        assert found.config == NAMED
-        assert found.hashes() == checkpoint().hashes()
+    for actual in (open_pretrained(tmp_path), weights_convert.read(tmp_path)):
+        assert actual.config == NAMED
+        assert actual.hashes() == checkpoint().hashes()
 
 
 def test_contradictions_and_damage(tmp_path: Path) -> None:

@@ -75,20 +75,20 @@ def test_the_unused_head_travels_along(tmp_path: Path) -> None:
     """In its own layout it comes back as it was; in today's it has no place."""
     tensors = {**named_tensors("dranet", "older"), "auxlayer.conv5.4.bias": np.arange(5, dtype=np.float32)}
     safetensors_file.write_foreign(tensors, tmp_path / "dran.safetensors")
-    found = weights_convert.read(tmp_path / "dran.safetensors")
-    assert np.array_equal(found.extra_tensors["auxlayer.conv5.4.bias"], np.arange(5))
-    assert from_canonical(schema_of("dranet", "older"), found, lambda line: None).keys() == tensors.keys()
+    actual = weights_convert.read(tmp_path / "dran.safetensors")
+    assert np.array_equal(actual.extra_tensors["auxlayer.conv5.4.bias"], np.arange(5))
+    assert from_canonical(schema_of("dranet", "older"), actual, lambda line: None).keys() == tensors.keys()
     lines: list[str] = []
-    from_canonical(schema_of("dranet", "today"), found, lines.append)
+    from_canonical(schema_of("dranet", "today"), actual, lines.append)
     assert any("dropped: extra tensor auxlayer.conv5.4.bias" in line for line in lines)
 
 
 def test_without_the_auxiliary_head(tmp_path: Path) -> None:
     tensors = {key: array for key, array in named_tensors("dranet", "today").items() if not key.startswith("cls_aux")}
     safetensors_file.write_foreign(tensors, tmp_path / "dran.safetensors")
-    found = weights_convert.read(tmp_path / "dran.safetensors")
-    assert found.config == DRANET.replace(auxiliary="none", auxiliary_channels=256)
-    assert found.source["defaulted"] == {"multi_grid": "1,2,4"}
+    actual = weights_convert.read(tmp_path / "dran.safetensors")
+    assert actual.config == DRANET.replace(auxiliary="none", auxiliary_channels=256)
+    assert actual.source["defaulted"] == {"multi_grid": "1,2,4"}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

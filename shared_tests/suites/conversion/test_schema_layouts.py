@@ -91,8 +91,8 @@ def test_each_misshapen_tensor_is_noticed(name: str, layout: str, every: int) ->
 @LAYOUTS
 def test_recognised_from_the_names(name: str, layout: str, tmp_path: Path) -> None:
     source = weights_convert.read(write_upstream_checkpoint(tmp_path, name, layout)).source
-    wanted = "torchvision" if (name, layout) == ("timm", "plain") else name  # whose names they are
-    assert source["schema"] == wanted
+    expected = "torchvision" if (name, layout) == ("timm", "plain") else name  # whose names they are
+    assert source["schema"] == expected
 
 
 def test_the_same_number_twice_must_be_the_same() -> None:

@@ -76,5 +76,5 @@ def test_tf2cvs_weights(tmp_path: Path) -> None:
     result = weights_convert.read(tmp_path / "danet.tf2.h5")
     assert (result.source["schema"], result.source["layout"]) == ("imgclsmob", "tf2cv")
     assert result.config.upsample_grid == "half_pixel"
-    wanted = named["head.head.branch_pa.att.query_conv.conv.weight"]
-    assert np.array_equal(result.tensors["head.position_attention.query.weight"], wanted)
+    expected = named["head.head.branch_pa.att.query_conv.conv.weight"]
+    assert np.array_equal(result.tensors["head.position_attention.query.weight"], expected)

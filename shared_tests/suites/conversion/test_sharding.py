@@ -32,9 +32,9 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_torch_on_two_processes(path: Path, tmp_path: Path) -> None:
     """From the meta device to FSDP2's and to distribute_tensor's DTensors."""
-    found: Any = run_program("torch_mesh", path, tmp_path, needs=("torch",))
-    assert len(found) == 2
-    for rank in found:
+    actual: Any = run_program("torch_mesh", path, tmp_path, needs=("torch",))
+    assert len(actual) == 2
+    for rank in actual:
         assert rank["difference"] < ROUNDING
         for name in ("fully_shard", "distribute_tensor"):
             assert rank[name]["equal"]
@@ -43,26 +43,26 @@ def test_torch_on_two_processes(path: Path, tmp_path: Path) -> None:
 
 def test_jax_on_eight_devices(path: Path) -> None:
     environment = {"XLA_FLAGS": cpu_devices(8), "JAX_ENABLE_X64": "1"}
-    found = run_program("jax_mesh", path, needs=("jax", "flax"), environment=environment)
-    assert found["devices"] == 8
+    actual = run_program("jax_mesh", path, needs=("jax", "flax"), environment=environment)
+    assert actual["devices"] == 8
     for name in ("mesh", "function", "device"):
-        assert found[name]["equal"]
-        assert found[name]["excess"] == []  # no device's callback read more than its slice, and none twice
-    assert found["mesh"]["split"] > 80
-    assert found["function"]["split"] == 20
+        assert actual[name]["equal"]
+        assert actual[name]["excess"] == []  # no device's callback read more than its slice, and none twice
+    assert actual["mesh"]["split"] > 80
+    assert actual["function"]["split"] == 20
     for name in ("mesh", "function"):
-        assert found[name]["difference"] < ROUNDING
-    assert found["on the device"]
-    assert "axis_types=(jax.sharding.AxisType.Auto,)" in found["explicit"]
+        assert actual[name]["difference"] < ROUNDING
+    assert actual["on the device"]
+    assert "axis_types=(jax.sharding.AxisType.Auto,)" in actual["explicit"]
 
 
 def test_tensorflow_mirrored_on_two_devices(path: Path) -> None:
     environment = {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "2"}
-    found = run_program("tf_strategy", path, needs=("tensorflow", "keras"), environment=environment)
-    assert found["replicas"] == 2
+    actual = run_program("tf_strategy", path, needs=("tensorflow", "keras"), environment=environment)
+    assert actual["replicas"] == 2
     for name in ("load", "to_keras"):
-        assert found[name] < ROUNDING
-        assert found[f"{name} mirrored"]
+        assert actual[name] < ROUNDING
+        assert actual[f"{name} mirrored"]
 
 
 def checkpoint(seed: int = 0) -> Checkpoint:
@@ -82,11 +82,11 @@ class TestFiles:
         original = checkpoint()
         write_shards(original, tmp_path / NAME, SHARD_BYTES)
         for read in (read_checkpoint, weights_convert.read):
-            found = read(tmp_path / NAME)
-            assert found.hashes() == original.hashes()
-            assert (found.config, found.source) == (original.config, original.source)
-            assert list(found.tensors) == list(original.tensors)
-            assert {name: array.tolist() for name, array in found.extra_tensors.items()} == {
+            actual = read(tmp_path / NAME)
+            assert actual.hashes() == original.hashes()
+            assert (actual.config, actual.source) == (original.config, original.source)
+            assert list(actual.tensors) == list(original.tensors)
+            assert {name: array.tolist() for name, array in actual.extra_tensors.items()} == {
                 name: array.tolist() for name, array in original.extra_tensors.items()
             }
 

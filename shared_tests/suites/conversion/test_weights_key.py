@@ -409,8 +409,8 @@ def test_every_command_takes_the_key(path: Path, tmp_path: Path, capsys: Streams
     assert run(["inspect", str(path)]) == 0
     assert "model (taken), ema" in capsys.readouterr().out
     assert run(["inspect", str(path), "--json", "--weights-key", "ema"]) == 0
-    found = {each["key"]: each["taken"] for each in json.loads(capsys.readouterr().out)["weights"]}
-    assert found == {"model": False, "ema": True}
+    actual = {each["key"]: each["taken"] for each in json.loads(capsys.readouterr().out)["weights"]}
+    assert actual == {"model": False, "ema": True}
     for command in (["check", str(path)], ["predict", str(path), "--weights", str(path), "--out", str(tmp_path)]):
         backend = [] if command[0] == "check" else ["--backend", "torch"]
         assert run([*command, *backend, "--weights-key", "nothing"]) == 2
@@ -427,8 +427,8 @@ def test_inspect_shows_sets_of_which_none_is_taken(path: Path, capsys: Streams) 
     choose = "holds 2 different sets of weights; choose one with --weights-key best or --weights-key last"
     assert error.splitlines()[0] == f"{choose}. The rest describes best"
     assert run(["inspect", str(path), "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert [(each["key"], each["taken"]) for each in found["weights"]] == [("best", False), ("last", False)]
+    actual = json.loads(capsys.readouterr().out)
+    assert [(each["key"], each["taken"]) for each in actual["weights"]] == [("best", False), ("last", False)]
     save({"a": {"net": RAW}, "b": {"net": EMA}}, path)
     assert run(["inspect", str(path), "--weights-key", "net"]) == 2
     assert "choose one with --weights-key a.net or --weights-key b.net" in capsys.readouterr().err
@@ -476,5 +476,5 @@ def test_the_blocks_of_a_deep_network_are_no_beginnings_of_their_own() -> None:
     tensors = {name: np.broadcast_to(zeros[each.kind == "count"], each.shape) for name, each in table.items()}
     learned = {name: tensors[name] for name, each in table.items() if each.trainable}
     squeezed = {"ema_" + name.replace(".", "_"): array for name, array in learned.items()}
-    found = find_places(Contents({**tensors, **squeezed, **under("second.ema.", tensors)})).whole
-    assert [place.label for place in found] == [".", "second.ema", "ema"]
+    actual = find_places(Contents({**tensors, **squeezed, **under("second.ema.", tensors)})).whole
+    assert [place.label for place in actual] == [".", "second.ema", "ema"]

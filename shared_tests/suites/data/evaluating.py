@@ -15,10 +15,10 @@ def confusion(fields: dict[str, Any], arrays: Groups) -> Groups:
     """The confusion matrix of `weights` on the split `val` of `data`, for each of the `protocols` by name."""
     config, infer = load(fields)
     dataset = open_dataset(fields["data"], "val")
-    found = {
+    actual = {
         name: evaluate(infer, dataset, protocol_of(protocol), config) for name, protocol in fields["protocols"].items()
     }
-    return {"matrix": found}
+    return {"matrix": actual}
 
 
 def labels(fields: dict[str, Any], arrays: Groups) -> Groups:

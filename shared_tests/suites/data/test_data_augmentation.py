@@ -26,21 +26,21 @@ def picture(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 
 def test_all_off_is_the_picture_itself() -> None:
     image, labels = picture(8, 10)
-    found = augment(image, labels, OFF, KeyedRandom("x"), PADDING)
-    assert np.array_equal(found[0], image)
-    assert np.array_equal(found[1], labels)
+    actual = augment(image, labels, OFF, KeyedRandom("x"), PADDING)
+    assert np.array_equal(actual[0], image)
+    assert np.array_equal(actual[1], labels)
 
 
 @pytest.mark.parametrize(("height", "width"), [(5, 10), (8, 3), (1, 1)])
 def test_small_pictures_are_padded_with_the_mean_colour_and_void(height: int, width: int) -> None:
     image, labels = picture(height, width)
-    padded, truth = augment(image, labels, OFF, KeyedRandom("x"), PADDING)
+    padded, new_labels = augment(image, labels, OFF, KeyedRandom("x"), PADDING)
     assert np.array_equal(padded[:height, :width], image)
     assert (padded[height:] == PADDING).all()
     assert (padded[:, width:] == PADDING).all()
-    assert np.array_equal(truth[:height, :width], labels)
-    assert (truth[height:] == IGNORE).all()
-    assert (truth[:, width:] == IGNORE).all()
+    assert np.array_equal(new_labels[:height, :width], labels)
+    assert (new_labels[height:] == IGNORE).all()
+    assert (new_labels[:, width:] == IGNORE).all()
 
 
 def test_crops_are_parts_of_the_picture_from_everywhere() -> None:
@@ -48,10 +48,10 @@ def test_crops_are_parts_of_the_picture_from_everywhere() -> None:
     image[..., 1], image[..., 2] = np.arange(40)[:, None], np.arange(40)
     corners = set()
     for key in range(200):
-        cropped, truth = augment(image, labels, OFF, KeyedRandom(key), PADDING)
+        cropped, new_labels = augment(image, labels, OFF, KeyedRandom(key), PADDING)
         top, left = int(cropped[0, 0, 1]), int(cropped[0, 0, 2])
         assert np.array_equal(cropped, image[top : top + 8, left : left + 10])
-        assert np.array_equal(truth, labels[top : top + 8, left : left + 10])
+        assert np.array_equal(new_labels, labels[top : top + 8, left : left + 10])
         corners.add((top, left))
     assert min(corners)[0] == 0
     assert max(corners)[0] == 32
@@ -60,9 +60,11 @@ def test_crops_are_parts_of_the_picture_from_everywhere() -> None:
 
 def test_flip_turns_both() -> None:
     image, labels = picture(8, 10)
-    flipped, truth = augment(image, labels, Augmentation(crop=(8, 10), scale=(1, 1), flip=1), KeyedRandom("x"), PADDING)
+    flipped, new_labels = augment(
+        image, labels, Augmentation(crop=(8, 10), scale=(1, 1), flip=1), KeyedRandom("x"), PADDING
+    )
     assert np.array_equal(flipped, image[:, ::-1])
-    assert np.array_equal(truth, labels[:, ::-1])
+    assert np.array_equal(new_labels, labels[:, ::-1])
 
 
 @pytest.mark.parametrize("factor", [0.5, 0.8, 1.7, 2.0])
@@ -71,12 +73,12 @@ def test_scaled_labels_stay_with_their_image(factor: float) -> None:
     image = labels[..., None].repeat(3, 2)
     size = scaled(labels.shape, factor)
     whole = Augmentation(crop=size, scale=(factor, factor), flip=0)
-    shown, truth = augment(image, labels, whole, KeyedRandom("x"), PADDING)
-    assert set(np.unique(truth)) <= set(np.unique(labels))  # nearest: no label between two
+    shown, new_labels = augment(image, labels, whole, KeyedRandom("x"), PADDING)
+    assert set(np.unique(new_labels)) <= set(np.unique(labels))  # nearest: no label between two
     inside = np.ones(size, bool)
     for edge in range(20, 120, 20):
         inside[:, int((edge - 2) * factor) : int((edge + 2) * factor) + 1] = False
-    assert np.array_equal(shown[..., 0][inside], truth[inside])
+    assert np.array_equal(shown[..., 0][inside], new_labels[inside])
 
 
 def test_a_crop_is_that_of_the_whole_picture_resized() -> None:
@@ -84,7 +86,7 @@ def test_a_crop_is_that_of_the_whole_picture_resized() -> None:
     image = np.random.default_rng(0).integers(0, 256, (37, 53, 3), dtype=np.uint8)
     labels = np.random.default_rng(1).integers(0, 9, (37, 53), dtype=np.uint8)
     settings = Augmentation(crop=(16, 16), scale=(1.6, 1.6), flip=0)
-    cropped, truth = augment(image, labels, settings, KeyedRandom("x"), PADDING)
+    cropped, new_labels = augment(image, labels, settings, KeyedRandom("x"), PADDING)
     height, width = scaled((37, 53), 1.6)
     whole = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)).astype(int)
     places = [
@@ -95,14 +97,14 @@ def test_a_crop_is_that_of_the_whole_picture_resized() -> None:
     ]
     assert len(places) == 1
     (top, left) = places[0]
-    assert np.array_equal(resize_labels(labels, height, width)[top : top + 16, left : left + 16], truth)
+    assert np.array_equal(resize_labels(labels, height, width)[top : top + 16, left : left + 16], new_labels)
 
 
 def test_base_is_the_size_that_scale_one_means() -> None:
     image, labels = picture(20, 50)
     settings = Augmentation(crop=(40, 100), base=(100, 100), scale=(1, 1), flip=0)
-    _, truth = augment(image, labels, settings, KeyedRandom("x"), PADDING)
-    assert np.array_equal(truth, resize_labels(labels, 40, 100))
+    _, new_labels = augment(image, labels, settings, KeyedRandom("x"), PADDING)
+    assert np.array_equal(new_labels, resize_labels(labels, 40, 100))
 
 
 def test_largest_share_looks_for_a_crop_of_more_than_one_class() -> None:
@@ -121,8 +123,8 @@ def test_colours_stay_without_a_range_and_change_with_one() -> None:
     image = Image.fromarray(pixels)
     assert change_colour(image, 0, 0, 0, 0, KeyedRandom("x")).tobytes() == pixels.tobytes()
     for b, c, s, h in np.diag([0.2, 0.5, 0.5, 36]).tolist():  # one of them at a time
-        found = [change_colour(image, b, c, s, h, KeyedRandom(key)).tobytes() for key in range(40)]
-        assert 10 < sum(changed != pixels.tobytes() for changed in found) < 30  # an even chance
+        actual = [change_colour(image, b, c, s, h, KeyedRandom(key)).tobytes() for key in range(40)]
+        assert 10 < sum(changed != pixels.tobytes() for changed in actual) < 30  # an even chance
 
 
 def test_brightness_and_contrast_are_their_formula() -> None:
@@ -130,9 +132,9 @@ def test_brightness_and_contrast_are_their_formula() -> None:
     key = next(key for key in range(99) if all(_chances(key)))
     draws = KeyedRandom(key)
     shift, gain = (draws.chance(0.5) and draws.uniform(-limit, limit) for limit in (0.1, 0.5))
-    wanted = np.floor(np.clip((np.arange(256) + 255 * shift) * (1 + gain), 0, 255) + 0.5)
-    found = np.asarray(change_colour(ramp, 0.1, 0.5, 0, 0, KeyedRandom(key)))[..., 0].reshape(-1)
-    assert np.array_equal(found, wanted)
+    expected_values = np.floor(np.clip((np.arange(256) + 255 * shift) * (1 + gain), 0, 255) + 0.5)
+    actual = np.asarray(change_colour(ramp, 0.1, 0.5, 0, 0, KeyedRandom(key)))[..., 0].reshape(-1)
+    assert np.array_equal(actual, expected_values)
 
 
 def _chances(key: int) -> tuple[bool, bool]:
@@ -153,13 +155,13 @@ def test_mmsegs_contrast_comes_first_or_last() -> None:
             draws.chance(0.5),
         )
         if more and richer and c > 0.3 and s < -0.2:
-            found = change_colour(image, 0, 0.5, 0.5, 0, KeyedRandom(key)).getpixel((0, 0))
+            actual = change_colour(image, 0, 0.5, 0.5, 0, KeyedRandom(key)).getpixel((0, 0))
             matrix = colour_matrix(1 + s, 0)
             table = [min(255, int(value * (1 + c) + 0.5)) for value in range(256)] * 3
             first = image.point(table).convert("RGB", matrix).getpixel((0, 0))
             after = image.convert("RGB", matrix).point(table).getpixel((0, 0))
             assert first != after
-            assert found == (after if last else first)
+            assert actual == (after if last else first)
             orders.add(last)
     assert orders == {False, True}
 
@@ -180,8 +182,8 @@ def test_paddles_changes_are_pillows(kind: str) -> None:
             next(1 + chosen * amount for (chosen, amount), limit in zip(drawn, ranges, strict=True) if limit)
         )
         expected = np.asarray(getattr(ImageEnhance, enhancer)(image).enhance(factors[-1]))
-        found = np.asarray(change_colour(image, bright, contrast, saturation, 0, KeyedRandom(key), "paddle"))
-        assert np.abs(found.astype(int) - expected).max() <= 1
+        actual = np.asarray(change_colour(image, bright, contrast, saturation, 0, KeyedRandom(key), "paddle"))
+        assert np.abs(actual.astype(int) - expected).max() <= 1
     assert 0.6 <= min(factors) < 0.7
     assert 1.3 < max(factors) <= 1.4
 
@@ -189,11 +191,11 @@ def test_paddles_changes_are_pillows(kind: str) -> None:
 def test_paddles_contrast_turns_about_the_mean_grey() -> None:
     ramp = Image.fromarray(np.arange(100, 200, dtype=np.uint8).reshape(10, 10)).convert("RGB")
     assert mean_grey(ramp) == 150  # 149.5, rounded half up
-    found = np.asarray(
+    actual = np.asarray(
         change_colour(ramp, 0, 0.4, 0, 0, KeyedRandom(next(k for k in range(9) if _second(k))), "paddle")
     )
-    assert found[5, 0, 0] == 150  # stays; about black it would not
-    assert found[0, 0, 0] != 100
+    assert actual[5, 0, 0] == 150  # stays; about black it would not
+    assert actual[0, 0, 0] != 100
 
 
 def _second(key: int) -> bool:
@@ -211,12 +213,12 @@ def test_paddles_order_is_drawn() -> None:
         draws = KeyedRandom(key)
         (bright, b), (contrast, c), _, _ = ((draws.chance(0.5), draws.uniform(-r, r)) for r in (0.4, 0.4, 0, 0))
         if bright and contrast and min(abs(b), abs(c)) > 0.1:
-            found = np.asarray(change_colour(ramp, 0.4, 0.4, 0, 0, KeyedRandom(key), "paddle")).astype(int)
+            actual = np.asarray(change_colour(ramp, 0.4, 0.4, 0, 0, KeyedRandom(key), "paddle")).astype(int)
             brighter = ImageEnhance.Brightness(ramp).enhance(1 + b)
             first = np.asarray(ImageEnhance.Contrast(brighter).enhance(1 + c)).astype(int)
             contrasted = ImageEnhance.Contrast(ramp).enhance(1 + c)
             second = np.asarray(ImageEnhance.Brightness(contrasted).enhance(1 + b)).astype(int)
-            near = [np.abs(found - order).max() <= 2 for order in (first, second)]
+            near = [np.abs(actual - order).max() <= 2 for order in (first, second)]
             assert any(near)
             orders.add(near.index(True))
     assert orders == {0, 1}
@@ -227,8 +229,8 @@ def test_scales_in_steps() -> None:
     settings = Augmentation(crop=(40, 40), scale=(0.5, 2.0), scale_step=0.25, flip=0)
     sides = set()
     for key in range(120):
-        _, truth = augment(image, labels, settings, KeyedRandom(key), PADDING)
-        sides.add(int((truth[:, 0] != IGNORE).sum()))
+        _, new_labels = augment(image, labels, settings, KeyedRandom(key), PADDING)
+        sides.add(int((new_labels[:, 0] != IGNORE).sum()))
     assert sides == {10, 15, 20, 25, 30, 35, 40}
 
 
@@ -247,9 +249,9 @@ def test_colour_matrix_leaves_greys_and_turns_full_circle() -> None:
 def test_blur_smooths_the_image_alone() -> None:
     image, labels = picture(8, 10)
     settings = Augmentation(crop=(8, 10), scale=(1, 1), flip=0, blur=3)
-    found = [augment(image, labels, settings, KeyedRandom(key), PADDING) for key in range(20)]
-    assert all(np.array_equal(truth, labels) for _, truth in found)
-    assert 4 < sum(not np.array_equal(shown, image) for shown, _ in found) < 16
+    actual = [augment(image, labels, settings, KeyedRandom(key), PADDING) for key in range(20)]
+    assert all(np.array_equal(new_labels, labels) for _, new_labels in actual)
+    assert 4 < sum(not np.array_equal(shown, image) for shown, _ in actual) < 16
 
 
 @pytest.mark.parametrize(

@@ -56,9 +56,9 @@ def test_a_misshapen_label_is_named_with_both_sizes(folder: Path) -> None:
 @pytest.mark.parametrize("value", [4, 254])
 def test_a_class_out_of_range_is_named_with_its_pixels(value: int, folder: Path) -> None:
     write_labels(folder / "labels/1.png", value, value, 0)
-    wanted = f"{folder}/labels/1.png: class id out of range: {value} (2 px); known are 0-2, 255; "
-    wanted += f"--set label_map={value}:CLASS, or :void, says what {value} means"
-    assert faults(folder) == (wanted,)
+    expected = f"{folder}/labels/1.png: class id out of range: {value} (2 px); known are 0-2, 255; "
+    expected += f"--set label_map={value}:CLASS, or :void, says what {value} means"
+    assert faults(folder) == (expected,)
 
 
 def test_ids_that_a_data_set_never_uses_are_out_of_range(tmp_path: Path) -> None:
@@ -109,10 +109,10 @@ def test_damaged_files_are_named(folder: Path) -> None:
     (folder / "labels/0.png").write_bytes((folder / "labels/0.png").read_bytes()[:50])
     (folder / "labels/1.png").write_bytes(b"no image")
     (folder / "images/2.png").write_bytes(b"no image")
-    found = faults(folder)
-    assert [Path(fault.partition(":")[0]).name for fault in found] == ["0.png", "1.png", "2.png"]
-    assert "not a readable label file" in found[0]
-    assert "not an image" in found[2]
+    actual = faults(folder)
+    assert [Path(fault.partition(":")[0]).name for fault in actual] == ["0.png", "1.png", "2.png"]
+    assert "not a readable label file" in actual[0]
+    assert "not an image" in actual[2]
 
 
 def test_all_faults_are_listed_the_first_in_one_line(folder: Path) -> None:

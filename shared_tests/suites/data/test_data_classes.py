@@ -85,9 +85,9 @@ REFUSED = {
 @pytest.mark.parametrize("text", FORMS)
 def test_a_form_that_people_have(text: str, tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_bytes(text.encode())
-    found = read_class_list(tmp_path / "classes.txt")
-    assert found.classes.names == ("sky", "open road")
-    assert (found.colours, found.values) == FORMS[text]
+    actual = read_class_list(tmp_path / "classes.txt")
+    assert actual.classes.names == ("sky", "open road")
+    assert (actual.colours, actual.values) == FORMS[text]
 
 
 @pytest.mark.parametrize("text", REFUSED)
@@ -110,9 +110,9 @@ def test_the_forms_on_the_page_are_read(tmp_path: Path) -> None:
         if example == "name,r,g,b":
             example = "name,r,g,b\nsky,128,128,128"
         (tmp_path / "classes.txt").write_text(example)
-        found = read_class_list(tmp_path / "classes.txt")
-        assert found.classes.names in (("sky",), ("sky", "road")), example
-        assert found.colours[0] in (None, (128, 128, 128))
+        actual = read_class_list(tmp_path / "classes.txt")
+        assert actual.classes.names in (("sky",), ("sky", "road")), example
+        assert actual.colours[0] in (None, (128, 128, 128))
 
 
 def test_numbers_that_belong_to_names_stay_in_them(tmp_path: Path) -> None:

@@ -30,12 +30,12 @@ def add(root: Path, name: str, ending: str = "png", label: str | None = None) ->
 
 def check(folder: Path, split: str = "train", settings: LabelSettings | None = None) -> tuple[list[str], list[str]]:
     """The items' names, and what is remarked on, without the folder's place."""
-    remarks: list[str] = []
+    messages: list[str] = []
     dataset = open_dataset(f"folder:{folder}", split, settings or LabelSettings())
-    dataset.check(log=remarks.append)
+    dataset.check(log=messages.append)
     for index in range(len(dataset)):
         assert dataset.item(index).labels.reshape(-1)[:3].tolist() == [1, 0, 255]
-    return list(dataset.item_names), [remark.replace(f"{folder}/", "") for remark in remarks]
+    return list(dataset.item_names), [message.replace(f"{folder}/", "") for message in messages]
 
 
 def refusal(folder: Path, split: str = "train") -> str:
@@ -82,8 +82,8 @@ def test_what_systems_leave_is_no_data(folder: Path) -> None:
 def test_pictures_that_cannot_be_read_are_refused_if_they_have_labels_else_counted(folder: Path) -> None:
     (folder / "images/a.heic").write_bytes(b"1")
     (folder / "images/readme.md").write_bytes(b"1")
-    remark = "images: 2 files left out, as no picture that is read: a.heic, readme.md"
-    assert check(folder) == (["z"], [remark])
+    message = "images: 2 files left out, as no picture that is read: a.heic, readme.md"
+    assert check(folder) == (["z"], [message])
     write_labels(folder / "labels/a.png", 0)
     assert (
         refusal(folder) == "images: 1 picture that cannot be read, though with labels: a.heic; convert to JPEG or PNG"
@@ -106,8 +106,8 @@ def test_a_suffix_of_all_label_files_is_read_and_said(suffix: str, folder: Path)
 def test_two_kinds_of_label_files_are_refused(folder: Path) -> None:
     (folder / "labels/z.png").rename(folder / "labels/z_mask.png")
     write_labels(folder / "labels/z_edges.png", 0)
-    wanted = "labels: each image has more than one label file, _edges, _mask behind its name; keep one kind there"
-    assert refusal(folder) == wanted
+    expected = "labels: each image has more than one label file, _edges, _mask behind its name; keep one kind there"
+    assert refusal(folder) == expected
     (folder / "labels/z_mask.png").rename(folder / "labels/z.png")  # the exact name decides
     assert check(folder) == (["z"], [])
     write_labels(folder / "labels/z.bmp", 0)
@@ -125,8 +125,8 @@ def test_folders_that_links_lead_to_are_read_once(folder: Path, tmp_path_factory
 
 def test_label_files_of_other_names_are_refused_with_an_example_of_each(folder: Path) -> None:
     (folder / "images/z.png").rename(folder / "images/z_image.png")
-    wanted = "labels: no image has a label file: the images are called as z_image.png, the label files as z.png; "
-    assert refusal(folder) == wanted + "call each label file as its image"
+    expected = "labels: no image has a label file: the images are called as z_image.png, the label files as z.png; "
+    assert refusal(folder) == expected + "call each label file as its image"
 
 
 @pytest.mark.parametrize("before", ["", "/", "./", "{folder}/"])
@@ -240,22 +240,22 @@ def turned_item(folder: Path, orientation: int, height: int, width: int, upright
 @pytest.mark.parametrize("upright", [True, False])
 def test_labels_are_turned_as_their_sizes_tell(orientation: int, upright: bool, folder: Path) -> None:
     right = turned_item(folder, orientation, 3, 5, upright)
-    remarks: list[str] = []
+    messages: list[str] = []
     dataset = open_dataset(f"folder:{folder}", "train")
-    dataset.check(log=remarks.append)
+    dataset.check(log=messages.append)
     sample = dataset.item(0)
     assert np.array_equal(sample.labels, right)
     assert np.array_equal(sample.image[..., 0] // 200, right)
-    assert len(remarks) == (not upright)
-    assert all("1 label file turned upright with the EXIF orientation" in remark for remark in remarks)
+    assert len(messages) == (not upright)
+    assert all("1 label file turned upright with the EXIF orientation" in message for message in messages)
 
 
 @pytest.mark.parametrize(("orientation", "height"), [(2, 3), (3, 3), (4, 3), (5, 5), (6, 5), (8, 5)])
 @pytest.mark.parametrize("upright", [True, False])
 def test_where_the_sizes_do_not_tell_the_user_does(orientation: int, height: int, upright: bool, folder: Path) -> None:
     right = turned_item(folder, orientation, height, 5, upright)
-    wanted = f"images/z.png: has the EXIF orientation {orientation}, and its size does not tell how its labels lie"
-    assert wanted in refusal(folder)
+    expected = f"images/z.png: has the EXIF orientation {orientation}, and its size does not tell how its labels lie"
+    assert expected in refusal(folder)
     settings = LabelSettings(label_orientation="upright" if upright else "stored")
     dataset = open_dataset(f"folder:{folder}", "train", settings)
     dataset.check()

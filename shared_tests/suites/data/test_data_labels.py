@@ -214,31 +214,31 @@ def test_a_class_that_never_occurs_is_named(tmp_path: Path) -> None:
 
 
 def test_a_class_called_void_is_remarked_on(tmp_path: Path) -> None:
-    remarks: list[str] = []
-    open_dataset(folder_of(tmp_path, PIXELS, classes=("a", "b", "Void")), "train").check(log=remarks.append)
-    assert len(remarks) == 1
-    assert "Void is learned as a class; --set label_map=2:void leaves its pixels out" in remarks[0]
+    messages: list[str] = []
+    open_dataset(folder_of(tmp_path, PIXELS, classes=("a", "b", "Void")), "train").check(log=messages.append)
+    assert len(messages) == 1
+    assert "Void is learned as a class; --set label_map=2:void leaves its pixels out" in messages[0]
 
 
 def test_a_void_class_is_named_by_its_number_in_the_files(tmp_path: Path) -> None:
-    remarks: list[str] = []
+    messages: list[str] = []
     spec = folder_of(tmp_path, PIXELS + 5, classes=("5 a", "6 b", "7 unlabelled"))
-    open_dataset(spec, "train").check(log=remarks.append)
-    assert [remark.partition("; ")[2] for remark in remarks] == ["--set label_map=7:void leaves its pixels out"]
+    open_dataset(spec, "train").check(log=messages.append)
+    assert [remark.partition("; ")[2] for remark in messages] == ["--set label_map=7:void leaves its pixels out"]
 
 
 def test_masks_of_0_and_255_among_those_of_0_and_1_are_counted(tmp_path: Path) -> None:
-    remarks: list[str] = []
+    messages: list[str] = []
     mask = (PIXELS > 0).astype(np.uint8)
     spec = folder_of(tmp_path, mask, mask * 255, mask)
-    open_dataset(spec, "train").check(log=remarks.append)
-    assert len(remarks) == 1
-    assert "1 label file of 3 hold nothing but 0 and 255, such as " in remarks[0]
-    assert "labels/1.png, and no other holds 255: it is taken for void there" in remarks[0]
+    open_dataset(spec, "train").check(log=messages.append)
+    assert len(messages) == 1
+    assert "1 label file of 3 hold nothing but 0 and 255, such as " in messages[0]
+    assert "labels/1.png, and no other holds 255: it is taken for void there" in messages[0]
     folder_of(tmp_path, mask, mask * 255, PIXELS % 2 * 254 + mask)  # void beside a class
-    remarks.clear()
-    open_dataset(spec, "train").check(log=remarks.append)
-    assert remarks == []
+    messages.clear()
+    open_dataset(spec, "train").check(log=messages.append)
+    assert messages == []
 
 
 def test_masks_in_colour_by_classes_csv(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -283,19 +283,19 @@ def test_grey_masks_by_the_greys_that_classes_have(
 
 def test_numbers_where_classes_have_greys(tmp_path: Path) -> None:
     dataset = open_dataset(folder_of(tmp_path, MASK, MASK * 0, classes=WHITE_ON_BLACK), "train")
-    remarks: list[str] = []
-    dataset.check(log=remarks.append)
-    assert (remarks, dataset.item(0).labels.tolist()) == ([], MASK.tolist())
+    messages: list[str] = []
+    dataset.check(log=messages.append)
+    assert (messages, dataset.item(0).labels.tolist()) == ([], MASK.tolist())
     spec = folder_of(tmp_path, MASK, MASK * 255, classes=WHITE_ON_BLACK)
     with pytest.raises(DataError, match=r"grey levels that are colours of classes, such as .*1.png, and some numbers"):
         open_dataset(spec, "train").check()
 
 
 def test_a_label_map_of_a_value_that_is_nowhere_is_said(tmp_path: Path) -> None:
-    remarks: list[str] = []
+    messages: list[str] = []
     settings = LabelSettings(label_map=((1, 0), (254, 1)))
-    open_dataset(folder_of(tmp_path, MASK), "train", settings).check(log=remarks.append)
-    assert remarks == [f"folder:{tmp_path} train: label_map has no effect on 254: no label file holds it"]
+    open_dataset(folder_of(tmp_path, MASK), "train", settings).check(log=messages.append)
+    assert messages == [f"folder:{tmp_path} train: label_map has no effect on 254: no label file holds it"]
 
 
 def test_numbers_and_colours_in_one_folder_are_refused(tmp_path: Path) -> None:

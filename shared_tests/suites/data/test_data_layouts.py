@@ -138,13 +138,13 @@ def test_ade20k(home: str, tmp_path: Path) -> None:
     assert palette_of(DANetConfig(num_classes=150)) == dataset.palette
 
 
-@pytest.mark.parametrize(("classes", "wanted"), [(60, [0, 1, 59, 7]), (59, [255, 0, 58, 6])])
-def test_pascal_context(classes: int, wanted: list[int], tmp_path: Path) -> None:
+@pytest.mark.parametrize(("classes", "expected"), [(60, [0, 1, 59, 7]), (59, [255, 0, 58, 6])])
+def test_pascal_context(classes: int, expected: list[int], tmp_path: Path) -> None:
     root = tmp_path / "VOCdevkit/VOC2010"
     write_image(root / "JPEGImages/a.jpg")
     write_labels(root / "SegmentationClassContext/a.png", 0, 1, 59, 7)
     write_list(root / "ImageSets/SegmentationContext/train.txt", "a")
-    assert labels_of(f"pascal-context-{classes}:{tmp_path}", "train") == wanted
+    assert labels_of(f"pascal-context-{classes}:{tmp_path}", "train") == expected
     dataset = open_dataset(f"pascal-context-{classes}:{tmp_path}", "train")
     assert (dataset.num_classes, len(set(dataset.names)), dataset.names[-1]) == (classes, classes, "wood")
 

@@ -115,9 +115,9 @@ def test_shards_together_are_the_whole(shards: int) -> None:
 def test_shards_have_the_rows_of_the_whole_batch() -> None:
     whole, *parts = loader(), *(loader(batch_size=2, shard_index=index, shard_count=2) for index in range(2))
     for _ in range(3):
-        wanted, shards = next(whole), [next(part) for part in parts]
-        assert np.array_equal(np.concatenate([shard["image"] for shard in shards]), wanted["image"])
-        assert np.array_equal(np.concatenate([shard["labels"] for shard in shards]), wanted["labels"])
+        expected, shards = next(whole), [next(part) for part in parts]
+        assert np.array_equal(np.concatenate([shard["image"] for shard in shards]), expected["image"])
+        assert np.array_equal(np.concatenate([shard["labels"] for shard in shards]), expected["labels"])
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -216,10 +216,10 @@ def await_end(done: Callable[[], bool], seconds: float = 10) -> None:
 @pytest.mark.parametrize("stop", [0, 1, 4])  # 10 items in fours: in the middle of the first and second epoch
 def test_restored_it_goes_on_bit_for_bit(stop: int) -> None:
     with loader() as straight, loader(threads=2) as before, loader(threads=1) as after:
-        wanted = taken(straight, 8)
-        assert taken(before, stop) == wanted[:stop]
+        expected = taken(straight, 8)
+        assert taken(before, stop) == expected[:stop]
         after.restore(json.loads(json.dumps(before.state())))
-        assert taken(after, 8 - stop) == wanted[stop:]
+        assert taken(after, 8 - stop) == expected[stop:]
 
 
 def test_it_goes_on_with_another_number_of_processes() -> None:

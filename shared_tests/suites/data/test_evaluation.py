@@ -129,20 +129,20 @@ CASES: dict[str, tuple[Protocol, Definition]] = OTHERS | {
 
 
 @cache
-def truth(case: str, height: int, width: int) -> np.ndarray:
+def expected(case: str, height: int, width: int) -> np.ndarray:
     """The scores of a case's definition, computed once."""
     return CASES[case][1](noise(height, width))
 
 
 def assert_as_defined(case: str, height: int, width: int, module: Any = prediction) -> None:
     """Scores and labels are those of the definition, but for float32 pictures."""
-    image, wanted, protocol = noise(height, width), truth(case, height, width), CASES[case][0]
+    image, expected_values, protocol = noise(height, width), expected(case, height, width), CASES[case][0]
     views = 1 if protocol.merge == "exponentials" else protocol.views  # the authors sum, the others average
-    found = module.summed_views(toy_infer, image, protocol, TOY) / views
-    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
+    actual = module.summed_views(toy_infer, image, protocol, TOY) / views
+    np.testing.assert_allclose(actual, expected_values, rtol=1e-4, atol=1e-5)
     labels = module.predict_labels(toy_infer, image, protocol, TOY)
     assert labels.dtype == np.uint8
-    assert np.array_equal(labels, wanted.argmax(axis=2))
+    assert np.array_equal(labels, expected_values.argmax(axis=2))
 
 
 @pytest.mark.parametrize(("height", "width"), SIZES)
@@ -263,12 +263,12 @@ def test_windows_cover_every_pixel(edge: Any) -> None:
 @pytest.mark.parametrize("edge", ["shift", "pad"])
 def test_what_sees_single_pixels_is_changed_by_no_window_and_no_mirror(merge: Any, edge: Any) -> None:
     image, once = noise(17, 23), Protocol(merge=merge)
-    wanted = prediction.summed_views(even_infer, image, once, TOY)
+    expected_values = prediction.summed_views(even_infer, image, once, TOY)
     every = once.replace(window=(6, 8), stride=(4, 3), edge=edge, flip=True)
-    found = prediction.summed_views(even_infer, image, every, TOY)
+    actual = prediction.summed_views(even_infer, image, every, TOY)
     if merge == "exponentials":  # of the sum of two equal logits
-        wanted = wanted**2
-    np.testing.assert_allclose(found / every.views, wanted, rtol=1e-12)
+        expected_values = expected_values**2
+    np.testing.assert_allclose(actual / every.views, expected_values, rtol=1e-12)
 
 
 @pytest.mark.parametrize("merge", ["logits", "probabilities", "exponentials"])
@@ -295,8 +295,10 @@ def test_resizing_is_that_of_the_reference(grid: str) -> None:
     generator = np.random.default_rng(1)
     for height, width, rows, columns in [(5, 7, 5, 7), (5, 7, 150, 9), (13, 8, 4, 3), (1, 1, 6, 5), (6, 5, 1, 1)]:
         x = generator.normal(size=(height, width, 3))
-        wanted = operations.resize(x.transpose(2, 0, 1)[None], rows, columns, grid)[0].transpose(1, 2, 0)
-        np.testing.assert_allclose(interpolation.resize(x, rows, columns, grid), wanted, rtol=1e-12, atol=1e-12)
+        expected_values = operations.resize(x.transpose(2, 0, 1)[None], rows, columns, grid)[0].transpose(1, 2, 0)
+        np.testing.assert_allclose(
+            interpolation.resize(x, rows, columns, grid), expected_values, rtol=1e-12, atol=1e-12
+        )
 
 
 def test_batches_divide_windows_evenly_and_stay_small() -> None:
@@ -368,7 +370,7 @@ def test_pictures_that_fit_are_whole() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fields", "scale", "wanted"),
+    ("fields", "scale", "expected_values"),
     [
         ({"short_side": 12}, 1.0, (12, 20)),
         ({"short_side": 12}, 0.5, (6, 10)),
@@ -377,10 +379,10 @@ def test_pictures_that_fit_are_whole() -> None:
         ({"long_side": 10, "short_side": 12}, 1.0, (6, 10)),
     ],
 )
-def test_sides(fields: dict[str, int], scale: float, wanted: tuple[int, int]) -> None:
+def test_sides(fields: dict[str, int], scale: float, expected_values: tuple[int, int]) -> None:
     protocol = Protocol(**fields)  # type: ignore[arg-type]
-    assert protocol.input_size((30, 50), scale) == wanted
-    assert protocol.input_size((50, 30), scale) == wanted[::-1]
+    assert protocol.input_size((30, 50), scale) == expected_values
+    assert protocol.input_size((50, 30), scale) == expected_values[::-1]
 
 
 # What evaluate makes of a data set, with the toy in a network's place.
@@ -469,13 +471,13 @@ def test_frameworks_give_the_same_figures_by_every_procedure(start: Start, check
 
 def assert_same_figures(start: Start, weights: str, *names: str) -> None:
     """In float32: mean IoU and accuracies are equal to four decimals."""
-    found = {
+    actual = {
         backend: start(backend).practise("confusion", asked(backend, weights, *names), {}, PRACTICE)["matrix"]
         for backend in NETWORKS
     }
     for name in names:
-        torch = found["torch"][name]
-        for other in (found["tf"][name], found["jax"][name]):
+        torch = actual["torch"][name]
+        for other in (actual["tf"][name], actual["jax"][name]):
             assert other.sum() == torch.sum() > 0
             for figure in ("mean_iou", "mean_accuracy", "pixel_accuracy"):
                 assert abs(getattr(scores(other), figure) - getattr(scores(torch), figure)) < 5e-5, figure
@@ -483,11 +485,11 @@ def assert_same_figures(start: Start, weights: str, *names: str) -> None:
 
 @pytest.mark.slow
 def test_frameworks_give_the_same_labels_in_float64(start: Start, checkpoint_of: Any) -> None:
-    found = {}
+    actual = {}
     for backend in NETWORKS:
         fields = asked(backend, checkpoint_of(CONFIG), "official") | {"dtype": "float64"}
         images = {"images": {"street": noise(45, 70)}}
-        found[backend] = start(backend).practise("labels", fields, images, PRACTICE)["official"]["street"]
-    assert len(np.unique(found["torch"])) > 1
-    assert np.array_equal(found["torch"], found["tf"])
-    assert np.array_equal(found["torch"], found["jax"])
+        actual[backend] = start(backend).practise("labels", fields, images, PRACTICE)["official"]["street"]
+    assert len(np.unique(actual["torch"])) > 1
+    assert np.array_equal(actual["torch"], actual["tf"])
+    assert np.array_equal(actual["torch"], actual["jax"])

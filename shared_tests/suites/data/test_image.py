@@ -98,17 +98,17 @@ def test_what_is_not_there_or_has_no_range_is_named(tmp_path: Path) -> None:
 
 def test_normalise_is_the_published_formula() -> None:
     config = DANetConfig()
-    wanted = (gradient() / 255 - np.array(config.mean)) / np.array(config.std)
-    found = normalise(gradient(), config)
-    assert found.dtype == np.float32
-    assert np.abs(found - wanted).max() < 1e-6  # two float32 roundings of values below 3
+    expected = (gradient() / 255 - np.array(config.mean)) / np.array(config.std)
+    actual = normalise(gradient(), config)
+    assert actual.dtype == np.float32
+    assert np.abs(actual - expected).max() < 1e-6  # two float32 roundings of values below 3
 
 
 def test_normalise_to_grey() -> None:
     grey = np.repeat(np.arange(6, dtype=np.uint8).reshape(2, 3, 1), 3, axis=2)
-    found = normalise(grey, GREY)
-    assert found.shape == (2, 3, 1)
-    assert np.allclose(found[..., 0], (grey[..., 0] / 255 - 0.5) / 0.25, atol=1e-6)
+    actual = normalise(grey, GREY)
+    assert actual.shape == (2, 3, 1)
+    assert np.allclose(actual[..., 0], (grey[..., 0] / 255 - 0.5) / 0.25, atol=1e-6)
 
 
 def test_normalise_refuses_what_it_cannot_mean() -> None:
@@ -139,8 +139,8 @@ def test_who_made_a_png_is_told(tmp_path: Path) -> None:
     write_image(tmp_path / "b.png", gradient(), "danet predict")
     write_image(tmp_path / "c.png", gradient())
     (tmp_path / "d.png").write_text("no image")
-    found = {path.name: software_of(path) for path in tmp_path.iterdir()}
-    assert found == {"a.png": "danet predict", "b.png": "danet predict", "c.png": None, "d.png": None}
+    actual = {path.name: software_of(path) for path in tmp_path.iterdir()}
+    assert actual == {"a.png": "danet predict", "b.png": "danet predict", "c.png": None, "d.png": None}
 
 
 def test_mask_refuses_labels_beyond_a_byte(tmp_path: Path) -> None:
@@ -161,8 +161,8 @@ def test_overlay_mixes() -> None:
 
 
 def test_voc_colours_are_the_published_ones() -> None:
-    wanted = ((0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128))
-    assert voc_colour_map(5) == wanted
+    expected = ((0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128))
+    assert voc_colour_map(5) == expected
     assert voc_colour_map(21)[20] == (0, 64, 128)
     assert len(set(voc_colour_map(256))) == 256
 

@@ -109,11 +109,11 @@ def test_further_frames_are_said(ending: str, tmp_path: Path) -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
     frames[0].save(tmp_path / f"two.{ending}", save_all=True, append_images=frames[1:])
     frames[0].save(tmp_path / f"one.{ending}")
-    said: list[str] = []
-    assert read_image(tmp_path / f"two.{ending}", log=said.append)[0, 0].argmax() == 0
-    read_image(tmp_path / f"one.{ending}", log=said.append)
-    (remark,) = said
-    assert "more than one frame" in remark
+    output: list[str] = []
+    assert read_image(tmp_path / f"two.{ending}", log=output.append)[0, 0].argmax() == 0
+    read_image(tmp_path / f"one.{ending}", log=output.append)
+    (message,) = output
+    assert "more than one frame" in message
 
 
 def test_no_format_that_starts_a_program_is_opened(tmp_path: Path) -> None:
@@ -134,8 +134,8 @@ def reading(path: Path) -> tuple[str, int]:
     )
     done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True)
     assert done.stderr == ""
-    said, peak = done.stdout.splitlines()
-    return said, int(peak) << 10
+    output, peak = done.stdout.splitlines()
+    return output, int(peak) << 10
 
 
 @needs_status
@@ -143,8 +143,8 @@ def test_a_picture_of_too_many_pixels_is_named_before_it_is_decoded(tmp_path: Pa
     path = tmp_path / "bomb.png"
     Image.new("1", (BOMB, BOMB)).save(path)
     assert path.stat().st_size < 30_000
-    said, peak = reading(path)
-    assert "12600x12600 pixels; the limit is 67108864 (--max-pixels sets another)" in said
+    output, peak = reading(path)
+    assert "12600x12600 pixels; the limit is 67108864 (--max-pixels sets another)" in output
     assert peak < LITTLE
 
 
@@ -168,8 +168,8 @@ def test_a_truncated_large_jpeg_takes_little(tmp_path: Path) -> None:
     whole, cut = tmp_path / "whole.jpg", tmp_path / "cut.jpg"
     Image.new("RGB", (8000, 8000)).save(whole, progressive=True)
     cut.write_bytes(whole.read_bytes()[:1024])
-    said, peak = reading(cut)
-    assert "cut.jpg: not a readable image" in said
+    output, peak = reading(cut)
+    assert "cut.jpg: not a readable image" in output
     assert peak < LITTLE
 
 

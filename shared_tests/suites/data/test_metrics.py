@@ -30,21 +30,21 @@ def test_matrix_is_that_of_a_loop() -> None:
 
 
 def test_figures_worked_out_by_hand() -> None:
-    found = scores(np.array([[3, 1, 0, 0], [2, 4, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]))
-    np.testing.assert_array_equal(found.iou, [3 / 6, 4 / 7, NAN, NAN])
-    np.testing.assert_array_equal(found.accuracy, [3 / 4, 4 / 6, NAN, NAN])
-    assert found.mean_iou == (3 / 6 + 4 / 7) / 2
-    assert found.mean_accuracy == (3 / 4 + 4 / 6) / 2
-    assert found.pixel_accuracy == 7 / 10
-    assert found.iou.dtype == np.float64
+    actual = scores(np.array([[3, 1, 0, 0], [2, 4, 0, 0], [0, 0, 0, 0], [0, 0, 0, 0]]))
+    np.testing.assert_array_equal(actual.iou, [3 / 6, 4 / 7, NAN, NAN])
+    np.testing.assert_array_equal(actual.accuracy, [3 / 4, 4 / 6, NAN, NAN])
+    assert actual.mean_iou == (3 / 6 + 4 / 7) / 2
+    assert actual.mean_accuracy == (3 / 4 + 4 / 6) / 2
+    assert actual.pixel_accuracy == 7 / 10
+    assert actual.iou.dtype == np.float64
 
 
 def test_a_class_only_predicted_counts_as_zero_in_the_mean_iou_alone() -> None:
-    found = scores(np.array([[2, 1, 0], [0, 0, 0], [0, 0, 3]]))
-    np.testing.assert_array_equal(found.iou, [2 / 3, 0, 1])
-    np.testing.assert_array_equal(found.accuracy, [2 / 3, NAN, 1])
-    assert found.mean_iou == (2 / 3 + 0 + 1) / 3
-    assert found.mean_accuracy == (2 / 3 + 1) / 2
+    actual = scores(np.array([[2, 1, 0], [0, 0, 0], [0, 0, 3]]))
+    np.testing.assert_array_equal(actual.iou, [2 / 3, 0, 1])
+    np.testing.assert_array_equal(actual.accuracy, [2 / 3, NAN, 1])
+    assert actual.mean_iou == (2 / 3 + 0 + 1) / 3
+    assert actual.mean_accuracy == (2 / 3 + 1) / 2
 
 
 def test_void_counts_nowhere_whatever_is_predicted_there() -> None:
@@ -55,9 +55,9 @@ def test_void_counts_nowhere_whatever_is_predicted_there() -> None:
 
 def test_all_void_is_finite() -> None:
     matrix = confusion_matrix(np.full((2, 3), 255, np.uint8), np.zeros((2, 3), np.uint8), 4)
-    found = scores(matrix)
-    assert (found.mean_iou, found.mean_accuracy, found.pixel_accuracy) == (0.0, 0.0, 0.0)
-    assert found.to_dict(list("abcd"))["iou"] == dict.fromkeys("abcd")
+    actual = scores(matrix)
+    assert (actual.mean_iou, actual.mean_accuracy, actual.pixel_accuracy) == (0.0, 0.0, 0.0)
+    assert actual.to_dict(list("abcd"))["iou"] == dict.fromkeys("abcd")
 
 
 def test_parts_sum_to_the_whole() -> None:
@@ -96,8 +96,8 @@ def test_254_is_a_class_like_others() -> None:
 
 
 def test_a_dictionary_is_ready_for_json() -> None:
-    found = scores(np.array([[1, 1], [0, 0]])).to_dict(["road", "sky"])
-    assert found == {
+    actual = scores(np.array([[1, 1], [0, 0]])).to_dict(["road", "sky"])
+    assert actual == {
         "mean_iou": 0.25,
         "pixel_accuracy": 0.5,
         "mean_accuracy": 0.5,

@@ -45,8 +45,8 @@ def main(path: str) -> None:
     x = synthetic_input(config, 4, 33, 47).astype(np.float64).transpose(0, 2, 3, 1)
     plain = weights_convert.to_jax(path)
     forward = nnx.jit(lambda model, x: model(x))
-    truth, wanted = forward(plain, x), get_tensors(plain)
-    scale = {key: float(abs(logits).max()) for key, logits in truth.items()}
+    expected, expected_tensors = forward(plain, x), get_tensors(plain)
+    scale = {key: float(abs(logits).max()) for key, logits in expected.items()}
     mesh = jax.make_mesh((2, 4), ("data", "model"), axis_types=(AxisType.Auto, AxisType.Auto))
 
     def inputs(parameter: Parameter) -> NamedSharding:
@@ -55,21 +55,23 @@ def main(path: str) -> None:
             return NamedSharding(mesh, PartitionSpec(None, None, ("data", "model")))
         return NamedSharding(mesh, PartitionSpec())
 
-    found: dict[str, Any] = {"devices": len(jax.devices())}
+    actual: dict[str, Any] = {"devices": len(jax.devices())}
     batch = jax.device_put(x, NamedSharding(mesh, PartitionSpec("data")))
     for name, sharding in {"mesh": mesh, "function": inputs, "device": jax.devices()[5]}.items():
-        model, found[name] = load_counted(path, sharding)
+        model, actual[name] = load_counted(path, sharding)
         tensors = get_tensors(model)
-        found[name]["equal"] = all(np.array_equal(tensors[key], wanted[key]) for key in wanted)
+        actual[name]["equal"] = all(np.array_equal(tensors[key], expected_tensors[key]) for key in expected_tensors)
         if name != "device":
             logits = forward(model, batch)
-            found[name]["difference"] = max(float(abs(logits[key] - truth[key]).max() / scale[key]) for key in truth)
-    found["on the device"] = all(leaf[...].devices() == {jax.devices()[5]} for _, leaf in named_parameters(model))
+            actual[name]["difference"] = max(
+                float(abs(logits[key] - expected[key]).max() / scale[key]) for key in expected
+            )
+    actual["on the device"] = all(leaf[...].devices() == {jax.devices()[5]} for _, leaf in named_parameters(model))
     try:
         weights_convert.to_jax(path, sharding=jax.make_mesh((8,), ("model",), axis_types=(AxisType.Explicit,)))
     except ValueError as error:
-        found["explicit"] = str(error)
-    print(json.dumps(found))
+        actual["explicit"] = str(error)
+    print(json.dumps(actual))
 
 
 if __name__ == "__main__":

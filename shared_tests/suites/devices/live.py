@@ -65,20 +65,21 @@ def unequal(path: str, checkpoint: Checkpoint) -> list[str]:
 
 def differences(path: str, x: np.ndarray) -> dict[str, float]:
     """Target -> how far its logits are from those of the file loaded by torch, relative to the largest."""
-    wanted = forward(danet_torch.load(path, "float64"), x)
+    expected = forward(danet_torch.load(path, "float64"), x)
     shared = {
         "shared jax": weights_convert.to_jax(danet_torch.load(path, "float64"), share=True),
         "shared torch": weights_convert.to_torch(danet_jax.load(path, "float64"), share=True),
     }
     models = {target: convert(path) for target, convert in TARGETS.items()} | shared
     return {
-        name: float(np.abs(forward(model, x) - wanted).max() / np.abs(wanted).max()) for name, model in models.items()
+        name: float(np.abs(forward(model, x) - expected).max() / np.abs(expected).max())
+        for name, model in models.items()
     }
 
 
 def changed_with_the_source(path: str) -> list[str]:
     """Networks, made without sharing, that change when their source's memory does."""
-    found = []
+    actual = []
     for target, convert in TARGETS.items():
         checkpoint, network = read_checkpoint(path), danet_torch.load(path, "float64")
         before = checkpoint.hashes()
@@ -88,21 +89,21 @@ def changed_with_the_source(path: str) -> list[str]:
         with torch.no_grad():
             for leaf in [*network.parameters(), *network.buffers()]:
                 leaf += 1
-        found += [
+        actual += [
             f"{source} -> {target}" for source, model in models.items() if as_checkpoint(model).hashes() != before
         ]
-    return found
+    return actual
 
 
 def folders_in_turn(path: str, checkpoint: Checkpoint) -> list[str]:
     """Packages that do not load what the one before them has saved as a folder."""
-    folder, hashes, found = Path(path).parent, checkpoint.hashes(), []
+    folder, hashes, actual = Path(path).parent, checkpoint.hashes(), []
     danet_jax.save_pretrained(danet_jax.load(path, "float64"), folder / "jax", 60_000)
     for before, name in (("jax", "torch"), ("torch", "tf"), ("tf", "jax")):
         model = PACKAGES[name].from_pretrained(folder / before, "float64")
         PACKAGES[name].save_pretrained(model, folder / name, 60_000)
-        found += [name] * (as_checkpoint(model).hashes() != hashes)
-    return found
+        actual += [name] * (as_checkpoint(model).hashes() != hashes)
+    return actual
 
 
 def main(path: str) -> None:
@@ -111,7 +112,7 @@ def main(path: str) -> None:
     flax, pytorch = danet_jax.load(path, "float64"), danet_torch.load(path, "float64")
     kinds = {name: parameter.kind for name, parameter in parameters(checkpoint.config).items()}
     low = {target: as_checkpoint(convert(path, dtype="bfloat16")) for target, convert in TARGETS.items()}
-    found = {
+    actual = {
         "unequal": unequal(path, checkpoint),
         "unequal folders": folders_in_turn(path, checkpoint),
         "differences": differences(path, x),
@@ -130,7 +131,7 @@ def main(path: str) -> None:
         },
         "trainable": any(leaf.requires_grad for leaf in weights_convert.to_torch(flax, share=True).parameters()),
     }
-    print(json.dumps(found))
+    print(json.dumps(actual))
 
 
 if __name__ == "__main__":

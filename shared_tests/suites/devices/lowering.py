@@ -54,11 +54,11 @@ def main(path: str) -> None:
     tensors = {parameter.name: leaf[...] for parameter, leaf in named_parameters(model)}
     program = export.deserialize(lower(config, PLATFORMS[-1], export.symbolic_shape("b")[0]).serialize())
     x = synthetic_input(config, 3, 65, 97).transpose(0, 2, 3, 1)
-    wanted = nnx.jit(lambda model, x: model(x))(model, x)
+    expected = nnx.jit(lambda model, x: model(x))(model, x)
     logits, first = program.call(tensors, x), program.call(tensors, x[:1])
     differences = [
-        max(float(np.abs(found[key] - wanted[key][: len(found[key])]).max()) for key in wanted)
-        for found in (logits, first)
+        max(float(np.abs(actual[key] - expected[key][: len(actual[key])]).max()) for key in expected)
+        for actual in (logits, first)
     ]
     print(json.dumps({"lowered": lowered, "differences": differences}))
 

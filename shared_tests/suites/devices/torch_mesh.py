@@ -64,22 +64,22 @@ def process(rank: int, path: str, folder: str) -> None:
     mesh = init_device_mesh("cpu", (PROCESSES,))
     x = torch.from_numpy(synthetic_input(open_checkpoint(path).config, 2, 33, 47)).double()
     plain = weights_convert.to_torch(path)
-    found: dict[str, Any] = {"file": sum(leaf.nbytes for _, leaf in named_parameters(plain))}
+    actual: dict[str, Any] = {"file": sum(leaf.nbytes for _, leaf in named_parameters(plain))}
     for name, make in (("fully_shard", fully_sharded), ("distribute_tensor", distributed_kernels)):
         model, reads = make(path, mesh)
-        tensors, wanted = get_tensors(model), get_tensors(plain)
-        found[name] = {
+        tensors, expected_tensors = get_tensors(model), get_tensors(plain)
+        actual[name] = {
             "held": local_bytes(model),
             "read": sum(size for _, size in reads),
-            "equal": all(np.array_equal(tensors[key], wanted[key]) for key in wanted),
+            "equal": all(np.array_equal(tensors[key], expected_tensors[key]) for key in expected_tensors),
         }
         if name == "fully_shard":
             with torch.no_grad():
-                logits, truth = model(x), plain(x)
-            found["difference"] = max(
-                float((logits[key] - truth[key]).abs().max() / truth[key].abs().max()) for key in truth
+                logits, expected = model(x), plain(x)
+            actual["difference"] = max(
+                float((logits[key] - expected[key]).abs().max() / expected[key].abs().max()) for key in expected
             )
-    Path(folder, f"{rank}.json").write_text(json.dumps(found))
+    Path(folder, f"{rank}.json").write_text(json.dumps(actual))
     distributed.destroy_process_group()
 
 

@@ -19,9 +19,9 @@ def test_the_page_runs(tmp_path: Path) -> None:
         pytest.skip("the page uses PyTorch")
     scripts = Path(sys.executable).parent  # where the `danet` command is
     environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
-    found = blocks("docs/attention-modules.md")
-    assert [language for language, _ in found] == ["sh", "python", "python", "sh"]
-    for language, text in found:
+    actual = blocks("docs/attention-modules.md")
+    assert [language for language, _ in actual] == ["sh", "python", "python", "sh"]
+    for language, text in actual:
         command = ["sh", "-ec", text] if language == "sh" else [sys.executable, "-c", text]
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, (text, done.stdout[-2000:], done.stderr[-2000:])

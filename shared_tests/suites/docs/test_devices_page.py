@@ -25,5 +25,5 @@ def test_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     }
     environment |= {"RANK": "0", "WORLD_SIZE": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}  # torchrun's
     monkeypatch.chdir(tmp_path)
-    found = run_program("page", PAGE, needs=("torch", "tensorflow", "jax", "flax"), environment=environment)
-    assert found == {"blocks": 8, "logits": [1, 65, 97, 7], "platforms": ["cpu", "cuda", "tpu"]}
+    actual = run_program("page", PAGE, needs=("torch", "tensorflow", "jax", "flax"), environment=environment)
+    assert actual == {"blocks": 8, "logits": [1, 65, 97, 7], "platforms": ["cpu", "cuda", "tpu"]}

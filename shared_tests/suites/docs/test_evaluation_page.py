@@ -56,11 +56,11 @@ def folder(tmp_path: Path) -> Path:
 )
 def test_page(backend: str, folder: Path, start: Start) -> None:
     start(backend)
-    found = commands(backend)
-    assert len(found) >= (6 if backend == "torch" else 1)
+    actual = commands(backend)
+    assert len(actual) >= (6 if backend == "torch" else 1)
     program = "\n".join(text for language, text in BLOCK.findall(PAGE) if language == "python")
     done = subprocess.run(
-        [sys.executable, "-c", RUN_ALL, json.dumps(found), program if backend == "torch" else ""],
+        [sys.executable, "-c", RUN_ALL, json.dumps(actual), program if backend == "torch" else ""],
         cwd=folder,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,

@@ -22,8 +22,8 @@ BLOCK = re.compile(r"^```(sh|python)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 def blocks(document: str) -> list[tuple[str, str]]:
     """(language, text) of each block that can be run here; installing is not part of a test."""
-    found = BLOCK.findall((ROOT / document).read_text())
-    return [(language, text) for language, text in found if "pip install" not in text]
+    actual = BLOCK.findall((ROOT / document).read_text())
+    return [(language, text) for language, text in actual if "pip install" not in text]
 
 
 @pytest.fixture
@@ -41,10 +41,10 @@ def test_readme(folder: Path) -> None:
     missing = {name for name in ("torch", "tf", "jax") if BACKENDS[name].missing}
     if missing and not os.environ.get("CI"):
         pytest.skip(f"the README uses every framework; missing here: {', '.join(sorted(missing))}")
-    found = blocks("README.md")
-    assert len(found) >= 6  # three frameworks, taps, convert, check
-    shell = [text for language, text in found if language == "sh"]
-    programs = [text for language, text in found if language == "python"]
+    actual = blocks("README.md")
+    assert len(actual) >= 6  # three frameworks, taps, convert, check
+    shell = [text for language, text in actual if language == "sh"]
+    programs = [text for language, text in actual if language == "python"]
     scripts = Path(sys.executable).parent  # where the `danet` command is
     environment = {**os.environ, "PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}", "TF_CPP_MIN_LOG_LEVEL": "3"}
     for command in [["sh", "-ec", text] for text in shell] + [[sys.executable, "-c", text] for text in programs]:

@@ -74,7 +74,7 @@ def with_gradients(worker: Worker, checkpoint_of: CheckpointOf) -> Response:
 
 
 @pytest.fixture(scope="module")
-def truth(start: Start, checkpoint_of: CheckpointOf) -> dict[str, np.ndarray]:
+def expected(start: Start, checkpoint_of: CheckpointOf) -> dict[str, np.ndarray]:
     """The gradients of the whole map, which the reference judges elsewhere."""
     return with_gradients(start("torch"), checkpoint_of).gradients
 
@@ -134,11 +134,13 @@ def test_float32(backend: str, entries: int) -> None:
     query, key, value = (generator.standard_normal((2, 70, size)).astype(np.float32) for size in (5, 5, 6))
     energy = query.astype(np.float64) @ key.astype(np.float64).swapaxes(1, 2)
     powers = np.exp(energy - energy.max(axis=2, keepdims=True))
-    wanted = powers / powers.sum(axis=2, keepdims=True) @ value
+    expected_values = powers / powers.sum(axis=2, keepdims=True) @ value
     tensor = importlib.import_module("torch").from_numpy if backend == "torch" else lambda array: array
-    found = np.asarray(attend(backend, tensor(query), tensor(key), tensor(value), entries))
-    assert found.dtype == np.float32
-    assert np.abs(found - wanted).max() <= 1e-5 * np.abs(wanted).max()  # energies of up to 15 are rounded to 1e-6
+    actual = np.asarray(attend(backend, tensor(query), tensor(key), tensor(value), entries))
+    assert actual.dtype == np.float32
+    assert (
+        np.abs(actual - expected_values).max() <= 1e-5 * np.abs(expected_values).max()
+    )  # energies of up to 15 are rounded to 1e-6
 
 
 @pytest.mark.parametrize(
@@ -146,11 +148,11 @@ def test_float32(backend: str, entries: int) -> None:
     [*itertools.product(("torch", "tf"), ENTRIES), ("jax", 9)],  # which is compiled, and differs by a size only
 )
 def test_gradients(
-    backend: str, rows: int, start: Start, checkpoint_of: CheckpointOf, truth: dict[str, np.ndarray]
+    backend: str, rows: int, start: Start, checkpoint_of: CheckpointOf, expected: dict[str, np.ndarray]
 ) -> None:
     with chunked(start(backend), ENTRIES[rows]) as worker:
-        found = with_gradients(worker, checkpoint_of)
-    worst, name = mismatch(truth, found.gradients)
+        actual = with_gradients(worker, checkpoint_of)
+    worst, name = mismatch(expected, actual.gradients)
     assert worst <= AGREEMENT, name
 
 
@@ -169,8 +171,8 @@ def second_gradient(worker: Worker, checkpoint_of: CheckpointOf) -> np.ndarray:
 @pytest.mark.parametrize("backend", ["torch", "tf", pytest.param("jax", marks=pytest.mark.slow)])
 def test_second_gradients(backend: str, start: Start, checkpoint_of: CheckpointOf, second_truth: np.ndarray) -> None:
     with chunked(start(backend), ENTRIES[9]) as worker:
-        found = second_gradient(worker, checkpoint_of)
-    assert np.abs(found - second_truth).max() <= AGREEMENT * np.abs(second_truth).max()
+        actual = second_gradient(worker, checkpoint_of)
+    assert np.abs(actual - second_truth).max() <= AGREEMENT * np.abs(second_truth).max()
 
 
 @pytest.mark.parametrize("mutation", SECOND, ids=lambda mutation: mutation.name)
@@ -183,10 +185,10 @@ def test_mutation_of_second_gradients_is_caught(
     mutate(worker, mutation.sources(backend))
     try:
         with chunked(worker, ENTRIES[9]):
-            found = second_gradient(worker, checkpoint_of)
+            actual = second_gradient(worker, checkpoint_of)
     finally:
         mutate(worker, None)
-    assert np.abs(found - second_truth).max() > AGREEMENT * np.abs(second_truth).max(), mutation.trap
+    assert np.abs(actual - second_truth).max() > AGREEMENT * np.abs(second_truth).max(), mutation.trap
 
 
 def test_a_map_that_is_asked_for_is_whole(worker: Worker, checkpoint_of: CheckpointOf) -> None:
@@ -198,14 +200,14 @@ def test_a_map_that_is_asked_for_is_whole(worker: Worker, checkpoint_of: Checkpo
 @pytest.mark.parametrize("backend", ["torch", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tf", "jax"))])
 def test_within_recomputation(backend: str, start: Start, tmp_path: Path) -> None:
     """Two training steps whose gradient computes the attention again, and therein each chunk."""
-    recipe, found = RECIPE.replace(remat=True, clip_norm=None), []
+    recipe, actual = RECIPE.replace(remat=True, clip_norm=None), []
     for entries in (chunks.CHUNK_SIZE, ENTRIES[9]):
         first, folder = tmp_path / f"{entries}.safetensors", tmp_path / str(entries)
         initial_state(first, CHUNKED.config.replace(dropout_rate=0.0), recipe)
         with chunked(start(backend), entries):
             go_on(start, backend, first, 2, folder)
-        found.append(at(folder, 2))
-    worst, name = moved(*found)
+        actual.append(at(folder, 2))
+    worst, name = moved(*actual)
     assert worst <= REMATERIALISED[backend], name
 
 
@@ -218,8 +220,8 @@ def test_no_map_is_kept(backend: str, start: Start) -> None:
     for entries, layers in ((chunks.CHUNK_SIZE, whole), (positions**2 // 3, "memory_efficient")):
         with chunked(start(backend), entries) as worker:
             fields = {"config": CHUNKED.config.to_dict(), "layers": [layers]}
-            found = worker.practise("kept", fields, {"input": {"x": x}})
-        kept.append(int(found["bytes"][layers]))
+            actual = worker.practise("kept", fields, {"input": {"x": x}})
+        kept.append(int(actual["bytes"][layers]))
     assert kept[0] - kept[1] >= 2 * positions**2 * 4  # of float32, for two pictures
 
 
@@ -244,7 +246,7 @@ def test_memory_is_linear(backend: str) -> None:
     ],
 )
 def test_mutation_is_caught(
-    mutation: Mutation, backend: str, start: Start, checkpoint_of: CheckpointOf, truth: dict[str, np.ndarray]
+    mutation: Mutation, backend: str, start: Start, checkpoint_of: CheckpointOf, expected: dict[str, np.ndarray]
 ) -> None:
     """By the logits, or else by the gradients."""
     worker = start(backend)
@@ -253,8 +255,8 @@ def test_mutation_is_caught(
         with chunked(worker, ENTRIES[9]):
             report = check_case(mutation.case, worker, checkpoint_of, mode=FASTEST[backend], taps=WITHOUT_MAP)
             if report.agrees:
-                found = with_gradients(worker, checkpoint_of)
-                assert mismatch(truth, found.gradients)[0] > AGREEMENT, f"survives: {mutation.trap}"
+                actual = with_gradients(worker, checkpoint_of)
+                assert mismatch(expected, actual.gradients)[0] > AGREEMENT, f"survives: {mutation.trap}"
     finally:
         mutate(worker, None)
 
@@ -267,10 +269,10 @@ def test_kernel_agrees(mode: str, start: Start, checkpoint_of: CheckpointOf) -> 
     assert report.agrees, (report.first_mismatch, report.cause)
 
 
-def test_kernel_gradients(start: Start, checkpoint_of: CheckpointOf, truth: dict[str, np.ndarray]) -> None:
+def test_kernel_gradients(start: Start, checkpoint_of: CheckpointOf, expected: dict[str, np.ndarray]) -> None:
     with by_kernel(start("torch")) as worker:
-        found = with_gradients(worker, checkpoint_of)
-    worst, name = mismatch(truth, found.gradients)
+        actual = with_gradients(worker, checkpoint_of)
+    worst, name = mismatch(expected, actual.gradients)
     assert worst <= AGREEMENT, name
 
 
@@ -317,16 +319,16 @@ def test_kernel_on_a_gpu(dtype: str, allowed: float) -> None:
     attention = importlib.import_module("danet_torch.accelerated.attention")
     generator, positions = torch.Generator().manual_seed(0), 4096
     exact = [torch.randn(2, positions, size, generator=generator).to(getattr(torch, dtype)) for size in (64, 64, 512)]
-    truth = [tensor.double().requires_grad_() for tensor in exact]
+    expected = [tensor.double().requires_grad_() for tensor in exact]
     tensors = [tensor.cuda().requires_grad_() for tensor in exact]
     cotangent = torch.randn(2, positions, 512, generator=generator)
-    gathered = attention.softmax_attention(*truth)
-    wanted = [gathered, *torch.autograd.grad(gathered, truth, cotangent.double())]
+    gathered = attention.softmax_attention(*expected)
+    expected_values = [gathered, *torch.autograd.grad(gathered, expected, cotangent.double())]
     assert attention.sdpa_supported(tensors[2].device, tensors[2].dtype, 64, 512)
     held = torch.cuda.memory_allocated()
     torch.cuda.reset_peak_memory_stats()
     out = attention.MemoryEfficientAttention(attention.softmax_attention)(*tensors)
-    found = [out, *torch.autograd.grad(out, tensors, cotangent.to(out))]
+    actual = [out, *torch.autograd.grad(out, tensors, cotangent.to(out))]
     assert torch.cuda.max_memory_allocated() - held < 2 * positions**2 * out.element_size()  # of two maps
-    for one, other in zip(found, wanted, strict=True):
+    for one, other in zip(actual, expected_values, strict=True):
         assert (one.cpu().double() - other).abs().max() <= allowed * other.abs().max()

@@ -42,21 +42,21 @@ def test_ulps_count_representable_numbers(dtype: Any) -> None:
     smallest = np.nextafter(dtype(0), one)
     assert distance(np.array([-float(smallest), 0.0]), np.array([smallest, -0.0], dtype)).max_ulp == 2
     extremes = np.array([np.finfo(dtype).min, np.finfo(dtype).max])
-    wanted = 2 * int(np.array(np.finfo(dtype).max).view(f"u{extremes.itemsize}"))
-    assert distance(extremes[::-1].astype(np.float64), extremes).max_ulp == wanted
+    expected_values = 2 * int(np.array(np.finfo(dtype).max).view(f"u{extremes.itemsize}"))
+    assert distance(extremes[::-1].astype(np.float64), extremes).max_ulp == expected_values
 
 
 def test_ulps_of_bfloat16_and_of_integers() -> None:
     bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
-    found = distance(np.array([1.0, 3.0]), np.array([1.0078125, 3.0], bfloat16))
-    assert (found.max_ulp, found.max_abs) == (1, 0.0078125)
+    measured = distance(np.array([1.0, 3.0]), np.array([1.0078125, 3.0], bfloat16))
+    assert (measured.max_ulp, measured.max_abs) == (1, 0.0078125)
     assert distance(np.array([1.001]), np.array([1.0], bfloat16)).max_ulp == 0  # the nearest there is
     assert distance(np.array([5]), np.array([4])).max_ulp is None
 
 
 def test_relative_is_to_the_largest_expected_value() -> None:
-    found = distance(np.array([0.0, -8.0]), np.array([2.0, -8.0]))
-    assert (found.max_abs, found.relative) == (2.0, 0.25)
+    measured = distance(np.array([0.0, -8.0]), np.array([2.0, -8.0]))
+    assert (measured.max_abs, measured.relative) == (2.0, 0.25)
     assert distance(np.zeros(2), np.zeros(2)).relative == 0
     assert distance(np.zeros(2), np.ones(2)).relative == np.inf
 

@@ -63,12 +63,12 @@ def with_gradients(case: Case, worker: Worker, checkpoint_of: CheckpointOf) -> R
 def test_agrees(backend: str, name: str, start: Start, checkpoint_of: CheckpointOf) -> None:
     """With the reference, and with the whole map's gradients in PyTorch, which other suites hold to it."""
     case, mode = CASES[name], FASTEST[backend]
-    wanted = with_gradients(case, start("torch"), checkpoint_of).gradients
+    expected = with_gradients(case, start("torch"), checkpoint_of).gradients
     with chunked(start(backend), ENTRIES) as worker:
         report = check_case(case, worker, checkpoint_of, mode=mode, taps=without_maps(case))
-        found = with_gradients(case, worker, checkpoint_of).gradients
+        actual = with_gradients(case, worker, checkpoint_of).gradients
     assert report.agrees, (report.first_mismatch, report.cause)
-    worst, where = mismatch(wanted, found)
+    worst, where = mismatch(expected, actual)
     assert worst <= AGREEMENT, where
 
 
@@ -89,15 +89,15 @@ def test_of_a_size_that_only_the_graph_knows(
 def test_mutation_is_caught(mutation: Mutation, backend: str, start: Start, checkpoint_of: CheckpointOf) -> None:
     """By the logits, or else by the gradients."""
     worker = start(backend)
-    wanted = with_gradients(mutation.case, start("torch"), checkpoint_of).gradients
+    expected = with_gradients(mutation.case, start("torch"), checkpoint_of).gradients
     mutate(worker, mutation.sources(backend))
     try:
         with chunked(worker, ENTRIES):
             taps = without_maps(mutation.case)
             report = check_case(mutation.case, worker, checkpoint_of, mode=FASTEST[backend], taps=taps)
             if report.agrees:
-                found = with_gradients(mutation.case, worker, checkpoint_of).gradients
-                assert mismatch(wanted, found)[0] > AGREEMENT, f"survives: {mutation.trap}"
+                actual = with_gradients(mutation.case, worker, checkpoint_of).gradients
+                assert mismatch(expected, actual)[0] > AGREEMENT, f"survives: {mutation.trap}"
     finally:
         mutate(worker, None)
 
@@ -139,7 +139,7 @@ def test_full_resolution(backend: str) -> None:
     program = FULL_RESOLUTION.format(backend=backend, setup=setup, shape=shape, call=call)
     command = [sys.executable, "-W", "ignore", "-c", program]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found, finite, grown = json.loads(done.stdout)
-    assert tuple(found) == shape
+    actual, finite, grown = json.loads(done.stdout)
+    assert tuple(actual) == shape
     assert finite
     assert grown < 1 << 30, f"{grown / 2**20:.0f} MiB"

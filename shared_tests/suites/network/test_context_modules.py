@@ -49,7 +49,7 @@ def tensors_of(name: str) -> dict[str, np.ndarray]:
     return {n.removeprefix(within): a for n, a in synthetic_tensors(config).items() if n.startswith(within)}
 
 
-def truth(config: DANetConfig, tensors: dict[str, np.ndarray], x: np.ndarray) -> dict[str, np.ndarray]:
+def expected(config: DANetConfig, tensors: dict[str, np.ndarray], x: np.ndarray) -> dict[str, np.ndarray]:
     """The reference's module alone: its taps, and what it makes of x as `out`."""
     network = Network(config, {f"module.{name}": array for name, array in tensors.items()}, training=False)
     out = context(network, config.context[0], "module", x.astype(np.float64))
@@ -82,10 +82,10 @@ def apply(backend: str, module: Any, x: np.ndarray, taps: Any) -> np.ndarray:
     return np.asarray(module(x, taps=taps)).transpose(0, 3, 1, 2)
 
 
-def largest_difference(wanted: np.ndarray, found: np.ndarray) -> float:
+def largest_difference(expected_values: np.ndarray, actual: np.ndarray) -> float:
     """Relative to the largest value."""
-    assert found.shape == wanted.shape
-    return float(np.abs(found - wanted).max() / np.abs(wanted).max())
+    assert actual.shape == expected_values.shape
+    return float(np.abs(actual - expected_values).max() / np.abs(expected_values).max())
 
 
 SIZES = {"odd": (5, 7), "flat": (1, 2)}
@@ -113,21 +113,21 @@ def test_alone(backend: str, name: str, size: tuple[int, int]) -> None:
     room, module = made(backend, name)
     room.parameters.set_tensors(module, tensors_of(name))
     x, asked = synthetic_array("module:x", (2, CHANNELS, *size)), (*tap_names(config), "unheard")
-    wanted, taps = truth(config, tensors_of(name), x), Taps(asked)
-    assert largest_difference(wanted.pop("out"), apply(backend, module, x, taps)) <= FLOAT32
+    expected_values, taps = expected(config, tensors_of(name), x), Taps(asked)
+    assert largest_difference(expected_values.pop("out"), apply(backend, module, x, taps)) <= FLOAT32
     kept = taps.values
-    assert kept.keys() == wanted.keys()
-    for tap, array in wanted.items():
-        found = np.asarray(kept[tap].detach() if backend == "torch" else kept[tap])
-        found = found.transpose(0, 3, 1, 2) if backend != "torch" and found.ndim == 4 else found
-        assert largest_difference(array, found) <= 2 * FLOAT32, tap
+    assert kept.keys() == expected_values.keys()
+    for tap, array in expected_values.items():
+        actual = np.asarray(kept[tap].detach() if backend == "torch" else kept[tap])
+        actual = actual.transpose(0, 3, 1, 2) if backend != "torch" and actual.ndim == 4 else actual
+        assert largest_difference(array, actual) <= 2 * FLOAT32, tap
 
 
 @pytest.mark.parametrize("name", sorted(np.load(TIMM).files))
 def test_timm_has_the_same(name: str) -> None:
     """timm's own code made the expected output of the same weights: see files/README.md."""
     x = synthetic_array("timm:x", (2, CHANNELS, 5, 7))
-    assert largest_difference(truth(CASES[name].config, tensors_of(name), x)["out"], np.load(TIMM)[name]) <= FLOAT32
+    assert largest_difference(expected(CASES[name].config, tensors_of(name), x)["out"], np.load(TIMM)[name]) <= FLOAT32
 
 
 @pytest.mark.parametrize("backend", NETWORKS)

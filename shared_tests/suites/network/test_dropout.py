@@ -30,8 +30,8 @@ def dropped(worker: Worker, folder: Path, kind: str, training: bool) -> tuple[np
     x = synthetic_input(config, 8, 33, 47)
     taps = ("position_out", "channel_out", "fused_logits")
     mode = "jit" if worker.backend.name == "jax" else "eager"
-    found = worker.run(Request(checkpoint=str(path), x=x, mode=mode, training=training, taps=taps)).taps
-    return found["position_out"] + found["channel_out"], found["fused_logits"]
+    actual = worker.run(Request(checkpoint=str(path), x=x, mode=mode, training=training, taps=taps)).taps
+    return actual["position_out"] + actual["channel_out"], actual["fused_logits"]
 
 
 @pytest.mark.parametrize("kind", ["channel", "element"])

@@ -43,11 +43,11 @@ def mended(tmp_path: Path) -> str:
 
 def test_mistake_is_found_where_it_is() -> None:
     outcomes = check_adapter(str(ADAPTER), CASES)
-    found = {
+    actual = {
         name: outcome.first_mismatch for name, outcome in outcomes.items() if isinstance(outcome, ComparisonReport)
     }
     mismatches = dict.fromkeys(CASES, "position_map") | {"channel_only": None}
-    assert found == mismatches
+    assert actual == mismatches
     tiny = outcomes["tiny"]
     assert isinstance(tiny, ComparisonReport)
     assert tiny.cause == "the energy is scaled by 1/sqrt(query channels); DANet's is not"

@@ -46,12 +46,12 @@ ALL = (*SMALL, *PAIRS, *SLOW)
 @pytest.fixture(scope="module")
 def gradients_of(start: Start, checkpoint_of: PathOf) -> GradientsOf:
     """Backend and case -> canonical name -> gradient; computed once."""
-    found: dict[tuple[str, str], dict[str, np.ndarray]] = {}
+    actual: dict[tuple[str, str], dict[str, np.ndarray]] = {}
 
     def get(backend: str, name: str) -> dict[str, np.ndarray]:
-        if (backend, name) not in found:
-            found[backend, name] = gradients(CASES[name], start(backend), checkpoint_of)
-        return found[backend, name]
+        if (backend, name) not in actual:
+            actual[backend, name] = gradients(CASES[name], start(backend), checkpoint_of)
+        return actual[backend, name]
 
     return get
 
@@ -74,8 +74,8 @@ QUICK = ("paddle", "training_bottleneck")
 @pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n not in QUICK)) for n in ALL])
 def test_frameworks_agree(name: str, gradients_of: GradientsOf) -> None:
     torch, *others = [gradients_of(backend, name) for backend in NETWORKS]
-    for found in others:
-        worst, where = mismatch(torch, found)
+    for actual in others:
+        worst, where = mismatch(torch, actual)
         assert worst <= AGREEMENT, where
 
 
@@ -103,8 +103,8 @@ def test_reference_differences_of_modules(backend: str, name: str, gradients_of:
 def test_r101(gradients_of: GradientsOf) -> None:
     """The published network at its published depth, 97 x 129, batch 2."""
     torch, *others = [gradients_of(backend, "r101") for backend in NETWORKS]
-    for found in others:
-        worst, where = mismatch(torch, found)
+    for actual in others:
+        worst, where = mismatch(torch, actual)
         assert worst <= AGREEMENT, where
     check_slope(CASES["r101"], torch, "kernel")
 

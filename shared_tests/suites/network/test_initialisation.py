@@ -69,14 +69,14 @@ def test_every_tensor_has_its_distribution(config: DANetConfig) -> None:
 def test_mmsegs_heads_are_drawn_as_theirs() -> None:
     """ConvModules by He's rule over the fan out, conv_seg N(0, 0.01), the rest PyTorch's default."""
     table = parameters(VARIANTS["danet_r50_mmseg"])
-    found = {name: initial_distribution(name, table, "mmseg") for name in table}
-    assert found["head.position_in.conv.weight"] == Distribution("normal", math.sqrt(2 / (512 * 9)))
-    assert found["auxiliary.hidden.conv.weight"] == Distribution("normal", math.sqrt(2 / (256 * 9)))
+    actual = {name: initial_distribution(name, table, "mmseg") for name in table}
+    assert actual["head.position_in.conv.weight"] == Distribution("normal", math.sqrt(2 / (512 * 9)))
+    assert actual["auxiliary.hidden.conv.weight"] == Distribution("normal", math.sqrt(2 / (256 * 9)))
     for layer in ("head.fused_classifier", "auxiliary.classifier"):
-        assert found[f"{layer}.weight"] == Distribution("normal", 0.01)
-        assert found[f"{layer}.bias"] == Distribution("constant", 0)
+        assert actual[f"{layer}.weight"] == Distribution("normal", 0.01)
+        assert actual[f"{layer}.bias"] == Distribution("constant", 0)
     for layer in ("head.position_attention.key", "head.position_classifier", "head.channel_classifier"):
-        assert found[f"{layer}.weight"] == found[f"{layer}.bias"] == Distribution("uniform", 1 / math.sqrt(512))
+        assert actual[f"{layer}.weight"] == actual[f"{layer}.bias"] == Distribution("uniform", 1 / math.sqrt(512))
 
 
 @pytest.mark.parametrize(
@@ -86,11 +86,11 @@ def test_mmsegs_heads_are_drawn_as_theirs() -> None:
 def test_paddles_and_mxnets_heads_have_no_biases(scheme: Scheme, kernel: Distribution) -> None:
     table = parameters(VARIANTS["danet_r50"])
     for name, parameter in table.items():
-        found = initial_distribution(name, table, scheme)
+        actual = initial_distribution(name, table, scheme)
         if parameter.kind == "bias":
-            assert found == Distribution("constant", 0), name
+            assert actual == Distribution("constant", 0), name
         if name.startswith("backbone."):
-            assert found == initial_distribution(name, table), name
+            assert actual == initial_distribution(name, table), name
     assert initial_distribution("head.fused_classifier.weight", table, scheme) == kernel
 
 
@@ -118,10 +118,10 @@ def test_each_tensor_is_keyed_by_seed_and_name() -> None:
 
 
 def test_a_network_starts_with_them(worker: Worker) -> None:
-    found, expected = started(worker), initial_tensors(TINY, SEED)
-    assert found.keys() == expected.keys()
+    actual, expected = started(worker), initial_tensors(TINY, SEED)
+    assert actual.keys() == expected.keys()
     for name, tensor in expected.items():
-        assert np.array_equal(found[name], tensor), name
+        assert np.array_equal(actual[name], tensor), name
 
 
 @pytest.mark.parametrize("mutation", INITIALISATION, ids=lambda mutation: mutation.name)
@@ -129,14 +129,14 @@ def test_mutation_is_caught(mutation: Mutation, start: Start) -> None:
     worker = start("torch")  # the three draw through one function
     mutate(worker, mutation.sources("torch"))
     try:
-        found = started(worker)
+        actual = started(worker)
     finally:
         mutate(worker, None)
     table, wrong = parameters(TINY), list[str]()
     for name, parameter in table.items():
         if parameter.kind in ("kernel", "bias") and not name.startswith("backbone."):
             bound = 1 / math.sqrt(math.prod(table[name.rpartition(".")[0] + ".weight"].shape[1:]))
-            largest = np.abs(found[name]).max()
+            largest = np.abs(actual[name]).max()
             if not bound / 2 < largest <= np.float32(bound):
                 wrong.append(name)
     assert wrong, f"survives: {mutation.trap}"

@@ -66,33 +66,33 @@ def test_chunked_attention_agrees(start: Start, checkpoint_of: CheckpointOf) -> 
 
 @pytest.mark.parametrize("name", ["training_bottleneck", pytest.param("paddle", marks=pytest.mark.slow)])
 def test_gradients_on_pytorch_agree(name: str, start: Start, checkpoint_of: CheckpointOf) -> None:
-    expected, found = (gradients(CASES[name], start(backend), checkpoint_of) for backend in ("torch", "keras_torch"))
-    worst, where = mismatch(expected, found)
+    expected, actual = (gradients(CASES[name], start(backend), checkpoint_of) for backend in ("torch", "keras_torch"))
+    worst, where = mismatch(expected, actual)
     assert worst <= AGREEMENT, where
 
 
 @pytest.mark.parametrize("backend", OTHERS)
 def test_fit_and_files(backend: str, start: Start, tmp_path: Path) -> None:
     fields = {"config": CONFIG.to_dict(), "folder": str(tmp_path)}
-    found = start(backend).practise("fitted", fields, {"input": pictures()}, KERAS_USE)
+    actual = start(backend).practise("fitted", fields, {"input": pictures()}, KERAS_USE)
     files = {path.name: weights_convert.read(path).tensors for path in tmp_path.iterdir()}
     assert len(files) == 2
-    for name, tensor in found["fitted"].items():
-        copies = [found["archive"][name], found["weights"][name], *(tensors[name] for tensors in files.values())]
+    for name, tensor in actual["fitted"].items():
+        copies = [actual["archive"][name], actual["weights"][name], *(tensors[name] for tensors in files.values())]
         assert all(np.array_equal(tensor, copy) for copy in copies), name
     expected = start("tf").practise("fitted", fields, {"input": pictures()}, KERAS_USE)["fitted"]
     for name, tensor in expected.items():
-        assert np.abs(found["fitted"][name] - tensor).max() <= ROUNDING * max(np.abs(tensor).max(), 1e-2), name
+        assert np.abs(actual["fitted"][name] - tensor).max() <= ROUNDING * max(np.abs(tensor).max(), 1e-2), name
 
 
 @pytest.mark.parametrize("backend", OTHERS)
 def test_inputs_of_any_size(backend: str, start: Start) -> None:
     fields = {"config": CONFIG.to_dict()}
-    found = start(backend).practise("symbolic", fields, {"input": pictures()}, KERAS_USE)
-    assert {name: shape.tolist() for name, shape in found["shapes"].items()} == {
+    actual = start(backend).practise("symbolic", fields, {"input": pictures()}, KERAS_USE)
+    assert {name: shape.tolist() for name, shape in actual["shapes"].items()} == {
         name: [-1, -1, -1, CONFIG.num_classes] for name in CONFIG.outputs
     }
-    assert all(value.shape == (2, 33, 41, CONFIG.num_classes) for value in found["values"].values())
+    assert all(value.shape == (2, 33, 41, CONFIG.num_classes) for value in actual["values"].values())
 
 
 def test_the_backend_that_keras_will_take(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

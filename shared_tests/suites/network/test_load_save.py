@@ -62,10 +62,10 @@ def tensors_of(package: ModuleType, model: object) -> Mapping[str, np.ndarray]:
     return pytest.importorskip(f"{package.__name__}.parameters").get_tensors(model)
 
 
-def assert_same(found: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> None:
+def assert_same(actual: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> None:
     """The same names and values."""
-    assert found.keys() == expected.keys()
-    assert [name for name in found if not np.array_equal(found[name], expected[name])] == []
+    assert actual.keys() == expected.keys()
+    assert [name for name in actual if not np.array_equal(actual[name], expected[name])] == []
 
 
 def test_loads_every_format(package: ModuleType, files: dict[str, Path]) -> None:

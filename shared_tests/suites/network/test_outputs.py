@@ -34,12 +34,12 @@ def run(asked: tuple[str, ...], taps: tuple[str, ...], worker: Worker, checkpoin
 
 @pytest.mark.parametrize("asked", ASKED, ids=lambda asked: "+".join(asked) or "none")
 def test_only_what_is_asked_for(asked: tuple[str, ...], worker: Worker, checkpoint_of: CheckpointOf) -> None:
-    found = run(asked, ASKED[asked], worker, checkpoint_of)
-    wanted = expected(CASE)
-    assert found.outputs.keys() == set(asked)
-    assert found.taps.keys() == set(ASKED[asked])
-    for name, array in {**found.outputs, **found.taps}.items():
-        assert np.abs(array - wanted[name]).max() <= 1e-10 * np.abs(wanted[name]).max(), name
+    actual = run(asked, ASKED[asked], worker, checkpoint_of)
+    expected_values = expected(CASE)
+    assert actual.outputs.keys() == set(asked)
+    assert actual.taps.keys() == set(ASKED[asked])
+    for name, array in {**actual.outputs, **actual.taps}.items():
+        assert np.abs(array - expected_values[name]).max() <= 1e-10 * np.abs(expected_values[name]).max(), name
 
 
 def test_stages_lead_to_outputs() -> None:
@@ -69,7 +69,7 @@ def test_unknown_output(worker: Worker, checkpoint_of: CheckpointOf) -> None:
 def test_mutation_is_caught(mutation: Mutation, worker: Worker, checkpoint_of: CheckpointOf) -> None:
     mutate(worker, mutation.sources(worker.backend.name))
     try:
-        found = run(("channel",), (), worker, checkpoint_of)
-        assert found.outputs.keys() != {"channel"}, f"survives: {mutation.trap}"
+        actual = run(("channel",), (), worker, checkpoint_of)
+        assert actual.outputs.keys() != {"channel"}, f"survives: {mutation.trap}"
     finally:
         mutate(worker, None)

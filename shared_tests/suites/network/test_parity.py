@@ -28,7 +28,7 @@ JUDGED = [
         backend, name, marks=[pytest.mark.slow] * (name not in EVERYWHERE and (name in DEEP or (n + turn) % 3 > 0))
     )
     for n, name in enumerate(CASES)
-    for turn, backend in enumerate(NETWORKS)  # varies fastest, so that each case's truth is computed once
+    for turn, backend in enumerate(NETWORKS)  # varies fastest, so that each case is computed by the reference once
 ]
 
 

@@ -40,27 +40,27 @@ QUICK_FIRST = ["torch", pytest.param("tf", marks=pytest.mark.slow), pytest.param
 @pytest.fixture(scope="module")
 def response_of(start: Start, checkpoint_of: CheckpointOf) -> ResponseOf:
     """Backend, case and dtype -> the backend's response, by its fastest mode; computed once."""
-    found: dict[tuple[str, Case, str], Response] = {}
+    actual: dict[tuple[str, Case, str], Response] = {}
 
     def get(backend: str, case: Case, dtype: str) -> Response:
         key = (backend, case, dtype)
-        if key not in found:
+        if key not in actual:
             request = request_of(case, checkpoint_of(case.config), mode=FASTEST[backend], dtype=dtype)
-            found[key] = start(backend).run(request)
-        return found[key]
+            actual[key] = start(backend).run(request)
+        return actual[key]
 
     return get
 
 
 def relative(case: Case, responses: Iterable[Response], offset: float = 0.0) -> list[dict]:
     """By response: array name -> relative difference from the float64 reference."""
-    found = []
+    actual = []
     for response in responses:
         report = compare(expected(case, offset), named(response), np.inf)
         pluralise = [d for d in report.differences if not d.name.endswith("num_batches_tracked")]
         assert not any(difference.fault for difference in pluralise)
-        found.append({difference.name: difference.relative for difference in pluralise})
-    return found
+        actual.append({difference.name: difference.relative for difference in pluralise})
+    return actual
 
 
 def assert_alike(errors: list[dict]) -> None:
@@ -174,8 +174,8 @@ def test_mixed_losses_are_near(mixed: Learned) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "kernel"), [("mixed_bfloat16", "float32"), ("bfloat16", "bfloat16")])
 def test_keras_writes_its_policy(dtype: str, kernel: str, start: Start, tmp_path: Path) -> None:
-    found = start("tf").practise("saved", {"dtype": dtype, "folder": str(tmp_path)}, {})["found"]
-    assert (str(found["policy"]), str(found["kernel"])) == (dtype, kernel)
+    actual = start("tf").practise("saved", {"dtype": dtype, "folder": str(tmp_path)}, {})["result"]
+    assert (str(actual["policy"]), str(actual["kernel"])) == (dtype, kernel)
 
 
 def test_casting_a_network_ends_mixed_precision(start: Start) -> None:
@@ -200,12 +200,12 @@ def test_autocast_is_mixed_precision(checkpoint_of: CheckpointOf) -> None:
         checkpoint_of(CASES["dranet"].config),
         torch.randn(2, 3, 33, 47, generator=torch.Generator().manual_seed(0)),
     )
-    wanted = danet_torch.load(path, "mixed_bfloat16")(x)
+    expected_values = danet_torch.load(path, "mixed_bfloat16")(x)
     with torch.autocast("cpu", torch.bfloat16):
-        found, exact = danet_torch.load(path)(x), danet_torch.load(path, "float64")(x)
-    assert {logits.dtype for logits in found.values()} == {torch.float32}
+        actual, exact = danet_torch.load(path)(x), danet_torch.load(path, "float64")(x)
+    assert {logits.dtype for logits in actual.values()} == {torch.float32}
     assert {logits.dtype for logits in exact.values()} == {torch.float64}  # as autocast has it
-    assert all(torch.equal(found[name], logits) for name, logits in wanted.items())
+    assert all(torch.equal(actual[name], logits) for name, logits in expected_values.items())
 
 
 @pytest.mark.parametrize("name", get_args(ContextKind))
@@ -220,7 +220,9 @@ def test_a_module_within_autocast(name: str) -> None:
         for parameter in module.parameters():
             parameter.copy_(torch.from_numpy(synthetic_array(name, tuple(parameter.shape))))
         x = 5 * torch.randn(2, config.inner_channels, 32, 32, generator=torch.Generator().manual_seed(0))
-        wanted = module.eval()(x)
+        expected_values = module.eval()(x)
         with torch.autocast("cpu", torch.float16):
-            found = module(x=x)
-    assert (found - wanted).abs().max() <= 0.01 * wanted.abs().max()  # of convolutions of its own that are in 16 bits
+            actual = module(x=x)
+    assert (
+        actual - expected_values
+    ).abs().max() <= 0.01 * expected_values.abs().max()  # of convolutions of its own that are in 16 bits

@@ -50,19 +50,19 @@ def run(request):
 @pytest.mark.parametrize("profile", ["strict", "fast"])
 @pytest.mark.parametrize("backend", NETWORKS)
 def test_flags_are_read_back(backend: str, profile: ProfileName, start: Start, checkpoint_of: PathOf) -> None:
-    wanted = PROFILES[profile]
+    required = PROFILES[profile]
     request = Request(
         checkpoint=checkpoint_of(TINY),
         x=synthetic_input(TINY, 1, 17, 25),
         mode="jit" if backend == "jax" else "eager",
-        device=wanted.device,
-        precision=wanted.precision,
+        device=required.device,
+        precision=required.precision,
     )
     flags = start(backend).run(request).flags
-    assert flags["precision"] == wanted.precision
-    unfit = unfit_flags(wanted, flags)
+    assert flags["precision"] == required.precision
+    unfit = unfit_flags(required, flags)
     assert unfit is None if flags["device"] != "cpu" else "ran on the CPU" in str(unfit)
-    assert unfit_flags(wanted, {**flags, "device": "gpu"}) is None
+    assert unfit_flags(required, {**flags, "device": "gpu"}) is None
 
 
 @pytest.mark.parametrize(

@@ -59,11 +59,11 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Converted:
         if name not in made:
             pytest.importorskip("torch")
             folder = tmp_path_factory.mktemp(name)
-            found = recorded.load(FOLDER / f"{name}.npz")
+            actual = recorded.load(FOLDER / f"{name}.npz")
             weights_convert.convert(
-                upstream_checkpoints.write_checkpoint(found, folder), folder / "canonical.safetensors"
+                upstream_checkpoints.write_checkpoint(actual, folder), folder / "canonical.safetensors"
             )
-            made[name] = found, folder / "canonical.safetensors"
+            made[name] = actual, folder / "canonical.safetensors"
         return made[name]
 
     return get
@@ -78,13 +78,13 @@ def as_a_network(path: Path) -> Path:
 
 
 def run(backend: str, dtype: str, converted: tuple[Recording, Path], start: Start) -> dict[str, np.ndarray]:
-    found, path = converted
+    actual, path = converted
     checkpoint = read_checkpoint(path, verify=False)
     if checkpoint.source.get("backbone_only"):  # which `load` refuses: its head is drawn
         path = as_a_network(path)
-    taps = tuple(name for name in tap_names(checkpoint.config) if name in found.records)
+    taps = tuple(name for name in tap_names(checkpoint.config) if name in actual.records)
     response = start(backend).run(
-        Request(checkpoint=str(path), x=found.x, dtype=dtype, mode=FASTEST[backend], taps=taps)
+        Request(checkpoint=str(path), x=actual.x, dtype=dtype, mode=FASTEST[backend], taps=taps)
     )
     return {**response.taps, **response.outputs}
 
@@ -105,44 +105,46 @@ def test_install_without_features_has_the_logits(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("name", "backend"), in_turn(FLOAT64_TURNS))
 def test_float64(name: str, backend: str, converted: Converted, start: Start) -> None:
-    found, _ = converted(name)
-    differences = recorded.mismatches(found, run(backend, "float64", converted(name), start))
+    actual, _ = converted(name)
+    differences = recorded.mismatches(actual, run(backend, "float64", converted(name), start))
     for output, difference in differences.items():
-        record = found.records[output]
+        record = actual.records[output]
         bound = (ROUNDED if record.rounded else FLOAT64) * np.abs(record.values).max()
         assert difference <= bound, (output, difference, bound)
 
 
 @pytest.mark.parametrize(("name", "backend"), in_turn(FLOAT32_TURNS))
 def test_float32(name: str, backend: str, converted: Converted, start: Start) -> None:
-    found, _ = converted(name)
-    differences = recorded.mismatches(found, run(backend, "float32", converted(name), start))
+    actual, _ = converted(name)
+    differences = recorded.mismatches(actual, run(backend, "float32", converted(name), start))
     for output, difference in differences.items():
-        assert difference <= FLOAT32 * found.records[output].noise, (output, difference)
+        assert difference <= FLOAT32 * actual.records[output].noise, (output, difference)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_out_again(name: str, converted: Converted, tmp_path: Path) -> None:
     """Written in the owner's layout again: their keys in their order, their shapes, dtypes and bits."""
-    found, path = converted(name)
-    target = tmp_path / found.meta["file_name"]
+    actual, path = converted(name)
+    target = tmp_path / actual.meta["file_name"]
     weights_convert.convert(path, target, to_schema=read_checkpoint(path).source["schema"])
     written, folded = upstream_checkpoints.read(target), FOLDED.get(name, {})
-    assert list(written) == list(found.state_dict)
-    for key, array in found.state_dict.items():
+    assert list(written) == list(actual.state_dict)
+    for key, array in actual.state_dict.items():
         assert (written[key].dtype, written[key].shape) == (array.dtype, array.shape), key
         if key not in {*folded, *folded.values()}:
             assert written[key].tobytes() == array.tobytes(), key
     for bias, mean in folded.items():
         assert not written[bias].any()
-        assert np.array_equal(written[mean], found.state_dict[mean] - found.state_dict[bias]), mean
+        assert np.array_equal(written[mean], actual.state_dict[mean] - actual.state_dict[bias]), mean
 
 
 def test_wrong_facts_are_seen(converted: Converted, start: Start, tmp_path: Path) -> None:
     """The recorded outputs have teeth: the same weights without their multi-grid are another network."""
-    found, path = converted("official_r50_plain_mg")
+    actual, path = converted("official_r50_plain_mg")
     original = read_checkpoint(path)
     changed = Checkpoint(original.config.replace(multi_grid=None), original.tensors)
     write_checkpoint(changed, tmp_path / "changed.safetensors")
-    differences = recorded.mismatches(found, run("torch", "float32", (found, tmp_path / "changed.safetensors"), start))
-    assert differences["fused"] > 1000 * found.records["fused"].noise
+    differences = recorded.mismatches(
+        actual, run("torch", "float32", (actual, tmp_path / "changed.safetensors"), start)
+    )
+    assert differences["fused"] > 1000 * actual.records["fused"].noise

@@ -39,65 +39,65 @@ def agree(one: np.ndarray, other: np.ndarray) -> bool:
 @pytest.mark.parametrize(("size", "stride", "padding", "dilation"), CONVOLUTIONS)
 def test_convolution_is_the_direct_sum(size: int, stride: int, padding: int, dilation: int) -> None:
     x, weight, bias = values("x", 2, 3, 9, 8), values("w", 4, 3, size, size), values("b", 4)
-    found = operations.convolve(x, weight, bias, stride, padding, dilation)
+    actual = operations.convolve(x, weight, bias, stride, padding, dilation)
     height, width = ((n + 2 * padding - dilation * (size - 1) - 1) // stride + 1 for n in (9, 8))
-    assert found.shape == (2, 4, height, width)
-    for image, channel, row, column in np.ndindex(found.shape):
+    assert actual.shape == (2, 4, height, width)
+    for image, channel, row, column in np.ndindex(actual.shape):
         total = bias[channel]
         for source, i, j in itertools.product(range(3), range(size), range(size)):
             y, z = row * stride + i * dilation - padding, column * stride + j * dilation - padding
             if 0 <= y < 9 and 0 <= z < 8:
                 total += x[image, source, y, z] * weight[channel, source, i, j]
-        assert math.isclose(found[image, channel, row, column], total, rel_tol=0, abs_tol=1e-13)
+        assert math.isclose(actual[image, channel, row, column], total, rel_tol=0, abs_tol=1e-13)
 
 
 @pytest.mark.parametrize(("size", "stride", "padding", "dilation"), CONVOLUTIONS)
 def test_convolution_is_torchs(torch: Any, size: int, stride: int, padding: int, dilation: int) -> None:
     x, weight, bias = values("x", 2, 5, 17, 14), values("w", 4, 5, size, size), values("b", 4)
-    wanted = torch.nn.functional.conv2d(*map(torch.tensor, (x, weight, bias)), stride, padding, dilation).numpy()
-    assert agree(operations.convolve(x, weight, bias, stride, padding, dilation), wanted)
+    expected = torch.nn.functional.conv2d(*map(torch.tensor, (x, weight, bias)), stride, padding, dilation).numpy()
+    assert agree(operations.convolve(x, weight, bias, stride, padding, dilation), expected)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 3), (5, 7), (8, 6)])
 def test_max_pool_is_the_largest_of_what_is_there(torch: Any, shape: tuple[int, int]) -> None:
     x = values("x", 2, 3, *shape) - 2  # all negative: a zero in the padding would win
-    found = operations.max_pool(x)
-    for row, column in np.ndindex(found.shape[2:]):
+    actual = operations.max_pool(x)
+    for row, column in np.ndindex(actual.shape[2:]):
         window = x[:, :, max(2 * row - 1, 0) : 2 * row + 2, max(2 * column - 1, 0) : 2 * column + 2]
-        assert np.array_equal(found[:, :, row, column], window.max(axis=(2, 3)))
-    assert np.array_equal(found, torch.nn.functional.max_pool2d(torch.tensor(x), 3, 2, 1).numpy())
+        assert np.array_equal(actual[:, :, row, column], window.max(axis=(2, 3)))
+    assert np.array_equal(actual, torch.nn.functional.max_pool2d(torch.tensor(x), 3, 2, 1).numpy())
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 3), (5, 7), (8, 6)])
 def test_average_pool_divides_by_real_pixels(torch: Any, shape: tuple[int, int]) -> None:
     x = values("x", 2, 3, *shape)
-    found = operations.average_pool(x)
-    assert found.shape[2:] == ((shape[0] + 1) // 2, (shape[1] + 1) // 2)
-    for row, column in np.ndindex(found.shape[2:]):
+    actual = operations.average_pool(x)
+    assert actual.shape[2:] == ((shape[0] + 1) // 2, (shape[1] + 1) // 2)
+    for row, column in np.ndindex(actual.shape[2:]):
         pixels = [(y, z) for y in (2 * row, 2 * row + 1) for z in (2 * column, 2 * column + 1)]
         inside = [x[:, :, y, z] for y, z in pixels if y < shape[0] and z < shape[1]]
-        assert np.allclose(found[:, :, row, column], sum(inside) / len(inside), rtol=1e-14, atol=1e-15)
+        assert np.allclose(actual[:, :, row, column], sum(inside) / len(inside), rtol=1e-14, atol=1e-15)
     pool = torch.nn.functional.avg_pool2d
-    assert agree(found, pool(torch.tensor(x), 2, 2, ceil_mode=True, count_include_pad=False).numpy())
+    assert agree(actual, pool(torch.tensor(x), 2, 2, ceil_mode=True, count_include_pad=False).numpy())
 
 
 @pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize(("small", "large"), [((5, 7), (33, 47)), ((1, 3), (8, 1)), ((9, 8), (4, 3)), ((4, 6), (4, 6))])
 def test_resize_interpolates_between_neighbours(grid: str, small: tuple[int, int], large: tuple[int, int]) -> None:
-    def source(i: int, size: int, wanted: int) -> float:
+    def source(i: int, size: int, expected: int) -> float:
         if grid == "corners":
-            return i * (size - 1) / (wanted - 1) if wanted > 1 else 0.0
-        return max(0.0, (i + 0.5) * size / wanted - 0.5) if grid == "half_pixel" else i * size / wanted
+            return i * (size - 1) / (expected - 1) if expected > 1 else 0.0
+        return max(0.0, (i + 0.5) * size / expected - 0.5) if grid == "half_pixel" else i * size / expected
 
     x = values("x", 2, 3, *small)
-    found = operations.resize(x, *large, grid)
+    actual = operations.resize(x, *large, grid)
     for row, column in np.ndindex(large):
         y, z = source(row, small[0], large[0]), source(column, small[1], large[1])
         total = np.zeros((2, 3))
         for i, j in itertools.product((math.floor(y), math.floor(y) + 1), (math.floor(z), math.floor(z) + 1)):
             share = (1 - abs(y - i)) * (1 - abs(z - j))
             total += share * x[:, :, min(i, small[0] - 1), min(j, small[1] - 1)]
-        assert np.allclose(found[:, :, row, column], total, rtol=0, atol=1e-14)
+        assert np.allclose(actual[:, :, row, column], total, rtol=0, atol=1e-14)
 
 
 @pytest.mark.parametrize("grid", ["corners", "half_pixel"])
@@ -105,8 +105,8 @@ def test_resize_interpolates_between_neighbours(grid: str, small: tuple[int, int
 def test_resize_is_torchs(torch: Any, grid: str, small: tuple[int, int], large: tuple[int, int]) -> None:
     x = values("x", 2, 3, *small)
     interpolate = torch.nn.functional.interpolate
-    wanted = interpolate(torch.tensor(x), large, mode="bilinear", align_corners=grid == "corners").numpy()
-    assert agree(operations.resize(x, *large, grid), wanted)
+    expected = interpolate(torch.tensor(x), large, mode="bilinear", align_corners=grid == "corners").numpy()
+    assert agree(operations.resize(x, *large, grid), expected)
 
 
 def test_resize_refuses_an_unknown_grid() -> None:
@@ -145,8 +145,8 @@ def test_attention_is_the_papers_sum() -> None:
         share = np.exp(energy) / np.exp(energy).sum()
         assert np.allclose(taps["position_map"][1, n], share, rtol=1e-12, atol=0)
         gathered = sum(s * value[:, y, z] for s, (y, z) in zip(share, positions, strict=True))
-        wanted = tensors["head.position_attention.gamma"][0] * gathered + features[:, row, column]
-        assert np.allclose(taps["position_attention"][1, :, row, column], wanted, rtol=1e-12, atol=1e-13)
+        expected = tensors["head.position_attention.gamma"][0] * gathered + features[:, row, column]
+        assert np.allclose(taps["position_attention"][1, :, row, column], expected, rtol=1e-12, atol=1e-13)
 
     features = taps["channel_in"][1]
     for c in range(len(features)):
@@ -154,8 +154,8 @@ def test_attention_is_the_papers_sum() -> None:
         share = np.exp(-energy) / np.exp(-energy).sum()
         assert np.allclose(taps["channel_map"][1, c], share, rtol=1e-12, atol=0)
         gathered = sum(s * other for s, other in zip(share, features, strict=True))
-        wanted = tensors["head.channel_attention.gamma"][0] * gathered + features[c]
-        assert np.allclose(taps["channel_attention"][1, c], wanted, rtol=1e-12, atol=1e-14)
+        expected = tensors["head.channel_attention.gamma"][0] * gathered + features[c]
+        assert np.allclose(taps["channel_attention"][1, c], expected, rtol=1e-12, atol=1e-14)
 
 
 STRUCTURES = [
@@ -191,8 +191,8 @@ def test_structure_is_the_configs(config: DANetConfig, monkeypatch: pytest.Monke
     per_block = 2 if config.block == "basic" else 1
     skipped = 3 if config.stem == "deep" else 0
     blocks = per_block * sum(config.layers)
-    wanted = [dilation for layer in config.block_dilations for dilation in layer for _ in range(per_block)]
-    assert spread[skipped : skipped + blocks] == wanted
+    expected = [dilation for layer in config.block_dilations for dilation in layer for _ in range(per_block)]
+    assert spread[skipped : skipped + blocks] == expected
     firsts = skipped + per_block * np.cumsum((0, *config.layers[:3]))
     assert tuple(strides[index] for index in firsts) == config.stage_strides
     assert all(
@@ -216,7 +216,7 @@ def test_faulty_tensors_are_refused() -> None:
         reference.forward(TINY, {key: value for key, value in tensors.items() if key != name}, x)
     with pytest.raises(ValueError, match=f"no place for: extra.{name}"):
         reference.forward(TINY, {**tensors, f"extra.{name}": tensors[name]}, x)
-    with pytest.raises(ValueError, match=rf"{name} has shape \(18,\); wanted \(19,\)"):
+    with pytest.raises(ValueError, match=rf"{name} has shape \(18,\), expected \(19,\)"):
         reference.forward(TINY, {**tensors, name: tensors[name][:-1]}, x)
 
 

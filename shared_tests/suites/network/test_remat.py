@@ -39,14 +39,14 @@ def test_no_number_changes(
     backend: str, frozen: bool, context: tuple[ContextKind, ...], start: Start, tmp_path: Path
 ) -> None:
     """Losses, gradients (momenta are little else), weights, running statistics and counters after two steps."""
-    found = {}
+    actual = {}
     for remat in (False, True):
         recipe = RECIPE.replace(remat=remat, clip_norm=None, frozen_batch_norm=frozen)
         folder = tmp_path / str(remat)
         first = initial_state(tmp_path / f"{remat}.safetensors", CONFIG.replace(context=context), recipe)
         losses = go_on(start, backend, first, 2, folder)["losses"]
-        found[remat] = [losses, at(folder, 1), at(folder, 2)]
-    for plain, again in zip(found[False], found[True], strict=True):
+        actual[remat] = [losses, at(folder, 1), at(folder, 2)]
+    for plain, again in zip(actual[False], actual[True], strict=True):
         worst, name = mismatch(plain, again)
         assert worst <= AGREEMENT[backend], name
 
@@ -69,10 +69,10 @@ def test_all_of_it_is_recomputed(start: Start) -> None:
     """TensorFlow's graph has each convolution of the blocks and the attention a second time, and no other."""
     arrays = {"input": {"x": synthetic_array("recompute:x", (1, 3, 33, 41)).astype(np.float32)}}
     fields = {"config": CONFIG.to_dict(), "layers": ["memory_efficient", "remat"]}
-    found = start("tf").practise("kept", fields, arrays)["convolutions"]
+    actual = start("tf").practise("kept", fields, arrays)["convolutions"]
     kernels = [name for name, parameter in parameters(CONFIG).items() if parameter.kind == "kernel"]
-    assert found["memory_efficient"] == len(kernels)
-    assert found["remat"] == len(kernels) + sum(name.startswith(REMATERIALISED) for name in kernels)
+    assert actual["memory_efficient"] == len(kernels)
+    assert actual["remat"] == len(kernels) + sum(name.startswith(REMATERIALISED) for name in kernels)
 
 
 @pytest.mark.parametrize("backend", NETWORKS)
@@ -85,9 +85,9 @@ def test_many_pixels_are_recomputed(backend: str, asked: bool | None, start: Sta
     )
     batch = {"batch": {name: array[:BATCH] for name, array in pictures()["batch"].items()}}
     fields = {"start": str(first), "limits": [at_once, at_once - 1]}
-    found = start(backend).practise("decided", fields, batch)["recomputes"]
+    actual = start(backend).practise("decided", fields, batch)["recomputes"]
     expected = [False, True] if asked is None else [asked, asked]
-    assert [bool(found[str(limit)]) for limit in fields["limits"]] == expected
+    assert [bool(actual[str(limit)]) for limit in fields["limits"]] == expected
 
 
 def test_pixels_are_those_of_a_device() -> None:

@@ -71,12 +71,12 @@ MISTAKES = {
 def test_every_mistake_in_the_weights_moves_some_logit(variant: str) -> None:
     config = VARIANTS[variant]
     tensors, x = synthetic_tensors(config), synthetic_input(config, 2, *SIZES[variant])
-    truth = reference.forward(config, tensors, x).outputs["fused"]
+    expected = reference.forward(config, tensors, x).outputs["fused"]
     for mistake, change in MISTAKES.items():
         changed = change(tensors)
         assert changed
         wrong = reference.forward(config, {**tensors, **changed}, x).outputs["fused"]
-        assert np.abs(wrong - truth).max() > VISIBLE * np.abs(truth).max(), mistake
+        assert np.abs(wrong - expected).max() > VISIBLE * np.abs(expected).max(), mistake
 
 
 def test_key_bias_is_the_one_tensor_that_cannot_show() -> None:
@@ -84,19 +84,19 @@ def test_key_bias_is_the_one_tensor_that_cannot_show() -> None:
     config = VARIANTS["danet_tiny"]
     tensors, x = synthetic_tensors(config), synthetic_input(config, 2, 33, 47)
     changed = {**tensors, **zero("head.position_attention.key.bias")(tensors)}
-    truth, found = (reference.forward(config, chosen, x).outputs["fused"] for chosen in (tensors, changed))
-    assert np.abs(found - truth).max() < 1e-13 * np.abs(truth).max()
+    expected, actual = (reference.forward(config, chosen, x).outputs["fused"] for chosen in (tensors, changed))
+    assert np.abs(actual - expected).max() < 1e-13 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("variant", SIZES)
 def test_flipped_channel_softmax_shows(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     config = VARIANTS[variant]
     tensors, x = synthetic_tensors(config), synthetic_input(config, 2, *SIZES[variant])
-    truth = reference.forward(config, tensors, x).outputs["channel"]
+    expected = reference.forward(config, tensors, x).outputs["channel"]
     softmax = operations.softmax
     monkeypatch.setattr(operations, "softmax", lambda energy: softmax(-energy))
     wrong = reference.forward(config, tensors, x).outputs["channel"]
-    assert np.abs(wrong - truth).max() > 0.1 * np.abs(truth).max()
+    assert np.abs(wrong - expected).max() > 0.1 * np.abs(expected).max()
 
 
 @pytest.mark.parametrize("variant", SIZES)

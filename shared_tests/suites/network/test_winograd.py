@@ -70,9 +70,11 @@ def test_one_tile() -> None:
     """The paper's matrices on integers give the convolution by its definition."""
     generator = np.random.default_rng(0)
     pixels, kernel = generator.integers(-9, 9, (SPAN, SPAN)), generator.integers(-9, 9, (3, 3, 1, 1)).astype(np.float64)
-    found = OUTPUT @ ((INPUT @ pixels.reshape(-1)) * (KERNEL @ kernel.reshape(-1)))
-    wanted = [(pixels[i : i + 3, j : j + 3] * kernel[:, :, 0, 0]).sum() for i in range(TILE) for j in range(TILE)]
-    assert np.abs(found - wanted).max() < 1e-11  # of sums up to 700
+    actual = OUTPUT @ ((INPUT @ pixels.reshape(-1)) * (KERNEL @ kernel.reshape(-1)))
+    expected_values = [
+        (pixels[i : i + 3, j : j + 3] * kernel[:, :, 0, 0]).sum() for i in range(TILE) for j in range(TILE)
+    ]
+    assert np.abs(actual - expected_values).max() < 1e-11  # of sums up to 700
 
 
 def test_rule() -> None:
@@ -117,12 +119,12 @@ def test_narrow_dtypes_are_computed_directly(dtype: str, checkpoint_of: Checkpoi
 def test_gradients(backend: str, entries: int, start: Start, checkpoint_of: CheckpointOf) -> None:
     """Gradients by the pixels and by every kernel are those of the direct convolution."""
     pixels = {"input": {"x": np.random.default_rng(0).standard_normal((2, 3, 65, 97))}}
-    found = []
+    actual = []
     for layers in ("memory_efficient", "cpu_inference"):
         fields = {"checkpoint": str(checkpoint_of(TINY)), "layers": layers}
         with transformed(start(backend), entries) as worker:
-            found.append(worker.practise("gradients", fields, pixels)["gradients"])
-    direct, by_transforms = found
+            actual.append(worker.practise("gradients", fields, pixels)["gradients"])
+    direct, by_transforms = actual
     kernels = {name for name in by_transforms if name.endswith("classifier.weight")}  # before no BatchNorm
     assert "head.fused_classifier.weight" in kernels
     assert not np.array_equal(direct["x"], by_transforms["x"])
@@ -133,12 +135,12 @@ def test_gradients(backend: str, entries: int, start: Start, checkpoint_of: Chec
 @pytest.mark.parametrize("backend", ["torch", *(pytest.param(name, marks=pytest.mark.slow) for name in ("tf", "jax"))])
 def test_second_gradients(backend: str, start: Start, checkpoint_of: CheckpointOf) -> None:
     pixels = {"input": {"x": np.random.default_rng(0).standard_normal((1, 3, 65, 49))}}
-    found = []
+    actual = []
     for layers in ("memory_efficient", "cpu_inference"):
         fields = {"checkpoint": str(checkpoint_of(TINY)), "layers": layers}
         with transformed(start(backend)) as worker:
-            found.append(worker.practise("second_gradients", fields, pixels)["gradients"]["x"])
-    direct, by_transforms = found
+            actual.append(worker.practise("second_gradients", fields, pixels)["gradients"]["x"])
+    direct, by_transforms = actual
     assert not np.array_equal(direct, by_transforms)
     assert np.abs(direct - by_transforms).max() <= 1e-10 * np.abs(direct).max()
 
@@ -171,11 +173,11 @@ def test_transforms_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     with torch.inference_mode():
         assert close(torch.vmap(call)(pictures), one_by_one)
     leaf = pictures[1].clone().requires_grad_()
-    (wanted,) = torch.autograd.grad(total(leaf), leaf)
-    assert close(torch.func.grad(total)(pictures[1]), wanted)
-    assert close(torch.vmap(torch.func.grad(total))(pictures)[1], wanted)
+    (expected_values,) = torch.autograd.grad(total(leaf), leaf)
+    assert close(torch.func.grad(total)(pictures[1]), expected_values)
+    assert close(torch.vmap(torch.func.grad(total))(pictures)[1], expected_values)
     _, tangent = torch.func.jvp(total, (pictures[1],), (direction[1],))
-    assert close(tangent, (wanted * direction[1]).sum())
+    assert close(tangent, (expected_values * direction[1]).sum())
 
 
 def test_xla_transforms_kernels_when_needed() -> None:
@@ -195,9 +197,9 @@ def test_tensorflow_transforms_kernels_when_needed(start: Start) -> None:
     fields = {"channels": 512, "count": 8}
     start("tf")  # which skips, or fails, where it is missing
     with Worker(BACKENDS["tf"]) as worker:  # of its own: what earlier tests leave is given back while this one measures
-        found = worker.practise("held_by_tensorflow", fields, {}, "shared_tests.suites.network.transforming")
+        actual = worker.practise("held_by_tensorflow", fields, {}, "shared_tests.suites.network.transforming")
     kernels = SPAN**2 * 512 * 512 * 4  # large enough that malloc takes and gives back each by itself
-    assert kernels < int(found["held"]["bytes"]) < 4 * kernels
+    assert kernels < int(actual["held"]["bytes"]) < 4 * kernels
 
 
 @pytest.mark.parametrize("backend", NETWORKS)
@@ -231,10 +233,10 @@ def test_exported(monkeypatch: pytest.MonkeyPatch) -> None:
     pictures = torch.randn(1, 3, 257, 271, generator=torch.Generator().manual_seed(0))
     program = torch.export.export(model, (pictures,)).module()
     with torch.inference_mode():
-        wanted = model(pictures)["fused"]
+        expected_values = model(pictures)["fused"]
     recorded = program(pictures)["fused"]
     assert recorded.requires_grad
-    assert (recorded - wanted).abs().max() <= 1e-4 * wanted.abs().max()  # convolved directly there
+    assert (recorded - expected_values).abs().max() <= 1e-4 * expected_values.abs().max()  # convolved directly there
 
 
 @pytest.mark.parametrize(

@@ -83,14 +83,14 @@ Definition = ast.FunctionDef | ast.ClassDef
 
 def definitions(backend: str, file: str) -> dict[str, Definition]:
     """Classes, their methods and functions by qualified name, in order, without what the framework alone needs."""
-    found: dict[str, Definition] = {}
+    actual: dict[str, Definition] = {}
     for node in ast.parse((ROOT / PACKAGES[backend] / file).read_text()).body:
         if isinstance(node, Definition) and node.name not in FRAMEWORK_ONLY[backend]:
-            found[node.name] = node
+            actual[node.name] = node
             for method in node.body if isinstance(node, ast.ClassDef) else ():
                 if isinstance(method, ast.FunctionDef) and method.name not in FRAMEWORK_ONLY[backend]:
-                    found[f"{node.name}.{FORWARD.get(method.name, method.name)}"] = method
-    return {name: node for name, node in found.items() if name not in FRAMEWORK_ONLY[backend]}
+                    actual[f"{node.name}.{FORWARD.get(method.name, method.name)}"] = method
+    return {name: node for name, node in actual.items() if name not in FRAMEWORK_ONLY[backend]}
 
 
 def parameters(node: Definition) -> list[str] | None:

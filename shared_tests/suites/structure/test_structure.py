@@ -121,8 +121,8 @@ def test_tests_are_not_shipped() -> None:
 
 @pytest.mark.parametrize("path", sources(*WITHOUT_FRAMEWORKS), ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_module_imports_a_framework_at_once(path: Path) -> None:
-    found = set(imports(ast.parse(path.read_text()), deep=False)) & (FRAMEWORKS | NETWORKS)
-    assert not found, f"{', '.join(sorted(found))} must be imported in the function that needs it"
+    actual = set(imports(ast.parse(path.read_text()), deep=False)) & (FRAMEWORKS | NETWORKS)
+    assert not actual, f"{', '.join(sorted(actual))} must be imported in the function that needs it"
 
 
 # What each folder of the converter may import from the converter.
@@ -164,9 +164,9 @@ def test_importing_pulls_in_no_other_framework(module: str) -> None:
         [sys.executable, "-W", "ignore", "-c", script], capture_output=True, text=True, env=environment, check=False
     )
     assert done.returncode == 0, done.stderr
-    found = set(done.stdout.split())
-    assert module.partition(".")[0] in found
-    assert not found & ISOLATION[module]
+    actual = set(done.stdout.split())
+    assert module.partition(".")[0] in actual
+    assert not actual & ISOLATION[module]
 
 
 # What opens or reads a file, by the last part of the name that is called.
@@ -230,13 +230,13 @@ def opening_calls(tree: ast.AST) -> Iterator[str]:
 
 
 def test_every_file_is_opened_by_one_function() -> None:
-    found = {
+    actual = {
         (str(path.relative_to(ROOT)), call)
         for path in sources(*PRODUCT)
         for call in opening_calls(ast.parse(path.read_text()))
     }
-    assert not found - OPENS_ITSELF.keys(), "read it with danet_common.files.regular_file"
-    assert not OPENS_ITSELF.keys() - found, "an exception without its case"
+    assert not actual - OPENS_ITSELF.keys(), "read it with danet_common.files.regular_file"
+    assert not OPENS_ITSELF.keys() - actual, "an exception without its case"
 
 
 OPENING_LINES = (

@@ -39,11 +39,13 @@ def filled(config: DANetConfig, path: Path) -> tuple[dict[str, np.ndarray], list
     return tensors, lines
 
 
-def assert_backbone(tensors: Mapping[str, np.ndarray], wanted: Mapping[str, np.ndarray]) -> None:
+def assert_backbone(tensors: Mapping[str, np.ndarray], expected_values: Mapping[str, np.ndarray]) -> None:
     """The same dtypes and bits."""
     for name, array in tensors.items():
         if name.startswith("backbone."):
-            assert (array.dtype, array.tobytes()) == (wanted[name].dtype, wanted[name].tobytes()), name
+            assert (array.dtype, array.tobytes()) == (expected_values[name].dtype, expected_values[name].tobytes()), (
+                name
+            )
 
 
 @pytest.mark.parametrize("ending", WRITERS)
@@ -79,8 +81,8 @@ def test_networks_of_others(name: str, layout: str, tmp_path: Path) -> None:
     tensors, lines = filled(checkpoint.config.replace(num_classes=3, class_names=None, palette=None), path)
     assert_backbone(tensors, weights_convert.read(path).tensors)
     assert lines[1].startswith("dropped: the rest of the file, ")
-    for said in lines[2:]:  # the bare file does not tell what Paddle's network was trained with
-        assert said.partition("=")[0] in ("mean", "std")
+    for output in lines[2:]:  # the bare file does not tell what Paddle's network was trained with
+        assert output.partition("=")[0] in ("mean", "std")
 
 
 def test_our_own_network(tmp_path: Path) -> None:

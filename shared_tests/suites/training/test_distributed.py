@@ -150,7 +150,7 @@ def on_one(start: Start, backend: str, folder: Path, config: DANetConfig, recipe
     return start(backend).practise("train", fields, batches())["losses"]["loss"]
 
 
-def furthest(spread: Spread, folder: Path, start: Path, truth: np.ndarray, local: tuple[str, ...] = ()) -> float:
+def furthest(spread: Spread, folder: Path, start: Path, expected: np.ndarray, local: tuple[str, ...] = ()) -> float:
     """The largest mismatch of any loss or tensor of any step from the run on one device.
 
     Infinite where two processes do not hold the same, bit for bit.
@@ -159,9 +159,9 @@ def furthest(spread: Spread, folder: Path, start: Path, truth: np.ndarray, local
     assert [code for code, _ in ended] == [0] * spread.processes, "\n".join(words for _, words in ended)
     mismatches = [0.0]
     for place in range(spread.processes):
-        found = load_arrays(folder / f"{place}.npz")
-        mismatches.append(float(np.abs(found["losses"]["loss"] - truth).max() / np.abs(truth).max()))
-        assert found["engine"]["sum"].tolist() == [[2**40 * spread.processes + sum(range(spread.processes)), 1]]
+        actual = load_arrays(folder / f"{place}.npz")
+        mismatches.append(float(np.abs(actual["losses"]["loss"] - expected).max() / np.abs(expected).max()))
+        assert actual["engine"]["sum"].tolist() == [[2**40 * spread.processes + sum(range(spread.processes)), 1]]
         kind = f"{2 if spread.processes > 1 else 1} process{'es' if spread.processes > 1 else ''}, 2 cpu devices"
         assert (folder / f"{place}.txt").read_text() == kind
     for step in range(1, STEPS + 1):
@@ -189,8 +189,8 @@ def test_ports_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
     [pytest.param(s, marks=() if s.backend == "torch" else pytest.mark.slow, id=str(s)) for s in SPREADS],
 )  # the others compile for seconds
 def test_two_are_one(spread: Spread, start: Start, tmp_path: Path) -> None:
-    truth = on_one(start, spread.backend, tmp_path, CONFIG, EVERYTHING)
-    assert furthest(spread, tmp_path / "spread", tmp_path, truth) <= AGREEMENT
+    expected = on_one(start, spread.backend, tmp_path, CONFIG, EVERYTHING)
+    assert furthest(spread, tmp_path / "spread", tmp_path, expected) <= AGREEMENT
 
 
 VARIATIONS = {
@@ -211,8 +211,8 @@ VARIATIONS = {
 @pytest.mark.parametrize("spread", [s for s in SPREADS if s.backend == "torch" or s.devices > 1], ids=str)
 def test_variations(spread: Spread, variation: str, start: Start, tmp_path: Path) -> None:
     config, recipe = VARIATIONS[variation]
-    truth = on_one(start, spread.backend, tmp_path, config, recipe)
-    assert furthest(spread, tmp_path / "spread", tmp_path, truth) <= AGREEMENT
+    expected = on_one(start, spread.backend, tmp_path, config, recipe)
+    assert furthest(spread, tmp_path / "spread", tmp_path, expected) <= AGREEMENT
 
 
 @pytest.mark.slow
@@ -220,8 +220,8 @@ def test_variations(spread: Spread, variation: str, start: Start, tmp_path: Path
 @pytest.mark.parametrize("spread", SPREADS[:2], ids=str)
 def test_what_is_only_local_is_seen(spread: Spread, local: str, start: Start, tmp_path: Path) -> None:
     """A loss, a threshold or statistics of a device's own rows alone are far from the run on one."""
-    truth = on_one(start, spread.backend, tmp_path, CONFIG, EVERYTHING)
-    assert furthest(spread, tmp_path / "spread", tmp_path, truth, (local,)) > 1e-4
+    expected = on_one(start, spread.backend, tmp_path, CONFIG, EVERYTHING)
+    assert furthest(spread, tmp_path / "spread", tmp_path, expected, (local,)) > 1e-4
 
 
 @pytest.mark.slow
@@ -279,7 +279,7 @@ def test_no_reducer_outlives_the_group(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_torchrun(start: Start, tmp_path: Path) -> None:
     """As people start it, and not only with the environment that it gives."""
-    truth = on_one(start, "torch", tmp_path, CONFIG, EVERYTHING)
+    expected = on_one(start, "torch", tmp_path, CONFIG, EVERYTHING)
     folder = tmp_path / "spread"
     folder.mkdir()
     job = {"start": str(tmp_path / "0.safetensors"), "steps": 1, "dtype": "float64", "devices": 1, "dies": None}
@@ -288,7 +288,7 @@ def test_torchrun(start: Start, tmp_path: Path) -> None:
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     subprocess.run([*torchrun, "-m", SPREAD, "torch", str(folder)], check=True, timeout=TIMEOUT)
     losses = load_arrays(folder / "1.npz")["losses"]["loss"]
-    assert np.abs(losses - truth[:1]).max() <= AGREEMENT * np.abs(truth).max()
+    assert np.abs(losses - expected[:1]).max() <= AGREEMENT * np.abs(expected).max()
 
 
 @pytest.mark.slow
@@ -298,18 +298,18 @@ def test_the_sharded_step_lowers_for_tpu() -> None:
     if backend.missing:
         pytest.skip(f"needs {', '.join(backend.missing)}")
     with Worker(backend) as worker:
-        found = worker.practise("lower_step", {"variant": "danet_r18", "rows": 16, "size": 65}, {})["found"]
-    assert found["platforms"].tolist() == ["tpu"]
-    assert found["devices"] == 8
-    assert not found["float64"]  # a TPU would emulate it, slowly
+        actual = worker.practise("lower_step", {"variant": "danet_r18", "rows": 16, "size": 65}, {})["result"]
+    assert actual["platforms"].tolist() == ["tpu"]
+    assert actual["devices"] == 8
+    assert not actual["float64"]  # a TPU would emulate it, slowly
 
 
 def test_sync_batch_norm_keeps_the_names(start: Start) -> None:
     """What torch makes of the network on several GPUs has the same tensors, and computes the same with them."""
-    found = start("torch").practise("synchronise", {"variant": "danet_tiny"}, {})["found"]
-    assert found["converted"] > 10
-    assert found["same_names"]
-    assert found["same_outputs"]
+    actual = start("torch").practise("synchronise", {"variant": "danet_tiny"}, {})["result"]
+    assert actual["converted"] > 10
+    assert actual["same_names"]
+    assert actual["same_outputs"]
 
 
 @pytest.mark.parametrize("gradient_accumulation_steps", [1, 2, 4])

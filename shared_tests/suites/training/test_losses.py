@@ -21,37 +21,37 @@ PLAIN = TrainConfig(position_weight=0.4, aux_weight=0.3)
 
 def labels(kind: str, batch: int = 3) -> np.ndarray:
     """Classes (N, 5, 6) from a rule, with the pixels of this kind among them."""
-    found = (np.arange(batch * 30).reshape(batch, 5, 6) * 5 % CLASSES).astype(np.int32)
+    actual = (np.arange(batch * 30).reshape(batch, 5, 6) * 5 % CLASSES).astype(np.int32)
     if kind == "void":
-        found[:] = 255
+        actual[:] = 255
     elif kind == "one void picture":
-        found[0] = 255
+        actual[0] = 255
     elif kind == "no class":
-        found[0, :2] = 254  # a label that no class has is void too, where the data let it through
-        found[-1, 3:] = 255
-        found[0, 4, 0] = -1
+        actual[0, :2] = 254  # a label that no class has is void too, where the data let it through
+        actual[-1, 3:] = 255
+        actual[0, 4, 0] = -1
     elif kind == "imbalance":
-        found[:] = 2
-        found[0, 0, 0] = 6
-    return found
+        actual[:] = 2
+        actual[0, 0, 0] = 6
+    return actual
 
 
-def check(worker: Worker, recipe: TrainConfig, truth: np.ndarray) -> Groups:
+def check(worker: Worker, recipe: TrainConfig, expected: np.ndarray) -> Groups:
     """Hold one framework's losses and gradients to the reference's."""
-    shape = (len(truth), CLASSES, *truth.shape[1:])
+    shape = (len(expected), CLASSES, *expected.shape[1:])
     outputs = {
         name: 4 * synthetic_array(f"logits:{name}", shape).astype(np.float64) for name in ("fused", "position", "aux")
     }
-    found = worker.practise("loss", {"recipe": recipe.to_dict()}, {"outputs": outputs, "input": {"labels": truth}})
+    actual = worker.practise("loss", {"recipe": recipe.to_dict()}, {"outputs": outputs, "input": {"labels": expected}})
     total = 0.0
     for name, logits in outputs.items():
-        value, gradient = cross_entropy(logits, truth, recipe)
+        value, gradient = cross_entropy(logits, expected, recipe)
         weight = recipe.output_weights[name]
         total += weight * value
-        assert abs(found["losses"][name] - value) <= BOUND, name
-        assert np.abs(found["gradients"][name] - weight * gradient).max() <= BOUND * max(1.0, np.abs(gradient).max())
-    assert abs(found["losses"]["loss"] - total) <= BOUND
-    return found
+        assert abs(actual["losses"][name] - value) <= BOUND, name
+        assert np.abs(actual["gradients"][name] - weight * gradient).max() <= BOUND * max(1.0, np.abs(gradient).max())
+    assert abs(actual["losses"]["loss"] - total) <= BOUND
+    return actual
 
 
 RECIPES = {
@@ -83,17 +83,17 @@ def test_single_picture(worker: Worker) -> None:
 
 @pytest.mark.parametrize("recipe", [PLAIN, PLAIN.replace(ohem_threshold=0.7)], ids=["plain", "ohem"])
 def test_all_void(worker: Worker, recipe: TrainConfig) -> None:
-    found = check(worker, recipe, labels("void"))
-    assert all(value == 0 for value in found["losses"].values())
-    assert not any(gradient.any() for gradient in found["gradients"].values())
+    actual = check(worker, recipe, labels("void"))
+    assert all(value == 0 for value in actual["losses"].values())
+    assert not any(gradient.any() for gradient in actual["gradients"].values())
 
 
 def test_all_pixels_are_those_of_every_device_and_void_ones_too(worker: Worker) -> None:
     """A picture of which half is void has half the loss of its labelled pixels."""
-    truth = labels("classes", batch=2)
-    truth[:, :, :3] = 255
-    mean = check(worker, PLAIN, truth)["losses"]["fused"]
-    assert check(worker, PLAIN.replace(loss_mean="all_pixels"), truth)["losses"]["fused"] == pytest.approx(mean / 2)
+    expected = labels("classes", batch=2)
+    expected[:, :, :3] = 255
+    mean = check(worker, PLAIN, expected)["losses"]["fused"]
+    assert check(worker, PLAIN.replace(loss_mean="all_pixels"), expected)["losses"]["fused"] == pytest.approx(mean / 2)
 
 
 @pytest.mark.parametrize(
@@ -105,16 +105,16 @@ def test_all_pixels_are_those_of_every_device_and_void_ones_too(worker: Worker) 
     ],
 )
 def test_mutation_is_caught(mutation: Mutation, backend: str, start: Start) -> None:
-    worker, truth = start(backend), labels("one void picture")
+    worker, expected = start(backend), labels("one void picture")
     mutate(worker, mutation.sources(backend))
     try:
         with pytest.raises(AssertionError):
-            check_both_means(worker, truth)
+            check_both_means(worker, expected)
     finally:
         mutate(worker, None)
 
 
-def check_both_means(worker: Worker, truth: np.ndarray) -> None:
+def check_both_means(worker: Worker, expected: np.ndarray) -> None:
     """Hold the losses by both divisors to the reference's."""
     for recipe in (PLAIN, PLAIN.replace(loss_mean="all_pixels")):
-        check(worker, recipe, truth)
+        check(worker, recipe, expected)

@@ -111,13 +111,13 @@ def go_on(folder: RunFolder, stop_after: int | None = None, distributed: Any = N
 
 def left(folder: RunFolder) -> list[Any]:
     """All that a run leaves, but for the pace: what must be the same."""
-    found: list[Any] = []
+    actual: list[Any] = []
     last, best = read_training(folder.last), read_checkpoint(folder.best)
-    found += [last.step, last.data, last.recipe, best.config, best.source]
+    actual += [last.step, last.data, last.recipe, best.config, best.source]
     for arrays in (last.tensors, last.slots, best.tensors):
-        found.append({name: array.tobytes() for name, array in arrays.items()})
+        actual.append({name: array.tobytes() for name, array in arrays.items()})
     lines = read_metrics(folder.metrics)
-    return [*found, [{n: v for n, v in line.items() if n != "images_per_second"} for line in lines]]
+    return [*actual, [{n: v for n, v in line.items() if n != "images_per_second"} for line in lines]]
 
 
 @pytest.fixture(scope="module")
@@ -471,10 +471,10 @@ def test_a_run_handed_from_framework_to_framework(start: Start, tmp_path: Path, 
         process = processes(*station)
         error = process.communicate(timeout=300)[1]
         assert process.returncode == 0, error
-    truth, found = read_training(whole.last), read_training(handed.last)
-    assert found.step == truth.step == 12
-    for name, array in {**truth.tensors, **truth.slots}.items():
-        other = {**found.tensors, **found.slots}[name]
+    expected, actual = read_training(whole.last), read_training(handed.last)
+    assert actual.step == expected.step == 12
+    for name, array in {**expected.tensors, **expected.slots}.items():
+        other = {**actual.tensors, **actual.slots}[name]
         assert array.dtype == other.dtype, name
         size = 1.0 if UNSEEN in name else np.abs(array).max()
         assert np.abs(array - other).max() <= HANDOVER * size, name

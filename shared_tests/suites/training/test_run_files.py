@@ -116,12 +116,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     return folder
 
 
-def alike(read: Any, given: Any) -> bool:
+def includes(read: Any, given: Any) -> bool:
     """True if what was read is what was given; fields that were left out have their defaults."""
     if isinstance(given, dict):
-        return all(name in read and alike(read[name], value) for name, value in given.items())
+        return all(name in read and includes(read[name], value) for name, value in given.items())
     if isinstance(given, list):
-        return len(read) == len(given) and all(map(alike, read, given))
+        return len(read) == len(given) and all(map(includes, read, given))
     return bool(read == (float(given) if type(read) is float else given))
 
 
@@ -133,7 +133,7 @@ def test_every_field_of_the_plan(folder: RunFolder, tmp_path: Path) -> None:
         read = other.read_plan if count % 20 == 0 else partial(as_in_a_file, content, other.plan)
         count += 1
         if not refused(read, other.plan, path):  # such as null for what may be absent
-            assert alike(json.loads(json.dumps(read().to_dict())), content), path
+            assert includes(json.loads(json.dumps(read().to_dict())), content), path
     assert count > 1500
 
 
@@ -240,10 +240,10 @@ def test_texts_that_are_no_json(text: bytes, folder: RunFolder, tmp_path: Path) 
     other.metrics.write_bytes(text + b"\n")
     with pytest.raises(ValueError, match="no metrics file") as another:
         MetricsFile(other.metrics, folder.read_plan(), 8, 8)
-    for file, found in ((other.plan, error), (other.metrics, another)):
-        assert str(found.value).startswith(f"{file}: ")
-        assert len(str(found.value)) < 300
-        assert "\n" not in str(found.value)
+    for file, actual in ((other.plan, error), (other.metrics, another)):
+        assert str(actual.value).startswith(f"{file}: ")
+        assert len(str(actual.value)) < 300
+        assert "\n" not in str(actual.value)
 
 
 @pytest.mark.parametrize("kind", [TrainConfig, Augmentation, Intervals])

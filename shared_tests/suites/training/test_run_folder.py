@@ -43,9 +43,9 @@ def test_of_many_that_make_it_at_once_one_does(there: bool, tmp_path: Path) -> N
 
         with ThreadPoolExecutor(RACERS) as pool:
             racers = [pool.submit(make) for _ in range(RACERS)]
-        said = [racer.result() for racer in racers]
-        assert said.count("made") == 1
-        assert all(text == "made" or (text.startswith(f"{root}") and text.isprintable()) for text in said)
+        output = [racer.result() for racer in racers]
+        assert output.count("made") == 1
+        assert all(text == "made" or (text.startswith(f"{root}") and text.isprintable()) for text in output)
         assert sorted(path.name for path in root.iterdir()) == MADE
         assert RunFolder(root).read_last(RunFolder(root).read_plan()).step == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == [str(number) for number in range(ROUNDS)]
@@ -151,9 +151,14 @@ def test_what_is_no_place_for_a_run(train: Train, tmp_path: Path, capsys: Stream
     (tmp_path / "loop").symlink_to("loop")
     os.mkfifo(tmp_path / "pipe")
     before = sorted(tmp_path.rglob("*"))
-    for name, said in (("full", "not empty"), ("loop", "not a folder"), ("pipe", "not a folder"), ("pipe/run", "pipe")):
+    for name, output in (
+        ("full", "not empty"),
+        ("loop", "not a folder"),
+        ("pipe", "not a folder"),
+        ("pipe/run", "pipe"),
+    ):
         assert train(*SHORT, "--backend", "torch", "--out", str(tmp_path / name)) == 2
-        assert_one_error(capsys, said)
+        assert_one_error(capsys, output)
     assert sorted(tmp_path.rglob("*")) == before
 
 
@@ -205,10 +210,10 @@ def test_two_new_runs_at_once(start: Start, tmp_path: Path) -> None:
         root = tmp_path / str(number)
         words = [sys.executable, "-m", "danet_cli.main", "train", *SHORT, "--backend", "torch", "--out", str(root)]
         both = [subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-        said = [process.communicate(timeout=300)[1] for process in both]
+        output = [process.communicate(timeout=300)[1] for process in both]
         codes = [process.returncode for process in both]
-        assert sorted(codes) == [0, 2], said
-        lines = said[codes.index(2)].splitlines()
+        assert sorted(codes) == [0, 2], output
+        lines = output[codes.index(2)].splitlines()
         assert len(lines) == 1, lines
         assert lines[0].startswith(f"danet: {root}"), lines
         assert read_training(root).step == 6

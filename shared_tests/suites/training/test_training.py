@@ -73,12 +73,12 @@ def at(folder: Path, step: int) -> dict[str, np.ndarray]:
     return {**training.tensors, **training.slots}
 
 
-def mismatch(truth: dict[str, np.ndarray], found: dict[str, np.ndarray]) -> tuple[float, str]:
+def mismatch(expected: dict[str, np.ndarray], actual: dict[str, np.ndarray]) -> tuple[float, str]:
     """The largest difference, relative to its tensor's largest value."""
-    assert found.keys() == truth.keys()
+    assert actual.keys() == expected.keys()
     worst = {
-        name: float(np.abs(found[name] - value).max() / max(np.abs(value).max(), 1e-300))
-        for name, value in truth.items()
+        name: float(np.abs(actual[name] - value).max() / max(np.abs(value).max(), 1e-300))
+        for name, value in expected.items()
     }
     name = max(worst, key=lambda name: worst[name])
     return worst[name], name
@@ -101,9 +101,9 @@ def whole(start: Start, tmp_path_factory: pytest.TempPathFactory) -> Callable[[s
 
 @pytest.mark.parametrize("backend", NETWORKS[1:])
 def test_every_step_is_the_same(backend: str, whole: Any) -> None:
-    (truth, folder), (losses, other) = whole("torch"), whole(backend)
+    (expected, folder), (losses, other) = whole("torch"), whole(backend)
     assert losses.shape == (STEPS,)
-    assert np.abs(losses - truth).max() <= AGREEMENT * np.abs(truth).max()
+    assert np.abs(losses - expected).max() <= AGREEMENT * np.abs(expected).max()
     for step in range(1, STEPS + 1):
         worst, name = mismatch(at(folder, step), at(other, step))
         assert worst <= AGREEMENT, (step, name)
@@ -149,9 +149,9 @@ def test_resuming_is_exact(backend: str, start: Start, tmp_path: Path) -> None:
     with Worker(BACKENDS[backend]) as fresh:
         rest = go_on(lambda _: fresh, backend, whole / "2.safetensors", 2, microbatches)["losses"]["loss"]
     assert np.array_equal(rest, losses[2:])
-    truth, found = at(whole, 4), at(microbatches, 4)
-    assert [name for name, value in truth.items() if not np.array_equal(found[name], value)] == []
-    assert all(found[name].dtype == value.dtype for name, value in truth.items())
+    expected, actual = at(whole, 4), at(microbatches, 4)
+    assert [name for name, value in expected.items() if not np.array_equal(actual[name], value)] == []
+    assert all(actual[name].dtype == value.dtype for name, value in expected.items())
 
 
 # Each is compiled in three frameworks, so what does not meddle with each other shares one.
@@ -180,12 +180,12 @@ def test_variations(variation: str, start: Start, tmp_path: Path) -> None:
         go_on(start, backend, first, 2, tmp_path / backend)
         go_on(start, then, tmp_path / backend / "2.safetensors", 1, tmp_path / backend)
     for step in (1, 2, 3):
-        truth, *others = [at(tmp_path / backend, step) for backend in NETWORKS]
+        expected, *others = [at(tmp_path / backend, step) for backend in NETWORKS]
         if recipe.optimizer == "adamw":
-            truth, *others = [{n: v for n, v in run.items() if UNSEEN not in n} for run in (truth, *others)]
-        for backend, found in zip(NETWORKS[1:], others, strict=True):
-            worst, name = mismatch(truth, found)
+            expected, *others = [{n: v for n, v in run.items() if UNSEEN not in n} for run in (expected, *others)]
+        for backend, actual in zip(NETWORKS[1:], others, strict=True):
+            worst, name = mismatch(expected, actual)
             assert worst <= AGREEMENT, (step, backend, name)
-    statistics = [name for name in truth if "running" in name]
-    moved = [name for name in statistics if not np.array_equal(truth[name], synthetic_tensors(config)[name])]
+    statistics = [name for name in expected if "running" in name]
+    moved = [name for name in statistics if not np.array_equal(expected[name], synthetic_tensors(config)[name])]
     assert moved == ([] if recipe.frozen_batch_norm else statistics)

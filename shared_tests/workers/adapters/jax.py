@@ -54,17 +54,17 @@ def gradients(model: DANet, x: jax.Array, request: Request) -> tuple[dict[str, j
         products = [values[name] * c.transpose(0, 2, 3, 1) for name, c in request.cotangents.items()]
         return jnp.sum(jnp.stack([jnp.sum(product) for product in products])), values
 
-    found, values = nnx.jit(nnx.grad(loss, has_aux=True))(model)
+    actual, values = nnx.jit(nnx.grad(loss, has_aux=True))(model)
     holder = nnx.clone(model)
-    nnx.update(holder, found)  # the gradients take the parameters' places, and so get their names
+    nnx.update(holder, actual)  # the gradients take the parameters' places, and so get their names
     trainable = {p.name for p, _ in named_parameters(model) if p.trainable}
     return values, {name: tensor for name, tensor in get_tensors(holder).items() if name in trainable}
 
 
 def array(value: jax.Array) -> np.ndarray:
     """A float32 or float64 array in N,C,H,W; bfloat16 is widened without loss."""
-    found = np.asarray(value.astype(jnp.float32) if value.dtype == jnp.bfloat16 else value)
-    return found.transpose(0, 3, 1, 2) if found.ndim == 4 else found
+    actual = np.asarray(value.astype(jnp.float32) if value.dtype == jnp.bfloat16 else value)
+    return actual.transpose(0, 3, 1, 2) if actual.ndim == 4 else actual
 
 
 def flags() -> dict[str, Any]:

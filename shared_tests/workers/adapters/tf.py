@@ -96,15 +96,15 @@ def gradients(model: DANet, x: Any, request: Request) -> tuple[dict[str, Any], d
         values = model(x, training=request.training, outputs=request.asked, taps=request.taps)
         cotangents = {n: ops.convert_to_tensor(c.transpose(0, 2, 3, 1)) for n, c in request.cotangents.items()}
         sum(ops.sum(values[n] * c) for n, c in cotangents.items()).backward()
-        found = [ops.zeros_like(leaf) if leaf.value.grad is None else leaf.value.grad for _, leaf in leaves]
-        return values, canonical(leaves, [ops.convert_to_numpy(gradient) for gradient in found])
+        actual = [ops.zeros_like(leaf) if leaf.value.grad is None else leaf.value.grad for _, leaf in leaves]
+        return values, canonical(leaves, [ops.convert_to_numpy(gradient) for gradient in actual])
     import tensorflow as tf
 
     with tf.GradientTape() as tape:
         values = model(x, training=request.training, outputs=request.asked, taps=request.taps)
         loss = tf.add_n([tf.reduce_sum(values[n] * c.transpose(0, 2, 3, 1)) for n, c in request.cotangents.items()])
-    found = tape.gradient(loss, [leaf.value for _, leaf in leaves], unconnected_gradients="zero")
-    return values, canonical(leaves, [gradient.numpy() for gradient in found])
+    actual = tape.gradient(loss, [leaf.value for _, leaf in leaves], unconnected_gradients="zero")
+    return values, canonical(leaves, [gradient.numpy() for gradient in actual])
 
 
 def canonical(leaves: list[tuple[Parameter, Any]], arrays: list[np.ndarray]) -> dict[str, np.ndarray]:
@@ -115,8 +115,8 @@ def canonical(leaves: list[tuple[Parameter, Any]], arrays: list[np.ndarray]) -> 
 def array(value: Any) -> np.ndarray:
     """A float32 or float64 array in N,C,H,W; bfloat16 is widened without loss."""
     wide = ops.cast(value, "float32") if keras.backend.standardize_dtype(value.dtype) == "bfloat16" else value
-    found = ops.convert_to_numpy(wide)
-    return found.transpose(0, 3, 1, 2) if found.ndim == 4 else found
+    actual = ops.convert_to_numpy(wide)
+    return actual.transpose(0, 3, 1, 2) if actual.ndim == 4 else actual
 
 
 def precision_of_torch() -> str:
@@ -130,20 +130,25 @@ def precision_of_torch() -> str:
 def flags(x: Any) -> dict[str, Any]:
     """What this framework ran under, on the device that holds `x`."""
     backend = keras.backend.backend()
-    found = {"keras": keras.__version__, "keras_backend": backend}
+    actual = {"keras": keras.__version__, "keras_backend": backend}
     if backend == "tensorflow":
         import tensorflow as tf
 
         device = "gpu" if "GPU" in x.device else "cpu"
         tf32 = tf.config.experimental.tensor_float_32_execution_enabled()
         precision = "fast" if tf32 else "highest"
-        return found | {"tensorflow": tf.__version__, "device": device, "device_name": x.device, "precision": precision}
+        return actual | {
+            "tensorflow": tf.__version__,
+            "device": device,
+            "device_name": x.device,
+            "precision": precision,
+        }
     if backend == "torch":
         import torch
 
         on_gpu = x.device.type == "cuda"
         name = torch.cuda.get_device_name(x.device) if on_gpu else "cpu"
-        return found | {
+        return actual | {
             "torch": torch.__version__,
             "device": "gpu" if on_gpu else "cpu",
             "device_name": name,
@@ -152,7 +157,7 @@ def flags(x: Any) -> dict[str, Any]:
     import jax
 
     used = str(jax.config.jax_default_matmul_precision)  # type: ignore[attr-defined]
-    return found | {
+    return actual | {
         "jax": jax.__version__,
         "device": {"cuda": "gpu", "rocm": "gpu"}.get(x.device.platform, x.device.platform),
         "device_name": x.device.device_kind,

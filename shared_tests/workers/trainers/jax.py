@@ -33,8 +33,8 @@ def loss(fields: dict[str, Any], arrays: Groups) -> Groups:
     outputs = {name: jnp.asarray(array.transpose(0, 2, 3, 1)) for name, array in arrays["outputs"].items()}
     labels, recipe = jnp.asarray(arrays["input"]["labels"]), TrainConfig.from_dict(fields["recipe"])
     gradients, losses = loss_gradients(segmentation_loss, outputs, labels, recipe)
-    found = {name: np.asarray(gradient).transpose(0, 3, 1, 2) for name, gradient in gradients.items()}
-    return {"losses": {name: np.asarray(value) for name, value in losses.items()}, "gradients": found}
+    actual = {name: np.asarray(gradient).transpose(0, 3, 1, 2) for name, gradient in gradients.items()}
+    return {"losses": {name: np.asarray(value) for name, value in losses.items()}, "gradients": actual}
 
 
 @functools.partial(jax.jit, static_argnums=(0, 3))
@@ -62,12 +62,12 @@ def train(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 def decided(fields: dict[str, Any], arrays: Groups) -> Groups:
     """True where a run is trained under activation checkpointing, by the `limits` of a device's pixels."""
-    found = {}
+    actual = {}
     for limit in fields["limits"]:
         with mock.patch.object(sharing, "REMAT_PIXELS", limit):
             state = restore(read_training(fields["start"]), pixels=arrays["batch"]["labels"].size)
-        found[str(limit)] = np.array(state.model.layer_set.name == "remat")
-    return {"recomputes": found}
+        actual[str(limit)] = np.array(state.model.layer_set.name == "remat")
+    return {"recomputes": actual}
 
 
 def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
@@ -93,8 +93,8 @@ def second_gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
     def total(x: Array) -> Array:
         return jnp.sum(jnp.square(nnx.merge(graph, state)(x, outputs=("fused",))["fused"]))
 
-    found = jax.jit(jax.grad(lambda x: jnp.sum(jnp.square(jax.grad(total)(x)))))
-    return {"gradients": {"x": np.asarray(found(arrays["input"]["x"].transpose(0, 2, 3, 1))).transpose(0, 3, 1, 2)}}
+    actual = jax.jit(jax.grad(lambda x: jnp.sum(jnp.square(jax.grad(total)(x)))))
+    return {"gradients": {"x": np.asarray(actual(arrays["input"]["x"].transpose(0, 2, 3, 1))).transpose(0, 3, 1, 2)}}
 
 
 def kept(fields: dict[str, Any], arrays: Groups) -> Groups:
@@ -130,9 +130,9 @@ def lower_step(fields: dict[str, Any], arrays: Groups) -> Groups:
     masks = dropout_masks(model.config, 0, 0, range(rows), size, size)
     shared = to_tensors(engine, batch, masks, np.arange(rows))
     program = export.export(jax.jit(step), platforms=["tpu"])(state, *shared)
-    found = {
+    actual = {
         "platforms": np.array(program.platforms),
         "devices": np.array(program.nr_devices),
         "float64": np.array("f64" in program.mlir_module()),
     }
-    return {"found": found}
+    return {"result": actual}

@@ -16,7 +16,7 @@ import numpy as np
 from danet_common.training.training_checkpoint import read_training, write_training
 from shared_tests.workers.protocol import load_arrays, save_arrays
 
-ROOMS = {
+MODULES = {
     "engine": "training.distributed",
     "layers": "layers",
     "losses": "training.losses",
@@ -42,11 +42,11 @@ def main(backend: str, folder: Path) -> None:
     job = json.loads((folder / "job.json").read_text())
     arrays = load_arrays(folder / "arrays.npz")["batch"]
     simulate(backend, job["devices"])
-    rooms = {name: importlib.import_module(f"danet_{backend}.{path}") for name, path in ROOMS.items()}
-    engine_room, resume, train = rooms["engine"], rooms["resume"], rooms["train"]
+    modules = {name: importlib.import_module(f"danet_{backend}.{path}") for name, path in MODULES.items()}
+    engine_room, resume, train = modules["engine"], modules["resume"], modules["train"]
     for place in job["local"]:  # a seeded bug: what should be of all devices is of one alone
         room, function = place.split(".")
-        setattr(rooms[room], function, lambda x, *_: x)
+        setattr(modules[room], function, lambda x, *_: x)
     with engine_room.init_distributed() as engine:
         state = resume.restore(read_training(job["start"]), engine, dtype=job["dtype"])
         batch_size, share = state.recipe.batch_size, state.recipe.batch_size // engine.process_count
@@ -61,8 +61,8 @@ def main(backend: str, folder: Path) -> None:
                 losses.setdefault(name, []).append(float(value))
             write_training(resume.capture(state), folder / f"{engine.process_index}-{state.step}.safetensors")
         total = engine.sum(np.array([[2**40 + engine.process_index, int(engine.process_index == 0)]]))
-        found = {"losses": {name: np.array(values) for name, values in losses.items()}, "engine": {"sum": total}}
-        save_arrays(folder / f"{engine.process_index}.npz", found)
+        actual = {"losses": {name: np.array(values) for name, values in losses.items()}, "engine": {"sum": total}}
+        save_arrays(folder / f"{engine.process_index}.npz", actual)
         (folder / f"{engine.process_index}.txt").write_text(engine.describe())
 
 

@@ -37,8 +37,10 @@ def loss(fields: dict[str, Any], arrays: Groups) -> Groups:
         return losses, tape.gradient(losses["loss"], outputs)
 
     losses, gradients = call(outputs)
-    found = {name: tf.convert_to_tensor(gradient).numpy().transpose(0, 3, 1, 2) for name, gradient in gradients.items()}
-    return {"losses": {name: value.numpy() for name, value in losses.items()}, "gradients": found}
+    actual = {
+        name: tf.convert_to_tensor(gradient).numpy().transpose(0, 3, 1, 2) for name, gradient in gradients.items()
+    }
+    return {"losses": {name: value.numpy() for name, value in losses.items()}, "gradients": actual}
 
 
 def initial(fields: dict[str, Any], arrays: Groups) -> Groups:
@@ -53,12 +55,12 @@ def train(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 def decided(fields: dict[str, Any], arrays: Groups) -> Groups:
     """True where a run is trained under activation checkpointing, by the `limits` of a device's pixels."""
-    found = {}
+    actual = {}
     for limit in fields["limits"]:
         with mock.patch.object(sharing, "REMAT_PIXELS", limit):
             state = restore(read_training(fields["start"]), pixels=arrays["batch"]["labels"].size)
-        found[str(limit)] = np.array(state.model.layer_set.name == "remat")
-    return {"recomputes": found}
+        actual[str(limit)] = np.array(state.model.layer_set.name == "remat")
+    return {"recomputes": actual}
 
 
 def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
@@ -74,8 +76,8 @@ def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
             total = tf.reduce_sum(tf.square(model(x, outputs=("fused",))["fused"]))
         return tape.gradient(total, (x, [leaf.value for _, leaf in leaves]), unconnected_gradients="zero")
 
-    of_x, found = call(x)
-    named = {p.name: from_channels_last(p, array.numpy()) for (p, _), array in zip(leaves, found, strict=True)}
+    of_x, actual = call(x)
+    named = {p.name: from_channels_last(p, array.numpy()) for (p, _), array in zip(leaves, actual, strict=True)}
     return {"gradients": {"x": of_x.numpy().transpose(0, 3, 1, 2), **named}}
 
 
@@ -93,8 +95,8 @@ def second_gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
             size = tf.reduce_sum(tf.square(tape.gradient(total, x)))
         return outer.gradient(size, x)
 
-    found = call(tf.constant(arrays["input"]["x"].transpose(0, 2, 3, 1)))
-    return {"gradients": {"x": found.numpy().transpose(0, 3, 1, 2)}}
+    actual = call(tf.constant(arrays["input"]["x"].transpose(0, 2, 3, 1)))
+    return {"gradients": {"x": actual.numpy().transpose(0, 3, 1, 2)}}
 
 
 def kept(fields: dict[str, Any], arrays: Groups) -> Groups:
@@ -107,11 +109,11 @@ def kept(fields: dict[str, Any], arrays: Groups) -> Groups:
             total = sum(tf.reduce_sum(logits) for logits in model(x, training=True).values())
         return tape.gradient(total, [weight.value for weight in model.trainable_weights])
 
-    found = {}
+    actual = {}
     for layers in fields["layers"]:
         graph = gradients.get_concrete_function(DANet(config, layers=layers)).graph
-        found[layers] = np.array(sum(operation.type == "Conv2D" for operation in graph.get_operations()))
-    return {"convolutions": found}
+        actual[layers] = np.array(sum(operation.type == "Conv2D" for operation in graph.get_operations()))
+    return {"convolutions": actual}
 
 
 def saved(fields: dict[str, Any], arrays: Groups) -> Groups:
@@ -120,4 +122,4 @@ def saved(fields: dict[str, Any], arrays: Groups) -> Groups:
     DANet("danet_tiny", dtype=fields["dtype"]).save(path)
     again = keras.saving.load_model(path)
     kernel = again.head.fused_classifier.kernel
-    return {"found": {"policy": np.array(again.dtype_policy.name), "kernel": np.array(kernel.dtype)}}
+    return {"result": {"policy": np.array(again.dtype_policy.name), "kernel": np.array(kernel.dtype)}}

@@ -49,12 +49,12 @@ def train(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 def decided(fields: dict[str, Any], arrays: Groups) -> Groups:
     """True where a run is trained under activation checkpointing, by the `limits` of a device's pixels."""
-    found = {}
+    actual = {}
     for limit in fields["limits"]:
         with mock.patch.object(sharing, "REMAT_PIXELS", limit):
             state = restore(read_training(fields["start"]), pixels=arrays["batch"]["labels"].size)
-        found[str(limit)] = np.array(state.model.layer_set.name == "remat")
-    return {"recomputes": found}
+        actual[str(limit)] = np.array(state.model.layer_set.name == "remat")
+    return {"recomputes": actual}
 
 
 def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
@@ -73,16 +73,16 @@ def second_gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
     x = torch.from_numpy(arrays["input"]["x"]).requires_grad_()
     total = model(x, outputs=("fused",))["fused"].square().sum()
     (of_x,) = torch.autograd.grad(total, x, create_graph=True)
-    (found,) = torch.autograd.grad(of_x.square().sum(), x)
-    return {"gradients": {"x": found.numpy()}}
+    (actual,) = torch.autograd.grad(of_x.square().sum(), x)
+    return {"gradients": {"x": actual.numpy()}}
 
 
 def kept(fields: dict[str, Any], arrays: Groups) -> Groups:
     """Bytes that a network keeps for its gradient, by its layer set."""
-    config, x, found = DANetConfig.from_dict(fields["config"]), torch.from_numpy(arrays["input"]["x"]), {}
+    config, x, actual = DANetConfig.from_dict(fields["config"]), torch.from_numpy(arrays["input"]["x"]), {}
     for layers in fields["layers"]:
-        found[layers] = np.array(bytes_kept(DANet(config, layers=layers).train(), x))
-    return {"bytes": found}
+        actual[layers] = np.array(bytes_kept(DANet(config, layers=layers).train(), x))
+    return {"bytes": actual}
 
 
 def bytes_kept(model: DANet, x: torch.Tensor) -> int:
@@ -112,9 +112,9 @@ def synchronise(fields: dict[str, Any], arrays: Groups) -> Groups:
     tensors, same, x = get_tensors(model), get_tensors(other), torch.ones(1, 3, 17, 23)
     with torch.no_grad():
         outputs, others = model(x), other(x)
-    found = {
+    actual = {
         "converted": sum(isinstance(module, nn.SyncBatchNorm) for module in other.modules()),
         "same_names": list(tensors) == list(same),
         "same_outputs": all(torch.equal(outputs[name], others[name]) for name in outputs),
     }
-    return {"found": {name: np.array(value) for name, value in found.items()}}
+    return {"result": {name: np.array(value) for name, value in actual.items()}}
