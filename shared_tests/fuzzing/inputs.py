@@ -12,7 +12,7 @@ from shared_tests.fuzzing.structures import CHANGES, change_pickle
 from weights_convert.containers.torch_container import LEGACY_START
 
 STRUCTURED = 0.6  # share of the inputs whose frame stays sound
-FOREIGN = ("official", "gluoncv", "mmseg")  # seeds under an owner's names; the others are canonical
+FOREIGN = ("official", "gluoncv", "mmseg")  # seeds in an upstream layout; the others are canonical
 
 
 class Seed(NamedTuple):
@@ -24,7 +24,7 @@ class Seed(NamedTuple):
 
     @property
     def schema(self) -> str:
-        """The owner's layout."""
+        """The upstream project's layout."""
         owner = self.name.partition(".")[0]
         return owner if owner in FOREIGN else "canonical"
 

@@ -44,7 +44,7 @@ def checkpoint(config: DANetConfig = CONFIG) -> Checkpoint:
 
 
 def written(schema: str = "canonical") -> Callable[[Path], None]:
-    """How to write a seed with this package's own writer, with the fields that all networks of the owner have."""
+    """Return how this package writes a seed, with the fields that all networks of the upstream project have."""
     fixed_config = layouts_of(schema)[0].fixed_config
     config = CONFIG.replace(stem_widths=(1,) * (3 if fixed_config.get("stem") == "deep" else 1), **fixed_config)
     return lambda path: weights_convert.write(checkpoint(config), path, None if schema == "canonical" else schema)

@@ -46,7 +46,7 @@ def check_case(
 ) -> ComparisonReport:
     """Run one case on a network and compare its taps, its outputs and, in training, its updated statistics.
 
-    `network` is a Worker or any adapter; `checkpoint_of` gives the path of a config's rule checkpoint;
+    `network` is a Worker or any adapter; `checkpoint_of` gives the path of a config's synthetic checkpoint;
     `offset` is added to the input; `taps` are those to ask for, all of them if None; `layers` names a layer set.
     """
     checkpoint = checkpoint_of(case.config)
@@ -79,7 +79,7 @@ def request_of(
 
 
 def case_input(case: Case, offset: float = 0.0) -> NDArray[np.float32]:
-    """The rule's input of a case, moved by `offset`."""
+    """The synthetic input of a case, moved by `offset`."""
     return synthetic_input(case.config, case.batch, case.height, case.width) + np.float32(offset)
 
 

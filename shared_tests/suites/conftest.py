@@ -73,7 +73,7 @@ def worker(request: pytest.FixtureRequest, start: Start) -> Worker:
 
 @pytest.fixture(scope="session")
 def checkpoint_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[DANetConfig], str]:
-    """Config -> the path of its canonical checkpoint with the rule's weights, written once."""
+    """Config -> the path of its canonical checkpoint with synthetic weights, written once."""
     folder: Path = tmp_path_factory.mktemp("checkpoints")
     written: dict[DANetConfig, str] = {}
 

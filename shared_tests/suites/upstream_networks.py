@@ -1,4 +1,4 @@
-"""A small network of each owner's kind, one for each layout of names, and its file."""
+"""A small network of each upstream project, one for each layout of names, and its file."""
 
 from __future__ import annotations
 
@@ -77,12 +77,12 @@ NETWORKS: Mapping[tuple[str, str], DANetConfig] = {
 
 
 def schema_of(name: str, layout: str = "") -> Schema:
-    """One of an owner's layouts; without a layout the first."""
+    """A layout of an upstream project, by default the first."""
     return next(schema for schema in SCHEMAS if schema.name == name and layout in ("", schema.layout))
 
 
 def checkpoint_of(name: str, layout: str = "") -> Checkpoint:
-    """The owner's small network with the rule's weights, and one classifier where the owner has one for two."""
+    """The small network with synthetic weights, with only the classifiers that upstream has."""
     schema = schema_of(name, layout)
     config = NETWORKS[name, schema.layout]
     tensors = dict(synthetic_tensors(config))
@@ -91,14 +91,14 @@ def checkpoint_of(name: str, layout: str = "") -> Checkpoint:
 
 
 def named_tensors(name: str, layout: str = "") -> dict[str, np.ndarray]:
-    """That network's tensors under the owner's names."""
+    """That network's tensors under the upstream names."""
     return from_canonical(schema_of(name, layout), checkpoint_of(name, layout), lambda line: None)
 
 
 def write_upstream_checkpoint(
     folder: Path, name: str, layout: str = "", changes: Mapping[str, np.ndarray | None] | None = None
 ) -> Path:
-    """That network's file in the owner's own format, without the owner's object; some tensors changed or left out."""
+    """That network's file in the upstream format, without the upstream object; some tensors changed or left out."""
     tensors = {**named_tensors(name, layout), **(changes or {})}
     path = folder / f"{name}{endings_of(schema_of(name, layout).formats or (safetensors_file.NAME,))[0]}"
     writer = writer_of(path)

@@ -105,7 +105,7 @@ class Worker:
         flags = self.ask({"request": fields, "arrays": str(sent), "reply": str(reply)})["flags"]
         return Response(**{"outputs": {}, **load_arrays(reply)}, flags=flags)
 
-    def practise(self, function: str, fields: dict[str, Any], arrays: Groups, module: str | None = None) -> Groups:
+    def call_function(self, function: str, fields: dict[str, Any], arrays: Groups, module: str | None = None) -> Groups:
         """Call a function of a module, the framework's trainer if None. Raises BackendError."""
         sent, reply = Path(self.folder.name) / "request.npz", Path(self.folder.name) / "reply.npz"
         save_arrays(sent, arrays)

@@ -43,7 +43,7 @@ def compute(adapter: Adapter, message: dict[str, Any]) -> dict[str, Any]:
     return {"flags": response.flags}
 
 
-def practise(message: dict[str, Any]) -> dict[str, Any]:
+def call_function(message: dict[str, Any]) -> dict[str, Any]:
     """Call one function of a trainer, `function(fields, arrays) -> arrays`; they go into the file it names."""
     function = getattr(importlib.import_module(message["trainer"]), message["function"])
     save_arrays(message["reply"], function(message["fields"], load_arrays(message["arrays"])))
@@ -60,7 +60,7 @@ def serve(messages: IO[str], replies: IO[str], name: str) -> None:
                 adapter = importlib.import_module(message["installer"]).install(name, message["sources"])
                 reply: dict[str, Any] = {}
             elif "trainer" in message:
-                reply = practise(message)
+                reply = call_function(message)
             else:
                 adapter = adapter or load_adapter(name)
                 reply = compute(adapter, message)

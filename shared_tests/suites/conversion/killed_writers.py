@@ -32,7 +32,7 @@ OLD, KILLED, NEXT = 3, 4, 5  # seeds
 def main() -> None:
     """Run what the command line says."""
     mode, rounds, names = sys.argv[1], int(sys.argv[2]), sys.argv[3:]
-    report: dict[str, Any] = {"killed": 0, "faults": []}
+    report: dict[str, Any] = {"killed": 0, "errors": []}
     chance = random.Random(0)
     for name in names or WRITERS:
         for number in range(rounds):
@@ -58,7 +58,7 @@ def kill(writer: Writer, folder: Path, number: int, chance: random.Random, repor
     report["killed"] += os.WIFSIGNALED(os.waitpid(process, 0)[1])
     seen = seed_of(path)
     if seen not in ({OLD, KILLED} if old else {None, KILLED}):
-        report["faults"].append(f"{name}: after a kill, {seen} is there")
+        report["errors"].append(f"{name}: after a kill, {seen} is there")
     finish(writer, NEXT, path)
     expect(writer, path, NEXT, folder, report, f"{name}: after the write that follows a kill", ["notes.part"])
 
@@ -81,10 +81,10 @@ def together(
     codes = [os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) for process in processes]
     done = codes.count(DONE)
     if done != (TOGETHER if force else 1) or done + codes.count(EXISTS) != TOGETHER:
-        report["faults"].append(f"{name}: ended with {codes}, replacing {force}")
+        report["errors"].append(f"{name}: ended with {codes}, replacing {force}")
     seen = seed_of(path)
     if not force and seen is not None and codes.count(DONE) == 1 and codes[int(seen) - 1] != DONE:
-        report["faults"].append(f"{name}: {seen} is there, and another writer was done")
+        report["errors"].append(f"{name}: {seen} is there, and another writer was done")
     expect(writer, path, seen, folder, report, f"{name}: {TOGETHER} at once", [])
 
 
@@ -93,13 +93,13 @@ def expect(
 ) -> None:
     """Note a fault unless the destination has just what one writer of this seed leaves, and the user's own files."""
     if not isinstance(seed, int):
-        report["faults"].append(f"{when}: {seed}")
+        report["errors"].append(f"{when}: {seed}")
         return
     shutil.rmtree(folder / "other", ignore_errors=True)
     finish(writer, seed, folder / "other" / writer.name)
     there, expected = listing(path.parent), sorted(listing(folder / "other") + others)
     if (seen := seed_of(path)) != seed or there != expected:
-        report["faults"].append(f"{when}: {seen} instead of {seed}, {sorted(set(there) ^ set(expected))}")
+        report["errors"].append(f"{when}: {seen} instead of {seed}, {sorted(set(there) ^ set(expected))}")
 
 
 def fork(work: Callable[[], object]) -> int:

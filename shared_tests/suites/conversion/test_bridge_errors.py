@@ -140,9 +140,9 @@ def test_another_networks_checkpoint(tmp_path: Path) -> None:
     safetensors_file.write_foreign(tensors, tmp_path / "other.safetensors")
     with pytest.raises(CheckpointError) as caught:
         weights_convert.read(tmp_path / "other.safetensors")
-    first, *faults = str(caught.value).splitlines()
+    first, *errors = str(caught.value).splitlines()
     assert "official is nearest, with" in first
-    assert len(faults) == 6
+    assert len(errors) == 6
 
 
 def test_a_file_without_tensors(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Every schema in both directions, strictly; keys are held against those of recorded files of the owners."""
+"""Every schema in both directions, strictly; keys are held against those of recorded files of the upstream projects."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ BY_NAME = {schema.name: schema for schema in SCHEMAS}
 
 
 def upstream_checkpoint(name: str, config: DANetConfig, folder: Path) -> Path:
-    """A file under the owner's names, with the rule's weights."""
+    """A file under the upstream names, with synthetic weights."""
     path = folder / f"{name}.safetensors"
     named = from_canonical(BY_NAME[name], Checkpoint(config, synthetic_tensors(config)), lambda line: None)
     safetensors_file.write_foreign(named, path)

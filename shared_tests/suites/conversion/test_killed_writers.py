@@ -27,20 +27,20 @@ def report(mode: str, rounds: int, *names: str) -> dict[str, Any]:
 
 def test_a_few_kills() -> None:
     actual = report("kill", 2, *QUICK)
-    assert actual["faults"] == []
+    assert actual["errors"] == []
 
 
 def test_a_few_at_once() -> None:
-    assert report("together", 2, *QUICK)["faults"] == []
+    assert report("together", 2, *QUICK)["errors"] == []
 
 
 @pytest.mark.slow
 def test_many_kills() -> None:
     actual = report("kill", KILLS)
-    assert actual["faults"] == []
+    assert actual["errors"] == []
     assert actual["killed"] > len(WRITERS) * KILLS / 3  # the others were done before
 
 
 @pytest.mark.slow
 def test_many_at_once() -> None:
-    assert report("together", CROWDS)["faults"] == []
+    assert report("together", CROWDS)["errors"] == []

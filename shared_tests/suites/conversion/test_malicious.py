@@ -116,12 +116,12 @@ def faults_of(source: Path, reply: dict[str, Any]) -> list[str]:
     if reply["outcome"] != "refused":
         return [reply["outcome"], reply.get("message", "")]
     first = reply["message"].partition("\n")[0]
-    faults = [f"unclear: {first[:300]}"] * (
+    errors = [f"unclear: {first[:300]}"] * (
         not first.startswith(str(source)) or not first.isprintable() or len(first) > 1200
     )
-    faults += [f"{reply['seconds']:.1f} s"] * (reply["seconds"] > SECONDS)
-    faults += [f"{reply['bytes'] >> 20} MiB"] * (reply["bytes"] > ROOM + FACTOR * size_of(source))
-    return faults + reply["events"] + ["the canary was touched"] * reply["canary"]
+    errors += [f"{reply['seconds']:.1f} s"] * (reply["seconds"] > SECONDS)
+    errors += [f"{reply['bytes'] >> 20} MiB"] * (reply["bytes"] > ROOM + FACTOR * size_of(source))
+    return errors + reply["events"] + ["the canary was touched"] * reply["canary"]
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"{FAMILIES[family][1]} {family} or more")
@@ -133,7 +133,7 @@ def test_hostile_files(
     record_property("files", len(cases))
     assert len(cases) >= least
     assert len({case.name for case in cases}) == len(cases)
-    faults = {}
+    errors = {}
     for index, case in enumerate(cases):
         folder, target = tmp_path / str(index), tmp_path / "target"
         folder.mkdir()
@@ -148,11 +148,11 @@ def test_hostile_files(
         actual += ["something was written"] * ([file.name for file in target.iterdir()] != ["old.safetensors"])
         actual += ["the old file is gone"] * ((target / "old.safetensors").read_bytes() != OLD)
         if actual:
-            faults[case.name] = actual
+            errors[case.name] = actual
         if reply["outcome"].startswith(("hung", "died")):
             sandbox.close()
             sandbox.start()
-    assert not faults, f"{len(faults)} of {len(cases)}"
+    assert not errors, f"{len(errors)} of {len(cases)}"
 
 
 @pytest.fixture

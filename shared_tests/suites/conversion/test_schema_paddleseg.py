@@ -95,10 +95,10 @@ def test_the_classifier_that_is_never_used_travels(tmp_path: Path) -> None:
         ({MEAN: None}, "unused: head.position_conv._conv.bias [24]"),
     ],
 )
-def test_faults_of_a_bias(changes: dict[str, np.ndarray | None], fault: str, tmp_path: Path) -> None:
+def test_faults_of_a_bias(changes: dict[str, np.ndarray | None], error: str, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError) as caught:
         weights_convert.read(write_upstream_checkpoint(tmp_path, "paddleseg", changes=changes), schema="paddleseg")
-    assert fault in str(caught.value)
+    assert error in str(caught.value)
 
 
 @pytest.mark.parametrize(

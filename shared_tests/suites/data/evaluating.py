@@ -1,4 +1,4 @@
-"""Evaluates with whichever framework the process holds: `Worker.practise` calls it."""
+"""Evaluates with whichever framework the process holds: `Worker.call_function` calls it."""
 
 from __future__ import annotations
 

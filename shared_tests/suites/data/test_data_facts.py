@@ -1,6 +1,6 @@
 """Names, colours and ids of the published data sets, against the lists of their owners.
 
-A digest is the first 16 digits of the SHA-256 of the owner's lines, as `digest` writes them.
+A digest is the first 16 digits of the SHA-256 of the upstream project's lines, as `digest` writes them.
 """
 
 from __future__ import annotations

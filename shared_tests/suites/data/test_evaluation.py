@@ -472,7 +472,7 @@ def test_frameworks_give_the_same_figures_by_every_procedure(start: Start, check
 def assert_same_figures(start: Start, weights: str, *names: str) -> None:
     """In float32: mean IoU and accuracies are equal to four decimals."""
     actual = {
-        backend: start(backend).practise("confusion", asked(backend, weights, *names), {}, PRACTICE)["matrix"]
+        backend: start(backend).call_function("confusion", asked(backend, weights, *names), {}, PRACTICE)["matrix"]
         for backend in NETWORKS
     }
     for name in names:
@@ -489,7 +489,7 @@ def test_frameworks_give_the_same_labels_in_float64(start: Start, checkpoint_of:
     for backend in NETWORKS:
         fields = asked(backend, checkpoint_of(CONFIG), "official") | {"dtype": "float64"}
         images = {"images": {"street": noise(45, 70)}}
-        actual[backend] = start(backend).practise("labels", fields, images, PRACTICE)["official"]["street"]
+        actual[backend] = start(backend).call_function("labels", fields, images, PRACTICE)["official"]["street"]
     assert len(np.unique(actual["torch"])) > 1
     assert np.array_equal(actual["torch"], actual["tf"])
     assert np.array_equal(actual["torch"], actual["jax"])

@@ -1,4 +1,4 @@
-"""Every command of docs/bring-your-checkpoint.md is run, in its order, on small files of each owner's kind."""
+"""Every command of docs/bring-your-checkpoint.md is run, in its order, on small upstream files."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from shared_tests.suites.upstream_networks import checkpoint_of
 from shared_tests.workers.backends import BACKENDS
 
 DOCUMENT = "docs/bring-your-checkpoint.md"
-# The names that the owners give their files.
+# The names that the upstream projects give their files.
 FILES = {
     "model_best.pth.tar": ("official", ""),
     "dran101.pth.tar": ("dranet", "today"),

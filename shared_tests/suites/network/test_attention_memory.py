@@ -50,21 +50,21 @@ REMATERIALISED = {"torch": 1e-13, "tf": 1e-12, "jax": 1e-12}  # a sum over chunk
 @contextlib.contextmanager
 def chunked(worker: Worker, entries: int) -> Iterator[Worker]:
     """The worker; networks that it makes meanwhile hold so many entries of the map at once."""
-    worker.practise("set_slice_size", {"entries": entries}, {}, "shared_tests.suites.network.chunking")
+    worker.call_function("set_chunk_size", {"entries": entries}, {}, "shared_tests.suites.network.chunking")
     try:
         yield worker
     finally:
-        worker.practise("set_slice_size", {"entries": None}, {}, "shared_tests.suites.network.chunking")
+        worker.call_function("set_chunk_size", {"entries": None}, {}, "shared_tests.suites.network.chunking")
 
 
 @contextlib.contextmanager
 def by_kernel(worker: Worker) -> Iterator[Worker]:
     """The worker, whose networks meanwhile attend by PyTorch's kernel, on a CPU too."""
-    worker.practise("set_kernel", {"used": True}, {}, "shared_tests.suites.network.chunking")
+    worker.call_function("set_kernel", {"used": True}, {}, "shared_tests.suites.network.chunking")
     try:
         yield worker
     finally:
-        worker.practise("set_kernel", {"used": False}, {}, "shared_tests.suites.network.chunking")
+        worker.call_function("set_kernel", {"used": False}, {}, "shared_tests.suites.network.chunking")
 
 
 def with_gradients(worker: Worker, checkpoint_of: CheckpointOf) -> Response:
@@ -165,7 +165,7 @@ def second_truth(start: Start, checkpoint_of: CheckpointOf) -> np.ndarray:
 def second_gradient(worker: Worker, checkpoint_of: CheckpointOf) -> np.ndarray:
     fields = {"checkpoint": str(checkpoint_of(CHUNKED.config)), "layers": "memory_efficient"}
     pixels = {"input": {"x": case_input(CHUNKED).astype(np.float64)}}
-    return worker.practise("second_gradients", fields, pixels)["gradients"]["x"]
+    return worker.call_function("second_gradients", fields, pixels)["gradients"]["x"]
 
 
 @pytest.mark.parametrize("backend", ["torch", "tf", pytest.param("jax", marks=pytest.mark.slow)])
@@ -220,7 +220,7 @@ def test_no_map_is_kept(backend: str, start: Start) -> None:
     for entries, layers in ((chunks.CHUNK_SIZE, whole), (positions**2 // 3, "memory_efficient")):
         with chunked(start(backend), entries) as worker:
             fields = {"config": CHUNKED.config.to_dict(), "layers": [layers]}
-            actual = worker.practise("kept", fields, {"input": {"x": x}})
+            actual = worker.call_function("kept", fields, {"input": {"x": x}})
         kept.append(int(actual["bytes"][layers]))
     assert kept[0] - kept[1] >= 2 * positions**2 * 4  # of float32, for two pictures
 

@@ -105,9 +105,9 @@ def test_mutation_is_caught(mutation: Mutation, backend: str, start: Start, chec
 FULL_RESOLUTION = """
 import json, resource, sys
 import numpy as np
-import danet_{backend} as room
+import danet_{backend} as package
 {setup}
-context = room.context.MODULES
+context = package.context.MODULES
 modules = (context["joint_position"](16, 2, *more), context["joint_channel"](16, *more),
            context["self_attention"](16, 2, *more))
 x = np.random.default_rng(0).standard_normal({shape}, np.float32)
@@ -120,12 +120,16 @@ print(json.dumps([found.shape, bool(np.isfinite(found).all()),
 """
 PROGRAMS = {
     "torch": (
-        "import torch; more = [room.DANet('danet_tiny').layer_set]",
+        "import torch; more = [package.DANet('danet_tiny').layer_set]",
         (1, 16, 224, 224),
         "module(torch.as_tensor(x)).detach()",
     ),
-    "tf": ("more = [room.DANet('danet_tiny').layer_set]", (1, 224, 224, 16), "module(x)"),
-    "jax": ("more = [room.DANet('danet_tiny').layer_set]", (1, 224, 224, 16), "module(room.inference.jnp.asarray(x))"),
+    "tf": ("more = [package.DANet('danet_tiny').layer_set]", (1, 224, 224, 16), "module(x)"),
+    "jax": (
+        "more = [package.DANet('danet_tiny').layer_set]",
+        (1, 224, 224, 16),
+        "module(package.inference.jnp.asarray(x))",
+    ),
 }
 
 

@@ -56,19 +56,19 @@ def expected(config: DANetConfig, tensors: dict[str, np.ndarray], x: np.ndarray)
     return {**network.result.taps, "out": out}
 
 
-def class_named(room: Any, name: str) -> Any:
+def class_named(package: Any, name: str) -> Any:
     """Return the class of a context module of a package."""
-    return next(kind for kind in room.context.MODULES.values() if kind.__name__ == name)
+    return next(kind for kind in package.context.MODULES.values() if kind.__name__ == name)
 
 
 def made(backend: str, name: str) -> tuple[Any, Any]:
     """The package, and a module of it in inference."""
-    room = pytest.importorskip(f"danet_{backend}")
+    package = pytest.importorskip(f"danet_{backend}")
     kind, arguments = MODULES[name]
-    module = class_named(room, kind)(CHANNELS, *arguments)
+    module = class_named(package, kind)(CHANNELS, *arguments)
     if backend != "tf":
         module.eval()
-    return room, module
+    return package, module
 
 
 def apply(backend: str, module: Any, x: np.ndarray, taps: Any) -> np.ndarray:
@@ -110,8 +110,8 @@ SIZES = {"odd": (5, 7), "flat": (1, 2)}
 def test_alone(backend: str, name: str, size: tuple[int, int]) -> None:
     """On a map of any size, with the taps that were asked for."""
     config = CASES[name].config
-    room, module = made(backend, name)
-    room.parameters.set_tensors(module, tensors_of(name))
+    package, module = made(backend, name)
+    package.parameters.set_tensors(module, tensors_of(name))
     x, asked = synthetic_array("module:x", (2, CHANNELS, *size)), (*tap_names(config), "unheard")
     expected_values, taps = expected(config, tensors_of(name), x), Taps(asked)
     assert largest_difference(expected_values.pop("out"), apply(backend, module, x, taps)) <= FLOAT32
@@ -133,8 +133,8 @@ def test_timm_has_the_same(name: str) -> None:
 @pytest.mark.parametrize("backend", NETWORKS)
 @pytest.mark.parametrize("name", IDENTITIES)
 def test_starts_as_the_identity(backend: str, name: str) -> None:
-    room, module = made(backend, name)
-    room.parameters.initialise(module)
+    package, module = made(backend, name)
+    package.parameters.initialise(module)
     x = synthetic_array("module:x", (2, CHANNELS, 5, 7))
     assert np.array_equal(apply(backend, module, x, Taps()), x)
 
@@ -149,14 +149,14 @@ def test_keras_makes_it_again(name: str) -> None:
 
 @pytest.mark.parametrize("backend", NETWORKS)
 def test_what_is_refused(backend: str) -> None:
-    room = pytest.importorskip(f"danet_{backend}")
+    package = pytest.importorskip(f"danet_{backend}")
     with pytest.raises(
         ValueError, match=r"^form must be one of gaussian, embedded_gaussian, dot_product, concat.*'mean'$"
     ):
-        class_named(room, "NonLocal")(CHANNELS, "mean", False)
+        class_named(package, "NonLocal")(CHANNELS, "mean", False)
     for kind in ("SqueezeExcitation", "CBAM", "BAM", "SelectiveKernel"):
         with pytest.raises(ValueError, match=r"^channels and reduction must be at least 1; got 24 and 0$"):
-            class_named(room, kind)(CHANNELS, 0)
+            class_named(package, kind)(CHANNELS, 0)
 
 
 @pytest.mark.parametrize(

@@ -24,7 +24,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def run(config: DANetConfig = TINY, changes: Arrays | None = None, size: tuple[int, int] = (49, 63)) -> Arrays:
-    """Stages and outputs of the reference, with some of the rule's tensors changed."""
+    """Stages and outputs of the reference, with some of the synthetic tensors changed."""
     tensors = {**synthetic_tensors(config), **(changes or {})}
     result = reference.forward(config, tensors, synthetic_input(config, 2, *size), taps="all")
     return {**result.taps, **result.outputs}
@@ -273,7 +273,7 @@ def shortened(bits: int) -> Callable[..., np.ndarray]:
 OPERATION_MISTAKES: dict[str, tuple[str, str, Callable[..., Any]]] = {
     "padding of the max pool": ("layer1", "max_pool", same_padding),
     "padding: stem is wrong only within 2 of the border": ("stem", "pad", edge_padding),
-    "float32 arithmetic somewhere": ("layer1", "convolve", shortened(23)),  # the rule's values have 24 bits
+    "float32 arithmetic somewhere": ("layer1", "convolve", shortened(23)),  # the synthetic values have 24 bits
     "TF32 or float16 arithmetic": ("stem", "convolve", shortened(10)),
     "bfloat16 arithmetic": ("stem", "convolve", shortened(7)),
 }

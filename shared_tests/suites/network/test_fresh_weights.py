@@ -117,9 +117,9 @@ class TestKeras:
 
 def alone(backend: str, make: Callable[[Any], Any]) -> dict[str, np.ndarray]:
     """The tensors of a module that is made alone."""
-    room = pytest.importorskip(f"danet_{backend}")
+    package = pytest.importorskip(f"danet_{backend}")
     weights = pytest.importorskip(f"danet_{backend}.parameters")
-    return weights.get_tensors(make(room))
+    return weights.get_tensors(make(package))
 
 
 @pytest.mark.parametrize("backend", NETWORKS)
@@ -127,8 +127,8 @@ class TestAlone:
     """Modules that users make themselves."""
 
     def test_is_drawn_as_a_head(self, backend: str) -> None:
-        def make(room: Any) -> Any:
-            return room.context.MODULES["non_local"](64, "embedded_gaussian", False)
+        def make(package: Any) -> Any:
+            return package.context.MODULES["non_local"](64, "embedded_gaussian", False)
 
         tensors, others = alone(backend, make), alone(backend, make)
         assert not np.array_equal(tensors["query.weight"], tensors["key.weight"])  # of one shape
@@ -140,15 +140,15 @@ class TestAlone:
 
     def test_a_backbone_is_drawn_as_one(self, backend: str) -> None:
         backbone = pytest.importorskip(f"danet_{backend}.backbone")
-        tensors = alone(backend, lambda room: backbone.ResNet(TINY))
+        tensors = alone(backend, lambda package: backbone.ResNet(TINY))
         kernel = tensors["layer4.0.conv2.weight"]
         deviation = np.sqrt(2 / (kernel.size / kernel.shape[1]))
         assert kernel.std() == pytest.approx(deviation, rel=0.1)
         assert np.abs(kernel).max() > 3 * deviation  # normal, not uniform
 
     def test_zeros_where_another_fills_it(self, backend: str) -> None:
-        def make(room: Any) -> Any:
+        def make(package: Any) -> Any:
             with skip_initialisation(), name_scope("backbone"):
-                return room.PositionAttention(8, 4)
+                return package.PositionAttention(8, 4)
 
         assert not any(tensor.any() for tensor in alone(backend, make).values())

@@ -144,4 +144,4 @@ def test_mutation_is_caught(mutation: Mutation, start: Start) -> None:
 
 def started(worker: Worker) -> dict[str, np.ndarray]:
     """The tensors that a framework's network starts with."""
-    return worker.practise("initial", {"config": TINY.to_dict(), "seed": SEED}, {})["tensors"]
+    return worker.call_function("initial", {"config": TINY.to_dict(), "seed": SEED}, {})["tensors"]

@@ -74,13 +74,13 @@ def test_gradients_on_pytorch_agree(name: str, start: Start, checkpoint_of: Chec
 @pytest.mark.parametrize("backend", OTHERS)
 def test_fit_and_files(backend: str, start: Start, tmp_path: Path) -> None:
     fields = {"config": CONFIG.to_dict(), "folder": str(tmp_path)}
-    actual = start(backend).practise("fitted", fields, {"input": pictures()}, KERAS_USE)
+    actual = start(backend).call_function("fitted", fields, {"input": pictures()}, KERAS_USE)
     files = {path.name: weights_convert.read(path).tensors for path in tmp_path.iterdir()}
     assert len(files) == 2
     for name, tensor in actual["fitted"].items():
         copies = [actual["archive"][name], actual["weights"][name], *(tensors[name] for tensors in files.values())]
         assert all(np.array_equal(tensor, copy) for copy in copies), name
-    expected = start("tf").practise("fitted", fields, {"input": pictures()}, KERAS_USE)["fitted"]
+    expected = start("tf").call_function("fitted", fields, {"input": pictures()}, KERAS_USE)["fitted"]
     for name, tensor in expected.items():
         assert np.abs(actual["fitted"][name] - tensor).max() <= ROUNDING * max(np.abs(tensor).max(), 1e-2), name
 
@@ -88,7 +88,7 @@ def test_fit_and_files(backend: str, start: Start, tmp_path: Path) -> None:
 @pytest.mark.parametrize("backend", OTHERS)
 def test_inputs_of_any_size(backend: str, start: Start) -> None:
     fields = {"config": CONFIG.to_dict()}
-    actual = start(backend).practise("symbolic", fields, {"input": pictures()}, KERAS_USE)
+    actual = start(backend).call_function("symbolic", fields, {"input": pictures()}, KERAS_USE)
     assert {name: shape.tolist() for name, shape in actual["shapes"].items()} == {
         name: [-1, -1, -1, CONFIG.num_classes] for name in CONFIG.outputs
     }

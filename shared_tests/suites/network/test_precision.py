@@ -174,14 +174,16 @@ def test_mixed_losses_are_near(mixed: Learned) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(("dtype", "kernel"), [("mixed_bfloat16", "float32"), ("bfloat16", "bfloat16")])
 def test_keras_writes_its_policy(dtype: str, kernel: str, start: Start, tmp_path: Path) -> None:
-    actual = start("tf").practise("saved", {"dtype": dtype, "folder": str(tmp_path)}, {})["result"]
+    actual = start("tf").call_function("saved", {"dtype": dtype, "folder": str(tmp_path)}, {})["result"]
     assert (str(actual["policy"]), str(actual["kernel"])) == (dtype, kernel)
 
 
 def test_casting_a_network_ends_mixed_precision(start: Start) -> None:
     """Who says `.double()` to a PyTorch network gets float64 of it, however it was made."""
     arrays = {"input": {"x": synthetic_array("precision:x", (1, 3, 33, 41))}}
-    mixed, plain = (start("torch").practise("doubled", {"dtype": d}, arrays) for d in ("mixed_bfloat16", "float32"))
+    mixed, plain = (
+        start("torch").call_function("doubled", {"dtype": d}, arrays) for d in ("mixed_bfloat16", "float32")
+    )
     for name, logits in plain["outputs"].items():
         assert logits.dtype == np.float64
         assert np.array_equal(mixed["outputs"][name], logits), name

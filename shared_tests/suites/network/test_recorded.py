@@ -20,7 +20,7 @@ from shared_tests.workers.protocol import Request
 
 FLOAT64 = 1e-9  # relative to the map's largest value: their float64 run and ours add in other orders
 ROUNDED = 2.0**-23  # features are kept in float32
-FLOAT32 = 5  # times the owner's own float32 noise
+FLOAT32 = 5  # times the upstream float32 noise
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.npz") if not path.stem.endswith(".features"))
 
@@ -52,7 +52,7 @@ Converted = Callable[[str], tuple[Recording, Path]]
 
 @pytest.fixture(scope="module")
 def converted(tmp_path_factory: pytest.TempPathFactory) -> Converted:
-    """Name -> the recording, and the canonical file made from it as its owner's trainer saved it."""
+    """Name -> the recording, and the canonical file made from it as its upstream trainer saved it."""
     made: dict[str, tuple[Recording, Path]] = {}
 
     def get(name: str) -> tuple[Recording, Path]:
@@ -70,7 +70,7 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Converted:
 
 
 def as_a_network(path: Path) -> Path:
-    """The same tensors in a file that does not say that only the backbone is its owner's."""
+    """The same tensors in a file that does not say that only the backbone is its upstream project's."""
     target = path.with_name("network.safetensors")
     checkpoint = read_checkpoint(path)
     write_checkpoint(Checkpoint(checkpoint.config, checkpoint.tensors), target)
@@ -123,7 +123,7 @@ def test_float32(name: str, backend: str, converted: Converted, start: Start) ->
 
 @pytest.mark.parametrize("name", NAMES)
 def test_out_again(name: str, converted: Converted, tmp_path: Path) -> None:
-    """Written in the owner's layout again: their keys in their order, their shapes, dtypes and bits."""
+    """Written in the upstream layout again: their keys in their order, their shapes, dtypes and bits."""
     actual, path = converted(name)
     target = tmp_path / actual.meta["file_name"]
     weights_convert.convert(path, target, to_schema=read_checkpoint(path).source["schema"])

@@ -35,11 +35,11 @@ MODES = [
 @contextlib.contextmanager
 def transformed(worker: Worker, entries: int = 0) -> Iterator[Worker]:
     """The worker; the networks that it makes meanwhile transform whatever they can."""
-    worker.practise("transform_always", {"entries": entries}, {}, "shared_tests.suites.network.transforming")
+    worker.call_function("transform_always", {"entries": entries}, {}, "shared_tests.suites.network.transforming")
     try:
         yield worker
     finally:
-        worker.practise("transform_always", {"entries": None}, {}, "shared_tests.suites.network.transforming")
+        worker.call_function("transform_always", {"entries": None}, {}, "shared_tests.suites.network.transforming")
 
 
 @pytest.mark.parametrize("entries", [pytest.param(0, marks=pytest.mark.slow), 1], ids=["whole", "bands"])
@@ -123,7 +123,7 @@ def test_gradients(backend: str, entries: int, start: Start, checkpoint_of: Chec
     for layers in ("memory_efficient", "cpu_inference"):
         fields = {"checkpoint": str(checkpoint_of(TINY)), "layers": layers}
         with transformed(start(backend), entries) as worker:
-            actual.append(worker.practise("gradients", fields, pixels)["gradients"])
+            actual.append(worker.call_function("gradients", fields, pixels)["gradients"])
     direct, by_transforms = actual
     kernels = {name for name in by_transforms if name.endswith("classifier.weight")}  # before no BatchNorm
     assert "head.fused_classifier.weight" in kernels
@@ -139,7 +139,7 @@ def test_second_gradients(backend: str, start: Start, checkpoint_of: CheckpointO
     for layers in ("memory_efficient", "cpu_inference"):
         fields = {"checkpoint": str(checkpoint_of(TINY)), "layers": layers}
         with transformed(start(backend)) as worker:
-            actual.append(worker.practise("second_gradients", fields, pixels)["gradients"]["x"])
+            actual.append(worker.call_function("second_gradients", fields, pixels)["gradients"]["x"])
     direct, by_transforms = actual
     assert not np.array_equal(direct, by_transforms)
     assert np.abs(direct - by_transforms).max() <= 1e-10 * np.abs(direct).max()
@@ -197,7 +197,7 @@ def test_tensorflow_transforms_kernels_when_needed(start: Start) -> None:
     fields = {"channels": 512, "count": 8}
     start("tf")  # which skips, or fails, where it is missing
     with Worker(BACKENDS["tf"]) as worker:  # of its own: what earlier tests leave is given back while this one measures
-        actual = worker.practise("held_by_tensorflow", fields, {}, "shared_tests.suites.network.transforming")
+        actual = worker.call_function("held_by_tensorflow", fields, {}, "shared_tests.suites.network.transforming")
     kernels = SPAN**2 * 512 * 512 * 4  # large enough that malloc takes and gives back each by itself
     assert kernels < int(actual["held"]["bytes"]) < 4 * kernels
 

@@ -147,7 +147,7 @@ def on_one(start: Start, backend: str, folder: Path, config: DANetConfig, recipe
     """The losses of the run on one device, which is left in the folder."""
     first = initial_state(folder / "0.safetensors", config, recipe)
     fields = {"start": str(first), "steps": STEPS, "folder": str(folder), "dtype": "float64"}
-    return start(backend).practise("train", fields, batches())["losses"]["loss"]
+    return start(backend).call_function("train", fields, batches())["losses"]["loss"]
 
 
 def furthest(spread: Spread, folder: Path, start: Path, expected: np.ndarray, local: tuple[str, ...] = ()) -> float:
@@ -161,7 +161,7 @@ def furthest(spread: Spread, folder: Path, start: Path, expected: np.ndarray, lo
     for place in range(spread.processes):
         actual = load_arrays(folder / f"{place}.npz")
         mismatches.append(float(np.abs(actual["losses"]["loss"] - expected).max() / np.abs(expected).max()))
-        assert actual["engine"]["sum"].tolist() == [[2**40 * spread.processes + sum(range(spread.processes)), 1]]
+        assert actual["distributed"]["sum"].tolist() == [[2**40 * spread.processes + sum(range(spread.processes)), 1]]
         kind = f"{2 if spread.processes > 1 else 1} process{'es' if spread.processes > 1 else ''}, 2 cpu devices"
         assert (folder / f"{place}.txt").read_text() == kind
     for step in range(1, STEPS + 1):
@@ -298,7 +298,7 @@ def test_the_sharded_step_lowers_for_tpu() -> None:
     if backend.missing:
         pytest.skip(f"needs {', '.join(backend.missing)}")
     with Worker(backend) as worker:
-        actual = worker.practise("lower_step", {"variant": "danet_r18", "rows": 16, "size": 65}, {})["result"]
+        actual = worker.call_function("lower_step", {"variant": "danet_r18", "rows": 16, "size": 65}, {})["result"]
     assert actual["platforms"].tolist() == ["tpu"]
     assert actual["devices"] == 8
     assert not actual["float64"]  # a TPU would emulate it, slowly
@@ -306,7 +306,7 @@ def test_the_sharded_step_lowers_for_tpu() -> None:
 
 def test_sync_batch_norm_keeps_the_names(start: Start) -> None:
     """What torch makes of the network on several GPUs has the same tensors, and computes the same with them."""
-    actual = start("torch").practise("synchronise", {"variant": "danet_tiny"}, {})["result"]
+    actual = start("torch").call_function("synchronise", {"variant": "danet_tiny"}, {})["result"]
     assert actual["converted"] > 10
     assert actual["same_names"]
     assert actual["same_outputs"]

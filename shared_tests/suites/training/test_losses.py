@@ -42,7 +42,9 @@ def check(worker: Worker, recipe: TrainConfig, expected: np.ndarray) -> Groups:
     outputs = {
         name: 4 * synthetic_array(f"logits:{name}", shape).astype(np.float64) for name in ("fused", "position", "aux")
     }
-    actual = worker.practise("loss", {"recipe": recipe.to_dict()}, {"outputs": outputs, "input": {"labels": expected}})
+    actual = worker.call_function(
+        "loss", {"recipe": recipe.to_dict()}, {"outputs": outputs, "input": {"labels": expected}}
+    )
     total = 0.0
     for name, logits in outputs.items():
         value, gradient = cross_entropy(logits, expected, recipe)

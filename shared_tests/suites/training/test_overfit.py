@@ -41,7 +41,7 @@ def train(worker: Worker, recipe: TrainConfig, batch: Groups, steps: int, folder
     first = folder / "0.safetensors"
     write_training(initial_state(CONFIG, recipe, initial_tensors(CONFIG)), first)
     fields = {"start": str(first), "steps": steps, "folder": str(folder), "dtype": "float32", "every": every}
-    return worker.practise("train", fields, batch)
+    return worker.call_function("train", fields, batch)
 
 
 @pytest.mark.parametrize("worker", QUICK_FIRST, indirect=True)

@@ -88,7 +88,7 @@ def test_every_recipe_has_networks_that_give_its_losses(name: str) -> None:
     ],
 )
 def test_variants_are_as_large_as_their_owners(variant: str, weights: int) -> None:
-    """Trainable values with 19 classes, counted in the owners' own networks."""
+    """Trainable values with 19 classes, counted in the upstream networks."""
     assert count_trainable(VARIANTS[variant]) == weights
 
 

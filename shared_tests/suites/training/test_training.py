@@ -50,7 +50,7 @@ def pictures(count: int = 3 * BATCH) -> Groups:
 
 
 def initial_state(path: Path, config: DANetConfig, recipe: TrainConfig) -> Path:
-    """A run before its first step, with the rule's weights."""
+    """A run before its first step, with synthetic weights."""
     tensors = synthetic_tensors(config)
     slots = {name: np.zeros(shape) for name, shape in slot_shapes(config, recipe).items()}
     slots |= {name: tensors[name.removeprefix("average.")] for name in slots if name.startswith("average.")}
@@ -62,7 +62,7 @@ def go_on(start: Start, backend: str, path: Path, steps: int, folder: Path, dtyp
     """Losses by name; each step's run is in the folder."""
     folder.mkdir(exist_ok=True)
     fields = {"start": str(path), "steps": steps, "folder": str(folder), "dtype": dtype}
-    return start(backend).practise("train", fields, pictures())
+    return start(backend).call_function("train", fields, pictures())
 
 
 def at(folder: Path, step: int) -> dict[str, np.ndarray]:

@@ -117,7 +117,7 @@ def bytes_kept(model: DANet, x: jax.Array) -> int:
 
 def lower_step(fields: dict[str, Any], arrays: Groups) -> Groups:
     """The gradients of a batch that all devices share, lowered for TPUs from a machine that has none."""
-    engine, recipe, rows, size = init_distributed(), TrainConfig(), fields["rows"], fields["size"]
+    devices, recipe, rows, size = init_distributed(), TrainConfig(), fields["rows"], fields["size"]
     model = DANet(fields["variant"])
     model.train()
     graph, state = nnx.split(model)
@@ -128,7 +128,7 @@ def lower_step(fields: dict[str, Any], arrays: Groups) -> Groups:
 
     batch = {"image": np.zeros((rows, size, size, 3), np.float32), "labels": np.zeros((rows, size, size), np.int32)}
     masks = dropout_masks(model.config, 0, 0, range(rows), size, size)
-    shared = to_tensors(engine, batch, masks, np.arange(rows))
+    shared = to_tensors(devices, batch, masks, np.arange(rows))
     program = export.export(jax.jit(step), platforms=["tpu"])(state, *shared)
     actual = {
         "platforms": np.array(program.platforms),

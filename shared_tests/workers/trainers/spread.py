@@ -17,7 +17,7 @@ from danet_common.training.training_checkpoint import read_training, write_train
 from shared_tests.workers.protocol import load_arrays, save_arrays
 
 MODULES = {
-    "engine": "training.distributed",
+    "distributed": "training.distributed",
     "layers": "layers",
     "losses": "training.losses",
     "resume": "training.state",
@@ -43,27 +43,27 @@ def main(backend: str, folder: Path) -> None:
     arrays = load_arrays(folder / "arrays.npz")["batch"]
     simulate(backend, job["devices"])
     modules = {name: importlib.import_module(f"danet_{backend}.{path}") for name, path in MODULES.items()}
-    engine_room, resume, train = modules["engine"], modules["resume"], modules["train"]
+    distributed_module, resume, train = modules["distributed"], modules["resume"], modules["train"]
     for place in job["local"]:  # a seeded bug: what should be of all devices is of one alone
-        room, function = place.split(".")
-        setattr(modules[room], function, lambda x, *_: x)
-    with engine_room.init_distributed() as engine:
-        state = resume.restore(read_training(job["start"]), engine, dtype=job["dtype"])
-        batch_size, share = state.recipe.batch_size, state.recipe.batch_size // engine.process_count
+        module, function = place.split(".")
+        setattr(modules[module], function, lambda x, *_: x)
+    with distributed_module.init_distributed() as distributed:
+        state = resume.restore(read_training(job["start"]), distributed, dtype=job["dtype"])
+        batch_size, share = state.recipe.batch_size, state.recipe.batch_size // distributed.process_count
         losses: dict[str, list[float]] = {}
-        first = engine.process_index * share
+        first = distributed.process_index * share
         for _ in range(job["steps"]):
-            if [engine.process_index, state.step] == job["dies"]:
+            if [distributed.process_index, state.step] == job["dies"]:
                 os._exit(3)
             rows = (np.arange(first, first + share) + state.step * batch_size) % len(arrays["labels"])
             batch = {name: array[rows] for name, array in arrays.items()}
             for name, value in train.train_step(state, batch, first).items():
                 losses.setdefault(name, []).append(float(value))
-            write_training(resume.capture(state), folder / f"{engine.process_index}-{state.step}.safetensors")
-        total = engine.sum(np.array([[2**40 + engine.process_index, int(engine.process_index == 0)]]))
-        actual = {"losses": {name: np.array(values) for name, values in losses.items()}, "engine": {"sum": total}}
-        save_arrays(folder / f"{engine.process_index}.npz", actual)
-        (folder / f"{engine.process_index}.txt").write_text(engine.describe())
+            write_training(resume.capture(state), folder / f"{distributed.process_index}-{state.step}.safetensors")
+        total = distributed.sum(np.array([[2**40 + distributed.process_index, int(distributed.process_index == 0)]]))
+        actual = {"losses": {name: np.array(values) for name, values in losses.items()}, "distributed": {"sum": total}}
+        save_arrays(folder / f"{distributed.process_index}.npz", actual)
+        (folder / f"{distributed.process_index}.txt").write_text(distributed.describe())
 
 
 if __name__ == "__main__":
