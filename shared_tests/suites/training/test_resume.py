@@ -149,7 +149,7 @@ def test_killed_at_every_replacement_of_a_file(
 ) -> None:
     folder = begin(tmp_path / "run")
     kills = killed_over_and_over(folder, when, monkeypatch)
-    assert kills >= 10  # four saves by cadence, three validations of up to three writes each
+    assert kills >= 10  # four saves at intervals, three validations of up to three writes each
     assert left(folder) == whole
 
 
