@@ -58,30 +58,23 @@ def _check_destination(destination: str, to_schema: str | None, force: bool) -> 
         raise CheckpointError(f"{destination}: names a folder, but {writer.NAME} is a file. Remove the last {os.sep}")
     if layouts is None and not isinstance(writer, CanonicalWriter):
         upstreams = sorted({schema.name for schema in SCHEMAS if writer.NAME in schema.formats})
-        raise CheckpointError(f"{path}: {writer.NAME} files have no canonical layout. Add {_option(upstreams)}")
+        option = (
+            f"--to {' or '.join(upstreams)}. In Python, call weights_convert.write(checkpoint, path, to_schema=...)"
+        )
+        raise CheckpointError(f"{path}: {writer.NAME} files have no canonical layout. Add {option}")
     if layouts is not None and writer.NAME not in layouts[0].formats:
         endings = " or ".join(endings_of(layouts[0].formats))
         raise CheckpointError(f"{path}: {writer.NAME} files cannot hold schema {to_schema}. Write {endings}")
-    _check_place(path, is_folder, force)
-
-
-def _check_place(path: Path, wants_directory: bool, force: bool) -> None:
-    """Raise CheckpointError if the parent folder is missing, or if `path` may not be replaced."""
     if not path.parent.is_dir():
         raise CheckpointError(f"{path}: directory {path.parent} is missing. Create it first")
     if not path.exists():
         return
     if not force:
         raise CheckpointError(_exists(path))
-    if path.is_dir() != wants_directory:
+    if path.is_dir() != is_folder:
         raise CheckpointError(f"{path}: is a {'directory' if path.is_dir() else 'file'}. Choose another name")
-    if wants_directory:
+    if is_folder:
         require_only_orbax(path)
-
-
-def _option(schemas: list[str]) -> str:
-    """Return the option that names a schema, on the command line and in Python."""
-    return f"--to {' or '.join(schemas)}. In Python, call weights_convert.write(checkpoint, path, to_schema=...)"
 
 
 def _exists(path: Path) -> str:

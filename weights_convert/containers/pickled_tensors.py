@@ -108,10 +108,29 @@ def storage_from_id(identity: Any) -> Storage | Opaque:
 
 
 def tensor(
-    storage: Any, offset: Any, shape: Any, strides: Any, gradient: Any = None, hooks: Any = None, flags: Any = None
+    storage: Any,
+    offset: Any,
+    shape: Any,
+    strides: Any,
+    gradient: Any = None,
+    hooks: Any = None,
+    flags: Any = None,
+    *,
+    dtype: np.dtype[Any] | None = None,
 ) -> PickledTensor | Opaque:
     """Stand-in for `torch._utils._rebuild_tensor` and `_v2`; `flags` is like {"neg": True}."""
-    return _tensor(storage, offset, shape, strides, storage.dtype if isinstance(storage, Storage) else None, flags)
+    if not isinstance(storage, Storage):
+        return Opaque(f"tensor in a {storage.name}" if isinstance(storage, Opaque) else "tensor without a storage")
+    dtype = storage.dtype if dtype is None else dtype
+    names = {name for name, set_ in flags.items() if set_} if isinstance(flags, dict) else set()
+    if not names <= {"neg"} or (names and dtype.kind in "bu"):  # the other flag is conjugation
+        return Opaque(f"tensor with torch's flag {', '.join(sorted(map(str, names)))[:100]}")
+    if type(shape) is not tuple or type(strides) is not tuple or len(shape) != len(strides):
+        raise ValueError("shape and strides of a tensor differ in length")
+    if len(shape) > MAXIMUM_DIMENSIONS:
+        raise ValueError(f"a tensor of {len(shape)} dimensions")
+    sizes, steps = tuple(map(_whole, shape)), tuple(map(_whole, strides))
+    return PickledTensor(storage, dtype, _whole(offset), sizes, steps, negated=bool(names))
 
 
 def typed_tensor(
@@ -128,28 +147,7 @@ def typed_tensor(
     name = dtype.name.removeprefix("torch.") if isinstance(dtype, Global) else ""
     if name not in TYPED_DTYPES:
         return Opaque(f"tensor of dtype {name}")
-    return _tensor(storage, offset, shape, strides, TYPED_DTYPES[name], flags)
-
-
-def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, dtype: Any, flags: Any) -> PickledTensor | Opaque:
-    if not isinstance(storage, Storage):
-        return Opaque(f"tensor in a {storage.name}" if isinstance(storage, Opaque) else "tensor without a storage")
-    names = {name for name, set_ in flags.items() if set_} if isinstance(flags, dict) else set()
-    if not names <= {"neg"} or (names and dtype.kind in "bu"):  # the other flag is conjugation
-        return Opaque(f"tensor with torch's flag {', '.join(sorted(map(str, names)))[:100]}")
-    if type(shape) is not tuple or type(strides) is not tuple or len(shape) != len(strides):
-        raise ValueError("shape and strides of a tensor differ in length")
-    if len(shape) > MAXIMUM_DIMENSIONS:
-        raise ValueError(f"a tensor of {len(shape)} dimensions")
-    numbers = [_whole(number) for number in (offset, *shape, *strides)]
-    return PickledTensor(
-        storage,
-        dtype,
-        numbers[0],
-        tuple(numbers[1 : len(shape) + 1]),
-        tuple(numbers[len(shape) + 1 :]),
-        negated=bool(names),
-    )
+    return tensor(storage, offset, shape, strides, flags=flags, dtype=TYPED_DTYPES[name])
 
 
 def _whole(number: Any) -> int:
@@ -158,34 +156,24 @@ def _whole(number: Any) -> int:
     return number
 
 
-def parameter(data: Any = None, *_: Any) -> Any:
-    """Stand-in for `torch.nn.Parameter` and its rebuild functions: return the tensor."""
-    return data
-
-
 def from_type(function: Any, kind: Any, arguments: Any, *_: Any) -> Any:
     """Stand-in for `torch._tensor._rebuild_from_type_v2`: a tensor of a subclass or with attributes."""
     known = isinstance(function, Global) and function.name in TENSORS and type(arguments) is tuple
     return TENSORS[function.name](*arguments) if known else Opaque("tensor of an unknown class")
 
 
-def ordered(items: Any = ()) -> dict[Any, Any]:
-    """Stand-in for `collections.OrderedDict`, empty or from pairs; a dict keeps the order."""
-    return as_dict([part for pair in items for part in pair[:2]])
-
-
 TENSORS: Mapping[str, Constructor] = {
     "torch._utils._rebuild_tensor": tensor,
     "torch._utils._rebuild_tensor_v2": tensor,
     "torch._utils._rebuild_tensor_v3": typed_tensor,
-    "torch._utils._rebuild_parameter": parameter,
-    "torch._utils._rebuild_parameter_with_state": parameter,
-    "torch.nn.parameter.Parameter": parameter,
+    "torch._utils._rebuild_parameter": lambda data=None, *_: data,
+    "torch._utils._rebuild_parameter_with_state": lambda data=None, *_: data,
+    "torch.nn.parameter.Parameter": lambda data=None, *_: data,
 }
 CONSTRUCTORS: Mapping[str, Constructor] = {
     **pickled_arrays.CONSTRUCTORS,
     **TENSORS,
-    "collections.OrderedDict": ordered,
+    "collections.OrderedDict": lambda items=(): as_dict([part for pair in items for part in pair[:2]]),
     "torch.Size": lambda sizes=(): tuple(sizes),
     "torch._tensor._rebuild_from_type_v2": from_type,
 }

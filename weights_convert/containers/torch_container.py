@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import io
+import re
 import struct
 import sys
 from collections.abc import Callable
@@ -24,9 +25,8 @@ from weights_convert.containers.zip_archive import Archive
 MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 LEGACY_NUMBER = b"\x8a\x0a" + MAGIC_NUMBER.to_bytes(10, "little")
 LEGACY_START = b"\x80\x02" + LEGACY_NUMBER
-# First bytes for the other protocols that torch.save takes; from 4 on they have frames.
-FRAME = b"\x95" + struct.pack("<Q", len(LEGACY_NUMBER + b"."))
-LEGACY_STARTS = (LEGACY_START, b"\x80\x03" + LEGACY_NUMBER, *(b"\x80%c" % n + FRAME + LEGACY_NUMBER for n in (4, 5)))
+# First bytes for the protocols 2 to 5, which torch.save takes; from 4 on they have frames.
+LEGACY = re.compile(rb"\x80[\x02-\x05](\x95.{8})?" + re.escape(LEGACY_NUMBER), re.DOTALL)
 PICKLE = "/data.pkl"
 
 Resolve = Callable[[PickledTensor], np.ndarray]

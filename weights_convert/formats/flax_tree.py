@@ -66,8 +66,9 @@ def from_leaves(leaves: Mapping[tuple[str, ...], Any]) -> Contents:
         if name in holders:
             raise CheckpointError(f"tensor {name} occurs twice")
         holders[name] = f"{name}." if apart and not _in_collections(path) else holder
+        is_kernel = (path[:-1] if path[-1:] == VALUE else path)[-1:] == (FLAX["kernel"],)
         if isinstance(leaf, np.ndarray):
-            tensors[name] = leaf.transpose(3, 2, 0, 1) if _is_kernel(path) and leaf.ndim == 4 else leaf
+            tensors[name] = leaf.transpose(3, 2, 0, 1) if is_kernel and leaf.ndim == 4 else leaf
         else:
             others[name] = f"a {type(leaf).__name__}"
     notes = (f"left out: {left_out} tensors of dropout's random state",) if left_out else ()
@@ -84,10 +85,6 @@ def to_leaves(config: DANetConfig, tensors: Mapping[str, np.ndarray]) -> dict[tu
 
 def _in_collections(path: tuple[str, ...]) -> bool:
     return any(part in COLLECTIONS or OF_COLLECTION.fullmatch(part) for part in path)
-
-
-def _is_kernel(path: tuple[str, ...]) -> bool:
-    return path[-2:] == (FLAX["kernel"], *VALUE) or path[-1:] == (FLAX["kernel"],)
 
 
 def _canonical(path: tuple[str, ...]) -> tuple[str, str]:

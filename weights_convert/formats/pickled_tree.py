@@ -6,7 +6,6 @@ A pickle may repeat one value, or put a list into itself. So depth and number of
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,7 +35,7 @@ def flatten(content: dict[Any, Any]) -> Tree:
     waiting: deque[tuple[str, Any, int]] = deque([("", content, 0)])
     while waiting:
         prefix, holder, depth = waiting.popleft()
-        for key, value in _items(holder):
+        for key, value in holder.items() if isinstance(holder, dict) else enumerate(holder):
             count += 1
             if count > MOST_VALUES:
                 raise CheckpointError(f"the pickle has more than {MOST_VALUES} values, more than any checkpoint")
@@ -50,10 +49,6 @@ def flatten(content: dict[Any, Any]) -> Tree:
             if name not in tree.others:
                 tree.others[name], tree.holders[name] = _what(value), prefix
     return tree
-
-
-def _items(holder: Any) -> Iterator[tuple[Any, Any]]:
-    yield from holder.items() if isinstance(holder, dict) else enumerate(holder)
 
 
 def _what(value: Any) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from danet_common.checkpoint.lazy import open_stored
 from danet_common.checkpoint.run_weights import BEST, is_run, weights_of_run
+from danet_common.training.training_checkpoint import AVERAGE
 from weights_convert.containers.source_file import SourceFile
 from weights_convert.contents import Contents
 from weights_convert.formats import safetensors_file
 
 NAME = "run folder"
-AVERAGE = "average."  # prefix of the extra tensors that are moving averages
 
 
 def recognises(source: SourceFile) -> bool:

@@ -19,7 +19,7 @@ from weights_convert.containers.pickle_reader import Opaque
 from weights_convert.containers.pickle_writer import write_pickle
 from weights_convert.containers.pickled_tensors import PickledTensor
 from weights_convert.containers.source_file import SourceFile
-from weights_convert.containers.torch_container import LEGACY_STARTS, PICKLE, Resolve, read_legacy, read_zip
+from weights_convert.containers.torch_container import LEGACY, PICKLE, Resolve, read_legacy, read_zip
 from weights_convert.containers.zip_archive import bound, raw_bytes, write_archive
 from weights_convert.contents import OBJECT, Contents, Described, Unread, refuse_others
 from weights_convert.formats.pickled_tree import flatten
@@ -31,13 +31,13 @@ STATE_DICT, EXTRA_TENSORS = "state_dict", "passengers"  # keys of a canonical fi
 
 def recognises(source: SourceFile) -> bool:
     """True for a torch file, by its pickle record or the old container's magic number."""
-    return source.start.startswith(LEGACY_STARTS) or any(name.endswith(PICKLE) for name in source.records)
+    return bool(LEGACY.match(source.start)) or any(name.endswith(PICKLE) for name in source.records)
 
 
 def read(source: SourceFile) -> Contents:
     """Read either container. Raise CheckpointError if it is damaged or has no state dict."""
     try:
-        content, resolve = (read_legacy if source.start.startswith(LEGACY_STARTS) else read_zip)(source)
+        content, resolve = (read_legacy if LEGACY.match(source.start) else read_zip)(source)
         return _contents(source.file.size, content, resolve)
     except CheckpointError:
         raise

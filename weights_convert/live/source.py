@@ -87,23 +87,19 @@ def open_any(path: Path, weights_key: str | None = None, report: Log | None = No
 
     `report` is called with each line about an assumption. Raise CheckpointError if it cannot be read completely.
     """
-    source = open_source(path)
+    source, log = open_source(path), report or (lambda line: None)
     reader = reader_for(source)
     if weights_key is None and reader is run_folder:
-        return choose_averages(open_checkpoint(path), None, report or ignore)
+        return choose_averages(open_checkpoint(path), None, log)
     if weights_key is None and reader is pretrained_folder:
         files = open_folder(path)
         if files.stored.manifest is not None:  # else detect the schema
-            return choose_averages(pretrained_checkpoint(files), None, report or ignore)
+            return choose_averages(pretrained_checkpoint(files), None, log)
     elif weights_key is None and reader in READ_IN_PARTS:
         stored = safetensors_index.open_set(source) if reader is safetensors_index else stored_in(path, source.file)
         if stored.manifest is not None:
-            return choose_averages(checkpoint_in(path, stored), None, report or ignore)
+            return choose_averages(checkpoint_in(path, stored), None, log)
     return read_source(source, report=report, weights_key=weights_key).checkpoint
-
-
-def ignore(line: str) -> None:
-    """Drop a line of the report."""
 
 
 def read_part(checkpoint: Checkpoint, name: str, index: Slices) -> np.ndarray:

@@ -6,7 +6,7 @@ One line is logged for each omitted set, with the option that takes it.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,8 +31,7 @@ class SeveralSetsError(CheckpointError):
         self.labels = labels
 
 
-@dataclass
-class Choice:
+class Choice(NamedTuple):
     """The chosen set of weights.
 
     weight_set   the set; None if the file has no complete set
@@ -42,7 +41,7 @@ class Choice:
 
     weight_set: WeightSet | None
     tensors: Mapping[str, np.ndarray]
-    weight_sets: Sequence[WeightSet] = field(default_factory=tuple)
+    weight_sets: Sequence[WeightSet] = ()
 
 
 def choose(contents: Contents, wanted: Sequence[Schema] | None, key: str | None, log: Log) -> Choice:
@@ -87,9 +86,8 @@ def _named(contents: Contents, weight_sets: WeightSets, key: str, wanted: Sequen
         raise CheckpointError(_nameless(word, len(within)))
     if within:
         try:
-            match = find_match(
-                {name.removeprefix(f"{word}."): contents.tensors[within[name]] for name in within}, wanted
-            )
+            tensors = {name.removeprefix(f"{word}."): contents.tensors[within[name]] for name in within}
+            match = find_match(tensors, wanted)
         except CheckpointError as error:
             raise CheckpointError(f"at {word}: {error}") from None
         raise CheckpointError(f"at {word}: incomplete, or mixed with other sets: {'; '.join(match.errors[:1])}")
@@ -123,8 +121,7 @@ def _one_of(contents: Contents, sets: Sequence[WeightSet]) -> WeightSet:
 def _refuse_part(contents: Contents, weight_sets: WeightSets, wanted: Sequence[Schema] | None) -> None:
     """Raise CheckpointError for a file of another network that has a known backbone."""
     tensors = _nearest(contents)
-    label = weight_sets.parts[0].label
-    advice = f"its backbone alone is taken with {OPTION.format(label)}"
+    advice = f"its backbone alone is taken with {OPTION.format(weight_sets.parts[0].label)}"
     try:
         match = find_match(tensors, wanted, contents.metadata)
         reason = f"incomplete checkpoint of schema {match.schema.name}"
