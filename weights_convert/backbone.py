@@ -77,9 +77,8 @@ def _lines(config: DANetConfig, found: Checkpoint, file: str, count: int) -> lis
         lines += [f"dropped: {key}, of the file's classifier" for key in sorted(found.extra_tensors)]
     else:
         lines += [f"dropped: the rest of the file, {len(found.tensors) + len(found.extra_tensors) - count} tensors"]
-    for name in SCALING:
-        if getattr(found.config, name) != getattr(config, name):
-            lines += [
-                f"{_settings(found.config, [name])}: of its training; the network has {_settings(config, [name])}"
-            ]
-    return lines
+    return lines + [
+        f"{_settings(found.config, [name])}: of its training; the network has {_settings(config, [name])}"
+        for name in SCALING
+        if getattr(found.config, name) != getattr(config, name)
+    ]

@@ -72,17 +72,16 @@ def convert(
             report(line)
 
     check_destination(dst, to_schema, force)
-    destination = Path(dst)
-    refuse_overlap(Path(src), destination)
+    refuse_overlap(Path(src), Path(dst))
     checkpoint = read(src, schema, settings, log, weights_key)
     if dtype is not None:
         checkpoint = cast(checkpoint, dtype)
         log(f"cast to {dtype}" + ("; BatchNorm tensors and gammas are float32" if dtype.endswith("16") else ""))
-    written = write_to(checkpoint, destination, to_schema, log, force)
+    written = write_to(checkpoint, Path(dst), to_schema, log, force)
     return Report(
         source=os.fspath(src),
         destination=os.fspath(dst),
-        format=writer_of(destination).NAME,
+        format=writer_of(Path(dst)).NAME,
         schema=to_schema or "canonical",
         config=checkpoint.config,
         tensors=len(written),

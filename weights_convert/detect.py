@@ -33,16 +33,12 @@ def find_match(
     reason = refusal(list(tensors)) if nearest.errors else None
     if reason is not None:
         raise CheckpointError(f"cannot be converted: {reason}")
-    if nearest.errors and wanted is None:
-        raise CheckpointError(_no_schema(nearest, list(tensors)))
-    return nearest
-
-
-def _no_schema(nearest: Match, keys: list[str]) -> str:
-    """Return the error text: schemas tried, and the first errors of the nearest."""
+    if not nearest.errors or wanted is not None:
+        return nearest
     tried = f"the tensors fit no known schema (tried {', '.join(SCHEMA_NAMES)}); "
     if not nearest.keys:
-        return tried + f"not one of their {len(keys)} names is known: {', '.join(keys[:FIRST_KEYS])}, ..."
-    errors, more = nearest.errors[:FIRST_ERRORS], len(nearest.errors) - FIRST_ERRORS
-    listed = "\n  ".join(errors + [f"and {more} more"] * (more > 0))
-    return tried + f"{nearest.schema.name} is nearest, with {pluralise(len(nearest.errors), 'error')}:\n  {listed}"
+        first = ", ".join([*tensors][:FIRST_KEYS])
+        raise CheckpointError(f"{tried}not one of their {len(tensors)} names is known: {first}, ...")
+    errors, count = nearest.errors, len(nearest.errors)
+    listed = "\n  ".join(errors[:FIRST_ERRORS] + [f"and {count - FIRST_ERRORS} more"] * (count > FIRST_ERRORS))
+    raise CheckpointError(f"{tried}{nearest.schema.name} is nearest, with {pluralise(count, 'error')}:\n  {listed}")

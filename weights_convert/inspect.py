@@ -102,6 +102,8 @@ def inspect(path: str | os.PathLike[str], schema: str | None = None, weights_key
         taken = None
         notes = [f"{str(error).removeprefix(f'{path}: ')}. The rest describes {first}"]
         notes += [line for line in lines if not about_sets(line)]
+    place, defaulted = with_run(path), checkpoint.source.get("defaulted")
+    files = place.rglob("*") if place.is_dir() else [place]
     stored = checkpoint.tensors
     if contents.manifest is None and checkpoint.source.get("backbone_only"):  # its head is drawn
         stored = {name: array for name, array in stored.items() if name.startswith("backbone.")}
@@ -110,7 +112,7 @@ def inspect(path: str | os.PathLike[str], schema: str | None = None, weights_key
         format=reader.NAME,
         schema=_text(checkpoint.source.get("schema")) or "canonical",
         config=checkpoint.config,
-        defaulted=_dict(checkpoint.source.get("defaulted")),
+        defaulted=dict(defaulted) if isinstance(defaulted, dict) else {},
         source=dict(checkpoint.source),
         tensors=_facts(stored),
         extra_tensors=_facts(checkpoint.extra_tensors),
@@ -119,13 +121,8 @@ def inspect(path: str | os.PathLike[str], schema: str | None = None, weights_key
             WeightsFacts(each.label, each.match.schema.name, len(each.keys), each.averages, each is taken)
             for each in weight_sets
         ),
-        bytes=_size(with_run(path)),
+        bytes=sum(file.stat().st_size for file in files if file.is_file()),
     )
-
-
-def _dict(value: Any) -> dict[str, Any]:
-    """Return a dictionary of a manifest's source; {} for any other value."""
-    return dict(value) if isinstance(value, dict) else {}
 
 
 def _text(value: Any) -> str | None:
@@ -136,8 +133,3 @@ def _text(value: Any) -> str | None:
 def _facts(tensors: Mapping[str, np.ndarray]) -> tuple[TensorFacts, ...]:
     hashes = hash_tensors(tensors)
     return tuple(TensorFacts(name, array.shape, str(array.dtype), hashes[name]) for name, array in tensors.items())
-
-
-def _size(path: Path) -> int:
-    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
-    return sum(file.stat().st_size for file in files)

@@ -85,7 +85,7 @@ def read_source(
     wanted = None if schema is None else layouts_of(schema)
     try:
         reader = reader_for(source)
-        return _reading_of(reader, reader.read(source), wanted, values, log, weights_key)
+        return _reading_of(reader, _contents(reader, source), wanted, values, log, weights_key)
     except SeveralSetsError as error:
         raise SeveralSetsError(f"{path}: {error}", error.labels) from None
     except CheckpointError as error:
@@ -93,6 +93,15 @@ def read_source(
         raise CheckpointError(text if text.startswith(str(path)) else f"{path}: {text}") from None
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
+
+
+def _contents(reader: Reader, source: SourceFile) -> Contents:
+    try:
+        return reader.read(source)
+    except CheckpointError:
+        raise
+    except (ValueError, OverflowError) as error:
+        raise CheckpointError(f"damaged {reader.NAME} file: {error}") from None
 
 
 def _reading_of(

@@ -203,12 +203,11 @@ class _Reader:
                 version, name_size, dtype_size, space_size = self.unpack("<BxHHH", start)
                 if flags & SHARED or version not in (1, 3):
                     raise ValueError("an attribute has a newer HDF5 layout than Keras writes")
-                padded = (lambda length: -(-length // 8) * 8) if version == 1 else (lambda length: length)
-                place = start + (8 if version == 1 else 9)
+                place, step = (start + 8, 8) if version == 1 else (start + 9, 1)  # version 1 pads to 8 bytes
                 name = self.text(place, name_size)
-                dtype = place + padded(name_size)
-                space = dtype + padded(dtype_size)
-                value = space + padded(space_size)
+                dtype = place + -(-name_size // step) * step
+                space = dtype + -(-dtype_size // step) * step
+                value = space + -(-space_size // step) * step
                 single = self.shape(space) == ()
                 is_text = self.take(dtype, dtype_size)[: len(VARIABLE_TEXT)] == VARIABLE_TEXT
                 found[name] = self.heap_text(value) if single and is_text and value + 16 <= start + size else None

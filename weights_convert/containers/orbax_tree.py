@@ -47,7 +47,13 @@ def write_tree(state: Path, leaves: Leaves) -> None:
             name = ".".join(leaf)
             raise CheckpointError(f"Orbax cannot hold {name} of dtype {array.dtype}. Choose another with --dtype")
     description = {
-        "tree_metadata": {str(leaf): _leaf(leaf) for leaf in leaves},
+        "tree_metadata": {
+            str(leaf): {
+                "key_metadata": [{"key": key, "key_type": DICT_KEY} for key in leaf],
+                "value_metadata": {"value_type": "np.ndarray", "skip_deserialize": False},
+            }
+            for leaf in leaves
+        },
         "use_ocdbt": True,
         "use_zarr3": False,
         "store_array_data_equal_to_fill_value": True,
@@ -65,13 +71,6 @@ def write_tree(state: Path, leaves: Leaves) -> None:
     except (ValueError, RuntimeError) as error:  # TensorStore raises them if the disk is full, ...
         raise as_os_error(error) from None
     (state / TREE).write_text(json.dumps(description))
-
-
-def _leaf(leaf: tuple[str, ...]) -> dict[str, Any]:
-    return {
-        "key_metadata": [{"key": key, "key_type": DICT_KEY} for key in leaf],
-        "value_metadata": {"value_type": "np.ndarray", "skip_deserialize": False},
-    }
 
 
 def _records(name: str, array: np.ndarray) -> Iterator[tuple[str, bytes]]:

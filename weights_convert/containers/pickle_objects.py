@@ -16,14 +16,11 @@ class Global:
     name: str
 
 
+@dataclass(frozen=True, eq=False)
 class Opaque:
     """An object of a class that the reader does not know; it keeps the name of the class only."""
 
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __repr__(self) -> str:
-        return f"<{self.name}>"
+    name: str
 
 
 @runtime_checkable

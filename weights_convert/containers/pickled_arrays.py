@@ -57,7 +57,7 @@ def array_from_buffer(data: Any, dtype: Any, shape: Any, order: str = "C") -> Pi
     result = PickledArray()
     plain = dtype.resolve()
     if plain is not None:
-        flat = np.frombuffer(as_bytes(data), plain)
+        flat = np.frombuffer(data.encode("latin-1") if type(data) is str else data, plain)  # a text of Python 2
         result.array = native(flat.reshape(tuple(shape), order="F" if order == "F" else "C"))
     return result
 
@@ -71,15 +71,6 @@ def scalar(dtype: Any, data: Any = b"") -> Any:
 def encode(text: Any, encoding: Any = "latin1") -> bytes | str:
     """Stand-in for `_codecs.encode`, with which protocol 2 writes bytes."""
     return text.encode("latin-1") if type(text) is str and encoding in ("latin1", "latin-1") else b""
-
-
-def as_bytes(data: Any) -> bytes | bytearray:
-    """Return array data as bytes; Python 2 wrote them as text."""
-    if type(data) is str:
-        return data.encode("latin-1")
-    if isinstance(data, bytes | bytearray):
-        return data
-    raise ValueError("the data of an array are not bytes")
 
 
 def is_plain(array: np.ndarray) -> bool:

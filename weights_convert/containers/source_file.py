@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,16 +75,11 @@ def open_source(path: Path) -> SourceFile:
         if path.is_dir():
             return SourceFile(path)
         file = open_regular(path, WEIGHTS)
-        return SourceFile(path, file, file.read_at(0, min(START, file.size)).tobytes(), _records(file))
+        source = SourceFile(path, file, file.read_at(0, min(START, file.size)).tobytes())
+        with contextlib.suppress(*ZIP_DAMAGE):
+            source.records = open_zip(file).namelist()
+        return source
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file") from None
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
-
-
-def _records(file: RegularFile) -> list[str]:
-    """Return the names in a zip archive; [] for any other file."""
-    try:
-        return open_zip(file).namelist()
-    except ZIP_DAMAGE:
-        return []

@@ -37,9 +37,9 @@ def read_keras_2(file: Hdf5, raw: np.ndarray | FileBytes) -> Contents:
     """
     layers = {group.removeprefix(WHOLE_MODEL).partition("/")[0] for group in file.groups}
     if any(DANET_KERAS_LAYER.fullmatch(layer) for layer in layers):
-        raise CheckpointError(f"{DANET_KERAS}")
+        raise CheckpointError(DANET_KERAS)
     if not layers >= TF2CV_LAYERS:
-        raise CheckpointError(f"{UNKNOWN}")
+        raise CheckpointError(UNKNOWN)
     tensors = {}
     for name, dataset in file.datasets.items():
         if dataset.error:

@@ -55,10 +55,10 @@ def read(source: SourceFile) -> Contents:
 
 def _has_averages(model: dict[str, Any]) -> bool:
     """True if the model was compiled with an optimizer that averages the weights (use_ema)."""
-    optimizer: Any = model
-    for key in ("compile_config", "optimizer", "config"):
-        optimizer = optimizer.get(key) if isinstance(optimizer, dict) else None
-    return isinstance(optimizer, dict) and optimizer.get("use_ema") is True
+    value: Any = model
+    for key in ("compile_config", "optimizer", "config", "use_ema"):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value is True
 
 
 def _json(archive: Archive, name: str) -> dict[str, Any]:

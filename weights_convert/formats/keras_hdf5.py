@@ -24,12 +24,9 @@ VARIABLE = re.compile(r"(.+)/vars/([0-9]{1,3})")
 def read_weights(raw: np.ndarray | FileBytes) -> Contents:
     """Return every tensor of the HDF5 file in `raw`, uint8 (n,).
 
-    Raise CheckpointError if the file is damaged or has no tensor of a DANet.
+    Raise ValueError if the file is damaged, and CheckpointError if it has no tensor of a DANet.
     """
-    try:
-        file = read_hdf5(raw)
-    except (ValueError, OverflowError) as error:
-        raise CheckpointError(f"HDF5 file is truncated or damaged: {error}") from None
+    file = read_hdf5(raw)
     if is_keras_2(file):
         return read_keras_2(file, raw)
     tensors: dict[str, np.ndarray] = {}

@@ -15,9 +15,7 @@ from danet_common.config.tensors import Kind
 
 NORM: tuple[Kind, ...] = ("scale", "shift", "mean", "variance", "count")
 CONVOLUTION: tuple[Kind, ...] = ("kernel", "bias")
-ATTENTION: tuple[Kind, ...] = ("gamma",)
-DECODER: tuple[Kind, ...] = ("gain",)
-FACTORS = {"attention": ATTENTION, "decoder": DECODER}  # by the last word of the layer's name
+FACTORS: dict[str, tuple[Kind, ...]] = {"attention": ("gamma",), "decoder": ("gain",)}  # by the layer's last word
 BLOCK_CLASSES = {"basic": "basic_block", "bottleneck": "bottleneck"}
 SHORTCUT_CLASSES = ("conv", "batch_norm")  # layers of `downsample`, a list of two
 
@@ -35,7 +33,7 @@ def group_of(parameter: Parameter, config: DANetConfig) -> tuple[str, int]:
             parts[place] = BLOCK_CLASSES[config.block] + ("" if count == "0" else f"_{count}")
         elif parts[place - 1] == "downsample":
             parts[place] = SHORTCUT_CLASSES[int(parts[place])]
-    kinds = next(kinds for kinds in (NORM, ATTENTION, DECODER, CONVOLUTION) if parameter.kind in kinds)
+    kinds = next(kinds for kinds in (NORM, *FACTORS.values(), CONVOLUTION) if parameter.kind in kinds)
     return "/".join(parts), kinds.index(parameter.kind)
 
 

@@ -53,7 +53,7 @@ def read(source: SourceFile) -> Contents:
     arrays = {name.removesuffix(ENDING): _array(archive, name) for name in archive.names}
     if MANIFEST not in arrays:
         return _foreign(arrays)
-    text = _text(archive, arrays.pop(MANIFEST))
+    text = _text(arrays.pop(MANIFEST))
     for name in _bfloat16_names(text):
         if name in arrays and arrays[name].dtype == np.uint16:
             arrays[name] = arrays[name].view(BFLOAT16)
@@ -95,7 +95,7 @@ def _header(head: bytes) -> tuple[np.dtype[Any], bool, tuple[int, ...], int]:
     return np.dtype(match[1]), match[2] == "True", shape, start + size
 
 
-def _text(archive: Archive, array: np.ndarray) -> str:
+def _text(array: np.ndarray) -> str:
     try:
         return str(array.reshape(())) if array.dtype.kind == "U" else array.tobytes().decode("utf-8")
     except ValueError as error:

@@ -18,7 +18,6 @@ from danet_common.files.atomic import Judge, always, atomic_file
 from weights_convert.containers import pickled_arrays
 from weights_convert.containers.pickle_reader import Opaque, read_pickle
 from weights_convert.containers.pickle_writer import encode, sizes, text
-from weights_convert.containers.pickled_arrays import PickledArray
 from weights_convert.containers.source_file import SourceFile
 from weights_convert.containers.zip_archive import Buffer, raw_bytes
 from weights_convert.contents import Contents
@@ -45,10 +44,7 @@ def read(source: SourceFile) -> Contents:
     """Read every array. Raise CheckpointError if the file is damaged or has other values."""
     file = source.file
     file.seek(0)
-    try:
-        content = read_pickle(file, pickled_arrays.CONSTRUCTORS)
-    except ValueError as error:  # CheckpointError is a ValueError
-        raise CheckpointError(f"damaged pickle: {error}") from None
+    content = read_pickle(file, pickled_arrays.CONSTRUCTORS)
     if file.tell() != file.size:
         raise CheckpointError(f"{file.size - file.tell()} bytes follow the end of the pickle; the file is damaged")
     if isinstance(content, Opaque):
@@ -57,10 +53,9 @@ def read(source: SourceFile) -> Contents:
         raise CheckpointError(f"contains a pickled {type(content).__name__}, not a dictionary of arrays")
     if SLICES in content:
         raise CheckpointError("its arrays are sliced. Save it again with paddle.save(..., protocol=4)")
-    held = {key: value for key, value in content.items() if key != NAME_TABLE}
-    tree = flatten(held)
+    tree = flatten({key: value for key, value in content.items() if key != NAME_TABLE})
     nested = any(tree.holders[name] for name in tree.tensors)
-    stray = [] if nested else [str(key) for key, value in held.items() if not _is_array(key, value)]
+    stray = [] if nested else [*tree.others]
     if stray or not tree.tensors:
         listed = "\n  ".join(stray[:20])
         raise CheckpointError(f"{len(stray)} entries of the pickle are not arrays by name:\n  {listed}")
@@ -68,10 +63,6 @@ def read(source: SourceFile) -> Contents:
     metadata = {NAME_TABLE: content.get(NAME_TABLE)}
     others = {name: what for name, what in tree.others.items() if not name.endswith(NAME_TABLE)}
     return Contents(tensors=tensors, others=others, holders=tree.holders, metadata=metadata)
-
-
-def _is_array(key: Any, value: Any) -> bool:
-    return type(key) is str and isinstance(value, PickledArray) and value.array is not None
 
 
 def write_foreign(content: Mapping[str, Any], path: Path, replace: Judge = always) -> None:

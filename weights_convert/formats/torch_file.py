@@ -36,16 +36,8 @@ def recognises(source: SourceFile) -> bool:
 
 def read(source: SourceFile) -> Contents:
     """Read either container. Raise CheckpointError if it is damaged or has no state dict."""
-    try:
-        content, resolve = (read_legacy if LEGACY.match(source.start) else read_zip)(source)
-        return _contents(source.file.size, content, resolve)
-    except CheckpointError:
-        raise
-    except (ValueError, OverflowError) as error:
-        raise CheckpointError(f"damaged torch file: {error}") from None
-
-
-def _contents(size: int, content: Any, resolve: Resolve) -> Contents:
+    content, resolve = (read_legacy if LEGACY.match(source.start) else read_zip)(source)
+    size = source.file.size
     if isinstance(content, Opaque):
         raise CheckpointError(
             f"holds a pickled object of class {content.name}, which is never run. "

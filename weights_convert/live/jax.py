@@ -38,15 +38,13 @@ def to_jax(
 ) -> DANet:
     """Return a Flax network in inference mode, from a checkpoint, a path or a live network.
 
-    dtype        dtype of the network; None: that of the source's kernels. With 16 bits, BatchNorm and gammas are
-                 float32
-    sharding     a device; a mesh, for `partition`; a sharding for all tensors; or a function from a canonical
-                 Parameter to the sharding of its tensor (kernels HWIO). None: JAX's default device. From a
-                 canonical file, each process reads the parts of its own devices only
-    share        use the memory of a live PyTorch network through DLPack, if device and dtype agree. JAX arrays
-                 are immutable, so do not train that network while they exist
-    `weights_key` and `report` are those of `to_torch`.
+    sharding  a device; a mesh, for `partition`; a sharding for all tensors; or a function from a canonical
+              Parameter to the sharding of its tensor (kernels HWIO). None: JAX's default device. From a
+              canonical file, each process reads the parts of its own devices only
+    share     use the memory of a live PyTorch network through DLPack, if device and dtype agree. JAX arrays
+              are immutable, so do not train that network while they exist
 
+    `dtype`, `weights_key` and `report` are those of `to_torch`.
     Raise CheckpointError if the source is incomplete. Raise ValueError for a mesh with explicit axes, for `share`
     with a sharding, and for `share` without a PyTorch network.
     """

@@ -24,13 +24,10 @@ def to_keras(
 ) -> DANet:
     """Return a Keras network from a checkpoint, a path or a live network.
 
-    dtype        dtype of the network; None: that of the source's kernels. With 16 bits, BatchNorm and gammas are
-                 float32
-    device       name of `keras.device`, such as "gpu:0"; None: the device of the backend, or of the
-                 `tf.distribute` strategy around the call. Variables are filled one after another
-    `weights_key` and `report` are those of `to_torch`.
+    device  name of `keras.device`, such as "gpu:0"; None: the device of the backend, or of the
+            `tf.distribute` strategy around the call. Variables are filled one after another
 
-    Raise CheckpointError if the source is incomplete.
+    `dtype`, `weights_key` and `report` are those of `to_torch`. Raise CheckpointError if the source is incomplete.
     """
     import keras
 

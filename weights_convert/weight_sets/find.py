@@ -189,7 +189,7 @@ def _without(name: str, wrappers: Sequence[str]) -> tuple[str, list[str]]:
     """Return the name without these parts, and the removed parts."""
     parts = name.split(".")
     found = [part for part in parts if part in wrappers]
-    return (".".join(part for part in parts if part not in wrappers), found) if found else (name, found)
+    return ".".join(part for part in parts if part not in wrappers), found
 
 
 def _stem_keys(schema: Schema) -> list[tuple[str, str]]:

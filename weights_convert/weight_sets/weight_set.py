@@ -89,11 +89,11 @@ class WeightSets:
 
     def what(self, weight_set: WeightSet) -> str:
         """Describe a set; "" if nothing is known."""
-        exchange = self.exchange
-        if exchange is not None and weight_set.is_at(exchange.averages):
-            return f"where {exchange.trainer} stores the moving averages"
-        if exchange is not None and weight_set.is_at(exchange.trained):
-            return f"where {exchange.trainer} stores the trained weights"
+        if self.exchange is not None:
+            roles = {self.exchange.averages: "moving averages", self.exchange.trained: "trained weights"}
+            for place, what in roles.items():
+                if weight_set.is_at(place):
+                    return f"where {self.exchange.trainer} stores the {what}"
         return "moving averages, by its name" if weight_set.averages else ""
 
 
