@@ -37,25 +37,25 @@ def fill_backbone(
     then lists the differing fields, and the variant that fits.
     """
     chosen: list[str] = []
-    found = read(path, report=chosen.append, weights_key=weights_key)
-    backbone = {name: array for name, array in found.tensors.items() if name.startswith(PREFIX)}
-    differing = _differing(config, found.config)
+    source = read(path, report=chosen.append, weights_key=weights_key)
+    backbone = {name: array for name, array in source.tensors.items() if name.startswith(PREFIX)}
+    differing = _differing(config, source.config)
     if not differing and backbone.keys() != {name for name in tensors if name.startswith(PREFIX)}:
         differing = ["output_stride"]  # only this field can still add or remove a shortcut convolution
     if differing:
-        theirs, ours = _settings(found.config, differing), _settings(config, differing)
+        theirs, ours = _settings(source.config, differing), _settings(config, differing)
         raise CheckpointError(
-            f"{path}: backbone does not fit: the file has {theirs}, the network {ours}. Use {_nearest(found.config)}"
+            f"{path}: backbone does not fit: the file has {theirs}, the network {ours}. Use {_nearest(source.config)}"
         )
     if report is not None:
-        for line in [*filter(about_sets, chosen), *_lines(config, found, Path(path).name, len(backbone))]:
+        for line in [*filter(about_sets, chosen), *_lines(config, source, Path(path).name, len(backbone))]:
             report(line)
     return {**tensors, **backbone}
 
 
-def _differing(one: DANetConfig, other: DANetConfig) -> list[str]:
+def _differing(first: DANetConfig, second: DANetConfig) -> list[str]:
     """Return the fields that make the shapes of two backbones differ."""
-    return [name for name in SHAPING if getattr(one, name) != getattr(other, name)]
+    return [name for name in SHAPING if getattr(first, name) != getattr(second, name)]
 
 
 def _settings(config: DANetConfig, names: list[str]) -> str:
@@ -70,15 +70,15 @@ def _nearest(config: DANetConfig) -> str:
     return f"{name} with {_settings(config, settings)}" if settings else name
 
 
-def _lines(config: DANetConfig, found: Checkpoint, file: str, count: int) -> list[str]:
+def _lines(config: DANetConfig, source: Checkpoint, file: str, count: int) -> list[str]:
     """Return lines for the user: tensors taken and dropped, and settings that differ."""
     lines = [f"backbone: {count} tensors of {file}"]
-    if found.source.get("backbone_only"):
-        lines += [f"dropped: {key}, of the file's classifier" for key in sorted(found.extra_tensors)]
+    if source.source.get("backbone_only"):
+        lines += [f"dropped: {key}, of the file's classifier" for key in sorted(source.extra_tensors)]
     else:
-        lines += [f"dropped: the rest of the file, {len(found.tensors) + len(found.extra_tensors) - count} tensors"]
+        lines += [f"dropped: the rest of the file, {len(source.tensors) + len(source.extra_tensors) - count} tensors"]
     return lines + [
-        f"{_settings(found.config, [name])}: of its training; the network has {_settings(config, [name])}"
+        f"{_settings(source.config, [name])}: of its training; the network has {_settings(config, [name])}"
         for name in SCALING
-        if getattr(found.config, name) != getattr(config, name)
+        if getattr(source.config, name) != getattr(config, name)
     ]

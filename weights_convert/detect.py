@@ -19,21 +19,21 @@ FIRST_ERRORS = 5  # errors of the nearest schema in the error text
 
 
 def find_match(
-    tensors: Mapping[str, np.ndarray], wanted: Sequence[Schema] | None = None, metadata: Mapping[str, Any] | None = None
+    tensors: Mapping[str, np.ndarray], only: Sequence[Schema] | None = None, metadata: Mapping[str, Any] | None = None
 ) -> Match:
-    """Return the best match. With `wanted` schemas it may have errors; without, it fits exactly.
+    """Return the best match. A match of `only` these schemas may have errors; any other fits exactly.
 
     Raise CheckpointError if no schema fits; the error lists the first errors of the nearest one. Raise it too for
     a known network that cannot be converted.
     """
     if not tensors:
         raise CheckpointError("holds no tensors")
-    matches = [match(schema, tensors, metadata) for schema in wanted or SCHEMAS]
-    nearest = min(matches, key=lambda found: (bool(found.errors), -len(found.keys), len(found.errors)))
+    matches = [match(schema, tensors, metadata) for schema in only or SCHEMAS]
+    nearest = min(matches, key=lambda each: (bool(each.errors), -len(each.keys), len(each.errors)))
     reason = refusal(list(tensors)) if nearest.errors else None
     if reason is not None:
         raise CheckpointError(f"cannot be converted: {reason}")
-    if not nearest.errors or wanted is not None:
+    if not nearest.errors or only is not None:
         return nearest
     tried = f"the tensors fit no known schema (tried {', '.join(SCHEMA_NAMES)}); "
     if not nearest.keys:

@@ -82,10 +82,10 @@ def read_source(
     path = source.path
     log: Log = report or (lambda line: None)
     values = parse_settings(settings)
-    wanted = None if schema is None else layouts_of(schema)
+    schemas = None if schema is None else layouts_of(schema)
     try:
         reader = reader_for(source)
-        return _reading_of(reader, _contents(reader, source), wanted, values, log, weights_key)
+        return _reading_of(reader, _contents(reader, source), schemas, values, log, weights_key)
     except SeveralSetsError as error:
         raise SeveralSetsError(f"{path}: {error}", error.labels) from None
     except CheckpointError as error:
@@ -107,7 +107,7 @@ def _contents(reader: Reader, source: SourceFile) -> Contents:
 def _reading_of(
     reader: Reader,
     contents: Contents,
-    wanted: tuple[Schema, ...] | None,
+    schemas: tuple[Schema, ...] | None,
     settings: Mapping[str, Any],
     log: Log,
     weights_key: str | None,
@@ -116,16 +116,16 @@ def _reading_of(
     for note in contents.notes:
         log(note)
     if contents.manifest is None and contents.config is None:
-        choice = choose(contents, wanted, weights_key, log)
+        choice = choose(contents, schemas, weights_key, log)
         tensors = {name: _whole_counter(name, array) for name, array in choice.tensors.items()}
-        match = choice.weight_set.match if choice.weight_set else find_match(tensors, wanted, contents.metadata)
+        match = choice.weight_set.match if choice.weight_set else find_match(tensors, schemas, contents.metadata)
         checkpoint = to_canonical(match, tensors, settings, log)
         source = {"format": reader.NAME, **checkpoint.source}
         if choice.weight_set is not None and len(choice.weight_sets) > 1:
             source["weights_key"] = choice.weight_set.label
         return Reading(reader, contents, replace(checkpoint, source=source), choice.weight_sets, choice.weight_set)
-    if wanted is not None and wanted[0].name != "canonical":
-        raise CheckpointError(f"the file is canonical, not of schema {wanted[0].name}. Omit the schema")
+    if schemas is not None and schemas[0].name != "canonical":
+        raise CheckpointError(f"the file is canonical, not of schema {schemas[0].name}. Omit the schema")
     if contents.manifest is None:
         contents.tensors = {name: _whole_counter(name, array) for name, array in contents.tensors.items()}
         source = {"format": reader.NAME, "schema": "canonical"}

@@ -110,24 +110,24 @@ class _Reader:
         version, count, size = self.unpack("<BxH4xI4x", address)
         if version != 1:
             raise ValueError("an object has a newer HDF5 layout than Keras writes")
-        found: Messages = []
+        result: Messages = []
         blocks = [(address + 16, address + 16 + size)]
-        while blocks and len(found) < count:
+        while blocks and len(result) < count:
             start, end = blocks.pop()
             if end > self.raw.size:
                 raise ValueError("an object reaches beyond the end of the file")
-            while start + 8 <= end and len(found) < count:
+            while start + 8 <= end and len(result) < count:
                 kind, length, flags = self.unpack("<HHB3x", start)
                 if start + 8 + length > end or length < LEAST_SIZES.get(kind, 0):
                     raise ValueError("a message reaches beyond its header")
-                found.append((kind, flags, start + 8, length))
+                result.append((kind, flags, start + 8, length))
                 if kind == CONTINUATION:
                     first, room = self.unpack("<QQ", start + 8)
                     blocks.append((first, first + room))
                 start += 8 + length
-        if len(found) != count:
-            raise ValueError(f"an object has {len(found)} of {count} messages")
-        return found
+        if len(result) != count:
+            raise ValueError(f"an object has {len(result)} of {count} messages")
+        return result
 
     def links(self, message: int) -> Iterator[tuple[str, int]]:
         """Yield name and object header of each member of a group: B-tree (III.A.1), nodes (III.C), heap (III.D)."""
@@ -197,7 +197,7 @@ class _Reader:
 
     def attributes(self, messages: Messages) -> dict[str, str | None]:
         """Return an object's attributes (IV.A.2.m); None for a value that is not a single text."""
-        found: dict[str, str | None] = {}
+        result: dict[str, str | None] = {}
         for kind, flags, start, size in messages:
             if kind == ATTRIBUTE:
                 version, name_size, dtype_size, space_size = self.unpack("<BxHHH", start)
@@ -210,8 +210,8 @@ class _Reader:
                 value = space + -(-space_size // step) * step
                 single = self.shape(space) == ()
                 is_text = self.take(dtype, dtype_size)[: len(VARIABLE_TEXT)] == VARIABLE_TEXT
-                found[name] = self.heap_text(value) if single and is_text and value + 16 <= start + size else None
-        return found
+                result[name] = self.heap_text(value) if single and is_text and value + 16 <= start + size else None
+        return result
 
     def heap_text(self, start: int) -> str | None:
         """Return a variable-length text from a global heap collection (III.E)."""

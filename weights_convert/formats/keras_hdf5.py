@@ -39,14 +39,14 @@ def read_weights(raw: np.ndarray | FileBytes) -> Contents:
             continue
         if dataset.error:
             raise CheckpointError(f"{name} {dataset.error}")
-        found = parameter_at(match[1], int(match[2]))
+        target = parameter_at(match[1], int(match[2]))
         array = dataset.values(raw)
-        if found is None:
+        if target is None:
             tensors[name] = array  # no canonical name; reported as unused
-        elif found[0] in tensors:
-            raise CheckpointError(f"tensor {found[0]} occurs twice")
+        elif target[0] in tensors:
+            raise CheckpointError(f"tensor {target[0]} occurs twice")
         else:
-            tensors[found[0]] = from_channels_last(Parameter(found[0], array.shape, found[1]), array)
+            tensors[target[0]] = from_channels_last(Parameter(target[0], array.shape, target[1]), array)
     if not tensors:
         raise CheckpointError(f"the HDF5 file has none of the groups {', '.join(NETWORK)} of a DANet")
     notes = tuple(f"left out: {count} tensors of {top}, outside the network" for top, count in others.items())

@@ -47,7 +47,7 @@ def read(source: SourceFile) -> Contents:
         raise CheckpointError(f"holds a {type(content).__name__}, not a state dict")
     manifest = content.get("danet")
     if isinstance(manifest, str):
-        tensors, extra_tensors = (_held(size, content, key, resolve) for key in (STATE_DICT, EXTRA_TENSORS))
+        tensors, extra_tensors = (_tensors_at(size, content, key, resolve) for key in (STATE_DICT, EXTRA_TENSORS))
         return Contents(tensors=tensors, extra_tensors=extra_tensors, manifest=manifest)
     tree = flatten(content)
     if not tree.tensors:
@@ -64,10 +64,10 @@ def read(source: SourceFile) -> Contents:
     )
 
 
-def _held(size: int, content: dict[Any, Any], key: str, resolve: Resolve) -> Mapping[str, np.ndarray]:
+def _tensors_at(size: int, content: dict[Any, Any], key: str, resolve: Resolve) -> Mapping[str, np.ndarray]:
     """Return the tensors of one dictionary of a canonical file, which has no other values."""
-    held = content.get(key, {})
-    tree = flatten(held) if isinstance(held, dict) else None
+    values = content.get(key, {})
+    tree = flatten(values) if isinstance(values, dict) else None
     if tree is None or tree.others or set(tree.holders.values()) - {""}:
         raise CheckpointError(f"{key} is not a dictionary of tensors; the file is damaged")
     return dict(_unread(size, tree.tensors, resolve))

@@ -110,8 +110,8 @@ def read_part(checkpoint: Checkpoint, name: str, index: Slices) -> np.ndarray:
     tensors = checkpoint.tensors
     if not isinstance(tensors, LazyTensors):
         return tensors[name][index]
-    whole = all(range(size)[axis] == range(size) for axis, size in zip(index, tensors.shape(name), strict=True))
-    return tensors[name] if whole else tensors.part(name, index)
+    is_complete = all(range(size)[axis] == range(size) for axis, size in zip(index, tensors.shape(name), strict=True))
+    return tensors[name] if is_complete else tensors.part(name, index)
 
 
 def kernel_dtype(checkpoint: Checkpoint) -> str:
@@ -119,10 +119,10 @@ def kernel_dtype(checkpoint: Checkpoint) -> str:
     tensors = checkpoint.tensors
     kernels = [name for name, parameter in parameters(checkpoint.config).items() if parameter.kind == "kernel"]
     if isinstance(tensors, LazyTensors | LiveTensors):
-        found = {str(tensors.dtype(name)) for name in kernels}
+        dtypes = {str(tensors.dtype(name)) for name in kernels}
     else:
-        found = {str(tensors[name].dtype) for name in kernels}
-    found = {"float32" if name in FLOAT8 else name for name in found}
-    if len(found) > 1:
-        raise CheckpointError(f"the kernels are of several dtypes, {', '.join(sorted(found))}. Choose one with dtype=")
-    return found.pop()
+        dtypes = {str(tensors[name].dtype) for name in kernels}
+    dtypes = {"float32" if name in FLOAT8 else name for name in dtypes}
+    if len(dtypes) > 1:
+        raise CheckpointError(f"the kernels are of several dtypes, {', '.join(sorted(dtypes))}. Choose one with dtype=")
+    return dtypes.pop()

@@ -66,8 +66,8 @@ def fill_torch(model: DANet, source: Source, device: str | torch.device = "cpu")
 
     checkpoint = as_checkpoint(source)
     if model.config != checkpoint.config:
-        other = checkpoint.config.to_dict()
-        fields = [name for name, value in model.config.to_dict().items() if value != other[name]]
+        theirs = checkpoint.config.to_dict()
+        fields = [name for name, value in model.config.to_dict().items() if value != theirs[name]]
         raise ValueError(f"the network's config and the source's differ in {', '.join(fields)}")
     if any(leaf.is_meta for _, leaf in named_parameters(model)):
         model.to_empty(device=torch.device(device))
@@ -83,16 +83,16 @@ def _local_part(parameter: Parameter, leaf: torch.Tensor) -> tuple[Slices, torch
 
     Shard(d) splits axis d like torch.chunk, once for each mesh axis in turn.
     """
-    whole = tuple(slice(0, size) for size in parameter.shape)
+    full = tuple(slice(0, size) for size in parameter.shape)
     if not hasattr(leaf, "device_mesh"):
-        return whole, leaf
+        return full, leaf
     from torch.distributed.tensor import DTensor, Replicate, Shard
 
     assert isinstance(leaf, DTensor)
-    index, local = list(whole), leaf.to_local()
+    index, local = list(full), leaf.to_local()
     coordinate = leaf.device_mesh.get_coordinate()
     if coordinate is None:  # a process outside the mesh has no part
-        return whole, local
+        return full, local
     for axis, placement in enumerate(leaf.placements):
         if type(placement) is Shard:
             start, stop = index[placement.dim].start, index[placement.dim].stop

@@ -33,30 +33,32 @@ BACKBONES_OWN = (
 )
 
 
-def to_canonical(found: Match, tensors: Mapping[str, np.ndarray], settings: Mapping[str, Any], log: Log) -> Checkpoint:
+def to_canonical(
+    matched: Match, tensors: Mapping[str, np.ndarray], settings: Mapping[str, Any], log: Log
+) -> Checkpoint:
     """Return the checkpoint of a matched file. Raise CheckpointError for errors of the match or a wrong setting."""
-    schema = found.schema
-    if found.errors:
-        listed = "\n  ".join(found.errors)
-        count = pluralise(len(found.errors), "error")
+    schema = matched.schema
+    if matched.errors:
+        listed = "\n  ".join(matched.errors)
+        count = pluralise(len(matched.errors), "error")
         raise CheckpointError(f"incomplete checkpoint of schema {schema.name}: {count}\n  {listed}")
+    keys = matched.keys
     inferred = {
-        name: Inferred(field.value, found.keys.get(field.tensor, field.tensor))
-        for name, field in found.inferred.items()
+        name: Inferred(value.value, keys.get(value.tensor, value.tensor)) for name, value in matched.inferred.items()
     }
     check_settings(inferred, settings, {key: array.shape for key, array in tensors.items()})
-    config = config_of(schema, inferred, found.from_metadata, settings)
-    for note in (*found.notes, *schema.notes):
+    config = config_of(schema, inferred, matched.from_metadata, settings)
+    for note in (*matched.notes, *schema.notes):
         log(note)
-    defaulted = _log_settings(schema, found, config, settings, log)
+    defaulted = _log_settings(schema, matched, config, settings, log)
     config = default_channels(config)
     table = parameters(config)
     filled = {
-        name: tensors[found.keys[name]].reshape(parameter.shape) if name in found.keys else initial_tensor(name, table)
+        name: tensors[keys[name]].reshape(parameter.shape) if name in keys else initial_tensor(name, table)
         for name, parameter in table.items()
     }
-    filled |= _absorb_biases(found, tensors, log)
-    if found.no_counters:
+    filled |= _absorb_biases(matched, tensors, log)
+    if matched.no_counters:
         log("num_batches_tracked: missing from the file; filled with 0")
     source: dict[str, Any] = {"schema": schema.name, "repository": schema.source, "defaulted": defaulted}
     if schema.layout:
@@ -64,7 +66,7 @@ def to_canonical(found: Match, tensors: Mapping[str, np.ndarray], settings: Mapp
     if schema.backbone_only:
         log(f"head: {schema.name} files have no head; the head is freshly initialised (seed 0)")
         source["backbone_only"] = True
-    checkpoint = Checkpoint(config, filled, {key: tensors[key] for key in found.extra_tensors}, source)
+    checkpoint = Checkpoint(config, filled, {key: tensors[key] for key in matched.extra_tensors}, source)
     checkpoint.check()
     return checkpoint
 
@@ -86,14 +88,14 @@ def check_settings(
             )
 
 
-def _absorb_biases(found: Match, tensors: Mapping[str, np.ndarray], log: Log) -> dict[str, np.ndarray]:
+def _absorb_biases(matched: Match, tensors: Mapping[str, np.ndarray], log: Log) -> dict[str, np.ndarray]:
     """Return BatchNorm means minus the bias of the convolution before them.
 
     float64 holds the difference of two float32 numbers of similar size exactly.
     """
-    names = {key: name for name, key in found.keys.items()}
+    names = {key: name for name, key in matched.keys.items()}
     means = {}
-    for bias, mean in found.schema.absorbed_biases.items():
+    for bias, mean in matched.schema.absorbed_biases.items():
         if tensors[bias].any():
             means[names[mean]] = tensors[mean].astype(np.float64) - tensors[bias].astype(np.float64)
     if means:
@@ -103,12 +105,12 @@ def _absorb_biases(found: Match, tensors: Mapping[str, np.ndarray], log: Log) ->
 
 
 def _log_settings(
-    schema: Schema, found: Match, config: DANetConfig, settings: Mapping[str, Any], log: Log
+    schema: Schema, matched: Match, config: DANetConfig, settings: Mapping[str, Any], log: Log
 ) -> dict[str, str]:
     """Log and return the defaults of fields that the file does not determine: field -> text."""
-    defaulted = {}
+    defaulted, determined = {}, {*settings, *matched.inferred, *matched.from_metadata}
     for assumption in schema.assumptions:
-        if assumption.concerns(config) and assumption.field not in {*settings, *found.inferred, *found.from_metadata}:
+        if assumption.concerns(config) and assumption.field not in determined:
             field = assumption.field
             text = defaulted[field] = format_setting(getattr(config, field))
             log(f"{field}={text}: the file does not determine it; {assumption.reason} ({SETS.format(field)})")
@@ -121,8 +123,8 @@ def _log_settings(
     for name, value in settings.items():
         if not schema.allows(name, value):
             log(f"{name}={format_setting(value)}: as set; {schema.name}'s networks have {_choices(schema, name)}")
-        elif name in found.from_metadata and found.from_metadata[name] != value:
-            log(f"{name}={format_setting(value)}: as set; the file says {format_setting(found.from_metadata[name])}")
+        elif name in matched.from_metadata and matched.from_metadata[name] != value:
+            log(f"{name}={format_setting(value)}: as set; the file says {format_setting(matched.from_metadata[name])}")
     return defaulted
 
 
@@ -147,10 +149,10 @@ def differences(schema: Schema, checkpoint: Checkpoint) -> list[str]:
         if not schema.allows(name, value):
             errors.append(f"{name} is {format_setting(value)}, theirs is {_choices(schema, name)}")
     for name, parameter in parameters(config).items():
-        other = schema.sharing(name)
-        if other is not None:
-            if other not in tensors or tensors[name].tobytes() != tensors[other].tobytes():
-                errors.append(f"{name} differs from {other}, but theirs has one tensor for both")
+        shared = schema.sharing(name)
+        if shared is not None:
+            if shared not in tensors or tensors[name].tobytes() != tensors[shared].tobytes():
+                errors.append(f"{name} differs from {shared}, but theirs has one tensor for both")
         elif schema.upstream_name(parameter) is None and not (
             parameter.kind == "count" or (schema.backbone_only and not name.startswith("backbone."))
         ):
@@ -190,8 +192,9 @@ def from_canonical(schema: Schema, checkpoint: Checkpoint, log: Log, wrapped: bo
 
 def _lost(schema: Schema, config: DANetConfig, named: Mapping[str, np.ndarray], wrapped: bool) -> list[str]:
     """Return the settings that a reader of the upstream file cannot recover."""
-    found = match(schema, named, schema.wrap_state_dict(named, config) if schema.wrap_state_dict and wrapped else None)
-    taken = default_channels(config_of(schema, found.inferred, found.from_metadata, {}))
+    metadata = schema.wrap_state_dict(named, config) if schema.wrap_state_dict and wrapped else None
+    matched = match(schema, named, metadata)
+    taken = default_channels(config_of(schema, matched.inferred, matched.from_metadata, {}))
     names = BACKBONES_OWN if schema.backbone_only else [item.name for item in fields(DANetConfig)]
     mine = default_channels(config)
     return [

@@ -107,10 +107,10 @@ def default_channels(config: DANetConfig) -> DANetConfig:
 
 def _share(result: Match) -> None:
     """Fill tied modules with the keys of the modules that they share."""
-    for ours, other in result.schema.tied_modules.items():
+    for ours, shared in result.schema.tied_modules.items():
         for name, key in list(result.keys.items()):
             module, _, leaf = name.rpartition(".")
-            if module == other:
+            if module == shared:
                 result.keys[f"{ours}.{leaf}"] = key
 
 
@@ -135,23 +135,23 @@ def _state(result: Match, from_metadata: Mapping[str, Any]) -> None:
 
 def _check(result: Match, tensors: Mapping[str, Described], unused: Sequence[str]) -> None:
     schema = result.schema
-    wanted = {
+    expected = {
         name: parameter
         for name, parameter in parameters(result.config).items()
         if not schema.backbone_only or name.startswith("backbone.")
     }
-    counters = {name for name, parameter in wanted.items() if parameter.kind == "count"}
+    counters = {name for name, parameter in expected.items() if parameter.kind == "count"}
     result.no_counters = not counters & result.keys.keys()
     if result.no_counters:
-        wanted = {name: parameter for name, parameter in wanted.items() if name not in counters}
-    for name, parameter in wanted.items():
+        expected = {name: parameter for name, parameter in expected.items() if name not in counters}
+    for name, parameter in expected.items():
         if name not in result.keys and schema.sharing(name) is None:
             result.errors.append(
                 f"missing: {schema.upstream_name(parameter) or name} {list(schema.upstream_shape(parameter))}"
             )
-    surplus = [*unused, *(key for name, key in result.keys.items() if name not in wanted)]
+    surplus = [*unused, *(key for name, key in result.keys.items() if name not in expected)]
     result.errors += [f"unused: {key} {list(tensors[key].shape)}" for key in surplus]
-    for name, parameter in wanted.items():
+    for name, parameter in expected.items():
         if name in result.keys and schema.sharing(name) is None:
             result.errors += _wrong_shape(schema, parameter, result.keys[name], tensors[result.keys[name]])
     result.errors += _wrong_biases(schema, tensors)
@@ -182,6 +182,6 @@ def _wrong_biases(schema: Schema, tensors: Mapping[str, Described]) -> list[str]
         elif bias in tensors and shape is None:
             errors.append(f"unused: {bias} {list(tensors[bias].shape)}")
         elif bias in tensors and (tensors[bias].shape != shape or tensors[bias].dtype.kind not in FLOATING):
-            found = f"{tensors[bias].dtype} {list(tensors[bias].shape)}"
-            errors.append(f"wrong shape: {bias} is {found}, expected floating-point numbers {list(shape or ())}")
+            actual = f"{tensors[bias].dtype} {list(tensors[bias].shape)}"
+            errors.append(f"wrong shape: {bias} is {actual}, expected floating-point numbers {list(shape or ())}")
     return errors

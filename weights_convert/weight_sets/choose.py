@@ -44,19 +44,19 @@ class Choice(NamedTuple):
     weight_sets: Sequence[WeightSet] = ()
 
 
-def choose(contents: Contents, wanted: Sequence[Schema] | None, key: str | None, log: Log) -> Choice:
+def choose(contents: Contents, schemas: Sequence[Schema] | None, key: str | None, log: Log) -> Choice:
     """Choose a set of weights, and log the omitted ones.
 
     Raise CheckpointError if `key` names no set, or several that differ. Without `key`, raise it if several trained
     sets differ.
     """
-    weight_sets = find_places(contents, wanted)
+    weight_sets = find_places(contents, schemas)
     if key is not None:
-        weight_set = _named(contents, weight_sets, key, wanted)
+        weight_set = _named(contents, weight_sets, key, schemas)
     else:
-        sets = [each for each in weight_sets.whole if not each.backbone_only] or weight_sets.whole
+        sets = [each for each in weight_sets.complete if not each.backbone_only] or weight_sets.complete
         if not sets and weight_sets.parts:
-            _refuse_part(contents, weight_sets, wanted)
+            _refuse_part(contents, weight_sets, schemas)
         if not sets:
             return Choice(None, _nearest(contents))
         trained = [each for each in sets if not each.averages] or sets
@@ -67,13 +67,13 @@ def choose(contents: Contents, wanted: Sequence[Schema] | None, key: str | None,
     log_taken(contents, weight_sets, weight_set, log)
     log_left(contents, weight_sets, weight_set, log)
     tensors = {name: contents.tensors[file] for name, file in weight_set.keys.items()}
-    return Choice(weight_set, tensors, [*weight_sets.whole, *weight_sets.parts])
+    return Choice(weight_set, tensors, [*weight_sets.complete, *weight_sets.parts])
 
 
-def _named(contents: Contents, weight_sets: WeightSets, key: str, wanted: Sequence[Schema] | None) -> WeightSet:
+def _named(contents: Contents, weight_sets: WeightSets, key: str, schemas: Sequence[Schema] | None) -> WeightSet:
     """Return the set that the user named: by its label, by some of its keys, or by words of them."""
     word = key.strip().strip(".") or "."
-    sets = [*weight_sets.whole, *weight_sets.parts]
+    sets = [*weight_sets.complete, *weight_sets.parts]
     named = [weight_set for weight_set in sets if weight_set.label == word] or [
         weight_set for weight_set in sets if f".{word}." in f".{weight_set.label}."
     ]
@@ -87,7 +87,7 @@ def _named(contents: Contents, weight_sets: WeightSets, key: str, wanted: Sequen
     if within:
         try:
             tensors = {name.removeprefix(f"{word}."): contents.tensors[within[name]] for name in within}
-            match = find_match(tensors, wanted)
+            match = find_match(tensors, schemas)
         except CheckpointError as error:
             raise CheckpointError(f"at {word}: {error}") from None
         raise CheckpointError(f"at {word}: incomplete, or mixed with other sets: {'; '.join(match.errors[:1])}")
@@ -110,20 +110,20 @@ def _nameless(holder: str, count: int) -> str:
 
 def _one_of(contents: Contents, sets: Sequence[WeightSet]) -> WeightSet:
     """Return the first set if all are equal. Raise SeveralSetsError if they differ."""
-    first, *others = sets
-    if all(equal(contents, first, other) for other in others):
+    first, *rest = sets
+    if all(equal(contents, first, each) for each in rest):
         return first
     options = " or ".join(OPTION.format(weight_set.label) for weight_set in sets[:MOST_SETS])
     text = f"holds {len(sets)} different sets of weights; choose one with {options}"
     raise SeveralSetsError(text, [weight_set.label for weight_set in sets])
 
 
-def _refuse_part(contents: Contents, weight_sets: WeightSets, wanted: Sequence[Schema] | None) -> None:
+def _refuse_part(contents: Contents, weight_sets: WeightSets, schemas: Sequence[Schema] | None) -> None:
     """Raise CheckpointError for a file of another network that has a known backbone."""
     tensors = _nearest(contents)
     advice = f"its backbone alone is taken with {OPTION.format(weight_sets.parts[0].label)}"
     try:
-        match = find_match(tensors, wanted, contents.metadata)
+        match = find_match(tensors, schemas, contents.metadata)
         reason = f"incomplete checkpoint of schema {match.schema.name}"
     except CheckpointError as error:
         reason = str(error)

@@ -27,18 +27,18 @@ MOST_BEGINNINGS = 64  # prefixes of sets in a file
 SEPARATORS = ("_", "")  # instead of dots: MMCV's EMAHook, and LitEma of latent diffusion
 
 
-def find_places(contents: Contents, wanted: Sequence[Schema] | None = None) -> WeightSets:
+def find_places(contents: Contents, schemas: Sequence[Schema] | None = None) -> WeightSets:
     """Return every set of a file: trained sets from the outermost inwards, then averages.
 
     Raise CheckpointError if there are more sets than in any checkpoint.
     """
-    weight_sets = _Search(contents, wanted or SCHEMAS, WRAPPERS).run()
-    if not weight_sets.whole and any(f".{PARALLEL}." in name for name in contents.tensors):
-        within = _Search(contents, wanted or SCHEMAS, (*WRAPPERS, PARALLEL)).run()
-        weight_sets = within if within.whole else weight_sets
+    weight_sets = _Search(contents, schemas or SCHEMAS, WRAPPERS).run()
+    if not weight_sets.complete and any(f".{PARALLEL}." in name for name in contents.tensors):
+        within = _Search(contents, schemas or SCHEMAS, (*WRAPPERS, PARALLEL)).run()
+        weight_sets = within if within.complete else weight_sets
     for exchange in EXCHANGES:
         places = (exchange.averages, exchange.trained)
-        if all(any(each.is_at(place) for each in weight_sets.whole) for place in places) and any(
+        if all(any(each.is_at(place) for each in weight_sets.complete) for place in places) and any(
             name.startswith(exchange.witness) for name in (*contents.tensors, *contents.others)
         ):
             weight_sets.exchange = exchange
@@ -55,11 +55,11 @@ class _Search:
         self.weight_sets = WeightSets()
         self.holders: dict[str, str] = {}  # name -> prefix of its dictionary
         for name in self.headers:
-            plain, found = _without(name, wrappers)
-            if plain in self.weight_sets.names or (found and plain in self.headers):
-                plain, found = name, []
+            plain, removed = _without(name, wrappers)
+            if plain in self.weight_sets.names or (removed and plain in self.headers):
+                plain, removed = name, []
             self.weight_sets.names[plain] = name
-            self.weight_sets.wrappers += [wrapper for wrapper in found if wrapper not in self.weight_sets.wrappers]
+            self.weight_sets.wrappers += [wrapper for wrapper in removed if wrapper not in self.weight_sets.wrappers]
             self.holders[plain] = _without(contents.holders.get(name, ""), wrappers)[0]
         self.stems = [(schema, *keys) for schema in schemas for keys in _stem_keys(schema)]
         self.taken: set[str] = set()  # names in the file of the sets found so far
@@ -80,10 +80,10 @@ class _Search:
             keys = self.names_at(prefix, holder)
             described = {key: self.headers[name] for key, name in keys.items()}
             matches = [match(schema, described, self.metadata) for schema in schemas]
-            nearest = min(matches, key=lambda found: (bool(found.errors), -len(found.keys), len(found.errors)))
+            nearest = min(matches, key=lambda each: (bool(each.errors), -len(each.keys), len(each.errors)))
             weight_set = WeightSet(prefix, nearest, keys, speaks_of_averages(prefix))
             if not nearest.errors and not weight_set.backbone_only:
-                self.weight_sets.whole.append(weight_set)
+                self.weight_sets.complete.append(weight_set)
                 self.taken |= set(keys.values())
                 continue
             nearly += [(prefix, len(each.keys)) for each in matches if not each.schema.backbone_only]
@@ -93,9 +93,9 @@ class _Search:
         known = self.taken | {name for weight_set, _ in backbones for name in weight_set.keys.values()}
         for weight_set, holder in backbones:
             self.sort_backbone(weight_set, holder, nearly, known)
-        order = [prefix for prefix, _ in beginnings]
-        self.weight_sets.whole.sort(key=lambda each: (each.averages, each.prefix.count("."), order.index(each.prefix)))
-        for base in [weight_set for weight_set in self.weight_sets.whole if not weight_set.averages]:
+        sets, order = self.weight_sets.complete, [prefix for prefix, _ in beginnings]
+        sets.sort(key=lambda each: (each.averages, each.prefix.count("."), order.index(each.prefix)))
+        for base in [weight_set for weight_set in sets if not weight_set.averages]:
             for prefix in self.beginnings_of(base):
                 self.add_partial(base, {key: prefix + key for key in _trainable(base)}, prefix)
             for prefix, group in squeezed.items():
@@ -116,15 +116,15 @@ class _Search:
         groups: dict[str, dict[str, str]] = {}
         for separator in SEPARATORS:
             stems = {(key.replace(".", separator), second.replace(".", separator)) for _, key, second in self.stems}
-            found = {
+            prefixes = {
                 name.removesuffix(stem)
                 for name in self.weight_sets.names
                 for stem, second in stems
                 if name.endswith(stem) and name.removesuffix(stem) + second in self.weight_sets.names
             }
-            found = {prefix for prefix in found if speaks_of_averages(prefix)}
-            _require_few(found)
-            for prefix in found:
+            prefixes = {prefix for prefix in prefixes if speaks_of_averages(prefix)}
+            _require_few(prefixes)
+            for prefix in prefixes:
                 for beginning in beginnings:
                     keys = [name[len(beginning) :] for name in self.weight_sets.names if name.startswith(beginning)]
                     names = {key: prefix + key.replace(".", separator) for key in keys if "." in key}
@@ -137,36 +137,34 @@ class _Search:
     def beginnings_of(self, base: WeightSet) -> list[str]:
         """Return the prefixes of names that end with the stem of a set and name averages."""
         stem = next(base.match.keys[f"{name}.weight"] for name in STEMS if f"{name}.weight" in base.match.keys)
-        found = (name.removesuffix(stem) for name in self.weight_sets.names if name.endswith(f".{stem}"))
-        known = {weight_set.prefix for weight_set in self.weight_sets.whole}
-        return [prefix for prefix in found if prefix not in known and speaks_of_averages(prefix)]
+        prefixes = (name.removesuffix(stem) for name in self.weight_sets.names if name.endswith(f".{stem}"))
+        known = {weight_set.prefix for weight_set in self.weight_sets.complete}
+        return [prefix for prefix in prefixes if prefix not in known and speaks_of_averages(prefix)]
 
     def add_partial(self, base: WeightSet, parts: Mapping[str, str], prefix: str) -> None:
         """Add a set of averages that has exactly the parameters of another set."""
         names, trainable = self.weight_sets.names, _trainable(base)
-        whole = len(parts) == len(trainable) and all(
+        complete = len(parts) == len(trainable) and all(
             parts[key] in names and self.headers[names[parts[key]]].shape == self.headers[base.keys[key]].shape
             for key in trainable
         )
-        if whole and prefix not in {weight_set.prefix for weight_set in self.weight_sets.whole}:
+        if complete and prefix not in {weight_set.prefix for weight_set in self.weight_sets.complete}:
             keys = {**base.keys, **{key: names[name] for key, name in parts.items()}}
-            self.weight_sets.whole.append(WeightSet(prefix, base.match, keys, True, base))
+            self.weight_sets.complete.append(WeightSet(prefix, base.match, keys, True, base))
 
     def sort_backbone(
         self, weight_set: WeightSet, holder: str, nearly: Sequence[tuple[str, int]], known: Set[str]
     ) -> None:
         """Add a backbone unless it lies in another set or in another network."""
         if any(
-            weight_set.prefix.startswith(other.prefix) for other in self.weight_sets.whole if not other.backbone_only
+            weight_set.prefix.startswith(each.prefix) for each in self.weight_sets.complete if not each.backbone_only
         ):
             return
         count = len(weight_set.match.keys)
         if any(weight_set.prefix.startswith(prefix) and more > count for prefix, more in nearly):
             return  # part of a damaged DANet: another schema knows its head
-        others = [
-            name for name, of in self.holders.items() if of == holder and self.weight_sets.names[name] not in known
-        ]
-        (self.weight_sets.parts if others else self.weight_sets.whole).append(weight_set)
+        rest = [name for name, of in self.holders.items() if of == holder and self.weight_sets.names[name] not in known]
+        (self.weight_sets.parts if rest else self.weight_sets.complete).append(weight_set)
 
 
 def _outermost(backbones: list[tuple[WeightSet, str]]) -> list[tuple[WeightSet, str]]:
@@ -174,7 +172,7 @@ def _outermost(backbones: list[tuple[WeightSet, str]]) -> list[tuple[WeightSet, 
     kept: list[tuple[WeightSet, str]] = []
     for weight_set, holder in reversed(backbones):  # the shortest prefix first
         own = set(weight_set.keys.values())
-        if not any(own <= set(other.keys.values()) for other, _ in kept):
+        if not any(own <= set(each.keys.values()) for each, _ in kept):
             kept.append((weight_set, holder))
     return kept
 
@@ -188,8 +186,8 @@ def _require_few(beginnings: Collection[Any]) -> None:
 def _without(name: str, wrappers: Sequence[str]) -> tuple[str, list[str]]:
     """Return the name without these parts, and the removed parts."""
     parts = name.split(".")
-    found = [part for part in parts if part in wrappers]
-    return ".".join(part for part in parts if part not in wrappers), found
+    removed = [part for part in parts if part in wrappers]
+    return ".".join(part for part in parts if part not in wrappers), removed
 
 
 def _stem_keys(schema: Schema) -> list[tuple[str, str]]:

@@ -22,15 +22,12 @@ def spoken(weight_set: WeightSet) -> str:
     return "the top level (.)" if weight_set.label == "." else weight_set.label
 
 
-def equal(contents: Contents, one: WeightSet, other: WeightSet) -> bool:
+def equal(contents: Contents, first: WeightSet, second: WeightSet) -> bool:
     """True if two sets have equal tensors, bit for bit."""
-    if one.match.schema is not other.match.schema or one.match.keys != other.match.keys:
+    if first.match.schema is not second.match.schema or first.match.keys != second.match.keys:
         return False
-    for key in one.keys:
-        left, right = contents.tensors[one.keys[key]], contents.tensors[other.keys[key]]
-        if left.shape != right.shape or left.dtype != right.dtype or left.tobytes() != right.tobytes():
-            return False
-    return True
+    pairs = ((contents.tensors[first.keys[key]], contents.tensors[second.keys[key]]) for key in first.keys)
+    return all(a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes() for a, b in pairs)
 
 
 def log_taken(contents: Contents, weight_sets: WeightSets, weight_set: WeightSet, log: Log) -> None:
@@ -41,7 +38,7 @@ def log_taken(contents: Contents, weight_sets: WeightSets, weight_set: WeightSet
     within = weight_set.prefix.removeprefix(holder)
     if within == f"{PARALLEL}." and weight_set.base is None:
         log(f"{within}: DataParallel's prefix, removed from every key")
-    several = len(weight_sets.whole) > 1
+    several = len(weight_sets.complete) > 1
     usual = weight_set.prefix in ("", f"{PARALLEL}.", *TRAINERS, *(f"{each}{PARALLEL}." for each in TRAINERS))
     if not several and usual:
         return
@@ -53,12 +50,12 @@ def log_taken(contents: Contents, weight_sets: WeightSets, weight_set: WeightSet
 
 def log_left(contents: Contents, weight_sets: WeightSets, weight_set: WeightSet, log: Log) -> None:
     """Log the omitted parts of a file: other sets, state of the trainer, unreadable objects."""
-    for other in [*weight_sets.whole, *weight_sets.parts]:
-        if other is not weight_set and other.label != weight_set.label:
-            what = weight_sets.what(other) or "another set of weights"
-            what = "equal weights" if equal(contents, other, weight_set) else what
-            log(f"left out: {spoken(other)}, {what}; {OPTION.format(other.label)} takes it")
-    used = {name for each in [*weight_sets.whole, *weight_sets.parts, weight_set] for name in each.keys.values()}
+    for each in [*weight_sets.complete, *weight_sets.parts]:
+        if each is not weight_set and each.label != weight_set.label:
+            what = weight_sets.what(each) or "another set of weights"
+            what = "equal weights" if equal(contents, each, weight_set) else what
+            log(f"left out: {spoken(each)}, {what}; {OPTION.format(each.label)} takes it")
+    used = {name for each in [*weight_sets.complete, *weight_sets.parts, weight_set] for name in each.keys.values()}
     groups: dict[str, list[str]] = {}
     for name in headers_of(contents.tensors):
         if name not in used:

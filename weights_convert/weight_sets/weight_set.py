@@ -74,14 +74,14 @@ EXCHANGES = (
 class WeightSets:
     """All sets of weights of a file.
 
-    whole     complete sets
+    complete  sets with every tensor of a schema
     parts     backbones inside other networks; taken only on request
     names     name without torch's wrappers -> name in the file
     wrappers  wrappers that were removed from the names
     exchange  trainer that exchanged trained weights and averages; None if none did
     """
 
-    whole: list[WeightSet] = field(default_factory=list)
+    complete: list[WeightSet] = field(default_factory=list)
     parts: list[WeightSet] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
     wrappers: list[str] = field(default_factory=list)

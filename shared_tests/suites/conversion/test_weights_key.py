@@ -476,5 +476,5 @@ def test_the_blocks_of_a_deep_network_are_no_beginnings_of_their_own() -> None:
     tensors = {name: np.broadcast_to(zeros[each.kind == "count"], each.shape) for name, each in table.items()}
     learned = {name: tensors[name] for name, each in table.items() if each.trainable}
     squeezed = {"ema_" + name.replace(".", "_"): array for name, array in learned.items()}
-    actual = find_places(Contents({**tensors, **squeezed, **under("second.ema.", tensors)})).whole
+    actual = find_places(Contents({**tensors, **squeezed, **under("second.ema.", tensors)})).complete
     assert [place.label for place in actual] == [".", "second.ema", "ema"]
