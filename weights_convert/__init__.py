@@ -1,6 +1,6 @@
 """Convert checkpoints between file formats, frameworks and schemas: any format -> canonical -> any format.
 
-Importing this package imports no framework. Every format needs NumPy only; Orbax also needs TensorStore.
+Importing this package imports no framework, and no format but Orbax needs one: Orbax needs TensorStore.
 """
 
 from danet_common import Checkpoint, CheckpointError

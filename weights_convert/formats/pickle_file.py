@@ -55,7 +55,7 @@ def read(source: SourceFile) -> Contents:
         raise CheckpointError("its arrays are sliced. Save it again with paddle.save(..., protocol=4)")
     tree = flatten({key: value for key, value in content.items() if key != NAME_TABLE})
     nested = any(tree.holders[name] for name in tree.tensors)
-    stray = [] if nested else [*tree.others]
+    stray = [] if nested else [*tree.others, *(str(key) for key in content if type(key) is not str)]
     if stray or not tree.tensors:
         listed = "\n  ".join(stray[:20])
         raise CheckpointError(f"{len(stray)} entries of the pickle are not arrays by name:\n  {listed}")
