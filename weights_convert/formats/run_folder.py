@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from danet_common.checkpoint.lazy import open_stored
 from danet_common.checkpoint.run_weights import BEST, is_run, weights_of_run
-from danet_common.training.training_checkpoint import AVERAGE
+from danet_common.training.training_checkpoint import EMA_PREFIX
 from weights_convert.containers.source_file import SourceFile
 from weights_convert.contents import Contents
 from weights_convert.formats import safetensors_file
@@ -24,7 +24,7 @@ def read(source: SourceFile) -> Contents:
     taken = f"a run's folder: took {weights.name}"
     if weights.name != BEST:
         taken += f", as there is no {BEST} yet"
-        if any(name.startswith(AVERAGE) for name in contents.extra_tensors):
+        if any(name.startswith(EMA_PREFIX) for name in contents.extra_tensors):
             taken += "; the weights as they are, not their moving averages"
     contents.notes = (taken, *contents.notes)
     return contents
