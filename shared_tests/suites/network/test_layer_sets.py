@@ -52,7 +52,7 @@ def test_other_layers_are_refused(
 
 
 @pytest.mark.parametrize("backend", NETWORKS)
-@pytest.mark.parametrize("name", ["folded", "winograd", "remat", "numerics"])
+@pytest.mark.parametrize("name", ["folded", "winograd", "recompute", "numerics"])
 def test_former_arguments_name_the_new_one(backend: str, name: str, checkpoint_of: CheckpointOf) -> None:
     package = pytest.importorskip(f"danet_{backend}")
     former: dict[str, Any] = {name: True}
@@ -62,7 +62,7 @@ def test_former_arguments_name_the_new_one(backend: str, name: str, checkpoint_o
 
 
 @pytest.mark.parametrize("backend", NETWORKS)
-@pytest.mark.parametrize("name", ["taps", "masks", "remat"])
+@pytest.mark.parametrize("name", ["stages", "masks", "recompute"])
 def test_former_arguments_of_a_pass_name_the_new_one(backend: str, name: str) -> None:
     package, former = pytest.importorskip(f"danet_{backend}"), {name: ("stem",)}
     array = importlib.import_module("torch" if backend == "torch" else "numpy")
