@@ -25,6 +25,7 @@ from danet_common.config.palettes import palette_of
 from danet_common.data.cityscapes import CITYSCAPES
 from danet_common.data.image import read_image
 from danet_common.data.label_ids import LABEL_IDS
+from danet_common.evaluation.prediction import predict_function
 from shared_tests.fixtures.synthetic import synthetic_array, synthetic_tensors
 from shared_tests.suites.cli.test_cli import assert_one_error
 from shared_tests.suites.conftest import Start
@@ -312,23 +313,17 @@ def windowed(pictures: np.ndarray) -> np.ndarray:
     return pictures[..., [1, 2, 0]] - 0.9 * means
 
 
-def test_the_function_and_the_command_are_one_procedure(
-    predict: Predict, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_function_and_the_command_are_one_procedure(predict: Predict, tmp_path: Path) -> None:
     """On a picture that is cut into windows, whose masks another procedure would not give."""
-    danet_torch = pytest.importorskip("danet_torch")
     image = (synthetic_array("large photograph", (1040, 1100, 3)) * 127 + 128).astype(np.uint8)
     image[:520] //= 2  # windows have other means
     Image.fromarray(image).save(tmp_path / "large.png")
     assert predict(tmp_path / "large.png", infer=windowed) == 0
     with Image.open(tmp_path / "out" / "large_mask.png") as mask:
         commands = np.asarray(mask)
-    monkeypatch.setattr(
-        sys.modules["danet_torch.inference"], "predict_logits", lambda model, pictures: windowed(pictures)
-    )
-    model: Any = SimpleNamespace(config=CONFIG)
-    assert np.array_equal(danet_torch.predict(model, image), commands)
-    assert not np.array_equal(danet_torch.predict(model, image, "whole"), commands)
+    function, model = predict_function(lambda model, pictures: windowed(pictures)), SimpleNamespace(config=CONFIG)
+    assert np.array_equal(function(model, image), commands)
+    assert not np.array_equal(function(model, image, "whole"), commands)
 
 
 @pytest.mark.slow
