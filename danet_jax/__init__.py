@@ -1,6 +1,6 @@
 """DANet in Flax (NNX, on JAX)."""
 
-from danet_common.config.former_arguments import no_attribute
+from danet_common.config.former_arguments import former_attributes
 from danet_common.config.layer_set import LayerSet
 from danet_jax.attention import ChannelAttention, PositionAttention
 from danet_jax.checkpoint import from_checkpoint, from_pretrained, load, save, save_pretrained
@@ -24,10 +24,4 @@ __all__ = [
     "save_pretrained",
 ]
 
-MOVED = {kind.__name__: f"it is {kind.__module__}.{kind.__name__} now" for kind in MODULES.values()}
-HINTS = {"infer": "it is predict_logits now", **MOVED}
-
-
-def __getattr__(name: str) -> object:
-    """Raise AttributeError, with the new name of what has been renamed."""
-    raise no_attribute(__name__, name, HINTS)
+__getattr__ = former_attributes(__name__, MODULES.values(), infer="it is predict_logits now")

@@ -1,6 +1,6 @@
 """DANet in Keras 3 (on TensorFlow)."""
 
-from danet_common.config.former_arguments import no_attribute
+from danet_common.config.former_arguments import former_attributes
 from danet_common.keras_backend import require_keras_backend
 
 require_keras_backend()  # before anything imports Keras
@@ -28,10 +28,4 @@ __all__ = [
     "save_pretrained",
 ]
 
-MOVED = {kind.__name__: f"it is {kind.__module__}.{kind.__name__} now" for kind in MODULES.values()}
-HINTS = {"infer": "it is predict_logits now", **MOVED}
-
-
-def __getattr__(name: str) -> object:
-    """Raise AttributeError, with the new name of what has been renamed."""
-    raise no_attribute(__name__, name, HINTS)
+__getattr__ = former_attributes(__name__, MODULES.values(), infer="it is predict_logits now")

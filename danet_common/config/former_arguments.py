@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
-from typing import ParamSpec, TypeVar
+from typing import NoReturn, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,6 +34,20 @@ def no_attribute(module: str, name: str, hints: Mapping[str, str]) -> AttributeE
     """Return the error for a name that a module lacks, with the hint for a name that it had once."""
     hint = f"; {hints[name]}" if name in hints else ""
     return AttributeError(f"module {module!r} has no attribute {name!r}{hint}")
+
+
+def former_attributes(module: str, moved: Iterable[type], **hints: str) -> Callable[[str], NoReturn]:
+    """Return `__getattr__` of a module: it raises AttributeError, with the new place or name of what the module had.
+
+    moved  classes that are in modules of their own now
+    hints  former name -> such words as "it is predict_logits now"
+    """
+    places = {kind.__name__: f"it is {kind.__module__}.{kind.__name__} now" for kind in moved}
+
+    def __getattr__(name: str) -> NoReturn:
+        raise no_attribute(module, name, places | hints)
+
+    return __getattr__
 
 
 def raise_if_renamed(names: Iterable[str], former: Mapping[str, str] = FORMER) -> None:

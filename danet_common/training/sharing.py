@@ -11,6 +11,8 @@ import numpy as np
 
 from danet_common.config.recipe import TrainConfig
 
+Trees = tuple[dict[str, Any], dict[str, Any]]  # losses and gradients by name
+
 REMAT_PIXELS = 2**20  # of a device's microbatch; a ResNet-50 would keep 6 to 9 GiB of activations for them
 
 
@@ -19,6 +21,12 @@ def microbatches(rows: int, gradient_accumulation_steps: int) -> list[np.ndarray
     if rows % gradient_accumulation_steps:
         raise ValueError(f"{rows} rows are not {gradient_accumulation_steps} equal microbatches")
     return [np.arange(first, rows, gradient_accumulation_steps) for first in range(gradient_accumulation_steps)]
+
+
+def add_trees(total: Trees, part: Trees) -> Trees:
+    """Return the sums by name of two pairs of losses and gradients."""
+    losses, gradients = ({name: a[name] + b[name] for name in a} for a, b in zip(total, part, strict=True))
+    return losses, gradients
 
 
 class Processes:

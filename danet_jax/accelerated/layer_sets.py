@@ -1,4 +1,4 @@
-"""The layer sets that have a name: see danet_common.config.layer_names."""
+"""The layer sets that have a name: see danet_common.config.layer_names; and convolutions with BatchNorm folded in."""
 
 from __future__ import annotations
 
@@ -7,17 +7,21 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
+from flax import nnx
+from jax import Array
+from jaxtyping import Float
 
 from danet_common.config import DANetConfig
 from danet_common.config.layer_names import resolve_layers
 from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.precision import FLOAT32, Precision
+from danet_common.numerics.winograd import suits
 from danet_jax.accelerated.attention import MemoryEfficientAttention
 from danet_jax.accelerated.blocks import summed_once
-from danet_jax.accelerated.folding import FoldedNorm, folded_conv
 from danet_jax.accelerated.pointwise import fastest_conv
 from danet_jax.accelerated.precision import require_dtype
 from danet_jax.accelerated.remat import remat
+from danet_jax.accelerated.winograd import WinogradConv
 from danet_jax.primitives import BatchNorm, Conv
 
 
@@ -38,6 +42,25 @@ class Bound:
 def bind(maker: Callable[..., Any], **options: Any) -> Bound:
     """Return a maker with these options fixed."""
     return Bound(maker, tuple(options.items()))
+
+
+class FoldedNorm(nnx.Module):
+    """In the place of BatchNorm: the convolution before it has its factors and its shift."""
+
+    def __init__(self, channels: int) -> None:
+        pass
+
+    def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
+        return x
+
+
+def folded_conv(
+    in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, bias: bool = True, **options: Any
+) -> Conv:
+    """Return a convolution with a bias, by Winograd's transforms where its sizes may gain from them."""
+    eligible = suits(kernel_size, stride, min(in_channels, out_channels))
+    kind = WinogradConv if eligible else fastest_conv
+    return kind(in_channels, out_channels, kernel_size, stride=stride, bias=True, **options)
 
 
 def get_layers(layers: LayerSet | str, config: DANetConfig, precision: Precision) -> LayerSet:

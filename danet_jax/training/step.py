@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from danet_common.config.layer_names import require_trainable
 from danet_common.config.recipe import TrainConfig, learning_rate
 from danet_common.numerics.dropout import dropout_masks
-from danet_common.training.sharing import microbatches
+from danet_common.training.sharing import add_trees, microbatches
 from danet_jax.model import DANet
 from danet_jax.training.distributed import Distributed
 from danet_jax.training.losses import segmentation_loss
@@ -98,16 +98,6 @@ def compute_gradients(
     holder = nnx.clone(model)
     nnx.update(holder, found)  # the gradients take the weights' places, and so get their names
     return shares, {parameter.name: leaf[...] for parameter, leaf in trainable_leaves(holder)}
-
-
-def add_trees(
-    total: tuple[TensorDict, TensorDict], part: tuple[TensorDict, TensorDict]
-) -> tuple[TensorDict, TensorDict]:
-    """Return the sums by name."""
-    losses, gradients = (
-        {name: one[name] + other[name] for name in one} for one, other in zip(total, part, strict=True)
-    )
-    return losses, gradients
 
 
 @nnx.jit(static_argnames="recipe")

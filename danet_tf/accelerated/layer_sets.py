@@ -1,4 +1,4 @@
-"""The layer sets that have a name: see danet_common.config.layer_names."""
+"""The layer sets that have a name: see danet_common.config.layer_names; and convolutions with BatchNorm folded in."""
 
 from __future__ import annotations
 
@@ -7,20 +7,45 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import keras
+from jaxtyping import Float
+from keras import KerasTensor as Tensor
 from keras import ops
 
 from danet_common.config import DANetConfig
 from danet_common.config.layer_names import resolve_layers
 from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.precision import FLOAT32, Precision, get_precision
+from danet_common.numerics.winograd import suits
 from danet_tf.accelerated.attention import MemoryEfficientAttention
-from danet_tf.accelerated.folding import FoldedNorm, folded_conv
 from danet_tf.accelerated.remat import remat
+from danet_tf.accelerated.winograd import WinogradConv
 from danet_tf.layers import PLAIN
+from danet_tf.module import Module
 from danet_tf.primitives import BatchNorm, Conv
 
 # What each layer set with a name was made of: its name, its precision's, and BatchNorm's epsilon and momentum.
 DESCRIPTIONS: dict[LayerSet, tuple[str, str, float, float]] = {PLAIN: ("plain", FLOAT32.name, 1e-5, 0.1)}
+
+
+@keras.saving.register_keras_serializable("danet")
+class FoldedNorm(Module):
+    """In the place of BatchNorm: the convolution before it has its factors and its shift."""
+
+    def __init__(self, channels: int, *, dtype: str = "float32") -> None:
+        super().__init__()
+
+    def call(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w c"]:
+        return x
+
+
+def folded_conv(
+    in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, bias: bool = True, **options: Any
+) -> Conv:
+    """Return a convolution with a bias, by Winograd's transforms where its sizes may gain from them."""
+    eligible = suits(kernel_size, stride, min(in_channels, out_channels))
+    kind = WinogradConv if eligible else Conv
+    return kind(in_channels, out_channels, kernel_size, stride=stride, bias=True, **options)
 
 
 def get_layers(layers: LayerSet | str, config: DANetConfig, precision: Precision) -> LayerSet:

@@ -16,13 +16,15 @@ from keras import ops
 from danet_common.config.layer_names import require_trainable
 from danet_common.config.recipe import TrainConfig, learning_rate
 from danet_common.numerics.dropout import dropout_masks
-from danet_common.training.sharing import microbatches
+from danet_common.training.sharing import add_trees, microbatches
 from danet_tf.model import DANet
 from danet_tf.training.distributed import Distributed, all_reduce_mean, on_replicas
 from danet_tf.training.losses import segmentation_loss
 from danet_tf.training.optimizers import TorchOptimizer, apply_gradients, make_optimizer, trainable_leaves
 
 TensorDict = dict[str, Tensor]
+
+add_on_replicas = tf.function(on_replicas(add_trees))
 
 
 @dataclass
@@ -63,7 +65,7 @@ def train_step(state: TrainState, batch: Mapping[str, np.ndarray], first_row: in
         for part in microbatches(count, recipe.gradient_accumulation_steps)
     )
     with state.distributed.scope():
-        losses, gradients = functools.reduce(add_trees, shares)
+        losses, gradients = functools.reduce(add_on_replicas, shares)
         wide = model.layer_set.precision.accumulate_dtype
         rate = tf.constant(learning_rate(recipe, state.step), wide)  # a number would be compiled in
         apply_gradients(model, state.optimizer, gradients, rate, recipe)
@@ -98,18 +100,6 @@ def compute_gradients(
         shares = {name: value / recipe.gradient_accumulation_steps for name, value in losses.items()}
     gradients = tape.gradient(shares["loss"], leaves, unconnected_gradients="zero")
     return shares, all_reduce_mean(gradients)
-
-
-@tf.function
-@on_replicas
-def add_trees(
-    total: tuple[TensorDict, TensorDict], part: tuple[TensorDict, TensorDict]
-) -> tuple[TensorDict, TensorDict]:
-    """Return the sums by name."""
-    losses, gradients = (
-        {name: one[name] + other[name] for name in one} for one, other in zip(total, part, strict=True)
-    )
-    return losses, gradients
 
 
 @tf.function

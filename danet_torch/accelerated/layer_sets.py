@@ -1,20 +1,36 @@
-"""The layer sets that have a name: see danet_common.config.layer_names."""
+"""The layer sets that have a name: see danet_common.config.layer_names; and convolutions with BatchNorm folded in."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import torch
+from torch import nn
 
 from danet_common.config import DANetConfig
 from danet_common.config.layer_names import resolve_layers
 from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.precision import FLOAT32, Precision
+from danet_common.numerics.winograd import suits
 from danet_torch.accelerated.attention import MemoryEfficientAttention
-from danet_torch.accelerated.folding import FoldedNorm, folded_conv
 from danet_torch.accelerated.remat import remat
+from danet_torch.accelerated.winograd import WinogradConv
 from danet_torch.primitives import BatchNorm, Conv
+
+
+class FoldedNorm(nn.Identity):
+    """In the place of BatchNorm: the convolution before it has its factors and its shift."""
+
+
+def folded_conv(
+    in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, bias: bool = True, **options: Any
+) -> Conv:
+    """Return a convolution with a bias, by Winograd's transforms where its sizes may gain from them."""
+    eligible = suits(kernel_size, stride, min(in_channels, out_channels))
+    kind = WinogradConv if eligible else Conv
+    return kind(in_channels, out_channels, kernel_size, stride=stride, bias=True, **options)
 
 
 def get_layers(layers: LayerSet | str, config: DANetConfig, precision: Precision) -> LayerSet:

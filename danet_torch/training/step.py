@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from danet_common.config.layer_names import require_trainable
 from danet_common.config.recipe import TrainConfig, learning_rate
 from danet_common.numerics.dropout import dropout_masks
-from danet_common.training.sharing import microbatches
+from danet_common.training.sharing import add_trees, microbatches
 from danet_torch.model import DANet
 from danet_torch.training.distributed import Distributed, replicate
 from danet_torch.training.losses import segmentation_loss
@@ -102,16 +102,6 @@ def compute_gradients(
         gradients[parameter.name] = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
         leaf.grad = None
     return {name: value.detach() for name, value in shares.items()}, gradients
-
-
-def add_trees(
-    total: tuple[TensorDict, TensorDict], part: tuple[TensorDict, TensorDict]
-) -> tuple[TensorDict, TensorDict]:
-    """Return the sums by name."""
-    losses, gradients = (
-        {name: one[name] + other[name] for name in one} for one, other in zip(total, part, strict=True)
-    )
-    return losses, gradients
 
 
 @torch.no_grad()

@@ -30,7 +30,7 @@ def held_by_tensorflow(fields: dict[str, Any], arrays: Groups) -> Groups:
     """The most bytes that a graph of `count` convolutions of `channels` channels holds above what lies there. Linux."""
     import tensorflow as tf
 
-    from danet_tf.accelerated.folding import folded_conv
+    from danet_tf.accelerated.layer_sets import folded_conv
 
     channels = fields["channels"]
     layers = [folded_conv(channels, channels, 3) for _ in range(fields["count"])]
