@@ -1,4 +1,4 @@
-"""The three networks by name, imported when a command needs one."""
+"""Import the package of a framework when a command needs it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ BackendName = Literal["torch", "tf", "jax"]
 
 
 def import_backend(backend: BackendName) -> ModuleType:
-    """The package of a backend, with TensorFlow's greetings turned off."""
-    from danet_common.imports import without_garbage_collection  # brings NumPy, which `danet --help` does without
+    """Return `danet_torch`, `danet_tf` or `danet_jax`. Raises CommandError, naming the extra that is missing."""
+    from danet_common.imports import without_garbage_collection  # imports NumPy, which `danet --help` does not need
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
@@ -40,19 +40,19 @@ def import_backend(backend: BackendName) -> ModuleType:
 
 @contextmanager
 def silence() -> Iterator[None]:
-    """Nothing on standard error: some of TensorFlow's greetings come before its own setting is heard."""
-    kept = os.dup(2)
-    with Path(os.devnull).open("w") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
+    """Drop standard error: TensorFlow writes some messages before it reads its log level."""
+    saved = os.dup(2)
+    with Path(os.devnull).open("w") as null:
+        os.dup2(null.fileno(), 2)
         try:
             yield
         finally:
-            os.dup2(kept, 2)
-            os.close(kept)
+            os.dup2(saved, 2)
+            os.close(saved)
 
 
 def build(package: ModuleType, checkpoint: Checkpoint, **options: str) -> Any:
-    """The network of a checkpoint, on the GPU if there is one: where torch alone does not put it unasked."""
+    """Return the network of a checkpoint, on a GPU if there is one; torch alone must be asked for that."""
     model = package.from_checkpoint(checkpoint, **options)
     if package.__name__ == "danet_torch":
         import torch
@@ -63,7 +63,7 @@ def build(package: ModuleType, checkpoint: Checkpoint, **options: str) -> Any:
 
 
 def inferring(package: ModuleType, checkpoint: Checkpoint) -> tuple[Any, Infer]:
-    """The network of a checkpoint, with the fastest layers for inference here, and what gives its logits."""
+    """Return the network with the fastest layers for inference, and the function that computes its logits."""
     if package.__name__ == "danet_torch":  # XLA and TensorFlow plan their memory themselves
         keep_freed_memory()
     model = build(package, checkpoint, layers="auto")

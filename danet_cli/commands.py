@@ -1,4 +1,4 @@
-"""The commands of `danet`. Each is a file of its own, and imports a framework only when it runs."""
+"""The commands of `danet`. Each has a package or file of its own, and imports a framework only when it runs."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ for command in (convert, inspect, check, train, evaluate, predict, cost, ablate,
     app.command("eval" if command is evaluate else None, epilog=EXIT_CODES)(command)
 
 
-def print_version(wanted: bool) -> None:
+def print_version(is_set: bool) -> None:
     """Print the version and end."""
-    if wanted:
+    if is_set:
         from danet_common import __version__
 
         print_line(f"danet {__version__}")
@@ -45,11 +45,11 @@ def options(
         bool, typer.Option("--version", callback=print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """What stands before a command."""
+    """Declare the options that stand before a command."""
 
 
 def run_command(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code. Whatever a user can get wrong is one line and code 2."""
+    """Run a command line and return its exit code. A user's mistake is one line and code 2."""
     try:
         code = app(list(arguments) or ["--help"], prog_name="danet", standalone_mode=False)
     except typer.TyperException as error:

@@ -1,4 +1,4 @@
-"""The rows of a comparison: context modules as `--context` names them, and those of the paper's ablation."""
+"""The rows of a comparison: context modules as `--context` names them, and the paper's ablation."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def chosen_contexts(texts: Sequence[str]) -> list[Context]:
-    """`["none", "position,channel"]` as values of the config's `context`, each once; all of `ablation` for none.
+    """Return `["none", "position,channel"]` as values of the config's `context`, without repeats.
 
-    Raises CheckpointError, listing the kinds, for what is none.
+    Returns `ablation()` for no texts. Raises CheckpointError, listing the kinds, for an unknown one.
     """
     from weights_convert.settings import parse_setting
 
@@ -23,7 +23,7 @@ def chosen_contexts(texts: Sequence[str]) -> list[Context]:
 
 
 def ablation() -> list[Context]:
-    """No context module, each of DANet's two alone, both, and each of the others alone."""
+    """Return: no context module, each of DANet's two alone, both, and each other kind alone."""
     from danet_common import DANetConfig
     from danet_common.config import ContextKind
 
@@ -32,5 +32,5 @@ def ablation() -> list[Context]:
 
 
 def name_of(context: Context) -> str:
-    """For tables, and of a folder: `position+channel`."""
+    """Name of a row in tables and folders: `position+channel`."""
     return "+".join(context) or "none"

@@ -1,4 +1,4 @@
-"""danet convert: a checkpoint from one format or schema to another."""
+"""danet convert: convert a checkpoint to another format or schema."""
 
 from __future__ import annotations
 
@@ -7,37 +7,38 @@ from typing import Annotated
 
 import typer
 
-from danet_cli.console import ExitCode, count_bytes, print_facts, print_json, print_note, progress
+from danet_cli.console import ExitCode, print_facts, print_json, print_note, progress
+from danet_cli.options import AsJson, FromSchema, WeightsKey
 from danet_cli.settings import parse_assignments, summary
-from danet_cli.weights_option import WeightsKey
 
 
 def convert(
-    source: Annotated[Path, typer.Argument(metavar="SRC", help="A checkpoint of any known format and schema.")],
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="Checkpoint of any known format and schema.")],
     destination: Annotated[
-        str,  # a path's last / would be lost
+        str,  # a Path loses a trailing /
         typer.Argument(
             metavar="DST",
-            help="Its ending chooses the format: .safetensors, .pth, .npz, .keras, .weights.h5 or .orbax; "
+            help="New file. Its ending chooses the format: .safetensors, .pth, .npz, .keras, .weights.h5 or .orbax; "
             "with --to also .pdparams (paddleseg) or .params (gluoncv).",
         ),
     ],
-    from_schema: Annotated[
-        str | None, typer.Option("--from", metavar="SCHEMA", help="SRC's naming; recognised if not given.")
-    ] = None,
+    from_schema: FromSchema = None,
     to_schema: Annotated[
-        str | None, typer.Option("--to", metavar="SCHEMA", help="DST's naming; canonical if not given.")
+        str | None, typer.Option("--to", metavar="SCHEMA", show_default="canonical", help="Schema of DST.")
     ] = None,
     settings: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="What the file cannot tell; may be repeated."),
+        typer.Option("--set", metavar="FIELD=VALUE", help="Set a config field that SRC lacks; repeatable."),
     ] = None,
     dtype: Annotated[
-        str | None, typer.Option(metavar="DTYPE", help="float32, float64, bfloat16 or float16; as it is if not given.")
+        str | None,
+        typer.Option(
+            metavar="DTYPE", show_default="unchanged", help="New dtype: float32, float64, bfloat16 or float16."
+        ),
     ] = None,
     weights_key: WeightsKey = None,
     force: Annotated[bool, typer.Option("--force", help="Replace DST: a file, or an Orbax folder.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON report.")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Convert a checkpoint. Every tensor is accounted for, or nothing is written.
 
@@ -48,6 +49,8 @@ def convert(
       danet convert timm.pth.tar danet.safetensors --weights-key state_dict_ema
       danet convert danet.orbax danet.pth --to official --dtype float32 --force
     """
+    from rich.filesize import decimal
+
     import weights_convert
 
     assignments = parse_assignments(settings or [])
@@ -73,7 +76,7 @@ def convert(
         "schema": report.schema,
         "config": summary(report.config),
         "tensors": str(report.tensors),
-        "size": count_bytes(report.bytes),
+        "size": decimal(report.bytes),
     }
     print_facts(f"{source} -> {destination}", facts)
     return ExitCode.DONE

@@ -1,4 +1,4 @@
-"""What a figure was measured on, and with."""
+"""The processor and the package versions behind a measurement."""
 
 from __future__ import annotations
 
@@ -7,22 +7,22 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-SHOWN = ("danet", "torch", "keras", "tensorflow-cpu", "tensorflow", "jax", "flax", "numpy")
+PACKAGES = ("danet", "torch", "keras", "tensorflow-cpu", "tensorflow", "jax", "flax", "numpy")
 
 
 def versions() -> dict[str, str]:
-    """Of Python and of those of our packages that are installed."""
-    found = {"Python": platform.python_version()}
-    for name in SHOWN:
+    """Return the versions of Python and of the installed packages that compute."""
+    installed = {"Python": platform.python_version()}
+    for name in PACKAGES:
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def processor() -> str:
-    """How many cores of which kind."""
+    """Return the number of cores and the processor's model."""
     facts = Path("/proc/cpuinfo")
     lines = facts.read_text().splitlines() if facts.exists() else []
     models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -1,4 +1,4 @@
-"""The checkpoint of a network that a command is to run."""
+"""Read the checkpoint of a network that a command runs."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ if TYPE_CHECKING:
 
 
 def read_network(path: Path, weights_key: str | None = None) -> Checkpoint:
-    """A checkpoint of any format, with notes on what was defaulted and left out.
+    """Return a checkpoint of any format, with notes on defaults and unused tensors.
 
-    Raises Unable for one whose head is not trained.
+    Raises CommandError for a backbone, which has no trained head.
     """
     import weights_convert
 
-    lines: list[str] = []
-    checkpoint = weights_convert.read(path, report=lines.append, weights_key=weights_key)
+    notes: list[str] = []
+    checkpoint = weights_convert.read(path, report=notes.append, weights_key=weights_key)
     if checkpoint.source.get("backbone_only"):
         raise CommandError(
             f"{path}: a backbone without a head, whose logits would be random; danet train --backbone {path} trains one"
         )
-    for line in lines:
-        print_note(f"{path}: {line}")
+    for note in notes:
+        print_note(f"{path}: {note}")
     return checkpoint

@@ -1,4 +1,4 @@
-"""Memory that does not suffice, for which each framework has an error of its own."""
+"""Recognise the out-of-memory errors of each framework."""
 
 from __future__ import annotations
 
@@ -8,23 +8,19 @@ from contextlib import contextmanager
 from danet_cli.console import CommandError
 
 WORDS = ("out of memory", "allocate memory", "oom when")  # torch on a GPU and JAX; torch on a CPU; TensorFlow
-LONGEST = 200  # characters of theirs that are shown
+LONGEST = 200  # characters of the framework's message
 
 
 @contextmanager
-def saying_shortage(advice: str) -> Iterator[None]:
-    """Raise Unable, with what takes less, where memory does not suffice. Other errors are let through."""
+def explain_out_of_memory(advice: str) -> Iterator[None]:
+    """Raise CommandError with the advice where memory runs out. Other errors pass."""
     try:
         yield
-    except MemoryError as error:  # NumPy's, and Python's own
-        raise CommandError(in_words(str(error), advice)) from None
     except Exception as error:
-        said = [line.strip() for line in str(error).splitlines() if any(word in line.lower() for word in WORDS)]
-        if not said:
+        lines = [line.strip() for line in str(error).splitlines()]
+        reason = next((line for line in lines if any(word in line.lower() for word in WORDS)), "")
+        if isinstance(error, MemoryError):  # Python's and NumPy's
+            reason = str(error)
+        elif not reason:
             raise
-        raise CommandError(in_words(said[0], advice)) from None
-
-
-def in_words(said: str, advice: str) -> str:
-    """One line, with what was said of how much there is."""
-    return f"memory does not suffice{f' ({said[:LONGEST]})' if said else ''}; {advice}"
+        raise CommandError(f"out of memory{f' ({reason[:LONGEST]})' if reason else ''}; {advice}") from None

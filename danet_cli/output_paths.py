@@ -1,49 +1,127 @@
-"""Where a command writes, looked at before the work whose results would otherwise be lost."""
+"""Check the places that a command writes to before it starts, and replace only files that the command wrote."""
 
 from __future__ import annotations
 
 import json
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from danet_cli.console import CommandError
-from danet_cli.own_files import require_own
+from danet_cli.console import CommandError, print_json
 
 if TYPE_CHECKING:
     from danet_common.files.atomic import Judge
 
+STDOUT = "-"
+
 
 def real_path(path: Path) -> Path:
-    """The path without links; one that leads to itself stays as it is, where `Path.resolve` raises RuntimeError."""
+    """Return the path without links. A link to itself stays, where `Path.resolve` raises RuntimeError."""
     return Path(os.path.realpath(path))
 
 
 def require_folder(out: Path) -> None:
-    """Raise Unable where `out` is no folder that can be written in, nor one that can be made."""
+    """Raise CommandError unless `out` is a writable folder, or can be made."""
     place = out.absolute()
     while not os.path.lexists(place):
         place = place.parent
     if not place.is_dir():
         raise CommandError(f"--out {out}: {place} is a file, not a folder")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise CommandError(f"--out {out}: {place} may not be written in")
+    _require_writable(place, f"--out {out}")
 
 
-def refuse_unwritable(path: Path, judge: Judge) -> None:
-    """Raise Unable where a report could not be written, and where a file is there that `judge` does not let go."""
-    if path.is_dir() or not path.absolute().parent.is_dir():
-        raise CommandError(f"{path}: the report needs a file's name in a directory that is there")
-    if path.exists() and not path.is_file():
-        raise CommandError(f"{path}: no regular file; - is standard output")
-    if not os.access(path.absolute().parent, os.W_OK | os.X_OK):
-        raise CommandError(f"{path}: {path.absolute().parent} may not be written in")
-    require_own(path, judge)
+def check_report_path(path: str | None, replace: Judge) -> None:
+    """Raise CommandError where the report cannot be written, or would replace another file."""
+    if path is None or path == STDOUT:
+        return
+    file = Path(path)
+    folder = file.absolute().parent
+    if file.is_dir() or not folder.is_dir():
+        raise CommandError(f"{file}: the report needs a file name in an existing folder")
+    if file.exists() and not file.is_file():
+        raise CommandError(f"{file}: not a regular file; - is standard output")
+    _require_writable(folder, str(file))
+    require_own(file, replace)
 
 
-def write_report(path: Path, answer: dict[str, Any], judge: Judge) -> None:
-    """Write the JSON report, atomically, in the place of none or of one that `judge` lets go."""
+def put_report(report: dict[str, Any], path: str | None, replace: Judge) -> None:
+    """Print the JSON report or write it to a file, atomically; do nothing without a path."""
+    if path == STDOUT:
+        print_json(report)
+    elif path is not None:
+        write_report(Path(path), report, replace)
+
+
+def write_report(path: Path, report: dict[str, Any], replace: Judge) -> None:
+    """Write a JSON report atomically. `replace` raises for a file that must stay."""
     from danet_common.files.atomic import atomic_file
 
-    with atomic_file(path, judge) as temporary:
-        temporary.write_text(json.dumps(answer, indent=2) + "\n")
+    with atomic_file(path, replace) as temporary:
+        temporary.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def require_own(path: Path, replace: Judge) -> None:
+    """Raise what `replace` raises for an existing file."""
+    if os.path.lexists(path):
+        replace(path)
+
+
+def software(command: str) -> str:
+    """Return the Software text of a command's PNG files."""
+    return f"danet {command}"
+
+
+def own_image(command: str) -> Judge:
+    """Return a function that raises CommandError unless a file is one of the command's PNG files."""
+
+    def replace(path: Path) -> None:
+        from danet_common.data.image import software_of
+
+        require_written(software_of(path) == software(command), path, command)
+
+    return replace
+
+
+def own_report(command: str, fields: Collection[str]) -> Judge:
+    """Return a function that raises CommandError unless a file is empty or a JSON object with these fields."""
+
+    def replace(path: Path) -> None:
+        data = _read(path)
+        try:
+            content = json.loads(data or b"")
+        except ValueError:
+            content = None
+        own = isinstance(content, dict) and content.keys() >= set(fields)
+        require_written(own or data == b"", path, command)
+
+    return replace
+
+
+def own_text(command: str, mark: str) -> Judge:
+    """Return a function that raises CommandError unless a file contains the command's mark."""
+
+    def replace(path: Path) -> None:
+        require_written(mark.encode() in (_read(path) or b""), path, command)
+
+    return replace
+
+
+def require_written(own: bool, path: Path, command: str) -> None:
+    """Raise CommandError where a file is not the command's own."""
+    if not own:
+        raise CommandError(f"{path} exists, and danet {command} did not write it; choose another name, or move it away")
+
+
+def _require_writable(folder: Path, name: str) -> None:
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise CommandError(f"{name}: {folder}: permission denied")
+
+
+def _read(path: Path) -> bytes | None:
+    from danet_common.files.regular_file import REPORT, read_regular
+
+    try:
+        return read_regular(path, REPORT)
+    except OSError:
+        return None

@@ -1,7 +1,7 @@
-"""Rich's console for text that may come from a file: nothing that it prints can make a terminal act.
+"""Rich's console for text from files: no text makes a terminal act.
 
-Rich writes its own escape sequences for colours and for the bars that move, so they cannot be cleaned where they are
-written. It calls `render_str` for each string and `render` for each object; both are cleaned here.
+Rich writes escape sequences of its own for colours and bars, so its output cannot be escaped as a stream. It calls
+`render_str` for each string and `render` for each object; both escape here.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from danet_common.text import in_one_line, printable
 
 
 class SafeConsole(Console):
-    """Strings are one line each without markup; every letter that a terminal should not be given is escaped."""
+    """Print strings in one line each, without markup or characters that a terminal acts on."""
 
     def __init__(self, stream: TextIO, width: int | None) -> None:
-        beneath = getattr(stream, "beneath", stream)  # standard error itself is cleaned for all others
-        super().__init__(file=beneath, width=width, highlight=False, markup=False, emoji=False)
+        raw = getattr(stream, "raw_stream", stream)  # `EscapedStream` would escape rich's own sequences
+        super().__init__(file=raw, width=width, highlight=False, markup=False, emoji=False)
 
     def render_str(self, text: str, **settings: Any) -> Text:
-        """Escape before Rich measures it, so that columns fit."""
+        """Escape before rich measures the text, so that columns fit."""
         return super().render_str(in_one_line(text), **settings)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
-        """Escape in what strings do not pass through: `Text` and other objects."""
+        """Escape `Text` and other objects, which do not pass through `render_str`."""
         for segment in super().render(renderable, options):
             if segment.control is None and not segment.text.isprintable():
                 segment = Segment(printable(segment.text), segment.style)

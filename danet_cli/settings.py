@@ -1,21 +1,24 @@
-"""A config in words: `--set` assignments in, one line of what makes a network unlike the default out."""
+"""Parse `--set` and protocol options, and describe a config in one line."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 import typer
 
-if TYPE_CHECKING:  # NumPy comes with it, and `danet --help` needs none
+if TYPE_CHECKING:  # imports NumPy, which `danet --help` does not need
     from danet_common import DANetConfig
 
-SHOWN = ("class_names", "palette")  # long: their presence is said, not their value
+COUNTED = ("class_names", "palette")  # long: a summary gives their length
+ALWAYS = ("block", "layers", "output_stride", "multi_grid", "num_classes")  # in a summary
+
+Changes = dict[str, Any]
 
 
 def parse_assignments(assignments: Sequence[str]) -> dict[str, str]:
-    """`["multi_grid=1,2,4"]` as field -> text; the fields and values themselves are judged further down."""
+    """Return `["multi_grid=1,2,4"]` as field -> text, without checking fields and values."""
     settings = {}
     for assignment in assignments:
         field, equals, value = assignment.partition("=")
@@ -26,62 +29,63 @@ def parse_assignments(assignments: Sequence[str]) -> dict[str, str]:
 
 
 def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
-    """`"97x129"` as height and width."""
+    """Return `"97x129"` as height and width."""
     match = re.fullmatch(r"([1-9][0-9]{0,4})x([1-9][0-9]{0,4})", text.strip().lower())
     if not match:
         raise typer.BadParameter(f"{option} takes HEIGHTxWIDTH in pixels, such as 256x512; got {text!r}")
     return int(match[1]), int(match[2])
 
 
-def training_settings(
-    assignments: Sequence[str],
-) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]]:
-    """What `--set` changes in the network's config, the recipe, the augmentation and the label settings.
-
-    Each field has one owner.
-    """
-    from typing import get_type_hints
-
+def training_settings(assignments: Sequence[str]) -> tuple[Changes, Changes, Changes, Changes]:
+    """Return what `--set` changes in the config, the recipe, the augmentation and the label settings."""
     from danet_common import DANetConfig
     from danet_common.config import FROM_THE_DATA
     from danet_common.config.former_arguments import FORMER_FIELDS
     from danet_common.config.recipe import TrainConfig
     from danet_common.data import Augmentation
-    from danet_common.data.label_settings import LabelMap, LabelSettings, parse_label_map
-    from danet_common.data.resizing import Size
-    from weights_convert.settings import parse_as
+    from danet_common.data.label_settings import LabelSettings
 
-    owners = [get_type_hints(owner) for owner in (DANetConfig, TrainConfig, Augmentation, LabelSettings)]
-    changes: tuple[dict[str, Any], dict[str, Any], dict[str, Any], dict[str, Any]] = ({}, {}, {}, {})
+    hints = [get_type_hints(owner) for owner in (DANetConfig, TrainConfig, Augmentation, LabelSettings)]
+    changes: tuple[Changes, Changes, Changes, Changes] = ({}, {}, {}, {})
     for field, text in parse_assignments(assignments).items():
         if field in FROM_THE_DATA:
             raise typer.BadParameter(f"--set {field}: it comes from the data set")
-        owner = next((place for place, hints in enumerate(owners) if field in hints), None)
         if field in FORMER_FIELDS:
             raise typer.BadParameter(f"--set {field}: the field is {FORMER_FIELDS[field]} now")
+        owner = next((index for index, fields in enumerate(hints) if field in fields), None)
         if owner is None:
-            known = ", ".join(name for hints in owners for name in hints if name not in FROM_THE_DATA)
-            raise typer.BadParameter(f"--set {field}: there is no such field; there are {known}")
-        hint = owners[owner][field]
-        if hint == LabelMap:
-            changes[owner][field] = parse_label_map(text)
-            continue
-        sized = hint in (Size, Size | None)
-        changes[owner][field] = parse_as(hint, field, text.lower().replace("x", ",") if sized else text)
+            raise unknown_field(field, [name for fields in hints for name in fields if name not in FROM_THE_DATA])
+        changes[owner][field] = parse_value(hints[owner][field], field, text)
     return changes
 
 
-def label_settings(assignments: Sequence[str]) -> dict[str, Any]:
-    """What `--set` changes in how label files are read, where nothing else can be set."""
-    from dataclasses import fields
+def parse_value(hint: Any, field: str, text: str) -> Any:
+    """Return a field's value; a size may be written 180x240. Raises CheckpointError for a wrong one."""
+    from danet_common.data.label_settings import LabelMap, parse_label_map
+    from danet_common.data.resizing import Size
+    from weights_convert.settings import parse_as
 
+    if hint == LabelMap:
+        return parse_label_map(text)
+    if hint in (Size, Size | None):
+        text = text.lower().replace("x", ",")
+    return parse_as(hint, field, text)
+
+
+def label_settings(assignments: Sequence[str]) -> Changes:
+    """Return what `--set` changes in the label settings, in a command that has no other fields."""
     from danet_common.data.label_settings import LabelSettings
 
-    known = [field.name for field in fields(LabelSettings)]
-    unknown = next((field for field in parse_assignments(assignments) if field not in known), None)
-    if unknown is not None:
-        raise typer.BadParameter(f"--set {unknown}: there is no such field; there are {', '.join(known)}")
+    known = get_type_hints(LabelSettings)
+    for field in parse_assignments(assignments):
+        if field not in known:
+            raise unknown_field(field, known)
     return training_settings(assignments)[3]
+
+
+def unknown_field(field: str, known: Collection[str]) -> typer.BadParameter:
+    """Return the error for a field that no part of the settings has."""
+    return typer.BadParameter(f"--set {field}: unknown field; fields are {', '.join(known)}")
 
 
 def protocol_changes(
@@ -92,11 +96,11 @@ def protocol_changes(
     stride: str | None = None,
     long_side: int | None = None,
     short_side: int | None = None,
-) -> dict[str, Any]:
-    """What a command's options change in a protocol. Raises BadParameter for what is no size or no scale."""
+) -> Changes:
+    """Return what a command's options change in a protocol. Raises BadParameter for a wrong size or scale."""
     from danet_common.evaluation.protocols import default_stride
 
-    changes: dict[str, Any] = {}
+    changes: Changes = {}
     if scales is not None:
         changes["scales"] = parse_scales(scales)
     if flip:
@@ -112,7 +116,7 @@ def protocol_changes(
 
 
 def parse_scales(text: str) -> tuple[float, ...]:
-    """`"0.5,1"` as factors; what a factor may be is judged further down."""
+    """Return `"0.5,1"` as factors, without checking their range."""
     try:
         return tuple(float(word) for word in text.split(","))
     except ValueError:
@@ -120,17 +124,15 @@ def parse_scales(text: str) -> tuple[float, ...]:
 
 
 def summary(config: DANetConfig, fields: Collection[str] | None = None) -> str:
-    """The fields that are not the default's, and always the network's depth, stride and classes; of `fields` alone, if
-    given."""
+    """Return the fields that differ from the default, and depth, stride and classes; only `fields` if given."""
     default = type(config)().to_dict()
-    always = ("block", "layers", "output_stride", "multi_grid", "num_classes")
     words = []
     for name, value in config.to_dict().items():
         if fields is not None and name not in fields:
             continue
-        if name in SHOWN and value is not None:
+        if name in COUNTED and value is not None:
             words.append(f"{name}: {len(value)}")
-        elif name in always or value != default[name]:
+        elif name in ALWAYS or value != default[name]:
             words.append(f"{name}={_text(value)}")
     return " ".join(words)
 

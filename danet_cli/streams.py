@@ -1,8 +1,8 @@
-"""Standard output and error that never raise: a reader that went away, a full disk, letters a terminal would act on.
+"""Standard output and error that never raise, and escape the characters that a terminal acts on.
 
-Python's own streams raise BrokenPipeError in the middle of a command, and once more when the interpreter flushes
-them at its end. Here a closed pipe swallows the rest. Any other error of standard output is kept for the end: the
-command finishes its work, says that it could not print, and its exit code is 2. Errors of standard error are dropped.
+Python's streams raise BrokenPipeError in the middle of a command, and again when the interpreter flushes them.
+Here a closed pipe swallows the rest. Another error of standard output, such as a full disk, is kept for the end: the
+command finishes its work, reports the error, and exits with code 2. Errors of standard error are dropped.
 """
 
 from __future__ import annotations
@@ -10,18 +10,19 @@ from __future__ import annotations
 import errno
 import io
 import os
+import select
 import sys
 import warnings
 from typing import Any, TextIO, cast
 
-GONE = (errno.EPIPE, errno.ECONNRESET, errno.ESHUTDOWN)  # the reader has had enough
-COULD_NOT, INTERRUPTED = 2, 130  # exit codes
+CLOSED_BY_READER = (errno.EPIPE, errno.ECONNRESET, errno.ESHUTDOWN)
+UNABLE, INTERRUPTED = 2, 130  # exit codes
 
-_outlets: list[Outlet] = []
+_outputs: list[Output] = []
 
 
-class Outlet(io.RawIOBase):
-    """A file descriptor to write to. After an error it takes what comes and drops it."""
+class Output(io.RawIOBase):
+    """A file descriptor to write to. After an error it drops what it is given."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
@@ -29,15 +30,15 @@ class Outlet(io.RawIOBase):
         self.failure: OSError | None = None
 
     def write(self, data: Any) -> int:
-        """All or a part of the bytes; the count of those taken."""
+        """Write the bytes or a part of them; return the number of bytes taken."""
         if not self.closed_by_reader and self.failure is None:
             try:
                 return os.write(self.descriptor, data)
             except BlockingIOError:
-                wait_for(self.descriptor)
+                select.select([], [self.descriptor], [])  # until the pipe has room
                 return 0
             except OSError as error:
-                self.closed_by_reader = error.errno in GONE
+                self.closed_by_reader = error.errno in CLOSED_BY_READER
                 self.failure = None if self.closed_by_reader else error
         return len(data)
 
@@ -51,76 +52,66 @@ class Outlet(io.RawIOBase):
         return os.isatty(self.descriptor)
 
 
-class Cleaned:
-    """Standard error as Python and the libraries see it: their texts may carry what a file says.
+class EscapedStream:
+    """Standard error for Python and libraries, whose messages may quote files. `raw_stream` does not escape."""
 
-    `beneath` is the stream itself, for escape sequences of our own.
-    """
-
-    def __init__(self, beneath: TextIO) -> None:
-        self.beneath = beneath
+    def __init__(self, raw_stream: TextIO) -> None:
+        self.raw_stream = raw_stream
 
     def write(self, text: str) -> int:
-        """Write the text with every letter escaped that no terminal should be given."""
+        """Write the text, escaped; lines stay lines."""
         if not text.replace("\n", "").isprintable():
-            from danet_common.text import printable  # NumPy comes with it, and `danet --help` needs none
+            from danet_common.text import printable  # imports NumPy, which `danet --help` does not need
 
             text = printable(text)
-        return self.beneath.write(text)
+        return self.raw_stream.write(text)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.beneath, name)
-
-
-def wait_for(descriptor: int) -> None:
-    """Wait until a pipe that does not block has room."""
-    import select
-
-    select.select([], [descriptor], [])
+        return getattr(self.raw_stream, name)
 
 
 def install() -> None:
-    """Put both streams in the places of Python's own. What neither encoding nor terminal has is escaped."""
-    out, error = (open_outlet(number, stream) for number, stream in ((1, sys.stdout), (2, sys.stderr)))
-    sys.stdout = out
-    sys.stderr = cast(TextIO, Cleaned(error))
-    quieten_pillow()
+    """Replace `sys.stdout` and `sys.stderr`, and print warnings as notes."""
+    sys.stdout, error = (open_output(number, stream) for number, stream in ((1, sys.stdout), (2, sys.stderr)))
+    sys.stderr = cast(TextIO, EscapedStream(error))
+    ignore_pillow_warnings()
     warnings.showwarning = show_warning
 
 
-def quieten_pillow() -> None:
-    """Drop Pillow's warnings: they are of parts of a picture, such as its EXIF data, that are not needed."""
+def ignore_pillow_warnings() -> None:
+    """Drop warnings about parts of an image that are not needed, such as EXIF data."""
     warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
 def show_warning(
     message: Warning | str, category: type[Warning], filename: str, lineno: int, file: Any = None, line: Any = None
 ) -> None:
-    """One line for a library's warning, instead of Python's two with a place in its source."""
+    """Print a library's warning in one line, without its place in the source."""
     from danet_cli.console import print_note
 
     print_note(f"{category.__name__}: {message}")
 
 
-def open_outlet(descriptor: int, before: TextIO | None) -> TextIO:
-    """A text stream to a descriptor, in the encoding of the stream before it; standard error by lines."""
-    outlet = Outlet(descriptor)
-    _outlets.append(outlet)
-    by_lines = descriptor == 2 or outlet.isatty()
-    encoding = before.encoding if before is not None else "utf-8"
+def open_output(descriptor: int, before: TextIO | None) -> TextIO:
+    """Return a text stream in the encoding of the stream before it; terminals and standard error flush each line."""
+    output = Output(descriptor)
+    _outputs.append(output)
     return io.TextIOWrapper(
-        io.BufferedWriter(outlet), encoding=encoding, errors="backslashreplace", line_buffering=by_lines
+        io.BufferedWriter(output),
+        encoding="utf-8" if before is None else before.encoding,
+        errors="backslashreplace",
+        line_buffering=descriptor == 2 or output.isatty(),
     )
 
 
 def settle(code: int) -> int:
-    """Write what is left. Return the exit code, which is 2 where standard output could not be written."""
+    """Flush both streams. Return the exit code: 2 where standard output could not be written."""
     sys.stdout.flush()
     sys.stderr.flush()
-    failure = next((outlet.failure for outlet in _outlets if outlet.descriptor == 1), None)
+    failure = next((output.failure for output in _outputs if output.descriptor == 1), None)
     if failure is None or code == INTERRUPTED:
         return code
     from danet_cli.console import print_error
 
     print_error(f"standard output: {failure.strerror}")
-    return COULD_NOT
+    return UNABLE

@@ -1,4 +1,4 @@
-"""Results of checks as tables: a row for each tap, a column for each backend."""
+"""Print the results of a check: a table with a row for each tap and a column for each backend."""
 
 from __future__ import annotations
 
@@ -13,43 +13,39 @@ if TYPE_CHECKING:
     from shared_tests.parity.check import CheckResult
     from shared_tests.parity.compare import ComparisonReport, Difference
 
-TAP_WIDTH = 29  # of the tap's name and what is allowed
-COLUMN_WIDTH = 26  # of one backend's three numbers, with a mark where they are too large
+TAP_WIDTH = 29  # characters of a tap's name and its tolerance
+COLUMN_WIDTH = 26  # characters of a backend's three numbers, with a mark where they are too large
+NAMED = 5  # changed tensors that a line names
 
 
 def print_result(result: CheckResult) -> None:
-    """One checkpoint: its table, or whose table stands for it, and every mismatch in words."""
+    """Print a checkpoint's table, or the equal checkpoint before it, and every mismatch."""
     out = console()
     if result.same_as is not None:
         equal = f": the same tensors and config as {escape(result.same_as)}"
-        out.print(_word(result.agrees), Text.assemble((escape(result.path), "bold"), equal), soft_wrap=True)
+        out.print(_mark(result.agrees), Text.assemble((escape(result.path), "bold"), equal), soft_wrap=True)
         return
     columns = {name: run.report for name, run in result.runs.items()}
     if result.as_first is not None:
         columns["as the first"] = result.as_first
-    for part in fitting(columns, out.width):
-        out.print(stage_table(result.path, part))
+    count = max(1, (out.width - TAP_WIDTH) // COLUMN_WIDTH)  # columns that fit into the width
+    names = list(columns)
+    for start in range(0, len(names), count):
+        out.print(tap_table(result.path, {name: columns[name] for name in names[start : start + count]}))
     for name, run in result.runs.items():
-        share = f"{run.differing} of {run.pixels} pixels are classed unlike the reference's"
-        where = f"{run.flags.get('device', 'unknown device')}, precision {run.flags.get('precision', 'unknown')}"
-        out.print(_word(run.report.agrees), f"{name} ({where}): {share}, {run.seconds:.1f} s", soft_wrap=True)
+        share = f"{run.differing} of {run.pixels} pixels differ in class from the reference"
+        device = f"{run.flags.get('device', 'unknown device')}, precision {run.flags.get('precision', 'unknown')}"
+        out.print(_mark(run.report.agrees), f"{name} ({device}): {share}, {run.seconds:.1f} s", soft_wrap=True)
         _print_causes(run.report)
     if result.as_first is not None:
-        out.print(_word(result.as_first.agrees), "as the first checkpoint", soft_wrap=True)
+        out.print(_mark(result.as_first.agrees), "as the first checkpoint", soft_wrap=True)
         _print_causes(result.as_first)
         _print_changes(result)
     out.print()
 
 
-def fitting(columns: dict[str, ComparisonReport], width: int) -> list[dict[str, ComparisonReport]]:
-    """The columns of one table, or of as many as a console of this width needs."""
-    count = max(1, (width - TAP_WIDTH) // COLUMN_WIDTH)
-    items = list(columns.items())
-    return [dict(items[start : start + count]) for start in range(0, len(items), count)]
-
-
-def stage_table(title: str, columns: dict[str, ComparisonReport]) -> Table:
-    """Stages down, reports across: absolute and relative difference, and units in the last place."""
+def tap_table(title: str, columns: dict[str, ComparisonReport]) -> Table:
+    """Return a table of taps and reports: absolute difference, relative difference, units in the last place."""
     table = Table(title=Text(escape(title), style="bold"), title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("tap", no_wrap=True)
     for name in columns:
@@ -61,8 +57,8 @@ def stage_table(title: str, columns: dict[str, ComparisonReport]) -> Table:
             rows.setdefault(difference.name, {})[name] = difference
     for tap, differences in rows.items():
         cells = [_cell(differences.get(name)) for name in columns]
-        allowed = next(iter(differences.values())).tolerance
-        table.add_row(tap, *cells, f"{allowed:.1e}")
+        tolerance = next(iter(differences.values())).tolerance
+        table.add_row(tap, *cells, f"{tolerance:.1e}")
     return table
 
 
@@ -77,7 +73,7 @@ def _cell(difference: Difference | None) -> Text:
 
 
 def compact(count: int) -> str:
-    """A count in at most five characters."""
+    """Return a count in at most 5 characters."""
     return str(count) if count < 100_000 else f"{count:.0e}".replace("e+0", "e").replace("e+", "e")
 
 
@@ -87,12 +83,11 @@ def _print_causes(report: ComparisonReport) -> None:
 
 
 def _print_changes(result: CheckResult) -> None:
-    if not result.changed:
-        return
-    named, more = result.changed[:5], len(result.changed) - 5
-    rest = f" and {more} more" if more > 0 else ""
-    print_line(f"  unlike the first: {', '.join(named)}{rest}")
+    if result.changed:
+        more = len(result.changed) - NAMED
+        rest = f" and {more} more" if more > 0 else ""
+        print_line(f"  differs from the first in: {', '.join(result.changed[:NAMED])}{rest}")
 
 
-def _word(agrees: bool) -> Text:
+def _mark(agrees: bool) -> Text:
     return Text("PASS", "green") if agrees else Text("FAIL", "red")

@@ -1,24 +1,22 @@
-"""Floating-point operations of one pass, counted by torch on a network without memory: a product and a sum are two."""
+"""Count the floating-point operations of one pass with torch, on the meta device; a multiply-add is 2."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from danet_common import DANetConfig
 
 
-@dataclass(frozen=True)
-class Operations:
-    """Of the whole network, and of what follows its backbone: the head and the resizing to the picture's size."""
+class Operations(NamedTuple):
+    """Operations of the network, and of the part after its backbone: the head and the resize."""
 
     network: int
     head: int
 
 
 def count_operations(config: DANetConfig | str, batch: int, height: int, width: int) -> Operations:
-    """Of the prediction alone (`fused`), by direct convolutions, whichever way a network computes them."""
+    """Return the operations of the `fused` output with direct convolutions, independent of the layers in use."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 

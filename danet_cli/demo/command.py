@@ -17,7 +17,7 @@ import typer
 from danet_cli.demo.official_checkpoint import bring_authors_checkpoint
 from danet_cli.console import ExitCode, CommandError, print_facts, print_json, print_line
 from danet_cli.output_paths import require_folder
-from danet_cli.own_files import own_picture, require_own, software
+from danet_cli.output_paths import own_image, require_own, software
 
 if TYPE_CHECKING:
     from danet_common.training import RunFolder, RunPlan
@@ -91,7 +91,7 @@ def prepare(out: Path) -> None:
     from danet_common.data.image import write_image
     from danet_common.training import RunFolder
 
-    folder, pictures, own = RunFolder(out / "run"), out / "pictures", own_picture("demo")
+    folder, pictures, own = RunFolder(out / "run"), out / "pictures", own_image("demo")
     scenes = [pictures / f"scene_{index}.png" for index in range(PICTURES)]
     for file in (out / "parity.png", *scenes):
         require_own(file, own)

@@ -11,8 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from danet_cli.console import CommandError, count_bytes, print_facts, print_line, progress
-from danet_cli.own_files import require_own
+from danet_cli.console import CommandError, print_facts, print_line, progress
+from danet_cli.output_paths import require_own
 
 if TYPE_CHECKING:
     import numpy as np
@@ -113,6 +113,8 @@ def input_of(photograph: np.ndarray) -> Any:
 
 def convert_all(source: Path, out: Path, quiet: bool) -> tuple[list[Path], Checkpoint]:
     """The authors' file -> canonical -> Keras and Flax; the files, and the checkpoint that all of them hold."""
+    from rich.filesize import decimal
+
     import weights_convert
     from danet_cli.inspect import facts_of
 
@@ -132,7 +134,7 @@ def convert_all(source: Path, out: Path, quiet: bool) -> tuple[list[Path], Check
         read = weights_convert.inspect(file)
         if {tensor.name: tensor.sha256 for tensor in read.tensors} != wanted or read.config != checkpoint.config:
             raise CommandError(f"{file} does not hold the tensors of {source}")
-        facts[str(file)] = f"{read.format}, {count_bytes(read.bytes)}, {len(read.tensors)} tensors, bit for bit"
+        facts[str(file)] = f"{read.format}, {decimal(read.bytes)}, {len(read.tensors)} tensors, bit for bit"
     if not quiet:
         print_facts("Converted", facts)
     return files, checkpoint

@@ -10,9 +10,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from danet_cli.evaluate.command import percent
+from danet_cli.evaluate.report import percent
 from danet_cli.environment import versions
-from danet_cli.own_files import own_text
+from danet_cli.output_paths import own_text
 from danet_common.files.atomic import atomic_file
 from danet_common.files.regular_file import IMAGE, REPORT, read_regular
 

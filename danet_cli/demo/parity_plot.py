@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from danet_cli.own_files import own_picture, software
+from danet_cli.output_paths import own_image, software
 from danet_common.files.atomic import atomic_file
 from danet_common.data.image import overlay
 from danet_common.config.palettes import palette_of
@@ -43,5 +43,5 @@ def draw_parity(result: CheckResult, photograph: np.ndarray, path: Path) -> None
         bar.set_label("log10 of the difference from the reference's logits, relative to the largest logit")
     for axis in axes.flat:
         axis.set_axis_off()
-    with atomic_file(path, own_picture("demo")) as temporary:
+    with atomic_file(path, own_image("demo")) as temporary:
         figure.savefig(temporary, format="png", dpi=100, metadata={"Software": software("demo")})

@@ -1,4 +1,4 @@
-"""danet predict: photographs in, palette masks and overlays out."""
+"""danet predict: write masks and overlays of images."""
 
 from __future__ import annotations
 
@@ -8,61 +8,62 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from danet_cli.backend import BackendName, import_backend, inferring
+from danet_cli.backend import import_backend, inferring
 from danet_cli.console import ExitCode, first_line, print_error, print_json, print_line, print_note, progress
 from danet_cli.network import read_network
+from danet_cli.options import (
+    AsJson,
+    Backend,
+    LongSide,
+    MaxPixels,
+    Protocol,
+    ShortSide,
+    Weights,
+    WeightsKey,
+    Window,
+)
 from danet_cli.output_paths import require_folder
-from danet_cli.own_files import own_picture
-from danet_cli.pixel_limit import MaxPixels, limit_pixels
-from danet_cli.predict.inputs import Photograph, find_photographs
-from danet_cli.predict.outputs import SOFTWARE, kinds_of, predicted_paths, refuse_replacing
-from danet_cli.protocol_options import LongSide, ShortSide
+from danet_cli.predict.inputs import InputImage, find_images, refuse_replacing
+from danet_cli.predict.outputs import Outputs, class_names
 from danet_cli.settings import protocol_changes
-from danet_cli.weights_option import WeightsKey
 
 if TYPE_CHECKING:
     import numpy as np
 
     from danet_common import DANetConfig
     from danet_common.data.label_ids import LabelIds
-    from danet_common.evaluation import Infer, Protocol
+    from danet_common.evaluation import Infer
+    from danet_common.evaluation import Protocol as EvaluationProtocol
 
 
 def predict(
-    paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH", help="Photographs of any size, and folders of them, to any depth.")
-    ],
-    weights: Annotated[Path, typer.Option(metavar="CKPT", help="A checkpoint of any format.")],
-    backend: Annotated[BackendName, typer.Option(help="Which of the three networks computes.")],
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Where to write; made if absent.")],
-    protocol: Annotated[
-        str, typer.Option(metavar="NAME", help="As `danet eval` has them; whole never cuts into windows.")
-    ] = "auto",
-    window: Annotated[
-        str | None, typer.Option(metavar="HxW", help="Cut what is larger than this into windows of this size.")
-    ] = None,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Images of any size, and folders of images.")],
+    weights: Weights,
+    backend: Backend,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Output folder; made if absent.")],
+    protocol: Protocol = "auto",
+    window: Window = None,
     long_side: LongSide = None,
     short_side: ShortSide = None,
     weights_key: WeightsKey = None,
-    beside: Annotated[
-        bool, typer.Option("--side-by-side", help="Also a picture of photograph, mask and overlay, with a legend.")
+    side_by_side: Annotated[
+        bool, typer.Option("--side-by-side", help="Write a picture of image, mask, overlay and legend too.")
     ] = False,
     label_ids: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="Write the label ids for the test server of cityscapes, and nothing else."),
+        str | None, typer.Option(metavar="NAME", help="Write only label ids, for the test server of cityscapes.")
     ] = None,
     winograd: Annotated[bool, typer.Option("--winograd", hidden=True)] = False,
-    opacity: Annotated[float, typer.Option(min=0, max=1, help="Of the colours in the overlay.")] = 0.5,
+    opacity: Annotated[float, typer.Option(min=0, max=1, help="Opacity of the colours in the overlay.")] = 0.5,
     force: Annotated[bool, typer.Option("--force", help="Replace files that danet predict did not write.")] = False,
     max_pixels: MaxPixels = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON report.")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Write the class of every pixel: <stem>_mask.png, a palette PNG, and <stem>_overlay.png.
 
-    A folder's own folders are made again below --out. Photographs of more than 1024x1024 pixels (at output stride 8)
-    are cut into overlapping windows, as position attention takes time in the square of the pixels. What cannot be
-    read or predicted is named and left out; the others are done and the exit code is 1. What danet predict wrote is
-    no photograph in a folder, and is replaced; another file only with --force, a photograph of the command never.
+    Subfolders of a folder are made again below --out. Images of more than 1024x1024 pixels (at output stride 8) are cut
+    into overlapping windows, as the time of position attention grows with the square of the pixels. An image that
+    fails is named, the others are predicted, and the exit code is 1. Earlier predictions are no input images, and are
+    replaced; other files only with --force, input images never.
 
     \b
     Examples:
@@ -73,132 +74,97 @@ def predict(
     """
     if winograd:
         raise typer.BadParameter("--winograd is gone; the command takes the fastest layers (layers='auto')")
-    limit_pixels(max_pixels)
     require_folder(out)
-    kinds = kinds_of(beside, label_ids)
-    photographs = find_photographs(paths, out)
-    refuse_replacing(photographs, out, kinds, force)
+    outputs = Outputs(out, opacity, side_by_side, find_ids(label_ids, side_by_side), force)
+    inputs = find_images(paths, out)
+    refuse_replacing(inputs, outputs)
     checkpoint = read_network(weights, weights_key)
-    ids = None if label_ids is None else find_ids(label_ids, checkpoint.config, beside)
-    changes = protocol_changes(window=window, long_side=long_side, short_side=short_side)
-    chosen = protocol_for(checkpoint.config, protocol, changes)
+    require_predictable(checkpoint.config, outputs)
+    chosen = changed_protocol(protocol, window, long_side, short_side)
     model, infer = inferring(import_backend(backend), checkpoint)
     out.mkdir(parents=True, exist_ok=True)
-    done: list[dict[str, Any]] = []
-    with progress(len(photographs)) as step:
-        for photograph in photographs:
-            step(photograph.path.name)
-            done.append(predict_one(infer, chosen, model.config, photograph, out, opacity, kinds, ids, force))
-    failed = sum("error" in entry for entry in done)
+    entries: list[dict[str, Any]] = []
+    with progress(len(inputs)) as step:
+        for image in inputs:
+            step(image.path.name)
+            entries.append(predict_one(infer, chosen, model.config, image, outputs))
+    failed = sum("error" in entry for entry in entries)
     if as_json:
-        print_json({"weights": str(weights), "backend": backend, "failed": failed, "images": done})
+        print_json({"weights": str(weights), "backend": backend, "failed": failed, "images": entries})
     else:
-        for entry in done:
+        for entry in entries:
             if "error" not in entry:
-                print_line("  ".join(entry[kind] for kind in kinds))
+                print_line("  ".join(entry[kind] for kind in outputs.kinds))
     return ExitCode.DISAGREE if failed else ExitCode.DONE
 
 
-def protocol_for(config: DANetConfig, name: str, changes: dict[str, Any]) -> Protocol:
-    """The named protocol with what the options change. Raises where the network could predict no photograph."""
-    from danet_common.data.image import require_masks, require_photographs
-    from danet_common.evaluation import get_protocol
-
-    require_photographs(config)
-    require_masks(config)
-    return get_protocol(name).replace(**changes)
-
-
-def find_ids(name: str, config: DANetConfig, beside: bool) -> LabelIds:
-    """The label ids of a benchmark. Raises BadParameter, or ValueError, where the network cannot give them."""
+def find_ids(name: str | None, side_by_side: bool) -> LabelIds | None:
+    """Return the label ids of a benchmark. Raises BadParameter for an unknown one, or beside --side-by-side."""
     from danet_common.data.label_ids import LABEL_IDS
 
+    if name is None:
+        return None
     if name not in LABEL_IDS:
         raise typer.BadParameter(f"--label-ids takes {', '.join(LABEL_IDS)}; got {name!r}")
-    if beside:
+    if side_by_side:
         raise typer.BadParameter("--label-ids writes nothing else; leave --side-by-side out")
-    LABEL_IDS[name].require(config)
     return LABEL_IDS[name]
 
 
-def windows_of(protocol: Protocol, config: DANetConfig, size: tuple[int, int]) -> tuple[int, int] | None:
-    """The windows into which a photograph was cut at its first scale; None where it was not."""
-    from danet_common.evaluation.protocols import cut_to_fit
+def require_predictable(config: DANetConfig, outputs: Outputs) -> None:
+    """Raise ValueError where the network does not predict classes of RGB images, or not those of the label ids."""
+    from danet_common.data.image import require_masks, require_photographs
 
-    seen = protocol.input_size(size, protocol.scales[0])
-    window = cut_to_fit(protocol, config, seen).window
-    return None if window is None or (seen[0] <= window[0] and seen[1] <= window[1]) else window
+    require_photographs(config)
+    require_masks(config)
+    if outputs.label_ids is not None:
+        outputs.label_ids.require(config)
+
+
+def changed_protocol(
+    name: str, window: str | None, long_side: int | None, short_side: int | None
+) -> EvaluationProtocol:
+    """Return the named protocol with the changes of the options."""
+    from danet_common.evaluation import get_protocol
+
+    changes = protocol_changes(window=window, long_side=long_side, short_side=short_side)
+    return get_protocol(name).replace(**changes)
 
 
 def predict_one(
-    infer: Infer,
-    protocol: Protocol,
-    config: DANetConfig,
-    photograph: Photograph,
-    out: Path,
-    opacity: float,
-    kinds: tuple[str, ...],
-    ids: LabelIds | None,
-    force: bool,
+    infer: Infer, protocol: EvaluationProtocol, config: DANetConfig, image: InputImage, outputs: Outputs
 ) -> dict[str, Any]:
-    """Predict and write one photograph; what was written, or why nothing was."""
+    """Predict and write one image; return the files and facts, or the error."""
     from danet_common.data.image import ImageError, read_image
     from danet_common.evaluation import predict_labels
 
     try:
-        pixels = read_image(photograph.path, log=print_note)
+        pixels = read_image(image.path, log=print_note)
         labels = predict_labels(infer, pixels, protocol, config)
-        written = write_all(pixels, labels, config, out / photograph.target, opacity, kinds, ids, force)
+        files = outputs.write(image.target, pixels, labels, config)
     except ImageError as error:
         print_error(str(error))
-        return {"image": str(photograph.path), "error": str(error)}
-    except Exception as error:  # each framework has errors of its own for memory that is not there; others go on
+        return {"image": str(image.path), "error": str(error)}
+    except Exception as error:  # out-of-memory errors differ by framework; the next image may be smaller
         reason = first_line(error)
-        print_error(f"{photograph.path}: {reason}")
-        return {"image": str(photograph.path), "error": reason}
+        print_error(f"{image.path}: {reason}")
+        return {"image": str(image.path), "error": reason}
     height, width = labels.shape
-    window = windows_of(protocol, config, (height, width))
+    window = window_of(protocol, config, (height, width))
     facts = {"height": height, "width": width, "window": window, "classes": count_classes(config, labels)}
-    return {"image": str(photograph.path), **{kind: str(path) for kind, path in written.items()}, **facts}
+    return {"image": str(image.path), **{kind: str(path) for kind, path in files.items()}, **facts}
 
 
-def write_all(
-    pixels: np.ndarray,
-    labels: np.ndarray,
-    config: DANetConfig,
-    target: Path,
-    opacity: float,
-    kinds: tuple[str, ...],
-    ids: LabelIds | None,
-    force: bool,
-) -> dict[str, Path]:
-    """Write what is made of one photograph, by kind. Raises Unable where another's file has come to its place."""
-    from danet_common.config.palettes import palette_of
-    from danet_common.data.image import overlay, write_grey, write_image, write_mask
-    from danet_common.files.atomic import always
+def window_of(protocol: EvaluationProtocol, config: DANetConfig, size: tuple[int, int]) -> tuple[int, int] | None:
+    """Return the size of the windows that an image was cut into at its first scale; None without windows."""
+    from danet_common.evaluation.protocols import cut_to_fit
 
-    palette = palette_of(config)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    written, replace = predicted_paths(target, kinds), always if force else own_picture("predict")
-    if ids is not None:
-        write_grey(written["label_ids"], ids.apply(labels), SOFTWARE, replace)
-        return written
-    write_mask(written["mask"], labels, palette, SOFTWARE, replace)
-    write_image(written["overlay"], overlay(pixels, labels, palette, opacity), SOFTWARE, replace)
-    if "side_by_side" in written:
-        from danet_cli.demo.side_by_side import side_by_side
-
-        sheet = side_by_side(pixels, labels, palette, class_names(config), opacity)
-        write_image(written["side_by_side"], sheet, SOFTWARE, replace)
-    return written
+    height, width = protocol.input_size(size, protocol.scales[0])
+    window = cut_to_fit(protocol, config, (height, width)).window
+    return None if window is None or (height <= window[0] and width <= window[1]) else window
 
 
 def count_classes(config: DANetConfig, labels: np.ndarray) -> dict[str, int]:
-    """Class name, or its number where the checkpoint names none -> pixels, the largest first."""
+    """Return class name -> number of pixels, in descending order."""
     names = class_names(config)
     return {names[label]: count for label, count in Counter(labels.reshape(-1).tolist()).most_common()}
-
-
-def class_names(config: DANetConfig) -> tuple[str, ...]:
-    """The checkpoint's, or numbers."""
-    return config.class_names or tuple(map(str, range(config.num_classes)))

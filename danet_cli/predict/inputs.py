@@ -1,100 +1,99 @@
-"""Finding the photographs that a command is given: files, and folders with all that is in them."""
+"""Find the images to predict: files, and all images in folders."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import defaultdict
 from pathlib import Path
+from typing import NamedTuple
 
 from danet_cli.console import CommandError, print_note
 from danet_cli.output_paths import real_path
-from danet_cli.predict.outputs import is_predicted
+from danet_cli.predict.outputs import Outputs, is_predicted
 
 NAMED = 5  # files of each reason that a note names
 
 
-@dataclass(frozen=True)
-class Photograph:
-    """A file, and where what is made of it belongs: the folder within the one that was given, and the name."""
+class InputImage(NamedTuple):
+    """An image file, and its place below the output folder, without an ending."""
 
     path: Path
-    folder: Path
-
-    @property
-    def target(self) -> Path:
-        """Below the output folder, without an ending."""
-        return self.folder / self.path.stem
+    target: Path
 
 
-def find_photographs(paths: list[Path], out: Path) -> list[Photograph]:
-    """Files as they are, whether they can be read or not, and the images in folders and the folders in them, by name.
+def find_images(paths: list[Path], out: Path) -> list[InputImage]:
+    """Return the given files, and the images in the given folders and their subfolders, sorted by name.
 
-    In a folder only files with an image's ending count, none that begins with a dot, and none that was predicted.
-    A note names and counts the others.
-    Raises Unable where there is none, where two would be written under one name, and where `out` is one of the folders
-    or has some of their images in it.
+    In a folder, an image has an image's ending, no name that begins with a dot, and was not predicted; a note counts
+    the other files. Raises CommandError where there is no image, where two images have the same target, and where
+    `out` is one of the folders or contains some of their images.
     """
-    found: list[Photograph] = []
+    inputs: list[InputImage] = []
     for path in paths:
         if not path.is_dir():
-            found.append(Photograph(path, Path()))
+            inputs.append(InputImage(path, Path(path.stem)))
             continue
         images = images_below(path)
-        say_left_out(path)
-        within = real_path(path) in real_path(out).parents and any(
-            real_path(out) in real_path(i).parents for i in images
-        )
-        if within or real_path(path) == real_path(out):
-            raise CommandError(
-                f"--out {out} is a folder of photographs too, and would hold masks among them; choose another"
-            )
-        found += [Photograph(image, image.relative_to(path).parent) for image in images]
-    if not found:
-        raise CommandError(f"no image in {', '.join(map(str, paths))}; what danet predict wrote does not count")
-    refuse_same_targets(found)
-    return found
+        place, folder = real_path(out), real_path(path)
+        holds_images = folder in place.parents and any(place in real_path(image).parents for image in images)
+        if holds_images or folder == place:
+            raise CommandError(f"--out {out} is a folder of input images, and would hold masks too; choose another")
+        inputs += [InputImage(image, image.relative_to(path).with_suffix("")) for image in images]
+    if not inputs:
+        raise CommandError(f"no image in {', '.join(map(str, paths))}; predicted masks and overlays do not count")
+    require_different_targets(inputs)
+    return inputs
 
 
 def images_below(folder: Path) -> list[Path]:
-    """The images in a folder and in those within it, without what `danet predict` made of others."""
-    return sorted(path for path in folder.rglob("*") if why_not(path, folder) is None)
+    """Return the images in a folder and its subfolders. Note, by reason, how many files are not images."""
+    images, skipped = [], defaultdict(list)
+    for path in sorted(folder.rglob("*")):
+        reason = reason_to_skip(path, folder)
+        if reason is None:
+            images.append(path)
+        elif reason:
+            skipped[reason].append(str(path.relative_to(folder)))
+    for reason, names in skipped.items():
+        more = ", ..." if len(names) > NAMED else ""
+        print_note(f"{folder}: {len(names)} left out, {reason}: {', '.join(names[:NAMED])}{more}")
+    return images
 
 
-def why_not(path: Path, folder: Path) -> str | None:
-    """Why a path below a folder is none of its photographs; empty for what is not worth a word."""
+def reason_to_skip(path: Path, folder: Path) -> str | None:
+    """Return the reason why a path below a folder is not an image to predict; empty if it needs no note."""
     from danet_common.data.listing import IMAGE_ENDINGS
 
-    hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    pictured = path.suffix.lower() in IMAGE_ENDINGS
+    is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+    is_image = path.suffix.lower() in IMAGE_ENDINGS
     if path.is_dir():
         return ""
-    if hidden:
-        return "hidden, as their names begin with a dot" if pictured else ""
-    if not pictured:
-        return "of an ending that no image here has"
+    if is_hidden:
+        return "hidden, as their names begin with a dot" if is_image else ""
+    if not is_image:
+        return "without an image's ending"
     if not path.is_file():
-        return "no regular files"
+        return "not regular files"
     return "" if is_predicted(path) else None
 
 
-def say_left_out(folder: Path) -> None:
-    """Note how many files of a folder are no photographs, by reason, and the first of their names."""
-    by_reason: dict[str, list[str]] = {}
-    for path in sorted(folder.rglob("*")):
-        reason = why_not(path, folder)
-        if reason:
-            by_reason.setdefault(reason, []).append(str(path.relative_to(folder)))
-    for reason, names in by_reason.items():
-        more = ", ..." if len(names) > NAMED else ""
-        print_note(f"{folder}: {len(names)} left out, {reason}: {', '.join(names[:NAMED])}{more}")
-
-
-def refuse_same_targets(photographs: list[Photograph]) -> None:
-    """Raise Unable where two photographs would be written under one name."""
+def require_different_targets(inputs: list[InputImage]) -> None:
+    """Raise CommandError where two images have the same target."""
     by_target: dict[Path, Path] = {}
-    for photograph in photographs:
-        other = by_target.setdefault(photograph.target, photograph.path)
-        if other is not photograph.path:
-            raise CommandError(
-                f"{other} and {photograph.path} would both be written as {photograph.target}_mask.png; "
-                "predict them apart"
-            )
+    for path, target in inputs:
+        first = by_target.setdefault(target, path)
+        if first is not path:
+            raise CommandError(f"{first} and {path} would both be written as {target}_mask.png; predict them apart")
+
+
+def refuse_replacing(inputs: list[InputImage], outputs: Outputs) -> None:
+    """Raise CommandError where an input would be replaced, or without --force a file of another program."""
+    originals = {real_path(path): path for path, _ in inputs}
+    for image, target in inputs:
+        for kind, path in outputs.paths(target).items():
+            original = originals.get(real_path(path))
+            if original is not None:
+                raise CommandError(f"{original} would be replaced by the {kind} of {image}; choose another --out")
+            if not outputs.force and path.exists() and not is_predicted(path):
+                raise CommandError(
+                    f"{path} exists, and danet predict did not write it; choose another --out, or --force to replace it"
+                )

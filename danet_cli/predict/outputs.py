@@ -1,49 +1,72 @@
-"""The files that `danet predict` writes: their names, the mark by which they are known, and what they may replace."""
+"""The files that `danet predict` writes: their names, the mark that identifies them, and their contents."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from danet_cli.console import CommandError
-from danet_cli.output_paths import real_path
-from danet_cli.own_files import software
+from danet_cli.output_paths import own_image, software
 
 if TYPE_CHECKING:
-    from danet_cli.predict.inputs import Photograph
+    import numpy as np
 
-SOFTWARE = software("predict")  # PNG's Software text in each of them
+    from danet_common import DANetConfig
+    from danet_common.data.label_ids import LabelIds
+
+SOFTWARE = software("predict")  # PNG's Software text in each file
 KINDS = ("mask", "overlay", "side_by_side", "label_ids")
 
 
-def kinds_of(beside: bool, label_ids: str | None) -> tuple[str, ...]:
-    """What a command makes of each photograph. A benchmark's server takes nothing beside the label ids."""
-    return KINDS[3:] if label_ids is not None else KINDS[:3] if beside else KINDS[:2]
+@dataclass(frozen=True)
+class Outputs:
+    """The files that are made of each image. With `label_ids` there are no others, as a test server needs it."""
 
+    folder: Path
+    opacity: float
+    side_by_side: bool
+    label_ids: LabelIds | None
+    force: bool  # replace files that danet predict did not write
 
-def predicted_paths(target: Path, kinds: tuple[str, ...]) -> dict[str, Path]:
-    """What is made of one photograph, by kind; `target` is its place without an ending."""
-    return {kind: target.with_name(f"{target.name}_{kind}.png") for kind in kinds}
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of files."""
+        return KINDS[3:] if self.label_ids is not None else KINDS[:3] if self.side_by_side else KINDS[:2]
+
+    def paths(self, target: Path) -> dict[str, Path]:
+        """Return kind -> path. `target` is the image's place below the folder, without an ending."""
+        place = self.folder / target
+        return {kind: place.with_name(f"{place.name}_{kind}.png") for kind in self.kinds}
+
+    def write(self, target: Path, image: np.ndarray, labels: np.ndarray, config: DANetConfig) -> dict[str, Path]:
+        """Write the files of one image; return kind -> path. Raises CommandError where another file has appeared."""
+        from danet_common.config.palettes import palette_of
+        from danet_common.data.image import overlay, write_grey, write_image, write_mask
+        from danet_common.files.atomic import always
+
+        palette, paths = palette_of(config), self.paths(target)
+        replace = always if self.force else own_image("predict")
+        (self.folder / target).parent.mkdir(parents=True, exist_ok=True)
+        if self.label_ids is not None:
+            write_grey(paths["label_ids"], self.label_ids.apply(labels), SOFTWARE, replace)
+            return paths
+        write_mask(paths["mask"], labels, palette, SOFTWARE, replace)
+        write_image(paths["overlay"], overlay(image, labels, palette, self.opacity), SOFTWARE, replace)
+        if self.side_by_side:
+            from danet_cli.predict.side_by_side import side_by_side
+
+            sheet = side_by_side(image, labels, palette, class_names(config), self.opacity)
+            write_image(paths["side_by_side"], sheet, SOFTWARE, replace)
+        return paths
 
 
 def is_predicted(path: Path) -> bool:
-    """Whether a file has the name and the mark of one of these."""
+    """True if a file has the name and the mark of a prediction."""
     from danet_common.data.image import software_of
 
     return any(path.name.endswith(f"_{kind}.png") for kind in KINDS) and software_of(path) == SOFTWARE
 
 
-def refuse_replacing(photographs: list[Photograph], out: Path, kinds: tuple[str, ...], force: bool) -> None:
-    """Raise Unable where a photograph would be replaced and, without `force`, any file that is not of this command."""
-    inputs = {real_path(photograph.path): photograph.path for photograph in photographs}
-    for photograph in photographs:
-        for kind, path in predicted_paths(out / photograph.target, kinds).items():
-            if real_path(path) in inputs:
-                replaced = inputs[real_path(path)]
-                raise CommandError(
-                    f"{replaced} would be replaced by the {kind} of {photograph.path}; choose another --out"
-                )
-            if not force and path.exists() and not is_predicted(path):
-                raise CommandError(
-                    f"{path} exists, and danet predict did not write it; choose another --out, or --force to replace it"
-                )
+def class_names(config: DANetConfig) -> tuple[str, ...]:
+    """Return the checkpoint's class names, or numbers."""
+    return config.class_names or tuple(map(str, range(config.num_classes)))

@@ -1,4 +1,4 @@
-"""What a person sees of a training run: a live display on a terminal, a line now and then elsewhere."""
+"""Show a training run: a live display on a terminal, a line from time to time elsewhere."""
 
 from __future__ import annotations
 
@@ -7,51 +7,55 @@ import sys
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from danet_cli.console import console, print_facts, print_note, restore_terminal
 from danet_cli.settings import summary
+from danet_cli.train.plan import longer_run
 from danet_common.files.unfinished import abandoned_by
 from danet_common.training.callback import Callback
 from danet_common.training.sharing import resolve_remat
 
 if TYPE_CHECKING:
-    from danet_common.data import Dataset
+    from danet_cli.train.drive import RunData
     from danet_common.training import RunFolder, RunPlan, StopReason, Trainer
+    from danet_common.training.framework import Distributed
     from danet_common.training.training_checkpoint import TrainingCheckpoint
 
-CALM_SECONDS = 10  # at least, between two lines that are not about a validation
+LINE_SECONDS = 10  # at least, between two lines of training
+STOPPING = "stopping when this step is done; Ctrl-C again stops at once"
 
 
 class Display(Callback):
-    """Keeps the figures that both displays show."""
+    """Keep the figures that both displays show."""
 
     def __init__(self, plan: RunPlan, training: TrainingCheckpoint, until: int) -> None:
         self.plan, self.until, self.first = plan, until, training.step
         self.figures: dict[str, str] = {}
 
     def logged(self, record: Mapping[str, Any]) -> None:
-        losses, pace = dict(record["losses"]), record["images_per_second"]
+        losses, speed = dict(record["losses"]), record["images_per_second"]
         total = losses.pop("loss")
-        seconds = (self.until - record["step"]) * self.plan.recipe.batch_size / pace
-        each = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
+        seconds = (self.until - record["step"]) * self.plan.recipe.batch_size / speed
+        outputs = ", ".join(f"{name} {value:.3f}" for name, value in losses.items())
         self.figures |= {
-            "loss": f"{total:.4f} ({each})",
+            "loss": f"{total:.4f} ({outputs})",
             "rate": f"{record['learning_rate']:.2e}",
-            "images/s": f"{pace:.1f}",
-            "left": in_hours(seconds),
+            "images/s": f"{speed:.1f}",
+            "left": str(timedelta(seconds=round(seconds))),
         }
 
     def validated(self, record: Mapping[str, Any]) -> None:
         self.figures["mIoU"] = f"{record['mean_iou']:.4f} at step {record['step']}"
 
     def line(self) -> str:
-        """All figures."""
+        """All figures in a line."""
         return "  ".join(f"{name} {value}" for name, value in self.figures.items())
 
 
 class PlainDisplay(Display):
-    """Lines on standard error, at a calm pace."""
+    """Lines on standard error."""
 
     def __init__(self, plan: RunPlan, training: TrainingCheckpoint, until: int) -> None:
         super().__init__(plan, training, until)
@@ -59,7 +63,7 @@ class PlainDisplay(Display):
 
     def logged(self, record: Mapping[str, Any]) -> None:
         super().logged(record)
-        if time.monotonic() - self.printed > CALM_SECONDS or record["step"] == self.until:
+        if time.monotonic() - self.printed > LINE_SECONDS or record["step"] == self.until:
             self.printed = time.monotonic()
             print_note(f"step {record['step']}/{self.plan.recipe.steps}  {self.line()}")
 
@@ -69,7 +73,7 @@ class PlainDisplay(Display):
         print_note(f"step {record['step']}/{self.plan.recipe.steps}  validation  {figures}")
 
     def stopping(self) -> None:
-        print_note("stopping when this step is done; Ctrl-C again stops at once")
+        print_note(STOPPING)
 
 
 class LiveDisplay(Display):
@@ -86,7 +90,7 @@ class LiveDisplay(Display):
         self.training = self.bar.add_task("training", total=until, completed=self.first)
         self.validation = self.bar.add_task("validating", total=None, visible=False)
         self.text = Text("the first step compiles or warms up")
-        self.restoring = ExitStack()
+        self.stack = ExitStack()
         self.live = Live(Group(self.bar, self.text), console=console(stderr=True), refresh_per_second=4)
 
     def stepped(self, step: int) -> None:
@@ -105,69 +109,72 @@ class LiveDisplay(Display):
         self.text.plain = self.line()
 
     def stopping(self) -> None:
-        self.text.plain = "stopping when this step is done; Ctrl-C again stops at once"
+        self.text.plain = STOPPING
 
     def __enter__(self) -> LiveDisplay:
-        self.restoring.enter_context(abandoned_by(restore_terminal))
-        self.live.start()
+        self.stack.enter_context(abandoned_by(restore_terminal))
+        self.stack.enter_context(self.live)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.live.stop()
-        self.restoring.close()
+        self.stack.close()
 
 
 def open_display(plan: RunPlan, training: TrainingCheckpoint, until: int) -> Display:
-    """The one for this terminal, or for none; use it as a context manager."""
+    """Return the display for standard error, a context manager."""
     return (LiveDisplay if sys.stderr.isatty() else PlainDisplay)(plan, training, until)
-
-
-def in_hours(seconds: float) -> str:
-    """H:MM:SS."""
-    minutes, second = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{second:02d}"
 
 
 def describe(
     plan: RunPlan,
     folder: RunFolder,
     backend: str,
-    engine: Any,
+    distributed: Distributed,
     training: TrainingCheckpoint,
-    learned: Dataset,
-    validated: Dataset | None,
+    data: RunData,
 ) -> None:
-    """What is about to run, on standard error."""
-    recipe, crop = plan.recipe, plan.augmentation.crop
+    """Print what is about to run."""
+    recipe, (height, width) = plan.recipe, plan.augmentation.crop
     weights = sum(array.size for name, array in training.tensors.items() if "running_" not in name)
     print_note(f"network     {plan.network}: {summary(plan.config)}, {weights / 1e6:.1f} million weights")
-    judged = "no validation" if validated is None else f"validated with {len(validated)} of {validated.title}"
-    print_note(f"data        {len(learned)} of {learned.title}, crops of {crop[0]}x{crop[1]}; {judged}")
-    named = f"{plan.recipe_name}: " if plan.recipe_name else ""
+    validation = "no validation" if data.val is None else f"validated with {len(data.val)} of {data.val.title}"
+    print_note(f"data        {len(data.train)} of {data.train.title}, crops of {height}x{width}; {validation}")
+    name = f"{plan.recipe_name}: " if plan.recipe_name else ""
     print_note(
-        f"recipe      {named}{recipe.optimizer}, rate {recipe.learning_rate:g}, {recipe.steps} steps of "
-        f"{recipe.batch_size} pictures, {recipe.dtype}, seed {recipe.seed}"
+        f"recipe      {name}{recipe.optimizer}, rate {recipe.learning_rate:g}, {recipe.steps} steps of "
+        f"{recipe.batch_size} images, {recipe.dtype}, seed {recipe.seed}"
     )
-    pixels = recipe.batch_size * crop[0] * crop[1]
-    again = ", activations computed again" if resolve_remat(recipe, pixels, engine.device_count) else ""
-    where = f"from step {training.step}" if training.step else "from the first step"
-    print_note(f"run         {folder.root} in {backend}, {engine.describe()}, {where}{again}")
+    remat = resolve_remat(recipe, recipe.batch_size * height * width, distributed.device_count)
+    start = f"from step {training.step}" if training.step else "from the first step"
+    checkpointing = ", activation checkpointing" if remat else ""
+    print_note(f"run         {folder.root} in {backend}, {distributed.describe()}, {start}{checkpointing}")
 
 
-def summarise(plan: RunPlan, folder: RunFolder, backend: str, run: Trainer, ending: StopReason) -> None:
-    """How the run did, what it left, and what to type next."""
-    step, steps, root = run.state.step, plan.recipe.steps, shlex.quote(str(folder.root))
-    facts = {"steps": f"{step} of {steps}"}
-    if run.best is not None:
-        facts["best mIoU"] = f"{run.best['mean_iou']:.4f} at step {run.best['step']}"
+def note_last_step(plan: RunPlan, folder: RunFolder, step: int, stop_after: int | None) -> None:
+    """Note options that change the last step, or have no effect."""
+    before, steps = folder.read_plan().recipe.steps, plan.recipe.steps
+    if steps != before:
+        print_note(f"steps={steps}: they were {before}; from step {step} on the learning rate follows the new schedule")
+    if stop_after is not None and stop_after <= step:
+        print_note(f"--stop-after {stop_after}: nothing to train, the run is at step {step} already")
+    elif stop_after is not None and stop_after > steps:
+        longer = longer_run(folder, stop_after)
+        print_note(f"--stop-after {stop_after}: the run ends at step {steps}. To train longer: {longer}")
+
+
+def summarise(plan: RunPlan, folder: RunFolder, backend: str, trainer: Trainer, reason: StopReason) -> None:
+    """Print the results, the files, and the next command."""
+    facts = {"steps": f"{trainer.state.step} of {plan.recipe.steps}"}
+    if trainer.best is not None:
+        facts["best mIoU"] = f"{trainer.best['mean_iou']:.4f} at step {trainer.best['step']}"
     files = (folder.last, folder.best, folder.metrics, folder.events, folder.curves)
     facts["files"] = "  ".join(path.name for path in files if path.exists())
-    if ending.value == "finished":
-        weights = shlex.quote(str(folder.best if folder.best.exists() else folder.last))
-        data = shlex.quote(plan.val or plan.data)
-        split = "" if plan.val_split == "val" else f" --split {shlex.quote(plan.val_split)}"
-        split += "".join(f" --set {assignment}" for assignment in plan.labels.assignments)
-        facts["next"] = f"danet eval --data {data}{split} --weights {weights} --backend {backend}"
+    if reason.value == "finished":
+        words = ["danet", "eval", "--data", plan.val or plan.data]
+        words += [] if plan.val_split == "val" else ["--split", plan.val_split]
+        words += [word for assignment in plan.labels.assignments for word in ("--set", assignment)]
+        words += ["--weights", str(folder.best if folder.best.exists() else folder.last), "--backend", backend]
+        facts["next"] = shlex.join(words)
     else:
-        facts["go on"] = f"danet train --resume {root}"
-    print_facts(f"Run {folder.root}: {ending.value}", facts)
+        facts["resume"] = shlex.join(["danet", "train", "--resume", str(folder.root)])
+    print_facts(f"Run {folder.root}: {reason.value}", facts)

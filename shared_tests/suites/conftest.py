@@ -58,7 +58,7 @@ def train(monkeypatch: pytest.MonkeyPatch) -> Train:
 
     def go(*arguments: str, **options: Any) -> int:
         joined = lambda backend: (fake_framework(name=backend, **options), FakeDistributed())  # noqa: E731
-        monkeypatch.setattr("danet_cli.train.command.join", joined)
+        monkeypatch.setattr("danet_cli.train.drive.join", joined)
         return run(["train", *arguments])
 
     monkeypatch.setattr("danet_common.training.loop.draw_curves", lambda records, path: path.touch())

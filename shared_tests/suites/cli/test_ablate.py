@@ -38,7 +38,7 @@ def ablate(monkeypatch: pytest.MonkeyPatch) -> Ablate:
 
     def go(*arguments: str, **options: Any) -> int:
         joined = lambda backend: (fake_framework(name=backend, **options), FakeDistributed())  # noqa: E731
-        monkeypatch.setattr("danet_cli.train.command.join", joined)
+        monkeypatch.setattr("danet_cli.train.drive.join", joined)
         return run(["ablate", *arguments])
 
     monkeypatch.setattr("danet_cli.ablate.command.import_backend", lambda backend: None)
@@ -85,7 +85,7 @@ def test_an_interruption_leaves_what_is_finished(ablate: Ablate, tmp_path: Path,
     assert ablate(*THREE, "--out", str(tmp_path), moment=moment) == 130
     out, error = capsys.readouterr()
     assert "none" in out
-    assert "1 of 3 runs are finished; the same command goes on with the others" in error
+    assert "1 of 3 runs are finished; the same command resumes the rest" in error
     first = RunFolder(tmp_path / "danet_tiny" / "none")
     before = {path: path.stat().st_mtime_ns for path in first.root.iterdir()}
     steps.clear()

@@ -11,7 +11,7 @@ import pytest
 from danet_cli.console import CommandError
 from danet_cli.demo.command import remove_run
 from danet_cli.main import run
-from danet_cli.own_files import own_picture, own_report, own_text, require_own, software
+from danet_cli.output_paths import own_image, own_report, own_text, require_own, software
 from danet_common import write_checkpoint
 from danet_common.data.image import write_image
 from danet_common.files.temporary import part_path
@@ -62,13 +62,13 @@ def test_a_commands_own_files_are_replaced(tmp_path: Path) -> None:
     report.write_text(json.dumps({"a": 1, "b": 2, "from": "another version"}))
     empty.touch()
     text.write_text("mark and more")
-    require_own(picture, own_picture("eval"))
+    require_own(picture, own_image("eval"))
     require_own(report, own_report("eval", ("a", "b")))
     require_own(empty, own_report("eval", ("a", "b")))
     require_own(text, own_text("eval", "mark"))
-    require_own(tmp_path / "absent", own_picture("eval"))
+    require_own(tmp_path / "absent", own_image("eval"))
     with pytest.raises(Exception, match="danet demo did not write it"):
-        require_own(picture, own_picture("demo"))
+        require_own(picture, own_image("demo"))
 
 
 DEMOS = (
@@ -114,10 +114,10 @@ def test_a_picture_that_appears_while_another_is_made(tmp_path: Path) -> None:
     """What danet predict writes after a minute's work does not replace what came to be there meanwhile."""
     mask, pixels = tmp_path / "a_mask.png", np.zeros((2, 2, 3), np.uint8)
     for again in range(2):
-        write_image(mask, pixels + np.uint8(again), software("predict"), own_picture("predict"))
+        write_image(mask, pixels + np.uint8(again), software("predict"), own_image("predict"))
     mask.unlink()
     write_image(mask, pixels, "a camera")
     before = contents(tmp_path)
     with pytest.raises(CommandError, match="danet predict did not write it"):
-        write_image(mask, pixels, software("predict"), own_picture("predict"))
+        write_image(mask, pixels, software("predict"), own_image("predict"))
     assert contents(tmp_path) == before

@@ -17,9 +17,9 @@ from PIL import Image
 
 import danet_cli.predict.command
 from danet_cli.backend import import_backend, inferring
-from danet_cli.demo.side_by_side import LARGEST, MARGIN, SMALLEST, side_by_side
+from danet_cli.predict.side_by_side import LARGEST, MARGIN, SMALLEST, side_by_side
 from danet_cli.main import run
-from danet_cli.predict.inputs import find_photographs
+from danet_cli.predict.inputs import find_images
 from danet_common import VARIANTS, Checkpoint, write_checkpoint
 from danet_common.config.palettes import palette_of
 from danet_common.data.cityscapes import CITYSCAPES
@@ -168,7 +168,7 @@ def test_photographs_in_the_output_folder_are_not_left_out(predict: Predict, tmp
     write_photograph(tmp_path / "photos" / "a.png")
     below = write_photograph(tmp_path / "photos" / "sub" / "a.png")
     assert predict(tmp_path / "photos", out=below.parent) == 2
-    assert_one_error(capsys, f"--out {below.parent} is a folder of photographs too")
+    assert_one_error(capsys, f"--out {below.parent} is a folder of input images")
     assert files_in(tmp_path) == ["photos/a.png", "photos/sub/a.png", "weights/tiny.safetensors"]
     below.unlink()
     assert predict(tmp_path / "photos", out=below.parent) == 0
@@ -211,7 +211,7 @@ def test_a_folder_that_may_not_be_written_in_is_refused(
 ) -> None:
     monkeypatch.setattr("os.access", lambda path, mode: path != tmp_path)
     assert predict(write_photograph(tmp_path / "photo.jpg")) == 2
-    assert_one_error(capsys, f"{tmp_path} may not be written in")
+    assert_one_error(capsys, f"{tmp_path}: permission denied")
 
 
 def test_more_classes_than_a_mask_holds_are_refused(predict: Predict, tmp_path: Path, capsys: Streams) -> None:
@@ -227,7 +227,7 @@ def test_more_classes_than_a_mask_holds_are_refused(predict: Predict, tmp_path: 
 def test_a_link_to_a_folder_above_is_no_endless_walk(tmp_path: Path) -> None:
     write_photograph(tmp_path / "photos" / "a.png")
     (tmp_path / "photos" / "loop").symlink_to(tmp_path / "photos")
-    assert [str(actual.target) for actual in find_photographs([tmp_path / "photos"], tmp_path / "out")] == ["a"]
+    assert [str(actual.target) for actual in find_images([tmp_path / "photos"], tmp_path / "out")] == ["a"]
 
 
 # An image that is upright once its EXIF orientation is followed, and what a viewer shows of it.
@@ -519,8 +519,8 @@ def test_what_a_folder_leaves_out_is_named_and_counted(predict: Predict, tmp_pat
     error = capsys.readouterr().err.splitlines()
     assert sorted(line.partition(": ")[2] for line in error) == [
         "1 left out, hidden, as their names begin with a dot: .b.png",
-        "1 left out, no regular files: pipe.png",
-        r"3 left out, of an ending that no image here has: d\x1b[2J.xyz, deep/c.heic, notes.txt",
+        "1 left out, not regular files: pipe.png",
+        r"3 left out, without an image's ending: d\x1b[2J.xyz, deep/c.heic, notes.txt",
     ]
 
 

@@ -119,9 +119,9 @@ def test_faults_keep_their_lines_and_get_no_others() -> None:
 
 def test_what_libraries_write_to_stderr_is_clean(monkeypatch: pytest.MonkeyPatch) -> None:
     beneath = io.StringIO()
-    monkeypatch.setattr("sys.stderr", streams.Cleaned(beneath))
+    monkeypatch.setattr("sys.stderr", streams.EscapedStream(beneath))
     streams.show_warning(UserWarning(EVIL), UserWarning, "file.py", 1)
-    print(EVIL, file=streams.Cleaned(beneath))
+    print(EVIL, file=streams.EscapedStream(beneath))
     first, *others = beneath.getvalue().splitlines()
     assert first == f"UserWarning: {SHOWN}"
     assert "".join(others).isprintable()
@@ -171,5 +171,5 @@ def test_a_checkpoint_of_such_a_name_is_inspected(tmp_path: Path, capsys: Stream
 
 def test_pictures_with_damaged_facts_give_no_warning_of_python() -> None:
     with warnings.catch_warnings():
-        streams.quieten_pillow()
+        streams.ignore_pillow_warnings()
         warnings.warn_explicit("Corrupt EXIF data", UserWarning, "file.py", 1, module="PIL.TiffImagePlugin")

@@ -22,7 +22,7 @@ from PIL import Image
 import danet_cli.train.display
 from danet_cli.main import run
 from danet_cli.settings import training_settings
-from danet_cli.train.plan import Asked, make_plan
+from danet_cli.train.plan import RunOptions, make_plan
 from danet_common import (
     VARIANTS,
     Checkpoint,
@@ -136,10 +136,10 @@ def test_a_recipe_draws_the_head_as_its_owners() -> None:
     assert np.array_equal(tensors["head.position_in.conv.weight"], expected["head.position_in.conv.weight"])
 
 
-def asked_for(data: str, **options: Any) -> Asked:
+def asked_for(data: str, **options: Any) -> RunOptions:
     """What `danet train` was asked, with every other option left out."""
-    fields: dict[str, Any] = dict.fromkeys(field.name for field in dataclasses.fields(Asked))
-    return Asked(**(fields | {"settings": [], "data": data} | options))
+    fields: dict[str, Any] = dict.fromkeys(field.name for field in dataclasses.fields(RunOptions))
+    return RunOptions(**(fields | {"settings": [], "data": data} | options))
 
 
 def test_what_a_run_leaves(train: Train, tmp_path: Path, capsys: Streams) -> None:
@@ -263,7 +263,7 @@ def test_too_little_memory(output: Exception, train: Train, tmp_path: Path, caps
 
     assert train(*SHORT, "--backend", "torch", "--out", str(tmp_path / "run"), moment=moment) == 2
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith("danet: memory does not suffice (")
+    assert last.startswith("danet: out of memory (")
     assert "gradient_accumulation_steps" in last
 
 
@@ -639,7 +639,7 @@ def test_the_plain_display_is_calm(train: Train, tmp_path: Path, capsys: Streams
         assert train(*arguments, *settings, "--backend", "torch", "--out", str(tmp_path / str(again))) == 0
         lines = capsys.readouterr().err.splitlines()
         assert [line.split()[1] for line in lines if line.startswith("step ")] == ["1/30", "30/30"]
-        assert again == any(line.endswith("from the first step, activations computed again") for line in lines)
+        assert again == any(line.endswith("from the first step, activation checkpointing") for line in lines)
 
 
 @pytest.mark.slow
@@ -689,4 +689,6 @@ def test_validation_on_the_pictures_that_are_learned_from_is_said(
     options = ["--data", f"folder:{tmp_path / 'data'}", "--backend", "torch", "--network", "danet_tiny"]
     options += ["--set", "steps=2", "--set", "batch_size=1", "--set", "crop=9x9", "--out", str(tmp_path / "run")]
     assert train(*options) == 0
-    assert "val: the very pictures that are learned from; the mIoU says nothing about others" in capsys.readouterr().err
+    assert (
+        "val: the same images as the training data; the mIoU says nothing about new images" in capsys.readouterr().err
+    )

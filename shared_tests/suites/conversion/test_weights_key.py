@@ -436,13 +436,13 @@ def test_inspect_shows_sets_of_which_none_is_taken(path: Path, capsys: Streams) 
 
 def test_training_begins_from_the_set_that_is_named(path: Path, tmp_path: Path, capsys: Streams) -> None:
     pytest.importorskip("grain")
-    from danet_cli.train.plan import Asked, make_plan
+    from danet_cli.train.plan import RunOptions, make_plan
 
     save({"model": RAW, "ema": EMA}, path)
-    fields: dict[str, Any] = dict.fromkeys(Asked.__dataclass_fields__)
+    fields: dict[str, Any] = dict.fromkeys(RunOptions.__dataclass_fields__)
     fields |= {"data": "scenes:2", "settings": ["crop=32x32"], "weights_key": "ema"}
     for option in ({"network": str(path)}, {"network": "danet_tiny", "backbone": path}):
-        _, draw = make_plan(Asked(**{**fields, **option}))
+        _, draw = make_plan(RunOptions(**{**fields, **option}))
         assert np.array_equal(draw().tensors[WITNESS], EMA[WITNESS])
     write_checkpoint(Checkpoint(CONFIG, initial_tensors(CONFIG)), tmp_path / "one.safetensors")
     arguments = ["--network", str(path), "--backbone", str(tmp_path / "one.safetensors"), "--weights-key", "ema"]

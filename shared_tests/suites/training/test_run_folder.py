@@ -169,9 +169,9 @@ def test_a_run_is_read_when_no_other_process_trains_it(
     """Another process goes on with it while this one imports its framework: this one goes on where that ended."""
     root = str(tmp_path / "run")
     assert train(*SHORT, "--backend", "torch", "--out", root, "--stop-after", "1") == 0
-    import danet_cli.train.command
+    import danet_cli.train.drive
 
-    join, meanwhile = danet_cli.train.command.join, ["--stop-after", "4"]
+    join, meanwhile = danet_cli.train.drive.join, ["--stop-after", "4"]
 
     def slowly(backend: str) -> object:
         if meanwhile:
@@ -181,7 +181,7 @@ def test_a_run_is_read_when_no_other_process_trains_it(
             capsys.readouterr()
         return join(backend)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("danet_cli.train.command.join", slowly)
+    monkeypatch.setattr("danet_cli.train.drive.join", slowly)
     assert danet_cli.main.run(["train", "--resume", root, "--stop-after", "5"]) == 0
     assert "a fake process, from step 4" in capsys.readouterr().err
     assert read_training(root).step == 5

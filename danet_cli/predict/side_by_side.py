@@ -1,4 +1,4 @@
-"""A photograph, its mask and both together, with the names and colours of the classes that were found."""
+"""Draw an image, its mask and their overlay in one picture, with a legend of the classes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from danet_common.data.image import Palette, overlay
 
-LARGEST, SMALLEST = 1024, 160  # pixels of a panel's longer side: a large picture is reduced, a tiny one enlarged
+LARGEST, SMALLEST = 1024, 160  # pixels of a panel's longer side
 MARGIN = 12
 TEXT = 16  # pixels
 INK, PAPER = (20, 20, 20), (255, 255, 255)
@@ -23,17 +23,17 @@ def side_by_side(
     names: Sequence[str],
     opacity: float,
 ) -> UInt8[np.ndarray, "p q 3"]:
-    """Three panels and, below them, each class that was found with its share of the pixels, the largest first.
+    """Return 3 panels and, below them, each predicted class with its share of the pixels, in descending order.
 
-    Panels stand in a row, or below one another where the picture is much wider than high.
+    The panels stand in a row, or in a column where the image is more than twice as wide as high.
     """
     colours = np.asarray(palette, np.uint8)[labels]
     panels = [_panel(pixels) for pixels in (image, colours, overlay(image, labels, palette, opacity))]
     width, height = panels[0].size
-    stacked = width > 2 * height
-    steps = [(0, (height + MARGIN) * i) if stacked else ((width + MARGIN) * i, 0) for i in range(3)]
+    is_column = width > 2 * height
+    steps = [(0, (height + MARGIN) * i) if is_column else ((width + MARGIN) * i, 0) for i in range(3)]
     right, bottom = MARGIN + steps[2][0] + width, MARGIN + steps[2][1] + height
-    entries = _entries(labels, names)
+    entries = _legend(labels, names)
     font = ImageFont.load_default(TEXT)
     places, right, bottom = _places([text for _, text in entries], font, right, bottom)
     sheet = Image.new("RGB", (right + MARGIN, bottom + MARGIN), PAPER)
@@ -47,7 +47,7 @@ def side_by_side(
 
 
 def _panel(pixels: UInt8[np.ndarray, "h w 3"]) -> Image.Image:
-    """Within the sizes of a panel; colours of a mask are never mixed when it is enlarged."""
+    """Return a panel within the size limits; enlarging does not mix the colours of a mask."""
     picture = Image.fromarray(pixels)
     longest = max(picture.size)
     scale = min(LARGEST / longest, 1.0) if longest >= SMALLEST else SMALLEST / longest
@@ -57,17 +57,17 @@ def _panel(pixels: UInt8[np.ndarray, "h w 3"]) -> Image.Image:
     return picture.resize((width, height), Image.Resampling.BOX if scale < 1 else Image.Resampling.NEAREST)
 
 
-def _entries(labels: Integer[np.ndarray, "h w"], names: Sequence[str]) -> list[tuple[int, str]]:
-    """The classes found, and what the legend says of them."""
-    found, counts = np.unique(labels, return_counts=True)
+def _legend(labels: Integer[np.ndarray, "h w"], names: Sequence[str]) -> list[tuple[int, str]]:
+    """Return the predicted classes, and their texts in the legend."""
+    classes, counts = np.unique(labels, return_counts=True)
     order = np.argsort(-counts, kind="stable")
-    return [(int(found[i]), f"{names[found[i]]} {counts[i] / labels.size:.1%}") for i in order]
+    return [(int(classes[i]), f"{names[classes[i]]} {counts[i] / labels.size:.1%}") for i in order]
 
 
 def _places(
     texts: Sequence[str], font: ImageFont.FreeTypeFont | ImageFont.ImageFont, right: int, bottom: int
 ) -> tuple[list[tuple[int, int]], int, int]:
-    """Left and top of each entry of the legend, in lines below the panels, and where all ends."""
+    """Return left and top of each entry in lines below the panels, and the right and bottom of all."""
     places, left, top = [], MARGIN, bottom + MARGIN
     for text in texts:
         width = TEXT + MARGIN // 2 + round(font.getlength(text))
