@@ -1,4 +1,4 @@
-"""The demo's page: one HTML file with its curves, tables and pictures in it, to be opened or sent anywhere."""
+"""Write the demo's page: one HTML file that contains its tables and pictures."""
 
 from __future__ import annotations
 
@@ -10,25 +10,26 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from danet_cli.evaluate.report import percent
 from danet_cli.environment import versions
+from danet_cli.evaluate.report import percent
 from danet_cli.output_paths import own_text
 from danet_common.files.atomic import atomic_file
 from danet_common.files.regular_file import IMAGE, REPORT, read_regular
 
 PAGE = "index.html"
-OWN_PAGE = own_text("demo", '<meta name="generator" content="danet demo">')
+MARK = '<meta name="generator" content="danet demo">'
+OWN_PAGE = own_text("demo", MARK)
 
 
 def write_page(
-    out: Path, told: list[dict[str, Any]], reports: dict[str, dict[str, Any]], equal: bool, authors: dict[str, Any]
+    out: Path, commands: list[dict[str, Any]], reports: dict[str, dict[str, Any]], equal: bool, authors: dict[str, Any]
 ) -> Path:
     """Write index.html into the demo's folder, and return its path.
 
-    told     the commands: title, line, code, seconds
-    reports  backend -> what `danet eval` found
-    equal    whether their mean IoUs are
-    authors  the report on the checkpoint in the authors' layout
+    commands  title, line, code and seconds of each command
+    reports   backend -> report of `danet eval`
+    equal     True if the mean IoUs are equal
+    authors   report on the checkpoint in the authors' layout
     """
     environment = Environment(
         loader=PackageLoader("danet_cli"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
@@ -36,7 +37,7 @@ def write_page(
     environment.filters |= {"percent": percent, "picture": picture}
     check = json.loads(read_regular(out / "check.json", REPORT))
     text = environment.get_template("page.html").render(
-        told=told,
+        commands=commands,
         reports=reports,
         equal=equal,
         authors=authors,
@@ -47,6 +48,15 @@ def write_page(
         parity=worst_taps(check["checkpoints"][0]),
         versions=versions(),
     )
+    return _write(out, text)
+
+
+def write_placeholder(out: Path) -> None:
+    """Write a page that marks the folder as a demo's until the demo is done."""
+    _write(out, f"<!doctype html>\n{MARK}\n<p>The demo is not finished.</p>\n")
+
+
+def _write(out: Path, text: str) -> Path:
     page = out / PAGE
     with atomic_file(page, OWN_PAGE) as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -54,16 +64,15 @@ def write_page(
 
 
 def worst_taps(checkpoint: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """Backend -> the relative difference of each output, and of the worst tap, from the float64 reference."""
-    outputs = ("fused", "position", "channel", "aux")
-    found = {}
+    """Return backend -> relative difference from the reference of each output, and of the worst tap."""
+    differences = {}
     for backend, report in checkpoint["backends"].items():
         relative = {entry["name"]: entry["relative"] for entry in report["differences"]}
-        chosen = {name: value for name, value in relative.items() if name in outputs}
-        found[backend] = {**chosen, "worst tap": max(relative.values())}
-    return found
+        outputs = {name: relative[name] for name in ("fused", "position", "channel", "aux") if name in relative}
+        differences[backend] = {**outputs, "worst tap": max(relative.values())}
+    return differences
 
 
 def picture(path: Path | str) -> Markup:
-    """A PNG as an address that holds it."""
+    """Return a PNG as a data URL."""
     return Markup("data:image/png;base64," + base64.b64encode(read_regular(path, IMAGE)).decode())

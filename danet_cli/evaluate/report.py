@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from danet_cli.console import print_facts, print_note, print_table
@@ -14,11 +13,11 @@ if TYPE_CHECKING:
 
 def note_absent(matrix: np.ndarray, names: Sequence[str]) -> None:
     """Note the classes without a labelled pixel, and their effect on the mean IoU."""
-    labelled, predicted = matrix.any(axis=1), matrix.any(axis=0)
-    absent = list(compress(names, ~labelled & ~predicted))
+    classes = [(name, row.any(), column.any()) for name, row, column in zip(names, matrix, matrix.T, strict=True)]
+    absent = [name for name, labelled, predicted in classes if not labelled and not predicted]
     if absent:
         print_note(f"neither labelled nor predicted, and left out of the mean IoU: {', '.join(absent)}")
-    wrong = list(compress(names, ~labelled & predicted))
+    wrong = [name for name, labelled, predicted in classes if not labelled and predicted]
     if wrong:
         print_note(f"predicted but not labelled, with an IoU of 0 in the mean: {', '.join(wrong)}")
 

@@ -12,7 +12,7 @@ import typer.main
 
 from danet_cli.commands import app
 from danet_cli.demo.command import BACKENDS, Act, perform, story
-from danet_cli.demo.page import write_page
+from danet_cli.demo.page import write_page, write_placeholder
 from danet_cli.main import run
 from danet_common.data.image import write_image
 from shared_tests.suites.cli.test_cli import assert_one_error
@@ -28,9 +28,10 @@ def test_every_command_of_the_story_is_one(tmp_path: Path) -> None:
 
 
 def test_the_story_goes_through_all_three(tmp_path: Path) -> None:
-    trained = [act.arguments for act in story(tmp_path) if act.arguments[0] == "train"]
-    assert [arguments[arguments.index("--backend") + 1] for arguments in trained] == ["torch", "jax", "tf"]
-    assert all("--resume" in arguments for arguments in trained[1:])
+    for is_resumed in (False, True):
+        trained = [act.arguments for act in story(tmp_path, is_resumed) if act.arguments[0] == "train"]
+        assert [arguments[arguments.index("--backend") + 1] for arguments in trained] == ["torch", "jax", "tf"]
+        assert ["--resume" in arguments for arguments in trained] == [is_resumed, True, True]
 
 
 def test_a_command_that_fails_ends_the_demo(tmp_path: Path) -> None:
@@ -56,9 +57,9 @@ def shown(tmp_path: Path) -> str:
     checkpoints = [{"path": "one.safetensors", "backends": verdicts}, {"path": "one.keras", "backends": {}}]
     (tmp_path / "check.json").write_text(json.dumps({"checkpoints": checkpoints}))
     report = {"mean_iou": 0.76943, "pixel_accuracy": 0.9, "iou": {"sky": 0.91234, "<b>road</b>": None}}
-    told = [{"title": "Train", "line": "danet train", "code": 0, "seconds": 31.4}]
+    commands = [{"title": "Train", "line": "danet train", "code": 0, "seconds": 31.4}]
     authors = {"picture": str(tmp_path / "parity.png"), "recorded": dict.fromkeys(BACKENDS, 1.368)}
-    page = write_page(tmp_path, told, dict.fromkeys(BACKENDS, report), False, authors)
+    page = write_page(tmp_path, commands, dict.fromkeys(BACKENDS, report), False, authors)
     return page.read_text()
 
 
@@ -92,6 +93,7 @@ def test_nobody_elses_run_is_removed(tmp_path: Path, capsys: pytest.CaptureFixtu
     arguments = ["train", "--data", "scenes:4", "--network", "danet_tiny", "--backend", "torch", "--set", "steps=1"]
     assert run([*arguments, "--val", "none", "--set", "batch_size=2", "--out", str(run_of_mine)]) == 0
     before = (run_of_mine / "last.safetensors").read_bytes()
+    write_placeholder(tmp_path)
     capsys.readouterr()
     assert run(["demo", "--out", str(tmp_path)]) == 2
     assert "holds another run than a demo's" in capsys.readouterr().err
