@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from danet_cli import options as opt
 from danet_cli.console import ExitCode, print_facts, print_json, print_note, progress
-from danet_cli.options import AsJson, FromSchema, WeightsKey
 from danet_cli.settings import parse_assignments, summary
 
 
@@ -22,7 +22,7 @@ def convert(
             "with --to also .pdparams (paddleseg) or .params (gluoncv).",
         ),
     ],
-    from_schema: FromSchema = None,
+    from_schema: opt.FromSchema = None,
     to_schema: Annotated[
         str | None, typer.Option("--to", metavar="SCHEMA", show_default="canonical", help="Schema of DST.")
     ] = None,
@@ -36,9 +36,9 @@ def convert(
             metavar="DTYPE", show_default="unchanged", help="New dtype: float32, float64, bfloat16 or float16."
         ),
     ] = None,
-    weights_key: WeightsKey = None,
+    weights_key: opt.WeightsKey = None,
     force: Annotated[bool, typer.Option("--force", help="Replace DST: a file, or an Orbax folder.")] = False,
-    as_json: AsJson = False,
+    as_json: opt.AsJson = False,
 ) -> int:
     """Convert a checkpoint. Every tensor is accounted for, or nothing is written.
 

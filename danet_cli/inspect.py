@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from danet_cli import options as opt
 from danet_cli.console import ExitCode, print_facts, print_json, print_note, print_table
-from danet_cli.options import AsJson, FromSchema, WeightsKey
 from danet_cli.settings import summary
 
 if TYPE_CHECKING:
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 def inspect(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="Checkpoint of any known format and schema.")],
-    from_schema: FromSchema = None,
-    weights_key: WeightsKey = None,
+    from_schema: opt.FromSchema = None,
+    weights_key: opt.WeightsKey = None,
     tensors: Annotated[bool, typer.Option("--tensors", help="List every tensor with its SHA-256.")] = False,
-    as_json: AsJson = False,
+    as_json: opt.AsJson = False,
 ) -> int:
     """Describe a checkpoint: format, schema, config and tensors. Code in the file is never run.
 

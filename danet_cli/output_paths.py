@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,42 +75,41 @@ def software(command: str) -> str:
 def own_image(command: str) -> Judge:
     """Return a function that raises CommandError unless a file is one of the command's PNG files."""
 
-    def replace(path: Path) -> None:
+    def is_own(path: Path) -> bool:
         from danet_common.data.image import software_of
 
-        require_written(software_of(path) == software(command), path, command)
+        return software_of(path) == software(command)
 
-    return replace
+    return _own_file(command, is_own)
 
 
 def own_report(command: str, fields: Collection[str]) -> Judge:
     """Return a function that raises CommandError unless a file is empty or a JSON object with these fields."""
 
-    def replace(path: Path) -> None:
+    def is_own(path: Path) -> bool:
         data = _read(path)
         try:
             content = json.loads(data or b"")
         except ValueError:
-            content = None
-        own = isinstance(content, dict) and content.keys() >= set(fields)
-        require_written(own or data == b"", path, command)
+            return data == b""
+        return isinstance(content, dict) and content.keys() >= set(fields)
 
-    return replace
+    return _own_file(command, is_own)
 
 
 def own_text(command: str, mark: str) -> Judge:
     """Return a function that raises CommandError unless a file contains the command's mark."""
+    return _own_file(command, lambda path: mark.encode() in (_read(path) or b""))
 
+
+def _own_file(command: str, is_own: Callable[[Path], bool]) -> Judge:
     def replace(path: Path) -> None:
-        require_written(mark.encode() in (_read(path) or b""), path, command)
+        if not is_own(path):
+            raise CommandError(
+                f"{path} exists, and danet {command} did not write it; choose another name, or move it away"
+            )
 
     return replace
-
-
-def require_written(own: bool, path: Path, command: str) -> None:
-    """Raise CommandError where a file is not the command's own."""
-    if not own:
-        raise CommandError(f"{path} exists, and danet {command} did not write it; choose another name, or move it away")
 
 
 def _require_writable(folder: Path, name: str) -> None:

@@ -7,22 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
+from danet_cli import options as opt
 from danet_cli.ablate.runs import Row, make_rows
 from danet_cli.backend import BackendName, import_backend
 from danet_cli.console import ExitCode, print_error, print_json, print_note
 from danet_cli.demo.command import RECIPE
-from danet_cli.options import (
-    AsJson,
-    Backbone,
-    Backend,
-    Context,
-    RecipeName,
-    TrainSettings,
-    TrainSplit,
-    Val,
-    ValidateEvery,
-    ValSplit,
-)
 from danet_cli.output_paths import require_folder, require_own
 from danet_cli.train.command import require_packages
 from danet_cli.train.drive import Loading, drive
@@ -38,19 +27,19 @@ def ablate(
         str | None,
         typer.Option(metavar="SPEC", show_default="scenes with danet_tiny, 300 steps", help="Data set."),
     ] = None,
-    context: Context = None,
+    context: opt.Context = None,
     network: Annotated[
         list[str] | None, typer.Option(metavar="NAME|CKPT", show_default="danet_r50", help="Network; repeatable.")
     ] = None,
-    backend: Backend = "torch",
-    recipe: RecipeName = None,
-    backbone: Backbone = None,
-    settings: TrainSettings = None,
-    split: TrainSplit = None,
-    val: Val = None,
-    val_split: ValSplit = None,
-    validate_every: ValidateEvery = None,
-    as_json: AsJson = False,
+    backend: opt.Backend = "torch",
+    recipe: opt.RecipeName = None,
+    backbone: opt.Backbone = None,
+    settings: opt.TrainSettings = None,
+    split: opt.TrainSplit = None,
+    val: opt.Val = None,
+    val_split: opt.ValSplit = None,
+    validate_every: opt.ValidateEvery = None,
+    as_json: opt.AsJson = False,
 ) -> int:
     """Train networks that differ only in their context modules, and compare them: the paper's ablation.
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from danet_cli import options as opt
 from danet_cli.console import CommandError, ExitCode, print_note, progress
 from danet_cli.network import read_network
-from danet_cli.options import JsonFile, MaxPixels, WeightsKey
 from danet_cli.output_paths import STDOUT, check_report_path, own_report, put_report
 from danet_cli.settings import parse_size
 
@@ -41,9 +41,9 @@ def check(
         str | None,
         typer.Option(metavar="HxW", show_default="65x97, or the image's up to 256 pixels", help="Input size."),
     ] = None,
-    max_pixels: MaxPixels = None,
-    weights_key: WeightsKey = None,
-    report: JsonFile = None,
+    max_pixels: opt.MaxPixels = None,
+    weights_key: opt.WeightsKey = None,
+    report: opt.JsonFile = None,
 ) -> int:
     """Compare every backend with the float64 reference, tap by tap, and checkpoints with the first.
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from danet_cli import options as opt
 from danet_cli.backend import BackendName, import_backend
 from danet_cli.console import CommandError, ExitCode, print_json, print_note, print_table, progress
 from danet_cli.contexts import chosen_contexts, name_of
-from danet_cli.options import AsJson, Backend, Context
 from danet_cli.settings import parse_assignments, parse_size
 
 if TYPE_CHECKING:
@@ -24,14 +24,14 @@ def cost(
     variant: Annotated[
         list[str] | None, typer.Option(metavar="NAME", show_default="danet_r50", help="Network; repeatable.")
     ] = None,
-    context: Context = None,
+    context: opt.Context = None,
     size: Annotated[str, typer.Option(metavar="HxW", help="Image size.")] = "768x768",
-    backend: Backend = "torch",
+    backend: opt.Backend = "torch",
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="FIELD=VALUE", help="Set a field of the networks' configs; repeatable."),
     ] = None,
-    as_json: AsJson = False,
+    as_json: opt.AsJson = False,
 ) -> int:
     """Compare the cost of context modules: trainable parameters, operations, memory.
 

@@ -12,8 +12,8 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
+from danet_cli import options as opt
 from danet_cli.console import CommandError, ExitCode, print_facts, print_json, print_line
-from danet_cli.options import AsJson
 from danet_cli.output_paths import require_folder, software
 
 BACKENDS = ("torch", "tf", "jax")
@@ -38,7 +38,7 @@ class Act(NamedTuple):
 
 def demo(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Output folder; made if absent.")] = Path("demo"),
-    as_json: AsJson = False,
+    as_json: opt.AsJson = False,
 ) -> int:
     """Train, convert, check, evaluate and predict in three frameworks, and write one page: DIR/index.html.
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from danet_cli import options as opt
 from danet_cli.backend import import_backend, inferring
 from danet_cli.console import CommandError, ExitCode, print_note, progress
 from danet_cli.network import read_network
-from danet_cli.options import Backend, JsonFile, LongSide, MaxPixels, Protocol, ShortSide, Weights, WeightsKey, Window
 from danet_cli.out_of_memory import explain_out_of_memory
 from danet_cli.output_paths import (
     STDOUT,
@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 
     from danet_common import Checkpoint, DANetConfig
     from danet_common.data import Dataset, LabelSettings
-    from danet_common.evaluation import Infer
-    from danet_common.evaluation import Protocol as EvaluationProtocol
+    from danet_common.evaluation import Infer, Protocol
 
 REPORT = own_report("eval", ("checkpoint", "protocol", "confusion"))
 CONFUSION = "confusion.png"
@@ -43,24 +42,24 @@ def evaluate(
     data: Annotated[
         str, typer.Option(metavar="SPEC", help="Data set: cityscapes:PATH, scenes, ...; see docs/data.md.")
     ],
-    weights: Weights,
-    backend: Backend,
+    weights: opt.Weights,
+    backend: opt.Backend,
     split: Annotated[str, typer.Option(metavar="NAME", help="Split of the data set.")] = "val",
-    protocol: Protocol = "auto",
+    protocol: opt.Protocol = "auto",
     scales: Annotated[
         str | None, typer.Option(metavar="LIST", help="Average over these sizes of the image: 0.5,0.75,1.")
     ] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Average over the mirrored image too.")] = False,
-    window: Window = None,
+    window: opt.Window = None,
     stride: Annotated[
         str | None, typer.Option(metavar="HxW", show_default="2/3 of the window", help="Step between two windows.")
     ] = None,
-    long_side: LongSide = None,
-    short_side: ShortSide = None,
-    weights_key: WeightsKey = None,
+    long_side: opt.LongSide = None,
+    short_side: opt.ShortSide = None,
+    weights_key: opt.WeightsKey = None,
     limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="Evaluate only the first N images.")] = None,
-    max_pixels: MaxPixels = None,
-    report: JsonFile = None,
+    max_pixels: opt.MaxPixels = None,
+    report: opt.JsonFile = None,
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder for a picture of the confusion matrix.")
     ] = None,
@@ -165,7 +164,7 @@ def note_different_names(dataset: Dataset, config: DANetConfig) -> None:
 
 
 def confusion(
-    infer: Infer, dataset: Dataset, protocol: EvaluationProtocol, config: DANetConfig, limit: int | None
+    infer: Infer, dataset: Dataset, protocol: Protocol, config: DANetConfig, limit: int | None
 ) -> tuple[np.ndarray, int]:
     """Return the confusion matrix and its number of images, with progress."""
     from danet_common.evaluation import evaluate as compute_confusion

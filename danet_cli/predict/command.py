@@ -8,20 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from danet_cli import options as opt
 from danet_cli.backend import import_backend, inferring
 from danet_cli.console import ExitCode, first_line, print_error, print_json, print_line, print_note, progress
 from danet_cli.network import read_network
-from danet_cli.options import (
-    AsJson,
-    Backend,
-    LongSide,
-    MaxPixels,
-    Protocol,
-    ShortSide,
-    Weights,
-    WeightsKey,
-    Window,
-)
 from danet_cli.output_paths import require_folder
 from danet_cli.predict.inputs import InputImage, find_images, refuse_replacing
 from danet_cli.predict.outputs import Outputs, class_names
@@ -32,20 +22,19 @@ if TYPE_CHECKING:
 
     from danet_common import DANetConfig
     from danet_common.data.label_ids import LabelIds
-    from danet_common.evaluation import Infer
-    from danet_common.evaluation import Protocol as EvaluationProtocol
+    from danet_common.evaluation import Infer, Protocol
 
 
 def predict(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Images of any size, and folders of images.")],
-    weights: Weights,
-    backend: Backend,
+    weights: opt.Weights,
+    backend: opt.Backend,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Output folder; made if absent.")],
-    protocol: Protocol = "auto",
-    window: Window = None,
-    long_side: LongSide = None,
-    short_side: ShortSide = None,
-    weights_key: WeightsKey = None,
+    protocol: opt.Protocol = "auto",
+    window: opt.Window = None,
+    long_side: opt.LongSide = None,
+    short_side: opt.ShortSide = None,
+    weights_key: opt.WeightsKey = None,
     side_by_side: Annotated[
         bool, typer.Option("--side-by-side", help="Write a picture of image, mask, overlay and legend too.")
     ] = False,
@@ -55,8 +44,8 @@ def predict(
     winograd: Annotated[bool, typer.Option("--winograd", hidden=True)] = False,
     opacity: Annotated[float, typer.Option(min=0, max=1, help="Opacity of the colours in the overlay.")] = 0.5,
     force: Annotated[bool, typer.Option("--force", help="Replace files that danet predict did not write.")] = False,
-    max_pixels: MaxPixels = None,
-    as_json: AsJson = False,
+    max_pixels: opt.MaxPixels = None,
+    as_json: opt.AsJson = False,
 ) -> int:
     """Write the class of every pixel: <stem>_mask.png, a palette PNG, and <stem>_overlay.png.
 
@@ -121,9 +110,7 @@ def require_predictable(config: DANetConfig, outputs: Outputs) -> None:
         outputs.label_ids.require(config)
 
 
-def changed_protocol(
-    name: str, window: str | None, long_side: int | None, short_side: int | None
-) -> EvaluationProtocol:
+def changed_protocol(name: str, window: str | None, long_side: int | None, short_side: int | None) -> Protocol:
     """Return the named protocol with the changes of the options."""
     from danet_common.evaluation import get_protocol
 
@@ -132,7 +119,7 @@ def changed_protocol(
 
 
 def predict_one(
-    infer: Infer, protocol: EvaluationProtocol, config: DANetConfig, image: InputImage, outputs: Outputs
+    infer: Infer, protocol: Protocol, config: DANetConfig, image: InputImage, outputs: Outputs
 ) -> dict[str, Any]:
     """Predict and write one image; return the files and facts, or the error."""
     from danet_common.data.image import ImageError, read_image
@@ -155,7 +142,7 @@ def predict_one(
     return {"image": str(image.path), **{kind: str(path) for kind, path in files.items()}, **facts}
 
 
-def window_of(protocol: EvaluationProtocol, config: DANetConfig, size: tuple[int, int]) -> tuple[int, int] | None:
+def window_of(protocol: Protocol, config: DANetConfig, size: tuple[int, int]) -> tuple[int, int] | None:
     """Return the size of the windows that an image was cut into at its first scale; None without windows."""
     from danet_common.evaluation.protocols import cut_to_fit
 

@@ -9,19 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
+from danet_cli import options as opt
 from danet_cli.backend import BackendName
 from danet_cli.console import CommandError, ExitCode
-from danet_cli.options import (
-    Backbone,
-    MaxPixels,
-    RecipeName,
-    TrainSettings,
-    TrainSplit,
-    Val,
-    ValidateEvery,
-    ValSplit,
-    WeightsKey,
-)
 from danet_cli.train.drive import Loading, drive
 from danet_cli.train.plan import RunOptions, longer_run, make_plan, resume_plan
 
@@ -49,14 +39,14 @@ def train(
             help="Variant, or a checkpoint to start from.",
         ),
     ] = None,
-    recipe: RecipeName = None,
-    backbone: Backbone = None,
-    weights_key: WeightsKey = None,
-    settings: TrainSettings = None,
-    split: TrainSplit = None,
-    val: Val = None,
-    val_split: ValSplit = None,
-    validate_every: ValidateEvery = None,
+    recipe: opt.RecipeName = None,
+    backbone: opt.Backbone = None,
+    weights_key: opt.WeightsKey = None,
+    settings: opt.TrainSettings = None,
+    split: opt.TrainSplit = None,
+    val: opt.Val = None,
+    val_split: opt.ValSplit = None,
+    validate_every: opt.ValidateEvery = None,
     save_every: Annotated[
         int | None, typer.Option(min=1, metavar="N", show_default="500", help="Steps between two checkpoints.")
     ] = None,
@@ -68,7 +58,7 @@ def train(
     ] = None,
     threads: Annotated[int, typer.Option(metavar="N", min=0, help="Threads that make batches.")] = 2,
     workers: Annotated[int, typer.Option(metavar="N", min=0, help="Processes that make batches, not threads.")] = 0,
-    max_pixels: MaxPixels = None,
+    max_pixels: opt.MaxPixels = None,
 ) -> int:
     """Train a network. Ctrl-C saves the run and prints the command that resumes it.
 
