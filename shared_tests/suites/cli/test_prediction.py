@@ -17,9 +17,9 @@ from PIL import Image
 
 import danet_cli.predict.command
 from danet_cli.backend import import_backend, inferring
-from danet_cli.predict.side_by_side import LARGEST, MARGIN, SMALLEST, side_by_side
 from danet_cli.main import run
 from danet_cli.predict.inputs import find_images
+from danet_cli.predict.side_by_side import LARGEST, MARGIN, SMALLEST, side_by_side
 from danet_common import VARIANTS, Checkpoint, write_checkpoint
 from danet_common.config.palettes import palette_of
 from danet_common.data.cityscapes import CITYSCAPES
