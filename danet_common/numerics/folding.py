@@ -63,7 +63,7 @@ class FoldedTensors(Mapping[str, np.ndarray]):
         return (shift + (bias.astype(np.float64) - mean) * self.factor(norm)).astype(self.dtype)
 
     def factor(self, norm: str) -> np.ndarray:
-        """What a BatchNorm multiplies each channel by."""
+        """Return the factor of each channel of a BatchNorm."""
         scale, variance = (self.tensors[f"{norm}.{leaf}"].astype(np.float64) for leaf in ("weight", "running_var"))
         return scale / np.sqrt(variance + self.epsilon)
 
@@ -75,7 +75,7 @@ class FoldedTensors(Mapping[str, np.ndarray]):
 
 
 def scaled(kernel: np.ndarray, factor: np.ndarray, dtype: str) -> np.ndarray:
-    """A kernel times a factor for each output channel, in float64; some channels at a time, which stay in the cache."""
+    """Return a kernel times a factor for each output channel, in float64; some channels at a time, which stay in the cache."""
     product = np.empty(kernel.shape, dtype)
     step = max(1, (1 << 16) // kernel[0].size)
     for first in range(0, len(kernel), step):

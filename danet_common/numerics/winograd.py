@@ -41,27 +41,27 @@ CACHED_SIZE = 1 << 22  # of all pictures', in PyTorch, where each step of a tran
 CHANNELS_AT_ONCE = 512  # of the input, in PyTorch: more would leave the cache, or be few tiles for all those kernels
 
 
-def suits(kernel_size: int, stride: int, channels: int) -> bool:
-    """Whether a convolution of so many channels, the fewer of input and output, gains anything on a large picture."""
+def is_eligible(kernel_size: int, stride: int, channels: int) -> bool:
+    """True if a convolution can gain on a large image; `channels` is the smaller of input and output channels."""
     return kernel_size == 3 and stride == 1 and channels >= CHANNELS
 
 
 def tiles(length: int, dilation: int) -> int:
-    """Tiles over a side of so many pixels; one has 4 outputs for each of `dilation` phases."""
+    """Return the tiles over a side of `length` pixels; a tile has 4 outputs for each of `dilation` phases."""
     return -(-length // (TILE * dilation))
 
 
-def covers(height: int, width: int, dilation: int) -> bool:
-    """Whether a picture is large enough, and its tiles do not reach too far beyond it."""
+def is_worthwhile(height: int, width: int, dilation: int) -> bool:
+    """True if an image is large enough, and its tiles do not reach too far beyond it."""
     computed = tiles(height, dilation) * tiles(width, dilation) * (TILE * dilation) ** 2
     return height * width >= POSITIONS and computed <= WASTE * height * width
 
 
 def band(width: int, channels: int, dilation: int, size: int) -> int:
-    """Rows of tiles that are computed at once, of so many entries; `channels` is the more of input and output."""
+    """Return the rows of tiles computed at once for `size` entries; `channels` is the larger of input and output."""
     return max(1, size // (SPAN**2 * tiles(width, dilation) * dilation**2 * channels))
 
 
 def phases(width: int, channels: int, dilation: int, size: int) -> int:
-    """Phases of a tile's rows that are computed at once: all, unless a row of tiles has more entries than `size`."""
+    """Return the phases of a tile's rows computed at once: all, unless a row of tiles has more entries than `size`."""
     return min(dilation, max(1, size // (SPAN**2 * tiles(width, dilation) * dilation * channels)))

@@ -20,7 +20,7 @@ class WinogradConv(Conv):
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w d"]:
         wide = x.dtype in (jnp.float32, jnp.float64)
-        if not (wide and winograd.covers(x.shape[1], x.shape[2], self.dilation)):
+        if not (wide and winograd.is_worthwhile(x.shape[1], x.shape[2], self.dilation)):
             return super().__call__(x)
         out = convolve(x, self.kernel[...].astype(x.dtype), self.dilation)
         return out if self.bias is None else out + self.bias[...].astype(x.dtype)

@@ -16,7 +16,7 @@ from danet_common.config import DANetConfig
 from danet_common.config.layer_names import resolve_layers
 from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.precision import FLOAT32, Precision, get_precision
-from danet_common.numerics.winograd import suits
+from danet_common.numerics.winograd import is_eligible
 from danet_tf.accelerated.attention import MemoryEfficientAttention
 from danet_tf.accelerated.remat import remat
 from danet_tf.accelerated.winograd import WinogradConv
@@ -43,7 +43,7 @@ def folded_conv(
     in_channels: int, out_channels: int, kernel_size: int, *, stride: int = 1, bias: bool = True, **options: Any
 ) -> Conv:
     """Return a convolution with a bias, by Winograd's transforms where its sizes may gain from them."""
-    eligible = suits(kernel_size, stride, min(in_channels, out_channels))
+    eligible = is_eligible(kernel_size, stride, min(in_channels, out_channels))
     kind = WinogradConv if eligible else Conv
     return kind(in_channels, out_channels, kernel_size, stride=stride, bias=True, **options)
 

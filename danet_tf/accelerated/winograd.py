@@ -22,7 +22,7 @@ class WinogradConv(Conv):
     def call(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b h w d"]:
         _, height, width, _ = x.shape
         wide = keras.backend.standardize_dtype(x.dtype) in ("float32", "float64")
-        if not (wide and height and width and winograd.covers(height, width, self.dilation)):
+        if not (wide and height and width and winograd.is_worthwhile(height, width, self.dilation)):
             return super().call(x)
         out = convolve(x, ops.cast(self.kernel, x.dtype), self.dilation)
         return out if self.bias is None else out + ops.cast(self.bias, x.dtype)

@@ -38,7 +38,7 @@ class WinogradConv(Conv):
 @torch.library.custom_op("danet::winograd_convolution", mutates_args=())
 def winograd_operator(x: Tensor, kernel: Tensor, bias: Tensor | None, dilation: int) -> Tensor:
     """The 3x3 convolution, zero-padded by its dilation; computed directly where tiles would gain nothing."""
-    if not winograd.covers(x.shape[2], x.shape[3], dilation):
+    if not winograd.is_worthwhile(x.shape[2], x.shape[3], dilation):
         out = F.conv2d(x, kernel, bias, padding=dilation, dilation=dilation)
         return out.contiguous(memory_format=torch.channels_last)
     return convolve(x, kernel, bias, dilation)

@@ -79,14 +79,14 @@ def test_one_tile() -> None:
 
 def test_rule() -> None:
     """Sizes at which it was measured to gain: see docs/performance.md."""
-    assert winograd.suits(3, 1, 256)
-    assert not winograd.suits(3, 2, 256)
-    assert not winograd.suits(1, 1, 256)
-    assert not winograd.suits(3, 1, 64)
-    assert winograd.covers(96, 96, 2)
-    assert winograd.covers(97, 129, 4)
-    assert not winograd.covers(96, 96, 16)  # two tiles of 64 for 96 pixels
-    assert not winograd.covers(17, 23, 1)
+    assert winograd.is_eligible(3, 1, 256)
+    assert not winograd.is_eligible(3, 2, 256)
+    assert not winograd.is_eligible(1, 1, 256)
+    assert not winograd.is_eligible(3, 1, 64)
+    assert winograd.is_worthwhile(96, 96, 2)
+    assert winograd.is_worthwhile(97, 129, 4)
+    assert not winograd.is_worthwhile(96, 96, 16)  # two tiles of 64 for 96 pixels
+    assert not winograd.is_worthwhile(17, 23, 1)
     for width, channels, dilation in ((96, 2048, 1), (257, 512, 4), (31, 7, 16)):
         rows = winograd.band(width, channels, dilation, winograd.BAND_SIZE)
         entries = SPAN**2 * winograd.tiles(width, dilation) * dilation**2 * channels
