@@ -1,7 +1,7 @@
 """Kill and resume a training run many times: `python benchmarks/kill_resume.py --kills 50 --backend torch`.
 
-`danet train` learns generated scenes and saves at every step. 1 SIGKILL in 3 comes while the process writes a
-checkpoint, 1 in 3 at a random moment of a step, 1 in 3 at a random moment of its start. After each kill both
+`danet train` learns generated scenes and saves at every step. 1 SIGKILL in 3 comes during the start, 1 in 3 during a
+step, and 1 in 3 while the process writes a checkpoint. After each kill both
 checkpoints must be readable with matching hashes, and the run resumes. The result must equal an uninterrupted run bit
 for bit. Exit code 0 if it does, 1 if anything was lost.
 """

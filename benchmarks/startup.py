@@ -1,8 +1,7 @@
 """Measure startup times: `python benchmarks/startup.py`.
 
-The command, the import of each package and `load` of a ResNet-101 run in a process of their own, timed from the start
-of the interpreter to its end. Then the time of a training batch: 8 crops of 512x512 from files of 1024x2048, by threads
-or worker processes. Prints medians over the rounds.
+The command, the import of each package and `load` of a ResNet-101 are timed as whole processes. A training batch has 8
+crops of 512x512 from files of 1024x2048, read by threads or worker processes. Prints medians over the rounds.
 """
 
 from __future__ import annotations

@@ -21,10 +21,10 @@ def remat(kind: ModuleClass) -> ModuleClass:
 
     The running statistics move once. With taps the pass keeps everything.
     """
-    return subclass_of(kind, recomputed)
+    return subclass_of(kind, rematerialise)
 
 
-def recomputed(
+def rematerialise(
     kind: Any, module: nnx.Module, x: Float[Array, "b h w c"], taps: Taps = NO_TAPS
 ) -> Float[Array, "b p q d"]:
     """Return what a module makes of `x`; its gradient keeps `x` alone."""

@@ -28,14 +28,14 @@ def remat(kind: ModuleClass) -> ModuleClass:
         ) -> Float[Tensor, "b p q d"]:
             if taps.wanted:
                 return kind.call(self, x, taps)
-            return kind.call(self, x) if as_written else recomputed(self, x, training)
+            return kind.call(self, x) if as_written else rematerialise(self, x, training)
 
     Remat.__name__ = Remat.__qualname__ = kind.__name__  # by which Keras names what it writes
     Remat.__module__, Remat.__doc__ = kind.__module__, kind.__doc__
     return Remat
 
 
-def recomputed(module: Module, x: Float[Tensor, "b h w c"], training: bool) -> Float[Tensor, "b p q d"]:
+def rematerialise(module: Module, x: Float[Tensor, "b h w c"], training: bool) -> Float[Tensor, "b p q d"]:
     """Return what such a module makes of `x` as it is written; the gradient computes all that leads to it again."""
     if keras.backend.backend() == "jax":
         return recomputed_by_jax(module, x, training)

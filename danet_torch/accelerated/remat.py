@@ -24,7 +24,7 @@ def remat(kind: ModuleClass) -> ModuleClass:
 
     class Remat(kind):
         def forward(self, x: Tensor, taps: Taps = NO_TAPS) -> Tensor:
-            out: Tensor = kind.forward(self, x, taps) if taps.wanted else recomputed(self, kind, x)
+            out: Tensor = kind.forward(self, x, taps) if taps.wanted else rematerialise(self, kind, x)
             return out
 
         def __reduce__(self) -> tuple[Any, ...]:
@@ -41,7 +41,7 @@ def new_remat(kind: ModuleClass) -> nn.Module:
     return module
 
 
-def recomputed(module: nn.Module, kind: type[nn.Module], x: Tensor) -> Tensor:
+def rematerialise(module: nn.Module, kind: type[nn.Module], x: Tensor) -> Tensor:
     """Return what `kind.forward` makes of `x`."""
     if torch.compiler.is_exporting():
         return kind.forward(module, x)

@@ -30,7 +30,7 @@ MEMORY_FOLDER = Path("/dev/shm")  # of Linux; files there never reach a disk
 
 @dataclass
 class Results:
-    """What came of all inputs."""
+    """Counts of all results."""
 
     inputs: int = 0
     outcomes: Counter[tuple[str, str]] = field(default_factory=Counter)

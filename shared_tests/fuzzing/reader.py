@@ -1,7 +1,7 @@
 """A process that reads mutated files one after another: `python -m` this FOLDER FIRST LAST STEP.
 
 Each line of its output is the JSON of a batch's counts, or of a finding. The number of the input at hand is
-kept in a file, so that whoever started the process knows it should the process die.
+kept in a file, which the parent process reads if this process dies.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def read_input(number: int, seeds: list[Seed], folder: Path) -> tuple[str, str, 
 
 
 def read(path: Path, schema: str | None) -> str:
-    """What became of a file that is not refused."""
+    """Result of a file that is not refused."""
     if schema is None:
         weights_convert.inspect(path)
         return "inspected"

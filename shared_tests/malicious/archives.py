@@ -134,7 +134,7 @@ class Lie:
         with zipfile.ZipFile(path) as file:
             largest = max(file.infolist(), key=lambda entry: entry.file_size)
             start = largest.header_offset
-        if self.structure == CENTRAL:  # a length leads astray whoever reads on: it is changed in the first entry
+        if self.structure == CENTRAL:  # a false length misleads a reader of later entries: change the first entry
             start = data.index(CENTRAL) if self.place in LENGTHS else data.rindex(largest.filename.encode()) - 46
         elif self.structure == END:
             start = data.rindex(END)

@@ -1,4 +1,4 @@
-"""What a malicious file tries to reach: importing or calling this leaves a trace that the tests look for."""
+"""Target of malicious files: importing or calling this module leaves a trace that the tests detect."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ touched: list[Any] = ["imported"]
 
 
 def sing(*arguments: Any) -> None:
-    """Note that somebody called."""
+    """Record a call."""
     touched.append(arguments)

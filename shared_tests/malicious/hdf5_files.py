@@ -51,7 +51,7 @@ def _create(file: Any, dtype: Any) -> None:
 
 
 def by_h5py() -> Mapping[str, Callable[[Path], Path]]:
-    """What the library can express and Keras never writes."""
+    """Yield files that HDF5 allows and Keras never writes."""
     import h5py
 
     zeros = np.zeros((4, 4), np.float32)
@@ -173,7 +173,7 @@ def overlapping() -> bytes:
 
 
 def cases() -> Iterator[Case]:
-    """What h5py makes, and lies in the numbers of a sound file."""
+    """Yield files that h5py writes, and valid files with false numbers."""
     for name, build in by_h5py().items():
         yield Case(f"hdf5: {name}", build)
     raw = seed_bytes(SEED)

@@ -1,4 +1,4 @@
-"""What stands in a file's place and is no regular file."""
+"""Entries in place of a file that are not regular files."""
 
 from __future__ import annotations
 

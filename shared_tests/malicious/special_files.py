@@ -42,7 +42,7 @@ def at(make: Callable[[Path], Any], ending: str) -> Callable[[Path], Path]:
 
 
 def make_socket(path: Path) -> None:
-    """A socket that nobody listens to."""
+    """A socket without a listener."""
     with socket.socket(socket.AF_UNIX) as bound:
         here = Path.cwd()
         os.chdir(path.parent)  # a socket's path may have 108 bytes only

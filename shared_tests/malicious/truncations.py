@@ -16,7 +16,7 @@ MARKS = re.compile(rb"PK\x01\x02|PK\x03\x04|PK\x05\x06|\x93NUMPY|TREE|HEAP|SNOD|
 
 
 def boundaries(name: str, raw: bytes) -> set[int]:
-    """Where one structure of the file ends and the next begins."""
+    """Yield the offsets between the structures of a file."""
     places = {match.start() for match in MARKS.finditer(raw)}
     if zipfile.is_zipfile(BytesIO(raw)):
         with zipfile.ZipFile(BytesIO(raw)) as file:

@@ -104,11 +104,11 @@ QUERY_BLOCKS = "zip(some_queries.split(queries), "
 # Only where the map is made in chunks: not in the parity checks, which ask for the map.
 CHUNKED_MUTATIONS = (
     Mutation(
-        "last_slice_lost",
+        "last_chunk_lost",
         "the queries of the last chunk are lost: they gather the mean",
         CHUNKED,
         edits_by_backend(
-            "in_slices",
+            "chunked_attention",
             torch=Edit(
                 "flash_attention",
                 QUERY_BLOCKS,
@@ -123,11 +123,11 @@ CHUNKED_MUTATIONS = (
         ),
     ),
     Mutation(
-        "slices_backwards",
+        "chunks_backwards",
         "the last chunk comes first",
         CHUNKED,
         edits_by_backend(
-            "in_slices",
+            "chunked_attention",
             torch=Edit("flash_attention", QUERY_BLOCKS, "zip(some_queries.roll(queries, 0).split(queries), "),
             tf=Edit("chunked_attention", CHUNK_AT_A_TIME, "(piece, key, value), pieces[::-1])"),
             jax=Edit("chunked_attention", CHUNK_AT_A_TIME, "(piece, key, value), pieces[::-1])"),
@@ -138,7 +138,7 @@ CHUNKED_MUTATIONS = (
         "the key gets no gradient: so where TensorFlow's recomputation captures it instead of taking it",
         CHUNKED,
         edits_by_backend(
-            "in_slices",
+            "chunked_attention",
             torch=Edit("chunked_gradients", "of_key += add_to_key", "of_key += 0 * add_to_key"),
             tf=Edit(
                 "chunked_attention",
@@ -168,7 +168,7 @@ CHUNKED_MUTATIONS = (
 KERNEL = (
     Mutation(
         "kernel_scales",
-        "the kernel divides energies by sqrt(d), as it does unless told otherwise",
+        "the kernel divides energies by sqrt(d), as it does by default",
         CHUNKED,
         edits_by_backend("sdpa_attention", torch=(", scale=1.0)", ")")),
     ),

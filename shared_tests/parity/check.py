@@ -48,7 +48,7 @@ class Trainer:
 
     @property
     def pixels(self) -> int:
-        """How many it classed."""
+        """Number of classified pixels."""
         return self.fused[:, 0].size
 
 
@@ -73,7 +73,7 @@ class CheckResult:
 
     @property
     def agrees(self) -> bool:
-        """Whether every backend agrees with the reference, and the reference with the first checkpoint's."""
+        """True if every backend agrees with the reference, and the reference with the first checkpoint's."""
         same = self.as_first is None or self.as_first.agrees
         return same and all(run.report.agrees for run in self.runs.values())
 

@@ -85,7 +85,7 @@ def case_input(case: Case, offset: float = 0.0) -> NDArray[np.float32]:
 
 @functools.lru_cache(maxsize=4)  # several networks and modes are held to the same arrays, one after the other
 def expected(case: Case, offset: float = 0.0) -> Arrays:
-    """What the reference computes in a case: taps, outputs and updated statistics, by name."""
+    """Compute the taps, outputs and updated statistics of a case with the reference, by name."""
     tensors, x = synthetic_tensors(case.config), case_input(case, offset)
     result = reference.forward(case.config, tensors, x, training=case.training, taps="all")
     return {**result.taps, **result.outputs, **result.statistics}

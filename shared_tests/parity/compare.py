@@ -89,7 +89,7 @@ class ComparisonReport:
 
     @property
     def agrees(self) -> bool:
-        """Whether every array agrees."""
+        """True if every array agrees."""
         return all(difference.agrees for difference in self.differences)
 
     @property

@@ -1,14 +1,13 @@
-"""How near is near enough, and under which settings: what `danet check --profile` means.
+"""Tolerances and settings of `danet check --profile`.
 
 f64     float64 on the CPU: 1e-10 of a tensor's largest value.
 f32     float32 on the CPU: FACTOR times what float32 must cost this very network on this very input.
 strict  float32 on the accelerator, TF32 and bfloat16 passes off: held to f32's bounds.
 fast    float32 on the accelerator, TF32 allowed: FACTOR times what TF32 must cost.
 
-The yardstick of the float32 profiles is the reference's own and not the other backends', so that it is the
-same for one backend as for three, and a mistake that all of them share stays visible. strict and fast pass
-nobody who does not say, from the framework's own settings, on which device and precision it ran, and nobody
-who ran on a CPU.
+The tolerance of the float32 profiles comes from the reference alone. So it does not depend on the number of
+backends, and a mistake that all backends share stays visible. strict and fast fail any backend that ran on the CPU,
+or that does not report its device and precision from the framework's own settings.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ FACTOR = 32
 
 @dataclass(frozen=True)
 class Profile:
-    """What a request asks for, and how far its response may be from the expected one.
+    """Settings of a request, and the tolerance of its response.
 
     unit  the relative rounding whose cost is allowed FACTOR times; None for float64's fixed bound
     """

@@ -1,9 +1,8 @@
-"""What a precision must cost a network: the float64 reference once more, with the precision's roundings put into it.
+"""Error that a precision must cost a network: the float64 reference again, with the precision's roundings.
 
-A float32 run is the exact run of a network whose weights and pixels are off by about a ULP, so every one of
-them is perturbed by up to that; a TF32 run, which rounds every factor of a product to 10 bits, by 2^-10. What
-goes into the softmaxes of attention is rounded besides: a channel's max - energy, made of unscaled sums over all
-pixels, may be in the ten thousands, where a float32 ULP is 1e-3, and the softmax feels that whole.
+A float32 run is the exact run of a network whose weights and pixels are off by about a ULP. So each of them is
+perturbed by up to a ULP; for TF32, which rounds the factors of products to 10 bits, by 2^-10. The input of the
+softmaxes is rounded too. A channel's max - energy may exceed 10000, where a float32 ULP is 1e-3.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The Dual Attention Network in float64 NumPy (Fu et al., CVPR 2019), and DRANet (TNNLS 2020), as the authors released
 them.
 
-Of the three packages and of the ground floor this uses only the config's own fields: strides,
+Of the three packages and danet_common this uses only the config's own fields: strides,
 dilations and channel counts are worked out here again, so that an error there cannot hide here.
 """
 
@@ -45,7 +45,7 @@ def forward(
     """Run the network on x (N, C, H, W). `tensors` are canonical; everything is cast to float64.
 
     taps: names to keep, or "all". training: normalise with the batch's statistics and update the
-    running ones. Raises ValueError for training with dropout, for a missing, misshapen or unused tensor
+    running ones. Raises ValueError for training with dropout, for a missing, unused or wrongly shaped tensor
     and for an unknown tap.
     """
     if training and config.dropout_rate:

@@ -18,9 +18,13 @@ def pad(x: Array, amount: int, value: float) -> Array:
 def convolve(
     x: Array, weight: Array, bias: Array | None = None, stride: int = 1, padding: int = 0, dilation: int = 1
 ) -> Array:
-    """Cross-correlation: out[o, y, x] = sum over c, i, j of weight[o, c, i, j] * in[c, y*s + i*d, x*s + j*d].
+    """Cross-correlation.
 
-    x (N, C, H, W) and weight (O, C, k, l) -> (N, O, H', W') with H' = (H + 2p - d(k-1) - 1) // s + 1.
+        out[o, y, x] = sum over c, i, j of weight[o, c, i, j] * in[c, y*s + i*d, x*s + j*d]
+
+    x (N, C, H, W) and weight (O, C, k, l) -> (N, O, H', W').
+
+        H' = (H + 2p - d(k-1) - 1) // s + 1.
     """
     outputs, channels, height, width = weight.shape
     padded = pad(x, padding, 0)

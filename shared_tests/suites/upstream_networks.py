@@ -91,14 +91,14 @@ def checkpoint_of(name: str, layout: str = "") -> Checkpoint:
 
 
 def named_tensors(name: str, layout: str = "") -> dict[str, np.ndarray]:
-    """That network's tensors under the upstream names."""
+    """Return the network's tensors under the upstream names."""
     return from_canonical(schema_of(name, layout), checkpoint_of(name, layout), lambda line: None)
 
 
 def write_upstream_checkpoint(
     folder: Path, name: str, layout: str = "", changes: Mapping[str, np.ndarray | None] | None = None
 ) -> Path:
-    """That network's file in the upstream format, without the upstream object; some tensors changed or left out."""
+    """Write the network's file in the upstream format; `changes` replaces tensors, or drops them (None)."""
     tensors = {**named_tensors(name, layout), **(changes or {})}
     path = folder / f"{name}{endings_of(schema_of(name, layout).formats or (safetensors_file.NAME,))[0]}"
     writer = writer_of(path)

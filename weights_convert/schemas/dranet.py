@@ -76,7 +76,7 @@ def older(name: str) -> str:
 
 
 def norm_shape(config: DANetConfig) -> tuple[int, ...]:
-    """Return the shape of the unused head's BatchNorm tensors: a quarter of layer3's channels."""
+    """Return the shape of the unused head's BatchNorm tensors: 1/4 of layer3's channels."""
     return (config.stage_channels[2] // 4,)
 
 

@@ -16,7 +16,7 @@ PATIENCE = 120  # seconds from the signal to the end: one step in C may be under
 
 @dataclass(frozen=True)
 class Interrupted:
-    """How the command ended. `left` are the files that are neither inputs nor whole outputs."""
+    """End of the command. `left` are the files that are neither inputs nor complete outputs."""
 
     code: int
     error: str
@@ -38,7 +38,7 @@ def interrupt(
     Until Python runs the first line of the program it handles signals in its own way, so the program says when.
 
     group  to all processes of the command, as a terminal does it
-    times  how often the signal is sent, a hundredth of a second apart
+    times  how often the signal is sent, 10 ms apart
     """
     before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a suite run in the background ignores it
     try:

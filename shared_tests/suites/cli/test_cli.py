@@ -360,7 +360,7 @@ def test_closed_pipe_is_no_traceback(tiny: Path) -> None:
 @pytest.mark.parametrize("ending", [".pth", ".safetensors"])
 @pytest.mark.parametrize("command", ["predict", "eval", "check"])
 def test_a_backbone_alone_is_not_run(command: str, ending: str, tiny: Path, photograph: Path, capsys: Streams) -> None:
-    """As its upstream project has it, and as a canonical file with the head that was drawn for it."""
+    """The upstream file, and a canonical file with the head that was drawn for it."""
     path = tiny.with_name("resnet.pth")
     assert run(["convert", str(tiny), str(path), "--to", "torchvision"]) == 0
     if ending != ".pth":

@@ -87,7 +87,7 @@ def test_a_demos_folder_is_used_again(tmp_path: Path) -> None:
 
 
 def test_a_picture_that_appears_while_another_is_made(tmp_path: Path) -> None:
-    """What danet predict writes after a minute's work does not replace what came to be there meanwhile."""
+    """`danet predict` does not replace a file that another process wrote meanwhile."""
     mask, pixels = tmp_path / "a_mask.png", np.zeros((2, 2, 3), np.uint8)
     for again in range(2):
         write_image(mask, pixels + np.uint8(again), software("predict"), own_image("predict"))

@@ -426,7 +426,7 @@ def test_other_classes_have_no_label_ids(changes: dict[str, Any], words: str) ->
 
 
 def test_rows_of_windows_are_joined_as_they_come(predict: Predict, tmp_path: Path) -> None:
-    """Of a tall image never more than a row of windows is seen at once."""
+    """A tall image is read by rows of windows."""
     largest = 0
 
     def watching(pictures: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a name or a file says reaches the terminal as text: no escape sequence, no line of its own, no markup."""
+"""Text of names and files reaches the terminal as text: no escape sequence, no line break, no markup."""
 
 from __future__ import annotations
 

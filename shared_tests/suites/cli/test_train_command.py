@@ -137,7 +137,7 @@ def test_a_recipe_draws_the_head_as_its_owners() -> None:
 
 
 def asked_for(data: str, **options: Any) -> RunOptions:
-    """What `danet train` was asked, with every other option left out."""
+    """Return the arguments of `danet train`, with every other option left out."""
     fields: dict[str, Any] = dict.fromkeys(field.name for field in dataclasses.fields(RunOptions))
     return RunOptions(**(fields | {"settings": [], "data": data} | options))
 
@@ -384,7 +384,7 @@ def test_a_run_is_a_network(train: Train, tmp_path: Path, capsys: Streams) -> No
 
 
 def test_a_run_trains_longer(train: Train, tmp_path: Path, capsys: Streams) -> None:
-    """What was learned is kept, and what comes then is what a run of so many steps would do from there."""
+    """The weights are kept, and the next steps are those of a run of that many steps."""
     folder = RunFolder(tmp_path / "run")
     assert train(*SHORT, "--backend", "torch", "--out", str(folder.root)) == 0
     assert train("--resume", str(folder.root), "--stop-after", "9") == 2
@@ -494,7 +494,7 @@ def test_a_run_goes_on_from_any_folder(train: Train, tmp_path: Path, monkeypatch
 
 
 def test_a_run_does_not_go_on_with_other_classes(train: Train, tmp_path: Path, capsys: Streams) -> None:
-    """As many of them, and pictures of the same names: labels would mean something else from then on."""
+    """An equal number of classes and the same pictures are not enough: labels would change their meaning."""
     data, root = make_folder(tmp_path / "data", 0, 1, 255), tmp_path / "run"
     new = ["--network", "danet_tiny", "--backend", "torch", "--out", str(root), "--set", "batch_size=1"]
     assert train("--data", f"folder:{data}", *new, "--set", "steps=2", "--stop-after", "1") == 0
@@ -587,7 +587,7 @@ def test_one_logged_point_is_seen_and_steps_are_whole(tmp_path: Path, monkeypatc
 
 
 def read_events(path: Path) -> Iterator[Any]:
-    """As TensorBoard reads them, checksums and all; its loader would import TensorFlow for it."""
+    """Read the events as TensorBoard does, with checksums. TensorBoard's own loader imports TensorFlow."""
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.compat.tensorflow_stub.errors import OutOfRangeError
     from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import PyRecordReader_New
@@ -600,7 +600,7 @@ def read_events(path: Path) -> Iterator[Any]:
 
 
 def test_events_are_tensorboards(tmp_path: Path) -> None:
-    """Those of a step that was repeated after a kill are shown once."""
+    """Events of a step that was repeated after a kill are shown once."""
     for step, records in ((0, RECORDS), (1, RECORDS[2:])):
         events = Events(tmp_path, step)
         for record in records:

@@ -50,7 +50,7 @@ def test_a_name_as_long_as_names_may_be(tmp_path: Path) -> None:
     assert sorted(tmp_path.iterdir()) == [file, folder]
 
 
-# Whoever may do anything becomes somebody else, for whom a file that is only read is so.
+# root becomes another user, who may not write a read-only file.
 REPLACE = """
 import os, tempfile
 from pathlib import Path

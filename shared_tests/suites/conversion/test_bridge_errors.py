@@ -233,7 +233,7 @@ def test_an_existing_destination_needs_force(ending: str, folder: Path) -> None:
 
 
 def test_paths_that_the_system_refuses(folder: Path) -> None:
-    """A name that is too long here, since whoever runs the tests may be allowed everything else."""
+    """A name that is too long, since root may do everything else."""
     path = folder / f"{'x' * 300}.pth"
     with pytest.raises(CheckpointError, match="cannot be read: File name too long"):
         weights_convert.read(path)

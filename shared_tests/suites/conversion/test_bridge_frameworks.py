@@ -99,8 +99,8 @@ def check(path: Path, config: DANetConfig, states_config: bool) -> None:
     assert result.hashes() == Checkpoint(config, synthetic_tensors(config)).hashes(), path
     if not states_config:
         result = weights_convert.read(path, settings={"multi_grid": "1,2"})
-        told = {"query_channels": config.query_channels, "auxiliary_channels": config.auxiliary_channels}
-        result.config = result.config.replace(**told)
+        sizes = {"query_channels": config.query_channels, "auxiliary_channels": config.auxiliary_channels}
+        result.config = result.config.replace(**sizes)
     assert result.config == config, path
 
 

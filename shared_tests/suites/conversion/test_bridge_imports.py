@@ -26,7 +26,7 @@ PROGRAM = (
 
 
 def imported(*arguments: Path) -> set[str]:
-    """Which of the heavy packages a process has imported after a conversion."""
+    """Return the heavy packages that a process has imported after a conversion."""
     command = [sys.executable, "-c", PROGRAM, *map(str, arguments)]
     return set(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout))
 

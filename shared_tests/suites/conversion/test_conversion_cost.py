@@ -1,4 +1,4 @@
-"""What a conversion of 500 MB costs, beside a bare load and save in the same run."""
+"""Time and memory of a conversion of 500 MB, compared with a bare load and save in the same run."""
 
 from __future__ import annotations
 

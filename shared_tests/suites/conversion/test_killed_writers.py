@@ -18,7 +18,7 @@ KILLS, CROWDS = 10, 6  # of each writer: more than 100 kills
 
 
 def report(mode: str, rounds: int, *names: str) -> dict[str, Any]:
-    """What `shared_tests.suites.conversion.killed_writers` found."""
+    """Run `shared_tests.suites.conversion.killed_writers` and return its report."""
     command = [sys.executable, "-m", "shared_tests.suites.conversion.killed_writers", mode, str(rounds), *names]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""What a file claims is bounded: names, counts, headers and texts; each is refused at reading in one line."""
+"""Limits of names, counts, headers and texts: each excess is refused at reading in one line."""
 
 from __future__ import annotations
 

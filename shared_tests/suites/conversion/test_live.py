@@ -24,7 +24,7 @@ NARROWED = {"kernel", "bias"}  # by a 16-bit dtype; the networks keep the rest i
 
 @pytest.fixture(scope="module")
 def actual(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """What the program found with all three frameworks in one process."""
+    """Run the program with all three frameworks in one process and return its report."""
     path = float64_checkpoint(tmp_path_factory.mktemp("live"))
     environment = {"KERAS_BACKEND": "tensorflow", "JAX_ENABLE_X64": "1"}
     return run_program("live", path, needs=("torch", "tensorflow", "jax", "flax"), environment=environment)

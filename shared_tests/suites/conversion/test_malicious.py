@@ -74,7 +74,7 @@ class Sandbox:
         assert self.answer()["outcome"] == "ready"
 
     def convert(self, source: Path, destination: Path) -> dict[str, Any]:
-        """What came of one file."""
+        """Return the result of one file."""
         assert self.process.stdin is not None
         self.process.stdin.write(json.dumps([str(source), str(destination)]) + "\n")
         self.process.stdin.flush()

@@ -61,7 +61,7 @@ def test_with_several_files_and_back_to_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("max_shard_bytes", [None, 100_000])
 def test_an_index_that_names_the_single_file(max_shard_bytes: int | None, tmp_path: Path) -> None:
-    """As MLX writes it beside every network."""
+    """Return the file that MLX writes beside every network."""
     folder = tmp_path / "model"
     write_pretrained(checkpoint(), folder)
     weight_map = dict.fromkeys(checkpoint().tensors, "model.safetensors")

@@ -1,4 +1,4 @@
-"""What a write may replace or remove: what this project wrote, and nothing else, whenever it comes to be there."""
+"""A write replaces or removes only files that this project wrote, whenever other files appear."""
 
 from __future__ import annotations
 
@@ -391,7 +391,7 @@ class TestSourceAndDestination:
         assert read_seed(index) == 1
 
     def test_the_single_file_that_an_index_beside_it_names(self, tmp_path: Path) -> None:
-        """As MLX writes it. The source stays, since no set of ours has files of that name."""
+        """A set of MLX. The source stays, since no set of danet has files of that name."""
         source = tmp_path / "model.safetensors"
         write_checkpoint(checkpoint(1), source)
         weight_map = dict.fromkeys(checkpoint(1).tensors, source.name)

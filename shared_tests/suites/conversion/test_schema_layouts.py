@@ -1,4 +1,4 @@
-"""Every layout of every owner, there and back, strictly."""
+"""Every layout of every upstream project, there and back, strictly."""
 
 from __future__ import annotations
 

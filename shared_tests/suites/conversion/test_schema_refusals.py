@@ -1,4 +1,4 @@
-"""What cannot be converted is refused by name, with the reason."""
+"""Files that cannot be converted are refused by name, with the reason."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_other_keras_2_files(tmp_path: Path) -> None:
 
 
 def test_tf2cvs_weights(tmp_path: Path) -> None:
-    """As TensorFlow 2.12 writes them: scopes with slashes, kernels with the channels last."""
+    """Names of TensorFlow 2.12: scopes with slashes, kernels with the channels last."""
     named = named_tensors("imgclsmob", "tf2cv")
     with h5py.File(tmp_path / "danet.tf2.h5", "w") as file:
         file.attrs["layer_names"] = ["features", "head"]

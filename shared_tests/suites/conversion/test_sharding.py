@@ -66,7 +66,7 @@ def test_tensorflow_mirrored_on_two_devices(path: Path) -> None:
 
 
 def checkpoint(seed: int = 0) -> Checkpoint:
-    """A checkpoint with a passenger."""
+    """A checkpoint with an extra tensor."""
     extra_tensors = {"fc.weight": np.ones((2, 3), np.float32), "step": np.asarray(seed, np.int32)}
     return Checkpoint(CONFIG, synthetic_tensors(CONFIG), extra_tensors, {"seed": seed})
 

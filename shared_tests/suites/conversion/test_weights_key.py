@@ -50,7 +50,7 @@ def under(prefix: str, tensors: Tensors = RAW) -> dict[str, np.ndarray]:
 
 
 def save(content: Mapping[str, Any], path: Path) -> Path:
-    """As torch.save writes it."""
+    """Write the content with torch.save."""
     torch_file.write_foreign(content, path, always)
     return path
 
@@ -124,7 +124,7 @@ def test_what_lies_beside_the_weights_is_said(path: Path) -> None:
 
 
 def test_averages_that_torch_keeps(path: Path) -> None:
-    """As AveragedModel's state dict has them."""
+    """Return the names of AveragedModel's state dict."""
     checkpoint, lines = read({"n_averaged": np.array(3), **under("module.")}, path)
     assert_raw(checkpoint)
     assert "left out: n_averaged" in lines

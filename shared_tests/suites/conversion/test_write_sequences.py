@@ -105,7 +105,7 @@ class Model:
         return f"save {path}, seed {self.count}"
 
     def convert(self) -> str:
-        """What was written is converted."""
+        """The written file is converted."""
         source = self.chance.choice([*self.seeds, self.root / "none.npz"])
         path = self.root / self.chance.choice(("", "hub")) / self.chance.choice(FILES)
         force = self.chance.random() < 0.7

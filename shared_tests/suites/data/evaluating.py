@@ -22,7 +22,7 @@ def confusion(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 
 def labels(fields: dict[str, Any], arrays: Groups) -> Groups:
-    """What `weights` make of the images in `arrays`, for each of the `protocols` by name."""
+    """Predict the images in `arrays` with `weights`, for each of the `protocols` by name."""
     config, infer = load(fields)
     return {
         name: {image: predict_labels(infer, pixels, protocol_of(protocol), config) for image, pixels in images.items()}

@@ -138,7 +138,7 @@ def test_brightness_and_contrast_are_their_formula() -> None:
 
 
 def _chances(key: int) -> tuple[bool, bool]:
-    """Whether brightness and contrast are on."""
+    """True if brightness and contrast are on."""
     draws = KeyedRandom(key)
     first = draws.chance(0.5)
     draws.uniform(0, 1)
@@ -199,7 +199,7 @@ def test_paddles_contrast_turns_about_the_mean_grey() -> None:
 
 
 def _second(key: int) -> bool:
-    """Whether the second of two changes is on."""
+    """True if the second of two changes is on."""
     draws = KeyedRandom(key)
     draws.chance(0.5), draws.uniform(0, 1)
     return draws.chance(0.5)

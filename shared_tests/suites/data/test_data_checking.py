@@ -1,4 +1,4 @@
-"""What is wrong with data is said before training starts, and names its file."""
+"""Errors in data are reported before training starts, with the file."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def faults(folder: Path, limit: int | None = None) -> tuple[str, ...]:
-    """What the check of a folder finds; reading the first item at fault says the same."""
+    """Return the errors of checking a folder. Reading the first wrong item raises the same."""
     dataset = open_dataset(f"folder:{folder}", "train")
     with pytest.raises(DataError) as error:
         dataset.check(limit)

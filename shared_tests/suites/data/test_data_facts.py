@@ -1,4 +1,4 @@
-"""Names, colours and ids of the published data sets, against the lists of their owners.
+"""Names, colours and ids of the published data sets, against the published lists.
 
 A digest is the first 16 digits of the SHA-256 of the upstream project's lines, as `digest` writes them.
 """
@@ -33,7 +33,7 @@ CONTEXT_IDS = """
 
 
 def digest(*lines: str) -> str:
-    """Of lines, each without its end."""
+    """Return the digest of lines, without their ends."""
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 

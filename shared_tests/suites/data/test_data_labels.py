@@ -115,7 +115,7 @@ def test_an_index_counts_where_the_palette_says_nothing_else(tmp_path: Path) -> 
 
 
 def test_a_palettes_colours_count_where_it_holds_nothing_else(tmp_path: Path) -> None:
-    """As quantised RGB has them: in an order of their own."""
+    """Colours of quantised RGB, in an order of their own."""
     path = save(tmp_path / "a.png", 2 - PIXELS, [CAR, ROAD, SKY])
     assert np.array_equal(read_labels(path, COLOURED), PIXELS)
     path = save(tmp_path / "b.png", PIXELS + 10, [(0, 0, 0)] * 10 + [SKY, ROAD, CAR])

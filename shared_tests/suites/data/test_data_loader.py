@@ -96,7 +96,7 @@ def test_the_rest_is_dropped_on_request() -> None:
     order = Sampler(count=11, batch_size=4, drop_remainder=True)
     epochs = [items(order, range(step, step + 2)) for step in range(0, 100, 2)]
     assert all(len(set(epoch)) == 8 for epoch in epochs)
-    assert set(itertools.chain(*epochs)) == set(range(11))  # nobody sits out always
+    assert set(itertools.chain(*epochs)) == set(range(11))  # no sample is always left out
     assert order.epochs(2) == 1
     with pytest.raises(ValueError, match="3 items are less than a global batch, 4"):
         Sampler(count=3, batch_size=2, shard_count=2, drop_remainder=True)

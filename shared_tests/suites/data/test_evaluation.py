@@ -59,7 +59,7 @@ def toy_infer(pictures: np.ndarray) -> np.ndarray:
 
 
 def even_infer(pictures: np.ndarray) -> np.ndarray:
-    """Of the pixel alone: neither windows nor mirroring change it."""
+    """Scores from the pixel alone: neither windows nor mirroring change them."""
     return pictures.astype(np.float64) @ CONTEXT
 
 
@@ -454,7 +454,7 @@ PRACTICE = "shared_tests.suites.data.evaluating"
 
 
 def asked(backend: str, weights: str, *names: str) -> dict[str, Any]:
-    """What a framework is to do, by the protocols of these names."""
+    """Return the work of a framework, for the protocols of these names."""
     protocols = {name: EVERYWHERE[name].to_dict() for name in names}
     return {"backend": backend, "weights": weights, "data": "scenes:2", "protocols": protocols}
 

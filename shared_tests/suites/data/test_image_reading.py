@@ -75,7 +75,7 @@ def test_a_file_that_states_its_largest_value_is_read_by_it(tmp_path: Path) -> N
 
 
 def test_colours_of_twelve_bits_in_sixteen_are_refused(tmp_path: Path) -> None:
-    """Of 16-bit colours Pillow keeps the upper 8, in which nothing is left of 12 bits but the upper 4."""
+    """Pillow keeps the upper 8 of 16 bits, which are only the upper 4 of 12 bits."""
     for name, values in (("bright.png", RAMP * 1800), ("dark.png", RAMP * 117)):
         write_rgb16(tmp_path / name, np.repeat(values[..., None], 3, axis=2))
     assert read_image(tmp_path / "bright.png").max() == 34 * 1800 >> 8
@@ -125,7 +125,7 @@ def test_no_format_that_starts_a_program_is_opened(tmp_path: Path) -> None:
 
 
 def reading(path: Path) -> tuple[str, int]:
-    """What a process of its own says of a picture, and the most memory that it held, in bytes."""
+    """Read a picture in a process of its own. Returns its output and its peak memory in bytes."""
     script = (
         "import re, sys; from danet_common.data.image import read_image\n"
         "try: read_image(sys.argv[1])\n"

@@ -21,10 +21,10 @@ from shared_tests.suites.devices.counting import counted_reads
 
 
 def load_counted(path: str, sharding: Any) -> tuple[DANet, dict[str, Any]]:
-    """A network, and what was read for it against what its devices hold.
+    """Load a network, and compare the bytes read with the bytes that its devices hold.
 
-    `excess` names each tensor of which a read was larger than the largest part that a device holds, or of
-    which more was read in all than its distinct parts have.
+    `excess` names each tensor of which a read was larger than the largest part of a device. It also names each
+    tensor of which all reads were larger than its distinct parts.
     """
     with counted_reads() as reads:
         model = weights_convert.to_jax(path, sharding=sharding)

@@ -38,7 +38,7 @@ def forward(model: Any, x: np.ndarray) -> np.ndarray:
 
 
 def pointer(leaf: Any) -> int:
-    """Where a torch tensor or a JAX array begins in memory."""
+    """Return the address of a torch tensor or a JAX array."""
     return leaf.data_ptr() if isinstance(leaf, torch.Tensor) else leaf[...].unsafe_buffer_pointer()
 
 

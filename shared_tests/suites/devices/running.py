@@ -31,7 +31,7 @@ def float64_checkpoint(folder: Path) -> Path:
 def run_program(
     program: str, *arguments: object, needs: tuple[str, ...], environment: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """What `shared_tests.suites.devices.<program>` prints. A missing framework skips on a laptop and fails in CI."""
+    """Return the output of `shared_tests.suites.devices.<program>`. A missing framework skips, and fails in CI."""
     missing = [package for package in needs if importlib.util.find_spec(package) is None]
     if missing and os.environ.get("CI"):
         pytest.fail(f"{program} needs {', '.join(missing)}, and CI must test every framework")

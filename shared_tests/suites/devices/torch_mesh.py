@@ -59,7 +59,7 @@ def distributed_kernels(path: str, mesh: DeviceMesh) -> tuple[danet_torch.DANet,
 
 
 def process(rank: int, path: str, folder: str) -> None:
-    """What each of the processes does."""
+    """Run one of the processes."""
     distributed.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=PROCESSES)
     mesh = init_device_mesh("cpu", (PROCESSES,))
     x = torch.from_numpy(synthetic_input(open_checkpoint(path).config, 2, 33, 47)).double()

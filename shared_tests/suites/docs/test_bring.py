@@ -42,7 +42,7 @@ BACK = {
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A file of every owner."""
+    """A file of every upstream project."""
     for file, (name, layout) in FILES.items():
         weights_convert.write(checkpoint_of(name, layout), tmp_path / file, name)
     return tmp_path

@@ -39,7 +39,7 @@ def commands(backend: str) -> list[list[str]]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """What the page's reader has: a checkpoint for `scenes`, and photographs."""
+    """Files that the page's reader has: a checkpoint for `scenes`, and photographs."""
     scenes = open_dataset("scenes", "val")
     config = VARIANTS["danet_tiny"].replace(
         num_classes=scenes.num_classes, class_names=scenes.names, palette=scenes.palette

@@ -28,7 +28,7 @@ def blocks(document: str) -> list[tuple[str, str]]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """What the documents' reader has: a checkpoint in the authors' layout and a photograph."""
+    """Files that the reader of the documents has: an official checkpoint and a photograph."""
     config = VARIANTS["danet_tiny"].replace(block="bottleneck", multi_grid=(1, 2, 4), layers=(1, 1, 1, 3))
     write_checkpoint(Checkpoint(config, synthetic_tensors(config)), tmp_path / "tiny.safetensors")
     weights_convert.convert(tmp_path / "tiny.safetensors", tmp_path / "model_best.pth.tar", to_schema="official")

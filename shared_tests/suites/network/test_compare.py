@@ -21,7 +21,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def run(changes: Arrays) -> Arrays:
-    """Stages and outputs of the reference, with some of the synthetic tensors changed."""
+    """Taps and outputs of the reference, with some of the synthetic tensors changed."""
     result = reference.forward(
         TINY, {**synthetic_tensors(TINY), **changes}, synthetic_input(TINY, 2, 49, 63), taps="all"
     )

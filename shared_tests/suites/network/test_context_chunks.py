@@ -48,8 +48,8 @@ RUNS = [
 
 def without_maps(case: Case) -> tuple[str, ...]:
     """Taps that do not make the map whole; the channels' map is never in chunks."""
-    in_slices = ("joint_position_map", "non_local_map", "self_attention_map")
-    return tuple(n for n in tap_names(case.config) if n not in in_slices)
+    chunked_maps = ("joint_position_map", "non_local_map", "self_attention_map")
+    return tuple(n for n in tap_names(case.config) if n not in chunked_maps)
 
 
 def with_gradients(case: Case, worker: Worker, checkpoint_of: CheckpointOf) -> Response:

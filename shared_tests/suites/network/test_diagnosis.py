@@ -24,7 +24,7 @@ Arrays = dict[str, np.ndarray]
 
 
 def run(config: DANetConfig = TINY, changes: Arrays | None = None, size: tuple[int, int] = (49, 63)) -> Arrays:
-    """Stages and outputs of the reference, with some of the synthetic tensors changed."""
+    """Taps and outputs of the reference, with some of the synthetic tensors changed."""
     tensors = {**synthetic_tensors(config), **(changes or {})}
     result = reference.forward(config, tensors, synthetic_input(config, 2, *size), taps="all")
     return {**result.taps, **result.outputs}

@@ -29,7 +29,7 @@ from shared_tests.workers.protocol import Response
 ResponseOf = Callable[[str, Case, str], Response]
 
 FACTOR = 5.0  # between frameworks that add the same numbers in another order; wrong eps is a factor of 100 and more
-FLOOR = 2.0**-23  # one unit in the last place of float32: nobody is asked to be better
+FLOOR = 2.0**-23  # one unit in the last place of float32, the best that float32 can do
 COARSER = 2.0**16  # the unit roundoff of bfloat16 in float32's
 ROUNDOFF = 2.0**-8  # of bfloat16
 

@@ -172,7 +172,7 @@ STRUCTURES = [
 
 @pytest.mark.parametrize("config", STRUCTURES)
 def test_structure_is_the_configs(config: DANetConfig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Strides and dilations as used, taps and outputs as returned: the ground floor derives the same."""
+    """Strides and dilations as used, taps and outputs as returned: danet_common derives the same."""
     spread, strides = [], []
     convolve = operations.convolve
 

@@ -59,7 +59,7 @@ BOTH = {"config": CONFIG.to_dict(), "remat": [False, True]}
 @pytest.mark.parametrize("backend", ["torch", pytest.param("jax", marks=pytest.mark.slow)])
 def test_less_is_kept(backend: str, start: Start) -> None:
     """A block keeps its input, of the four and more tensors of that size that its gradient needs."""
-    arrays = {"input": {"x": synthetic_array("recompute:x", (2, 3, 129, 161)).astype(np.float32)}}
+    arrays = {"input": {"x": synthetic_array("remat:x", (2, 3, 129, 161)).astype(np.float32)}}
     names = ["remat", "memory_efficient"]
     kept = start(backend).call_function("kept", {**BOTH, "layers": names}, arrays)["bytes"]
     assert kept[names[0]] < LESS[backend] * kept[names[1]]
@@ -67,7 +67,7 @@ def test_less_is_kept(backend: str, start: Start) -> None:
 
 def test_all_of_it_is_recomputed(start: Start) -> None:
     """TensorFlow's graph has each convolution of the blocks and the attention a second time, and no other."""
-    arrays = {"input": {"x": synthetic_array("recompute:x", (1, 3, 33, 41)).astype(np.float32)}}
+    arrays = {"input": {"x": synthetic_array("remat:x", (1, 3, 33, 41)).astype(np.float32)}}
     fields = {"config": CONFIG.to_dict(), "layers": ["memory_efficient", "remat"]}
     actual = start("tf").call_function("kept", fields, arrays)["convolutions"]
     kernels = [name for name, parameter in parameters(CONFIG).items() if parameter.kind == "kernel"]
@@ -85,7 +85,7 @@ def test_many_pixels_are_recomputed(backend: str, asked: bool | None, start: Sta
     )
     batch = {"batch": {name: array[:BATCH] for name, array in pictures()["batch"].items()}}
     fields = {"start": str(first), "limits": [at_once, at_once - 1]}
-    actual = start(backend).call_function("decided", fields, batch)["recomputes"]
+    actual = start(backend).call_function("decided", fields, batch)["uses_remat"]
     expected = [False, True] if asked is None else [asked, asked]
     assert [bool(actual[str(limit)]) for limit in fields["limits"]] == expected
 

@@ -16,7 +16,7 @@ from shared_tests.reference import operations
 
 SIZES = {"danet_tiny": (33, 47), "danet_r18": (65, 49)}
 LARGE = {"danet_r50": (97, 129), "danet_r152": (41, 57)}
-VISIBLE = 1e-4  # relative change of some logit; float32 agrees within 1e-5 of the truth
+VISIBLE = 1e-4  # relative change of some logit; float32 agrees within 1e-5 of the reference
 
 
 def entropy(attention: np.ndarray) -> float:

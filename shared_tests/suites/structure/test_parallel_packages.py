@@ -103,7 +103,7 @@ def parameters(node: Definition) -> list[str] | None:
 
 
 def attributes(node: ast.ClassDef) -> list[str]:
-    """What a class assigns to itself when it is made, in order: names are the parameters' names."""
+    """Return the attributes that a constructor assigns, in order: they name the parameters."""
     makers = [method for method in node.body if getattr(method, "name", "") in ("__init__", "build")]
     targets = [
         target

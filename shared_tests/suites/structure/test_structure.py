@@ -281,26 +281,3 @@ def test_every_public_function_and_class_says_what_it_is() -> None:
             if node.name != "main" and not ast.get_docstring(node):  # of `main` the module's docstring tells
                 silent.append(f"{path.relative_to(ROOT)}: {node.name}")
     assert not silent
-
-
-# Packages whose docstrings keep the rules of plain English: a verb or a named noun first, and short sentences.
-PLAIN_PACKAGES = ("weights_convert",)
-PLAIN_OPENING = re.compile(r"(?!(Of|What|Whether|Those|As|That|For|How|Where|Which)\b)")
-LONGEST_SENTENCE = 25  # words
-
-
-def sentences(docstring: str) -> Iterator[str]:
-    """The sentences of a docstring, without its tables of arguments and its lists."""
-    for paragraph in docstring.split("\n\n"):
-        if not re.search(r"^ *[\w, ]+\S {2,}\S|^- ", paragraph, re.MULTILINE):
-            yield from re.split(r"(?<=[.:;?!])\s+", paragraph)
-
-
-@pytest.mark.parametrize("path", sources(*PLAIN_PACKAGES), ids=lambda path: str(path.relative_to(ROOT)))
-def test_docstrings_are_plain(path: Path) -> None:
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-            docstring = ast.get_docstring(node) or ""
-            assert PLAIN_OPENING.match(docstring), docstring
-            long = [text for text in sentences(docstring) if len(text.split()) > LONGEST_SENTENCE]
-            assert not long, f"more than {LONGEST_SENTENCE} words: {long}"

@@ -15,7 +15,7 @@ from danet_common.training.training_checkpoint import TrainingCheckpoint
 
 NAME = "head.fused_classifier.bias"  # the one tensor that learns
 
-Moment = Callable[[str, int], None]  # told "train_step" or "predict_logits", and the step
+Moment = Callable[[str, int], None]  # called with "train_step" or "predict_logits", and the step
 
 
 @dataclass

@@ -160,7 +160,7 @@ def test_another_backbone_is_refused(
 
 
 def test_a_shortcut_that_only_a_stride_needs(tmp_path: Path) -> None:
-    """Where layer4 is as wide as layer3, strides differ in their tensors."""
+    """Strides show in the tensors of a layer4 as wide as layer3."""
     config = VARIANTS["danet_tiny"].replace(widths=(8, 12, 16, 16), output_stride=32)
     write_checkpoint(Checkpoint(config, initial_tensors(config)), tmp_path / "a.safetensors")
     ours = config.replace(output_stride=8)

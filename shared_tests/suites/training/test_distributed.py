@@ -48,7 +48,7 @@ EVERYTHING = RECIPE.replace(batch_size=8, gradient_accumulation_steps=2, ohem_th
 
 @dataclass(frozen=True)
 class Spread:
-    """How a run is spread: over so many processes, or so many devices of one that the processor plays."""
+    """Layout of a run: a number of processes, or of simulated devices in one process."""
 
     backend: str
     processes: int = 1
@@ -77,10 +77,9 @@ def batches() -> Groups:
 
 @contextlib.contextmanager
 def free_ports(count: int) -> Iterator[list[int]]:
-    """Of this machine, until the end: nobody holds them for TCP, and other tests beside these leave them alone.
+    """Yield free TCP ports of this machine. Other tests do not take them until the end.
 
-    A port that is free a moment before it is used may be another's by then. So the same number is held for UDP, by
-    which other tests see that it is taken.
+    Another test could take a free port before it is used. So the same number is bound for UDP, which marks it.
     """
     with contextlib.ExitStack() as held:
         ports: list[int] = []
@@ -94,7 +93,7 @@ def free_ports(count: int) -> Iterator[list[int]]:
 
 
 def environments(spread: Spread, ports: list[int]) -> list[dict[str, str]]:
-    """What tells each process of the others, as its framework's launcher would."""
+    """Return the environment by which each process finds the others, as its framework's launcher sets it."""
     places = range(spread.processes)
     if spread.backend == "torch":
         where = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(ports[0]), "WORLD_SIZE": str(spread.processes)}
@@ -173,7 +172,7 @@ def furthest(spread: Spread, folder: Path, start: Path, expected: np.ndarray, lo
 
 
 def test_ports_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of numbers that all take in the same order, each is one's alone, and none that a server listens to."""
+    """Tests that take ports in the same order get different ports, and none on which a server listens."""
     numbers, base = iter([0, 1, 0, 1, 2, 3, 0, 1]), secrets.randbelow(PORTS - 3)
     monkeypatch.setattr(secrets, "randbelow", lambda count: base + next(numbers))
     first = FIRST_PORT + base
@@ -278,7 +277,7 @@ def test_no_reducer_outlives_the_group(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_torchrun(start: Start, tmp_path: Path) -> None:
-    """As people start it, and not only with the environment that it gives."""
+    """torchrun itself starts the processes, not only its environment."""
     expected = on_one(start, "torch", tmp_path, CONFIG, EVERYTHING)
     folder = tmp_path / "spread"
     folder.mkdir()
@@ -305,7 +304,7 @@ def test_the_sharded_step_lowers_for_tpu() -> None:
 
 
 def test_sync_batch_norm_keeps_the_names(start: Start) -> None:
-    """What torch makes of the network on several GPUs has the same tensors, and computes the same with them."""
+    """The network that torch converts for several GPUs has the same tensors and computes the same."""
     actual = start("torch").call_function("synchronise", {"variant": "danet_tiny"}, {})["result"]
     assert actual["converted"] > 10
     assert actual["same_names"]

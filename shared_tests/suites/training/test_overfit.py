@@ -81,6 +81,6 @@ def test_edges_of_data(worker: Worker, tmp_path: Path) -> None:
 
 
 def unmoved(before: TrainingCheckpoint, after: TrainingCheckpoint) -> float:
-    """Of the tensors that learn, the share that is the same bit for bit."""
+    """Return the share of the learned tensors that are equal bit for bit."""
     names = [name.removeprefix("momentum.") for name in after.slots]
     return float(np.mean([np.array_equal(before.tensors[name], after.tensors[name]) for name in names]))

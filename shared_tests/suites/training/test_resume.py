@@ -122,7 +122,7 @@ def left(folder: RunFolder) -> list[Any]:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    """What an uninterrupted run leaves."""
+    """Return the files of an uninterrupted run."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(danet_common.training.loop, "draw_curves", lambda records, path: None)
         folder = begin(tmp_path_factory.mktemp("runs") / "whole")
@@ -290,7 +290,7 @@ def test_what_was_learned_before_a_damaged_picture_is_kept(tmp_path: Path, whole
 
 
 def test_a_signal_within_a_write_is_heard() -> None:
-    """Where a terminal is stopped, the process waits in the middle of a line; Python allows no other within it."""
+    """A stopped terminal keeps the process in the middle of a line, and Python allows no second one within it."""
     reader, writer = os.pipe()
     stream = os.fdopen(writer, "w")
 

@@ -1,4 +1,4 @@
-"""What a run's files say is not believed: each wrong value is named in one line, with its file and field."""
+"""Each wrong value in a run's files is named in one line, with its file and field."""
 
 from __future__ import annotations
 

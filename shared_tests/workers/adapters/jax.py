@@ -68,7 +68,7 @@ def array(value: jax.Array) -> np.ndarray:
 
 
 def flags() -> dict[str, Any]:
-    """What this framework ran under."""
+    """Return the flags that this framework ran with."""
     (device,) = jnp.zeros(()).devices()
     used = str(jax.config.jax_default_matmul_precision)  # type: ignore[attr-defined]
     return {

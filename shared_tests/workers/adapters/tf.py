@@ -120,7 +120,7 @@ def array(value: Any) -> np.ndarray:
 
 
 def precision_of_torch() -> str:
-    """What `set_precision` set, or `mixed`."""
+    """Return the precision that `set_precision` set, or `mixed`."""
     import torch
 
     allowed = {torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32}
@@ -128,7 +128,7 @@ def precision_of_torch() -> str:
 
 
 def flags(x: Any) -> dict[str, Any]:
-    """What this framework ran under, on the device that holds `x`."""
+    """Return the flags that this framework ran with, on the device of `x`."""
     backend = keras.backend.backend()
     actual = {"keras": keras.__version__, "keras_backend": backend}
     if backend == "tensorflow":

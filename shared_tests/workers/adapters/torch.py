@@ -56,7 +56,7 @@ def array(value: torch.Tensor) -> np.ndarray:
 
 
 def flags(device: torch.device) -> dict[str, Any]:
-    """What this framework ran under."""
+    """Return the flags that this framework ran with."""
     tf32 = {torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32}
     on_gpu = device.type == "cuda"
     return {

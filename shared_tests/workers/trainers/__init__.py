@@ -1,1 +1,1 @@
-"""What each framework's own process does in tests of training: one module for each, with the same functions."""
+"""Functions of the training tests in a framework's own process: one module for each, with the same functions."""

@@ -67,11 +67,11 @@ def decided(fields: dict[str, Any], arrays: Groups) -> Groups:
         with mock.patch.object(sharing, "REMAT_PIXELS", limit):
             state = restore(read_training(fields["start"]), pixels=arrays["batch"]["labels"].size)
         actual[str(limit)] = np.array(state.model.layer_set.name == "remat")
-    return {"recomputes": actual}
+    return {"uses_remat": actual}
 
 
 def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
-    """Those of a prepared network's squared logits, summed, by the pixels (N, C, H, W) and by its tensors."""
+    """Gradients of the sum of the squared logits, by the pixels (N, C, H, W) and by the tensors."""
     model = load(fields["checkpoint"], dtype="float64", layers=fields["layers"])
     x = jnp.asarray(arrays["input"]["x"].transpose(0, 2, 3, 1))
     graph, state = nnx.split(model)
@@ -86,7 +86,7 @@ def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 
 def second_gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
-    """That of the pixels' own gradient, squared and summed, by the pixels (N, C, H, W); of the same logits."""
+    """Gradient, by the pixels (N, C, H, W), of the sum of the squared gradient of the pixels."""
     model = load(fields["checkpoint"], dtype="float64", layers=fields["layers"])
     graph, state = nnx.split(model)
 

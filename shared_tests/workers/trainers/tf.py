@@ -60,11 +60,11 @@ def decided(fields: dict[str, Any], arrays: Groups) -> Groups:
         with mock.patch.object(sharing, "REMAT_PIXELS", limit):
             state = restore(read_training(fields["start"]), pixels=arrays["batch"]["labels"].size)
         actual[str(limit)] = np.array(state.model.layer_set.name == "remat")
-    return {"recomputes": actual}
+    return {"uses_remat": actual}
 
 
 def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
-    """Those of a prepared network's squared logits, summed, by the pixels (N, C, H, W) and by its tensors."""
+    """Gradients of the sum of the squared logits, by the pixels (N, C, H, W) and by the tensors."""
     model = load(fields["checkpoint"], dtype="float64", layers=fields["layers"])
     x = tf.constant(arrays["input"]["x"].transpose(0, 2, 3, 1))
     leaves = list(named_parameters(model))
@@ -82,7 +82,7 @@ def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 
 def second_gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
-    """That of the pixels' own gradient, squared and summed, by the pixels (N, C, H, W); of the same logits."""
+    """Gradient, by the pixels (N, C, H, W), of the sum of the squared gradient of the pixels."""
     model = load(fields["checkpoint"], dtype="float64", layers=fields["layers"])
 
     @tf.function
@@ -117,7 +117,7 @@ def kept(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 
 def saved(fields: dict[str, Any], arrays: Groups) -> Groups:
-    """What a network of this `dtype` is after Keras has written it to a `folder` and read it again."""
+    """Save a network of this `dtype` to a `folder` with Keras, and describe the one that Keras reads."""
     path = Path(fields["folder"]) / "network.keras"
     DANet("danet_tiny", dtype=fields["dtype"]).save(path)
     again = keras.saving.load_model(path)

@@ -54,11 +54,11 @@ def decided(fields: dict[str, Any], arrays: Groups) -> Groups:
         with mock.patch.object(sharing, "REMAT_PIXELS", limit):
             state = restore(read_training(fields["start"]), pixels=arrays["batch"]["labels"].size)
         actual[str(limit)] = np.array(state.model.layer_set.name == "remat")
-    return {"recomputes": actual}
+    return {"uses_remat": actual}
 
 
 def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
-    """Those of a prepared network's squared logits, summed, by the pixels (N, C, H, W) and by its tensors."""
+    """Gradients of the sum of the squared logits, by the pixels (N, C, H, W) and by the tensors."""
     model = load(fields["checkpoint"], dtype="float64", layers=fields["layers"])
     x = torch.from_numpy(arrays["input"]["x"]).requires_grad_()
     model(x, outputs=("fused",))["fused"].square().sum().backward()
@@ -68,7 +68,7 @@ def gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 
 def second_gradients(fields: dict[str, Any], arrays: Groups) -> Groups:
-    """That of the pixels' own gradient, squared and summed, by the pixels (N, C, H, W); of the same logits."""
+    """Gradient, by the pixels (N, C, H, W), of the sum of the squared gradient of the pixels."""
     model = load(fields["checkpoint"], dtype="float64", layers=fields["layers"])
     x = torch.from_numpy(arrays["input"]["x"]).requires_grad_()
     total = model(x, outputs=("fused",))["fused"].square().sum()
@@ -106,7 +106,7 @@ def doubled(fields: dict[str, Any], arrays: Groups) -> Groups:
 
 
 def synchronise(fields: dict[str, Any], arrays: Groups) -> Groups:
-    """What `convert_sync_batchnorm` makes of a network, beside the network."""
+    """Compare the network of `convert_sync_batchnorm` with the original."""
     model, other = (DANet(fields["variant"]).eval() for _ in range(2))
     other = nn.SyncBatchNorm.convert_sync_batchnorm(other)
     tensors, same, x = get_tensors(model), get_tensors(other), torch.ones(1, 3, 17, 23)
