@@ -75,7 +75,7 @@ class FoldedTensors(Mapping[str, np.ndarray]):
 
 
 def scaled(kernel: np.ndarray, factor: np.ndarray, dtype: str) -> np.ndarray:
-    """Return a kernel times a factor for each output channel, in float64; some channels at a time, which stay in the cache."""
+    """Return a kernel times a factor for each output channel, in float64, a few channels at a time to use the cache."""
     product = np.empty(kernel.shape, dtype)
     step = max(1, (1 << 16) // kernel[0].size)
     for first in range(0, len(kernel), step):

@@ -20,6 +20,13 @@ from weights_convert.containers.pickled_arrays import PickledArray
 STRIDES = {(1, 2, 1, 1): 8, (1, 2, 2, 1): 16, (1, 2, 2, 2): 32}  # strides of the four stages -> output stride
 DILATIONS = {8: (1, 1, 2, 4), 16: (1, 1, 1, 2), 32: (1, 1, 1, 1)}
 DIGITS = 9  # decimal places of mean and std: their pixels are 0..255, ours 0..1
+DEPTHS = {  # ResNets with a name in MMSegmentation
+    ("basic", (2, 2, 2, 2)): 18,
+    ("basic", (3, 4, 6, 3)): 34,
+    ("bottleneck", (3, 4, 6, 3)): 50,
+    ("bottleneck", (3, 4, 23, 3)): 101,
+    ("bottleneck", (3, 8, 36, 3)): 152,
+}
 
 
 def from_metadata(metadata: Mapping[str, Any]) -> dict[str, Any]:
@@ -108,11 +115,14 @@ def trainer_object(state_dict: Mapping[str, np.ndarray], config: DANetConfig) ->
 
 
 def _configuration(config: DANetConfig) -> dict[str, Any]:
-    """Return the part of a model's configuration that the tensors do not determine."""
+    """Return the configuration from which MMSegmentation builds this model."""
     stride = config.output_stride
     norm = {"type": "SyncBN", "requires_grad": True, "eps": config.batch_norm_epsilon}
     backbone: dict[str, Any] = {
         "type": "ResNet" if config.stem == "plain" else "ResNetV1d" if config.avg_down else "ResNetV1c",
+        "depth": DEPTHS.get((config.block, config.layers)),
+        "in_channels": config.in_channels,
+        "stem_channels": config.stem_widths[-1],
         "strides": next(strides for strides, known in STRIDES.items() if known == stride),
         "dilations": DILATIONS[stride],
         "contract_dilation": config.contract_dilation,
@@ -123,14 +133,32 @@ def _configuration(config: DANetConfig) -> dict[str, Any]:
         factors = [config.multi_grid[index % len(config.multi_grid)] for index in blocks]
         backbone["multi_grid"] = tuple(factor * DILATIONS[stride][3] for factor in factors)
     head = {
-        "type": "DAHead",
+        "in_channels": config.stage_channels[3],
+        "in_index": 3,
+        "channels": config.inner_channels,
+        "pam_channels": config.attention_channels,
         "dropout_ratio": config.dropout_rate,
+        "num_classes": config.num_classes,
         "norm_cfg": norm,
         "align_corners": config.upsample_grid == "corners",
     }
     scale = {name: [round(255 * part, DIGITS) for part in getattr(config, name)] for name in ("mean", "std")}
-    preprocessor = {"type": "SegDataPreProcessor", **scale, "bgr_to_rgb": True}
-    model = {"type": "EncoderDecoder", "data_preprocessor": preprocessor, "backbone": backbone, "decode_head": head}
+    model: dict[str, Any] = {
+        "type": "EncoderDecoder",
+        "data_preprocessor": {"type": "SegDataPreProcessor", **scale, "bgr_to_rgb": True},
+        "backbone": backbone,
+        "decode_head": {"type": "DAHead", **head},
+    }
+    if config.auxiliary == "fcn":
+        model["auxiliary_head"] = {
+            "type": "FCNHead",
+            "num_convs": 1,
+            "concat_input": False,
+            **{name: value for name, value in head.items() if name != "pam_channels"},
+            "in_channels": config.stage_channels[2],
+            "in_index": 2,
+            "channels": config.auxiliary_channels,
+        }
     return {"model": model, "default_scope": "mmseg"}
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import weights_convert
-from danet_common import Checkpoint, CheckpointError
+from danet_common import VARIANTS, Checkpoint, CheckpointError
 from shared_tests.suites.upstream_networks import MMSEG, checkpoint_of, named_tensors
 from weights_convert.containers.config_text import read_config_text, write_config_text
 from weights_convert.formats import torch_file
-from weights_convert.schemas.mmseg_metadata import from_metadata
+from weights_convert.schemas.mmseg_metadata import from_metadata, trainer_object
 
 TEXT = """\
 base = 0.9
@@ -89,6 +89,16 @@ def test_what_is_written_says_all_again(changes: dict[str, Any], tmp_path: Path)
     weights_convert.write(Checkpoint(config, checkpoint_of("mmseg").tensors), path, "mmseg", report=lines.append)
     assert weights_convert.read(path, report=lines.append).config == config
     assert not lines
+
+
+def test_the_written_configuration_builds_the_model() -> None:
+    config = VARIANTS["danet_r50_mmseg"]
+    model = read_config_text(trainer_object({}, config)["meta"]["cfg"])["model"]
+    backbone, head, auxiliary = (model[name] for name in ("backbone", "decode_head", "auxiliary_head"))
+    assert (backbone["type"], backbone["depth"], backbone["stem_channels"]) == ("ResNetV1c", 50, 64)
+    assert (head["in_channels"], head["channels"], head["pam_channels"], head["in_index"]) == (2048, 512, 64, 3)
+    assert (auxiliary["in_channels"], auxiliary["channels"], auxiliary["in_index"]) == (1024, 256, 2)
+    assert head["num_classes"] == auxiliary["num_classes"] == config.num_classes
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_the_classifier_that_is_never_used_travels(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "fault"),
+    ("changes", "error"),
     [
         ({BIAS: None}, "missing: head.position_conv._conv.bias [24]"),
         ({BIAS: np.zeros(7, np.float32)}, "wrong shape: head.position_conv._conv.bias is float32 [7]"),
