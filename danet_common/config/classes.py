@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 from dataclasses import dataclass
+from importlib.resources import files
 
 Colour = tuple[int, int, int]
 
@@ -18,6 +20,16 @@ class ClassSet:
 def class_set(**colours: Colour) -> ClassSet:
     """Names, with an underscore for each space, and their colours."""
     return ClassSet(tuple(name.replace("_", " ") for name in colours), tuple(colours.values()))
+
+
+def read_class_set(name: str) -> ClassSet:
+    """Read a published data set's classes from the table `class_sets/NAME.csv`."""
+    text = (files(__package__) / "class_sets" / f"{name}.csv").read_text(encoding="utf-8")
+    rows = list(csv.DictReader(text.splitlines()))
+    return ClassSet(
+        tuple(row["name"] for row in rows),
+        tuple((int(row["red"]), int(row["green"]), int(row["blue"])) for row in rows),
+    )
 
 
 def voc_class_set(names: str) -> ClassSet:

@@ -10,26 +10,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from danet_common.config.classes import class_set
+from danet_common.config.classes import read_class_set
 from danet_common.data.dataset import DataError
 from danet_common.data.files import FileDataset
 from danet_common.data.label_table import plain_table, with_colours
 from danet_common.data.listing import first_path, require_split
 from danet_common.data.pairing import pair_files
 
-CAMVID = class_set(
-    sky=(128, 128, 128),
-    building=(128, 0, 0),
-    pole=(192, 192, 128),
-    road=(128, 64, 128),
-    pavement=(60, 40, 222),
-    tree=(128, 128, 0),
-    sign_symbol=(192, 128, 128),
-    fence=(64, 64, 128),
-    car=(64, 0, 128),
-    pedestrian=(64, 64, 0),
-    bicyclist=(0, 128, 192),
-)
+CAMVID = read_class_set("camvid")
 
 SPLITS = ("train", "val", "test")
 

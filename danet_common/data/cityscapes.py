@@ -10,34 +10,19 @@ published: its files hold void only.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
-from danet_common.config.classes import class_set
+import numpy as np
+from jaxtyping import Integer, UInt8
+
+from danet_common.config import DANetConfig
+from danet_common.config.classes import read_class_set
 from danet_common.data.files import FileDataset, Pair
 from danet_common.data.label_table import label_table, plain_table
 from danet_common.data.listing import first_path, images_in, require_split
 
-CITYSCAPES = class_set(  # the 19 classes with a trainId, in its order
-    road=(128, 64, 128),
-    sidewalk=(244, 35, 232),
-    building=(70, 70, 70),
-    wall=(102, 102, 156),
-    fence=(190, 153, 153),
-    pole=(153, 153, 153),
-    traffic_light=(250, 170, 30),
-    traffic_sign=(220, 220, 0),
-    vegetation=(107, 142, 35),
-    terrain=(152, 251, 152),
-    sky=(70, 130, 180),
-    person=(220, 20, 60),
-    rider=(255, 0, 0),
-    car=(0, 0, 142),
-    truck=(0, 0, 70),
-    bus=(0, 60, 100),
-    train=(0, 80, 100),
-    motorcycle=(0, 0, 230),
-    bicycle=(119, 11, 32),
-)
+CITYSCAPES = read_class_set("cityscapes")
 
 SPLITS = ("train", "val", "test")
 
@@ -49,7 +34,7 @@ TABLES = {  # ending of the label files -> what their bytes mean
 
 
 def open_cityscapes(root: Path, split: str) -> FileDataset:
-    """Fine annotations of one split; labelIds where there are any, else labelTrainIds."""
+    """Open the fine annotations of a split: labelIds if it has any, else labelTrainIds."""
     title = "cityscapes"
     require_split(title, split, SPLITS)
     images = first_path(title, root, [f"leftImg8bit/{split}"])
@@ -60,3 +45,28 @@ def open_cityscapes(root: Path, split: str) -> FileDataset:
         for image in images_in(images, "*/*_leftImg8bit.png")
     ]
     return FileDataset(f"{title}:{root} {split}", CITYSCAPES, pairs, TABLES[kind])
+
+
+@dataclass(frozen=True)
+class LabelIds:
+    """The class numbers of a benchmark's server, in the order of the labels."""
+
+    names: tuple[str, ...]
+    ids: tuple[int, ...]
+
+    def apply(self, labels: Integer[np.ndarray, "h w"]) -> UInt8[np.ndarray, "h w"]:
+        """Return the ids of labels. Raises IndexError for an unknown label."""
+        return np.array(self.ids, np.uint8)[labels]
+
+    def require(self, config: DANetConfig) -> None:
+        """Raise ValueError unless the network has these classes in this order, as far as it names them."""
+        if config.num_classes != len(self.ids):
+            raise ValueError(f"these label ids are of {len(self.ids)} classes; the network has {config.num_classes}")
+        for label, (name, own) in enumerate(zip(self.names, config.class_names or self.names, strict=True)):
+            if own != name:
+                raise ValueError(f"label {label} is {name!r} in these label ids, and {own!r} in the network")
+
+
+# The server of Cityscapes takes one 8-bit PNG for each image, in any folder, whose name begins with the image's city,
+# sequence and frame: cityscapesScripts 02a0f28, evaluation/evalPixelLevelSemanticLabeling.py.
+LABEL_IDS = {"cityscapes": LabelIds(CITYSCAPES.names, IDS)}
