@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from danet_common import DANetConfig
-    from danet_common.data.label_ids import LabelIds
+    from danet_common.data.cityscapes import LabelIds
     from danet_common.evaluation import Infer, Protocol
 
 
@@ -89,7 +89,7 @@ def predict(
 
 def find_ids(name: str | None, side_by_side: bool) -> LabelIds | None:
     """Return the label ids of a benchmark. Raises BadParameter for an unknown one, or beside --side-by-side."""
-    from danet_common.data.label_ids import LABEL_IDS
+    from danet_common.data.cityscapes import LABEL_IDS
 
     if name is None:
         return None

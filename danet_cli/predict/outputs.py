@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from danet_common import DANetConfig
-    from danet_common.data.label_ids import LabelIds
+    from danet_common.data.cityscapes import LabelIds
 
 SOFTWARE = software("predict")  # PNG's Software text in each file
 KINDS = ("mask", "overlay", "side_by_side", "label_ids")

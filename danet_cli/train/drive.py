@@ -133,8 +133,8 @@ def require_same_classes(plan: RunPlan, data: RunData) -> None:
 
 def check_labels(data: RunData) -> None:
     """Read all label files, and note what they hold. Raises DataError for unusable labels."""
-    from danet_common.data.census import absent_remark
     from danet_common.data.files import FileDataset
+    from danet_common.data.label_check import absent_remark
 
     train, val = data
     census = train.check(log=print_note)

@@ -5,24 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from danet_common.config.classes import ClassSet
-from danet_common.data.census import Look, conclude
-from danet_common.data.dataset import Census, DataError, Dataset, Sample, log_remark
-from danet_common.data.image import ImageError, read_image
+from danet_common.data.dataset import DataError, Dataset, PixelCounts, Sample, log_remark
+from danet_common.data.image_header import ImageHeader, orientation_of_labels, read_header
+from danet_common.data.image_reading import ImageError, orient, read_image
+from danet_common.data.label_check import LabelCheck, LabelSummary
 from danet_common.data.label_settings import NO_SETTINGS, LabelSettings
 from danet_common.data.label_table import LabelTable
 from danet_common.data.labels import LabelFile, open_labels
-from danet_common.data.picture_header import read_header, turn_of_labels, turned
 
-CHECKING_THREADS = 8  # decoding releases the interpreter, and a disk answers several at once
+CHECKING_THREADS = 8  # decoding releases the GIL
 
 
 @dataclass(frozen=True)
 class Pair:
-    """The two files of one item, and its name: by default that of the image's file without its ending."""
+    """The two files of an item, and its name; default: the image file's without its ending."""
 
     image: Path
     labels: Path
@@ -30,10 +29,10 @@ class Pair:
 
 
 class FileDataset(Dataset):
-    """Pairs of files, and what the bytes of the label files mean.
+    """Pairs of files, and the classes of the values in the label files.
 
-    remarks  what was noticed while the files were listed, a line each
-    own      the data set is the user's own, so nothing but its files tells what 255 means in them
+    remarks    findings from listing the files
+    user_data  True for a user's own folder, in which 255 may be a class
     """
 
     def __init__(
@@ -43,77 +42,66 @@ class FileDataset(Dataset):
         pairs: Sequence[Pair],
         table: LabelTable,
         remarks: Sequence[str] = (),
-        own: bool = False,
+        user_data: bool = False,
     ) -> None:
-        super().__init__(title, classes)
+        super().__init__(title, classes, [pair.name or pair.image.stem for pair in pairs])
         self.pairs = tuple(pairs)
         self.table = table
         self.remarks = tuple(remarks)
-        self.own = own
-        self.settings: LabelSettings = NO_SETTINGS
-        self._names = tuple(pair.name or pair.image.stem for pair in self.pairs)
+        self.user_data = user_data
+        self.settings = NO_SETTINGS
         if not self.pairs:
             raise DataError(f"{title}: there are no images", *self.remarks)
-        if len(set(self._names)) < len(self._names):
-            twice = sorted({name for name in self._names if self._names.count(name) > 1})
+        if len({*self.item_names}) < len(self.pairs):
+            twice = sorted({name for name in self.item_names if self.item_names.count(name) > 1})
             raise DataError(*(f"{title}: more than one image is called {name}" for name in twice))
 
     def read_by(self, settings: LabelSettings) -> FileDataset:
-        """Read the label files by a user's settings; returns itself. Raises DataError where they do not fit."""
-        if settings.reduce_zero_label and not self.own:
+        """Apply a user's settings and return the data set itself. Raises DataError if they do not fit."""
+        if settings.reduce_zero_label and not self.user_data:
             raise DataError(f"{self.title}: reduce_zero_label is for folder:PATH; leave it out")
         self.table = self.table.with_settings(self.title, self.num_classes, settings)
         self.settings = settings
         return self
 
-    @property
-    def item_names(self) -> Sequence[str]:
-        """The image files' names without their endings."""
-        return self._names
-
     def item(self, index: int) -> Sample:
-        """Read both files. Raises DataError naming the one that is missing, damaged, or of another size."""
+        """Read both files. Raises DataError naming the file that is missing, damaged or of another size."""
         pair = self.pairs[index]
         try:
             image = read_image(pair.image)
         except ImageError as error:
             raise DataError(str(error)) from None
         file = open_labels(pair.labels, self.table)
-        labels = turned(file.labels(), self._turn(pair, file)[0])
+        labels = orient(file.labels(), self._orientation(pair, read_header(pair.image), file))
         _require_same_size(pair, image.shape[:2], labels.shape)
-        return Sample(image, labels, self._names[index])
+        return Sample(image, labels, self.item_names[index])
 
-    def check(self, limit: int | None = None, log: Callable[[str], None] = log_remark) -> Census:
-        """Decode label files and open images, in threads, and `log` what is remarkable.
-
-        Raises DataError listing all faults, in order.
-        """
-        pairs = self.pairs[:limit]
+    def check(self, limit: int | None = None, log: Callable[[str], None] = log_remark) -> PixelCounts:
+        """Decode label files and open images, in threads, and `log` remarks. Raises DataError with all errors."""
         with ThreadPoolExecutor(CHECKING_THREADS) as threads:
-            looks = list(threads.map(partial(_look, self), pairs))
+            summaries = list(threads.map(self._summary, self.pairs[:limit]))
         for remark in self.remarks:
             log(remark)
-        return conclude(self.title, self.classes, self.table, looks, log, self.own)
+        return LabelCheck(self.title, self.classes, self.table, summaries, self.user_data).run(log)
 
-    def _turn(self, pair: Pair, file: LabelFile) -> tuple[int, bool]:
-        """By which orientation an item's labels are turned, and whether its picture has more than 8 bits."""
-        header = read_header(pair.image)
+    def _orientation(self, pair: Pair, header: ImageHeader, file: LabelFile) -> int:
+        """Return the EXIF orientation by which an item's labels are turned."""
         height, width = file.values.shape
-        turn = turn_of_labels(pair.image, header, (height, width), self.settings.label_orientation)
-        _require_same_size(pair, header.stored if turn > 1 else header.upright, file.values.shape)
-        return turn, header.deep
+        orientation = orientation_of_labels(pair.image, header, (height, width), self.settings.label_orientation)
+        _require_same_size(pair, header.stored if orientation > 1 else header.upright, file.values.shape)
+        return orientation
 
-
-def _look(dataset: FileDataset, pair: Pair) -> Look:
-    """What is in an item as far as its labels and the image's header tell; the pixels are not decoded."""
-    try:
-        file = open_labels(pair.labels, dataset.table)
-        turn, deep = dataset._turn(pair, file)
-        if deep:
-            read_image(pair.image)
-    except (DataError, ImageError) as error:
-        return Look(pair.labels, fault=str(error))
-    return Look(pair.labels, file.fault, file.reading, file.counts, file.meaning, turned=turn > 1)
+    def _summary(self, pair: Pair) -> LabelSummary:
+        """Summarise an item from its labels and its image's header; pixels are decoded only if they are deep."""
+        try:
+            file = open_labels(pair.labels, self.table)
+            header = read_header(pair.image)
+            turned = self._orientation(pair, header, file) > 1
+            if header.deep:
+                read_image(pair.image)
+        except (DataError, ImageError) as error:
+            return LabelSummary(pair.labels, error=str(error))
+        return LabelSummary(pair.labels, file.error, file.encoding, file.counts, file.meaning, turned)
 
 
 def _require_same_size(pair: Pair, image: tuple[int, ...], labels: tuple[int, ...]) -> None:

@@ -1,4 +1,4 @@
-"""What a user says about label files that the files themselves do not tell: `--set label_map=255:1`."""
+"""A user's settings for reading label files: `--set label_map=255:1`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-VOID = 255  # in a label map, the class of pixels that are neither learned from nor judged
+VOID = 255  # the class of void in a label map
 LARGEST_VALUE = 65535  # of a label file with 16 bits a pixel
 
 LabelMap = tuple[tuple[int, int], ...]  # file value, class
@@ -17,13 +17,12 @@ LabelOrientation = Literal["auto", "upright", "stored"]
 
 @dataclass(frozen=True, kw_only=True)
 class LabelSettings:
-    """How label files are read. Raises ValueError, naming the field, where a value means nothing.
+    """Settings of label files. Raises ValueError naming an invalid field.
 
-    label_map          file value -> class, or 255 for void, where the file value means something else by default
-    reduce_zero_label  0 is void and 1 is the first class, as mmsegmentation's setting of that name
-    palette_labels     what counts in a palette file: the pixels' indices or their colours; auto: what the file shows
-    label_orientation  where a picture has an EXIF orientation: its labels lie on the upright picture or on the stored
-                       one; auto: by their sizes
+    label_map          file value -> class, or 255 for void
+    reduce_zero_label  0 is void and 1 is the first class, as in mmsegmentation
+    palette_labels     read a palette file by its indices or its colours; auto: by its content
+    label_orientation  labels fit the image upright by its EXIF orientation, or as stored; auto: by their sizes
     """
 
     label_map: LabelMap = ()
@@ -49,21 +48,17 @@ class LabelSettings:
 
     @property
     def assignments(self) -> list[str]:
-        """The fields that are not the default's, as `--set` takes them."""
-        texts = []
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if value != field.default:
-                texts.append(f"{field.name}={_text(value)}")
-        return texts
+        """Fields that differ from the default, as `--set` takes them."""
+        values = [(field, getattr(self, field.name)) for field in dataclasses.fields(self)]
+        return [f"{field.name}={_text(value)}" for field, value in values if value != field.default]
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: every field."""
+        """Return all fields, JSON-ready."""
         return dataclasses.asdict(self) | {"label_map": [list(entry) for entry in self.label_map]}
 
 
 def parse_label_map(text: str) -> LabelMap:
-    """`"255:1,7:void"` as pairs. Raises ValueError."""
+    """Parse `"255:1,7:void"`. Raises ValueError."""
     entries = []
     for word in text.split(","):
         match = re.fullmatch(r"\s*(\d{1,5})\s*:\s*(\d{1,3}|void)\s*", word)

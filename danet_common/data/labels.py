@@ -1,4 +1,4 @@
-"""Label files: a class number, or a class's colour, for each pixel."""
+"""Decode label files: a class number, or the colour of a class, for each pixel."""
 
 from __future__ import annotations
 
@@ -15,54 +15,52 @@ from PIL import Image, ImageFile
 from danet_common.config.classes import Colour
 from danet_common.data.dataset import IGNORE, DataError
 from danet_common.data.image_reading import ORIENTATION, SIXTEEN_BITS, open_image
-from danet_common.data.label_palette import Counting, counting_of
-from danet_common.data.label_table import LabelTable
+from danet_common.data.label_table import LabelTable, palette_encoding
 from danet_common.files.regular_file import IMAGE, open_regular
 
-LOSSLESS = ("PNG", "BMP", "TIFF", "GIF", "PPM")  # Pillow's names; PPM is PGM and PBM too
-FEWER_BITS = ("L;2", "L;4")  # how Pillow decodes grey of 2 or 4 bits a pixel: stretched to 0..255, no class numbers
-MOST_COLOURS = 65536  # of a label file; a photograph has more
+LOSSLESS = ("PNG", "BMP", "TIFF", "GIF", "PPM")  # Pillow's names; PPM includes PGM and PBM
+FEWER_BITS = ("L;2", "L;4")  # grey of 2 or 4 bits a pixel: Pillow stretches it to 0..255
+MAX_COLOURS = 65536  # of a label file; a photograph has more
 
-PACKING = np.array([1 << 16, 1 << 8, 1], np.uint32)  # of RGB into one number
-
-Reading = Literal["number", "grey", "level", "palette", "colour"]
+Encoding = Literal["number", "grey", "level", "palette", "colour"]
 
 
 @dataclass(frozen=True)
 class LabelFile:
     """A decoded label file.
 
-    reading  number: a pixel's value or palette index; grey: RGB, or a palette, of greys; level: grey levels that are
-             the colours of classes; palette: the palette's colours; colour: RGB
-    counts   file value -> pixels; RGB as one number, 65536 r + 256 g + b
-    meaning  file value -> class, or IGNORE, or None where it is a fault
+    encoding  number: the pixel's value or palette index; grey: RGB, or a palette, of greys; level: grey levels that are
+              colours of classes; palette: the palette's colours; colour: RGB
+    values    file values; RGB as 65536 r + 256 g + b
+    counts    file value -> pixels
+    meaning   file value -> class, IGNORE, or None if it is unknown
     """
 
     path: Path
-    reading: Reading
+    encoding: Encoding
     values: Integer[np.ndarray, "h w"]
     counts: Mapping[int, int]
     meaning: Mapping[int, int | None]
     table: LabelTable
 
     @property
-    def fault(self) -> str | None:
-        """The values that no class has, and how many pixels have them; None where there are none."""
-        wrong = {value: pixels for value, pixels in self.counts.items() if self.meaning[value] is None}
-        if not wrong:
+    def error(self) -> str | None:
+        """Error text for values of no class; None if all are known."""
+        unknown = {value: pixels for value, pixels in self.counts.items() if self.meaning[value] is None}
+        if not unknown:
             return None
-        if self.reading in ("palette", "colour"):
-            return f"{self.path}: {_unknown_colours(wrong, self.table)}"
-        shown = ", ".join(f"{value} ({pixels} px)" for value, pixels in sorted(wrong.items())[:5])
+        if self.encoding in ("palette", "colour"):
+            return f"{self.path}: {_unknown_colours(unknown, self.table)}"
+        listed = ", ".join(f"{value} ({pixels} px)" for value, pixels in sorted(unknown.items())[:5])
+        more = ", ..." * (len(unknown) > 5)
         known = _ranges(sorted(self.table.classes))
-        more = ", ..." * (len(wrong) > 5)
-        hint = f"--set label_map={min(wrong)}:CLASS, or :void, says what {min(wrong)} means"
-        return f"{self.path}: class id out of range: {shown}{more}; known are {known}; {hint}"
+        hint = f"--set label_map={min(unknown)}:CLASS, or :void, says what {min(unknown)} means"
+        return f"{self.path}: class id out of range: {listed}{more}; known are {known}; {hint}"
 
     def labels(self) -> UInt8[np.ndarray, "h w"]:
-        """The class of each pixel, or IGNORE. Raises DataError where there is a fault."""
-        if self.fault is not None:
-            raise DataError(self.fault)
+        """Return the class of each pixel, or IGNORE. Raises DataError for values of no class."""
+        if self.error is not None:
+            raise DataError(self.error)
         if self.values.dtype == np.uint8:
             return np.array(Image.fromarray(self.values).point([self.meaning.get(value) or 0 for value in range(256)]))
         keys = np.array(sorted(self.meaning))
@@ -71,12 +69,12 @@ class LabelFile:
 
 
 def read_labels(path: Path, table: LabelTable) -> UInt8[np.ndarray, "h w"]:
-    """The classes of a label file. Raises DataError for what is none, and for values that the table has not."""
+    """Return the classes of a label file. Raises DataError if it is unreadable or holds unknown values."""
     return open_labels(path, table).labels()
 
 
 def open_labels(path: Path, table: LabelTable) -> LabelFile:
-    """Decode a label file. Raises DataError, naming it, where its pixels cannot be read as one class each."""
+    """Decode a label file. Raises DataError, naming it, if it does not hold one class a pixel."""
     try:
         with open_regular(path, IMAGE) as file, open_image(file) as image:
             _require_labels(path, image)
@@ -85,13 +83,13 @@ def open_labels(path: Path, table: LabelTable) -> LabelFile:
         raise DataError(f"{path}: no such label file") from None
     except DataError:
         raise
-    except Exception as error:  # a damaged file makes Pillow's decoders raise what they please
+    except Exception as error:  # Pillow's decoders raise any exception for a damaged file
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path}: not a readable label file ({reason})") from None
 
 
 def _require_labels(path: Path, image: ImageFile.ImageFile) -> None:
-    """Raise DataError for a file whose pixels are not what was labelled."""
+    """Raise DataError for a file that changes the labelled pixels."""
     if image.format not in LOSSLESS or image.info.get("compression") == "jpeg":
         name = "JPEG in TIFF" if image.format == "TIFF" else image.format
         raise DataError(f"{path}: {name} changes class numbers; save labels without loss, as PNG")
@@ -100,7 +98,7 @@ def _require_labels(path: Path, image: ImageFile.ImageFile) -> None:
         raise DataError(f"{path}: a label file must hold one picture; this one holds {frames}")
     if image.tile and image.tile[0].args in FEWER_BITS:
         raise DataError(f"{path}: labels must be one byte a pixel; this file has {image.tile[0].args[2]} bits of grey")
-    if Image.Image.getexif(image).get(ORIENTATION, 1) != 1:  # a PNG's own would decode all pixels first
+    if Image.Image.getexif(image).get(ORIENTATION, 1) != 1:  # a PNG's own method decodes all pixels
         raise DataError(f"{path}: a label file must have no EXIF orientation; save it upright without")
 
 
@@ -124,35 +122,33 @@ def _decode(path: Path, image: Image.Image, table: LabelTable) -> LabelFile:
     levels = {value: table.levels.get(value) for value in file.counts}
     if image.mode == "1" or None in levels.values() or (levels == file.meaning and IGNORE not in levels):
         return file
-    return replace(file, reading="level", meaning=levels)
+    return replace(file, encoding="level", meaning=levels)
 
 
-def _numbers(path: Path, reading: Reading, values: Integer[np.ndarray, "h w"], table: LabelTable) -> LabelFile:
+def _numbers(path: Path, encoding: Encoding, values: Integer[np.ndarray, "h w"], table: LabelTable) -> LabelFile:
     if values.dtype == np.uint8:
         counts = {value: pixels for value, pixels in enumerate(Image.fromarray(values).histogram()) if pixels}
     else:
-        found, pixels = np.unique(values, return_counts=True)
-        counts = dict(zip(found.tolist(), pixels.tolist(), strict=True))
-    return LabelFile(path, reading, values, counts, {value: table.classes.get(value) for value in counts}, table)
+        distinct, pixels = np.unique(values, return_counts=True)
+        counts = dict(zip(distinct.tolist(), pixels.tolist(), strict=True))
+    return LabelFile(path, encoding, values, counts, {value: table.classes.get(value) for value in counts}, table)
 
 
-def _decode_palette(path: Path, image: ImageFile.ImageFile | Image.Image, table: LabelTable) -> LabelFile:
+def _decode_palette(path: Path, image: Image.Image, table: LabelTable) -> LabelFile:
     values = np.asarray(image)
-    flat = image.getpalette("RGB") or []
-    palette = [(flat[start], flat[start + 1], flat[start + 2]) for start in range(0, len(flat) - 2, 3)]
+    rgb = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)[:256]
+    palette: list[Colour] = [(red, green, blue) for red, green, blue in rgb.tolist()]
     pixels = Image.fromarray(values).histogram()
     used = [value for value in range(256) if pixels[value]]
     try:
-        counting: Counting = counting_of(used, palette, table, renumbered=image.format == "GIF")
+        encoding = palette_encoding(used, palette, table, renumbered=image.format == "GIF")
     except ValueError as error:
         raise DataError(f"{path}: {error}") from None
-    if counting == "index":
+    if encoding == "number":
         return _numbers(path, "number", values, table)
     if max(used) >= len(palette):
         raise DataError(f"{path}: damaged: the palette has {len(palette)} colours, and a pixel is number {max(used)}")
-    rgb = np.zeros((256, 3), np.uint8)
-    rgb[: len(palette)] = palette[:256]
-    if counting == "grey":
+    if encoding == "grey":
         return _numbers(path, "grey", rgb[values, 0], table)
     counts: Counter[Colour] = Counter()
     for value in used:
@@ -161,11 +157,11 @@ def _decode_palette(path: Path, image: ImageFile.ImageFile | Image.Image, table:
 
 
 def _decode_colours(path: Path, image: Image.Image, table: LabelTable) -> LabelFile:
-    """RGB: by colour where the colours are known, else as numbers where the three channels are equal."""
-    found = image.getcolors(MOST_COLOURS)
-    if found is None:
-        raise DataError(f"{path}: no labels: more than {MOST_COLOURS} colours, as a photograph has")
-    counts: dict[Colour, int] = {colour: pixels for pixels, colour in found}  # type: ignore[misc]
+    """Decode RGB by colour if all are known, else as numbers if the 3 channels are equal."""
+    distinct = image.getcolors(MAX_COLOURS)
+    if distinct is None:
+        raise DataError(f"{path}: no labels: more than {MAX_COLOURS} colours, as a photograph has")
+    counts: dict[Colour, int] = {colour: pixels for pixels, colour in distinct}  # type: ignore[misc]
     known = [table.colours.get(colour) is not None for colour in counts]
     if not all(known) and all(red == green == blue for red, green, blue in counts):
         return _numbers(path, "grey", np.asarray(image)[..., 0], table)
@@ -178,43 +174,38 @@ def _decode_colours(path: Path, image: Image.Image, table: LabelTable) -> LabelF
 
 
 def _colours(
-    path: Path, reading: Reading, rgb: UInt8[np.ndarray, "h w 3"], counts: Mapping[Colour, int], table: LabelTable
+    path: Path, encoding: Encoding, rgb: UInt8[np.ndarray, "h w 3"], counts: Mapping[Colour, int], table: LabelTable
 ) -> LabelFile:
-    packed = rgb.astype(np.uint32) @ PACKING
-    meaning = {_packed(colour): table.colours.get(colour) for colour in counts}
+    values = rgb.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+    packed = {red << 16 | green << 8 | blue: (red, green, blue) for red, green, blue in counts}
     return LabelFile(
-        path, reading, packed, {_packed(colour): pixels for colour, pixels in counts.items()}, meaning, table
+        path,
+        encoding,
+        values,
+        {value: counts[colour] for value, colour in packed.items()},
+        {value: table.colours.get(colour) for value, colour in packed.items()},
+        table,
     )
 
 
-def _packed(colour: Colour) -> int:
-    return colour[0] << 16 | colour[1] << 8 | colour[2]
-
-
-def _unpacked(value: int) -> Colour:
-    return value >> 16, value >> 8 & 255, value & 255
-
-
-def _unknown_colours(wrong: Mapping[int, int], table: LabelTable) -> str:
-    """The most frequent colours that no class has, each with its pixels and the nearest that one has."""
+def _unknown_colours(unknown: Mapping[int, int], table: LabelTable) -> str:
+    """Describe the 3 most frequent colours of no class, each with its pixels and the nearest class colour."""
     texts = []
-    for value, pixels in sorted(wrong.items(), key=lambda item: -item[1])[:3]:
-        colour = _unpacked(value)
+    for value, pixels in sorted(unknown.items(), key=lambda item: -item[1])[:3]:
+        colour = value >> 16, value >> 8 & 255, value & 255
         if colour in table.colours:
             texts.append(f"{colour} ({pixels} px) is the colour of two classes")
             continue
-        nearest = min(table.colours, key=lambda other: sum((a - b) ** 2 for a, b in zip(colour, other, strict=True)))
+        nearest = min(table.colours, key=lambda known: sum((a - b) ** 2 for a, b in zip(colour, known, strict=True)))
         label = table.colours[nearest]
-        meant = "of two classes" if label is None else "void" if label == IGNORE else f"class {label}"
-        texts.append(f"{colour} ({pixels} px), the nearest is {nearest}, {meant}")
-    more = f"; and {len(wrong) - 3} more colours" * (len(wrong) > 3)
+        name = "of two classes" if label is None else "void" if label == IGNORE else f"class {label}"
+        texts.append(f"{colour} ({pixels} px), the nearest is {nearest}, {name}")
+    more = f"; and {len(unknown) - 3} more colours" * (len(unknown) > 3)
     return f"colours that no class has: {'; '.join(texts)}{more}"
 
 
 def _ranges(values: list[int]) -> str:
-    """Ascending numbers with runs shortened: 0-18, 255."""
+    """Return ascending numbers with runs shortened: 0-18, 255."""
     starts = [value for value in values if value - 1 not in values]
     ends = [value for value in values if value + 1 not in values]
-    return ", ".join(
-        f"{first}-{last}" if first < last else f"{first}" for first, last in zip(starts, ends, strict=True)
-    )
+    return ", ".join(f"{start}-{end}" if start < end else f"{start}" for start, end in zip(starts, ends, strict=True))

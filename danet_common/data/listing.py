@@ -1,4 +1,4 @@
-"""Finding the files of a data set: folders, and lists of names."""
+"""Find the files of a data set, and read lists of names."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from danet_common.files.regular_file import LIST, read_regular
 IMAGE_ENDINGS = (
     ".jpg", ".jpeg", ".jfif", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".avif", ".jp2", ".ppm", ".pgm",
 )  # fmt: skip
-SYSTEM_FILES = ("thumbs.db", "desktop.ini", "__macosx")  # and all that begin with a dot, such as macOS's ._a.png
+SYSTEM_FILES = ("thumbs.db", "desktop.ini", "__macosx")  # beside names that begin with a dot
 
 
 def require_split(title: str, split: str, known: Iterable[str]) -> None:
-    """Raise DataError unless the data set has this split."""
+    """Raise DataError for an unknown split."""
     known = tuple(known)
     if split not in known:
         both = ("trainval",) * ({"train", "val"} <= {*known} and "trainval" not in known)
@@ -26,7 +26,7 @@ def require_split(title: str, split: str, known: Iterable[str]) -> None:
 
 
 def first_path(title: str, root: Path, candidates: Sequence[str]) -> Path:
-    """The first that exists of these places in a folder. Raises DataError where none does."""
+    """Return the first existing path of a folder. Raises DataError if there is none."""
     if not root.is_dir():
         raise DataError(f"{root}: no such folder")
     for candidate in candidates:
@@ -36,14 +36,14 @@ def first_path(title: str, root: Path, candidates: Sequence[str]) -> Path:
 
 
 def is_hidden(path: Path) -> bool:
-    """True for what operating systems leave in folders."""
+    """True for hidden files and those of operating systems."""
     return path.name.startswith(".") or path.name.lower() in SYSTEM_FILES
 
 
 def files_below(folder: Path) -> list[Path]:
-    """The files in a folder and in those within it, by their place; none that is hidden or lies in a hidden folder."""
-    found: list[Path] = []
-    seen: set[tuple[int, int]] = set()  # folders that a link leads into again are left out
+    """Return the sorted files of a folder and its subfolders, without hidden ones."""
+    paths: list[Path] = []
+    seen: set[tuple[int, int]] = set()  # a link may lead into a folder again
     for place, folders, files in os.walk(folder, followlinks=True):
         status = Path(place).stat()
         if (status.st_dev, status.st_ino) in seen:
@@ -51,39 +51,39 @@ def files_below(folder: Path) -> list[Path]:
             continue
         seen.add((status.st_dev, status.st_ino))
         folders[:] = sorted(name for name in folders if not is_hidden(Path(name)))
-        found += [Path(place, name) for name in files if not is_hidden(Path(name))]
-    return sorted(found)
+        paths += [Path(place, name) for name in files if not is_hidden(Path(name))]
+    return sorted(paths)
 
 
 def images_in(folder: Path, pattern: str = "*") -> list[Path]:
-    """The image files of a folder, by name; none of those that begin with a dot."""
-    found = (path for path in folder.glob(pattern) if path.suffix.lower() in IMAGE_ENDINGS)
-    return sorted(path for path in found if not is_hidden(path))
+    """Return the sorted image files of a folder, without hidden ones."""
+    images = (path for path in folder.glob(pattern) if path.suffix.lower() in IMAGE_ENDINGS)
+    return sorted(path for path in images if not is_hidden(path))
 
 
 def names_in(path: Path) -> list[str]:
-    """The names in a list file, one a line. A line may also be two paths, image and label, as DrSleep's lists have."""
+    """Return the names in a list file. A line may also be the paths of an image and its labels, as DrSleep has it."""
     return [Path(line.split()[0]).stem if "/" in line else line for line in lines_in(path)]
 
 
 def lines_in(path: Path) -> list[str]:
-    """The lines of a text file that are not empty."""
+    """Return the non-empty lines of a text file."""
     return [line.strip() for line in text_of(path).splitlines() if line.strip()]
 
 
 def text_of(path: Path) -> str:
-    """A text in UTF-8 or, where its first bytes say so, in UTF-16; without the mark that Windows' editors write."""
+    """Return a text in UTF-8, or in UTF-16 with a byte order mark. Raises DataError."""
     try:
         content = read_regular(path, LIST)
-        wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        return content.decode("utf-16" if wide else "utf-8-sig")
+        utf_16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return content.decode("utf-16" if utf_16 else "utf-8-sig")
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path}: not a readable list of names ({reason})") from None
 
 
 def list_entries(path: Path) -> list[tuple[str, str | None]]:
-    """The lines of a split's list: a name, with an ending or without, or the paths of an image and its label file."""
+    """Return the lines of a split's list: (name, None), or the paths of image and labels. Raises DataError."""
     entries: list[tuple[str, str | None]] = []
     for line in lines_in(path):
         words = [word.strip() for word in re.split(r"[\t,;]|\s+(?=\S*[/\\])", line) if word.strip()]

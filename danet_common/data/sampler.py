@@ -1,8 +1,7 @@
-"""Which item stands in which row of which batch: a pure function, so that nothing but a number need be kept to go on.
+"""The items in each batch, as a pure function of the step.
 
-The items of all epochs form one line, each epoch in an order of its own. A step's global batch is the next
-so many of the line, and each process has its part of the rows: the global batches, and with them the training,
-do not depend on how many processes there are.
+The items of all epochs form one sequence, shuffled by epoch. Each step takes the next global batch, and each process
+takes its part of the rows, so the training does not depend on the number of processes.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from danet_common.numerics.keyed_random import stream_key
 
 
 class SampleIndex(NamedTuple):
-    """One item in one epoch: what its augmentation is drawn for."""
+    """An item in an epoch, the key of its augmentation."""
 
     epoch: int
     item: int
@@ -23,12 +22,12 @@ class SampleIndex(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Sampler:
-    """The order of training items. Raises ValueError where it has none.
+    """The order of training items. Raises ValueError naming an invalid field.
 
     count           items of the data set
     batch_size      rows of one process; the global batch has `shard_count` times as many
-    drop_remainder  an epoch is whole batches, the few items left over sit it out (others each time);
-                    else a batch may begin with the end of one epoch and end with the start of the next
+    drop_remainder  True: an epoch is a whole number of batches and leaves out the rest of the items, different ones
+                    each time; False: a batch may hold the end of one epoch and the start of the next
     """
 
     count: int
@@ -52,33 +51,32 @@ class Sampler:
 
     @property
     def global_batch(self) -> int:
-        """Rows of one step in all processes together."""
+        """Rows of a step in all processes together."""
         return self.batch_size * self.shard_count
 
     @property
     def epoch_items(self) -> int:
-        """How much of the line one epoch is."""
+        """Number of items in an epoch."""
         return self.count // self.global_batch * self.global_batch if self.drop_remainder else self.count
 
     def epochs(self, step: int) -> float:
-        """How often each item has been seen when so many steps are done."""
+        """Return the number of epochs after `step` steps."""
         return step * self.global_batch / self.epoch_items
 
-    def turns(self, step: int) -> list[SampleIndex]:
-        """The rows of this process in one step; steps are numbered from 0."""
+    def indices(self, step: int) -> list[SampleIndex]:
+        """Return this process's rows of a step, from 0."""
         first = step * self.global_batch + self.shard_index * self.batch_size
-        return [self._turn(place) for place in range(first, first + self.batch_size)]
+        return [self._index(position) for position in range(first, first + self.batch_size)]
 
-    def _turn(self, place: int) -> SampleIndex:
-        """Who stands at one place of the line."""
-        epoch, rank = divmod(place, self.epoch_items)
+    def _index(self, position: int) -> SampleIndex:
+        epoch, rank = divmod(position, self.epoch_items)
         return SampleIndex(epoch, int(self._items[epoch * self.count + rank]) if self.shuffle else rank)
 
     @cached_property
     def _items(self) -> Any:
-        """Grain's global shuffle: a permutation of each epoch, computed place by place."""
+        """Grain's global shuffle, a permutation of each epoch that is computed item by item."""
         import grain
 
-        # Grain adds the epoch to the seed; a digest keeps neighbouring seeds from sharing epochs.
+        # Grain adds the epoch to the seed; hashing keeps neighbouring seeds from sharing epochs.
         seed = stream_key("danet", "order", self.seed) % 2**32
         return grain.MapDataset.range(self.count).shuffle(seed=seed)

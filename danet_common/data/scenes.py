@@ -7,7 +7,7 @@ else, with texture, noise, changing light and a line of void where classes meet,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -39,24 +39,17 @@ class Scenes(Dataset):
     """The first `count` scenes of a split; those of different splits are different."""
 
     def __init__(self, count: int, split: str, height: int = HEIGHT, width: int = WIDTH) -> None:
-        super().__init__(f"scenes {split}", SCENES)
         require_split("scenes", split, COUNTS)
         if count < 1:
             raise DataError(f"scenes: there must be at least 1; got {count}")
         if count > MOST:
             raise DataError(f"scenes: there are at most {MOST} of a split, whose names have five digits; got {count}")
-        self.split = split
+        super().__init__(f"scenes {split}", SCENES, [f"{split}_{index:05d}" for index in range(count)])
         self.height, self.width = height, width
-        self._names = tuple(f"{split}_{index:05d}" for index in range(count))
-
-    @property
-    def item_names(self) -> Sequence[str]:
-        """The split and the number."""
-        return self._names
 
     def item(self, index: int) -> Sample:
         """Make one scene; a negative number counts from the end."""
-        name = self._names[index]
+        name = self.item_names[index]
         draws = KeyedRandom("scenes", name)
         canvas = Canvas(self.height, self.width)
         horizon = draws.integer(self.height * 35 // 100, self.height * 55 // 100)

@@ -11,7 +11,7 @@ from jaxtyping import Int64
 
 from danet_common.config import DANetConfig
 from danet_common.data.dataset import Dataset
-from danet_common.data.samples import each_sample
+from danet_common.data.loader import each_sample
 from danet_common.evaluation.metrics import confusion_matrix
 from danet_common.evaluation.prediction import Infer, predict_labels
 from danet_common.evaluation.protocol import Protocol

@@ -20,9 +20,8 @@ import numpy as np
 from danet_common.checkpoint import Checkpoint
 from danet_common.config.recipe import learning_rate
 from danet_common.config.typed_json import from_json
-from danet_common.data.batches import Batch
 from danet_common.data.dataset import DataError, Dataset
-from danet_common.data.loader import Loader
+from danet_common.data.loader import Batch, Loader
 from danet_common.evaluation.metrics import scores
 from danet_common.training.callback import Callback
 from danet_common.training.curves import draw_curves

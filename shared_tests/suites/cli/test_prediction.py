@@ -22,9 +22,8 @@ from danet_cli.predict.inputs import find_images
 from danet_cli.predict.side_by_side import LARGEST, MARGIN, SMALLEST, side_by_side
 from danet_common import VARIANTS, Checkpoint, write_checkpoint
 from danet_common.config.palettes import palette_of
-from danet_common.data.cityscapes import CITYSCAPES
+from danet_common.data.cityscapes import CITYSCAPES, LABEL_IDS
 from danet_common.data.image import read_image
-from danet_common.data.label_ids import LABEL_IDS
 from danet_common.evaluation.prediction import predict_function
 from shared_tests.fixtures.synthetic import synthetic_array, synthetic_tensors
 from shared_tests.suites.cli.test_cli import assert_one_error

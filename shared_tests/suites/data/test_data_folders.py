@@ -193,9 +193,9 @@ def test_trainval_is_train_and_val(tmp_path: Path) -> None:
     write_labels(tmp_path / "val/labels/alone.png", 1, 0, 255)
     assert check(tmp_path, "trainval") == (["train/both", "alone", "val/both"], [])
     dataset = open_dataset(f"folder:{tmp_path}", "trainval")
-    census = dataset.check()
-    assert census is not None
-    assert (sum(census.pixels), census.void) == (6, 66)
+    counts = dataset.check()
+    assert counts is not None
+    assert (sum(counts.pixels), counts.void) == (6, 66)
     assert [dataset.item(index).name for index in (0, -1)] == ["train/both", "val/both"]
     assert len(open_dataset("scenes:3", "trainval")) == 6
 

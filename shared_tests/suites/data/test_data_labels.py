@@ -13,7 +13,7 @@ from PIL import Image
 
 from danet_common.config.typed_json import from_json
 from danet_common.data import DataError, LabelSettings, open_dataset
-from danet_common.data.census import absent_remark
+from danet_common.data.label_check import absent_remark
 from danet_common.data.label_settings import parse_label_map
 from danet_common.data.label_table import LabelTable, plain_table, with_colours
 from danet_common.data.labels import read_labels
@@ -153,15 +153,15 @@ def test_masks_of_0_and_255_are_refused_until_the_user_says_what_255_is(tmp_path
     assert "--set label_map=255:1 makes it foreground; --set label_map=255:void keeps it void" in str(error.value)
     assert "\n" not in str(error.value)
     dataset = open_dataset(spec, "train", LabelSettings(label_map=((255, 1),)))
-    census = dataset.check()
+    counts = dataset.check()
     assert np.array_equal(dataset.item(0).labels, mask)
-    assert census is not None
-    assert (census.pixels, census.void) == ((32, 16), 0)
-    assert absent_remark("x", dataset.names, census) is None
+    assert counts is not None
+    assert (counts.pixels, counts.void) == ((32, 16), 0)
+    assert absent_remark("x", dataset.names, counts) is None
     void = open_dataset(spec, "train", LabelSettings(label_map=((255, 255),)))
-    census = void.check()
-    assert census is not None
-    assert absent_remark("x", void.names, census) == (
+    counts = void.check()
+    assert counts is not None
+    assert absent_remark("x", void.names, counts) == (
         "x: 1 of 2 classes in no label: foreground; nothing can be told apart"
     )
 
@@ -206,11 +206,11 @@ def test_a_list_that_counts_from_1_for_labels_that_count_from_0(tmp_path: Path) 
 
 def test_a_class_that_never_occurs_is_named(tmp_path: Path) -> None:
     dataset = open_dataset(folder_of(tmp_path, PIXELS + 1, classes=("void", "a", "b", "c")), "train")
-    census = dataset.check()
-    assert census is not None
-    assert absent_remark("x", dataset.names, census) == "x: 1 of 4 classes in no label: void"
+    counts = dataset.check()
+    assert counts is not None
+    assert absent_remark("x", dataset.names, counts) == "x: 1 of 4 classes in no label: void"
     advice = "--set reduce_zero_label=true where the labels count from 1"
-    assert str(absent_remark(dataset.title, dataset.names, census)).endswith(f"in no label: void; {advice}")
+    assert str(absent_remark(dataset.title, dataset.names, counts)).endswith(f"in no label: void; {advice}")
 
 
 def test_a_class_called_void_is_remarked_on(tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ import pytest
 
 from danet_common import DANetConfig
 from danet_common.data import Augmentation, Batch, DataError, Dataset, Loader, Sampler, each_sample, open_dataset
-from danet_common.data.batches import Batches
 from danet_common.data.image import normalise
+from danet_common.data.loader import Batches
 from danet_common.data.sampler import SampleIndex
 from danet_common.data.specs import ON_DISK
 from shared_tests.suites.conftest import Start
@@ -55,7 +55,7 @@ def taken(batches: Iterator[Batch], count: int) -> list[bytes]:
 
 def items(order: Sampler, steps: range) -> list[int]:
     """The items of some steps, in order."""
-    return [turn.item for step in steps for turn in order.turns(step)]
+    return [turn.item for step in steps for turn in order.indices(step)]
 
 
 def test_batches_never_change() -> None:
@@ -78,7 +78,7 @@ def test_every_epoch_has_each_item_once_in_its_own_order() -> None:
     epochs = [line[start : start + 11] for start in range(0, 44, 11)]
     assert all(sorted(epoch) == list(range(11)) for epoch in epochs)
     assert len(set(map(tuple, epochs))) == 4
-    assert [turn.epoch for step in range(3) for turn in order.turns(step)] == [0] * 11 + [1]
+    assert [turn.epoch for step in range(3) for turn in order.indices(step)] == [0] * 11 + [1]
     assert order.epochs(11) == 4
 
 
@@ -109,7 +109,7 @@ def test_shards_together_are_the_whole(shards: int) -> None:
         Sampler(count=10, batch_size=8 // shards, shard_index=index, shard_count=shards) for index in range(shards)
     ]
     for step in range(5):
-        assert list(itertools.chain(*(part.turns(step) for part in parts))) == whole.turns(step)
+        assert list(itertools.chain(*(part.indices(step) for part in parts))) == whole.indices(step)
 
 
 def test_shards_have_the_rows_of_the_whole_batch() -> None:
@@ -251,7 +251,7 @@ def test_other_data_are_not_gone_on_with() -> None:
 
 def test_one_item_of_one_epoch_can_be_made_again_alone() -> None:
     batches = loader().batches
-    turn = batches.order.turns(5)[2]
+    turn = batches.sampler.indices(5)[2]
     image, labels = batches.row(turn)
     assert np.array_equal(image, batches.batch(5)["image"][2])
     assert np.array_equal(labels, batches.batch(5)["labels"][2])
@@ -314,7 +314,7 @@ def test_what_cannot_be_read_is_named(threads: int, mixed: Dataset, tmp_path: Pa
 def test_network_and_order_must_be_those_of_the_data(mixed: Dataset) -> None:
     with pytest.raises(ValueError, match="has 7 classes, the network 19"):
         Loader(mixed, SMALL, DANetConfig(), Sampler(count=3, batch_size=1))
-    with pytest.raises(ValueError, match="has 3 items; the order is of 4"):
+    with pytest.raises(ValueError, match="has 3 items; the sampler has 4"):
         Loader(mixed, SMALL, CONFIG, Sampler(count=4, batch_size=1))
 
 

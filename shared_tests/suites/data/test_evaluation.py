@@ -410,10 +410,8 @@ def test_shards_sum_to_the_whole_and_limit_is_of_all() -> None:
 class Void(Dataset):
     """Two items without a label."""
 
-    item_names = ("a", "b")
-
     def __init__(self) -> None:
-        super().__init__("void", SCENES.classes)
+        super().__init__("void", SCENES.classes, ["a", "b"])
 
     def item(self, index: int) -> Sample:
         sample = SCENES.item(index)

@@ -319,7 +319,7 @@ def test_parts_are_the_same_pictures_for_any_number_of_processes(
     rows = 16
     check_shares(TrainConfig(batch_size=rows, gradient_accumulation_steps=gradient_accumulation_steps), processes)
     shares = {"count": 100, "batch_size": rows // processes, "shard_count": processes, "shuffle": False}
-    turns = [Sampler(**shares, shard_index=index).turns(step=2) for index in range(processes)]  # type: ignore[arg-type]
+    turns = [Sampler(**shares, shard_index=index).indices(step=2) for index in range(processes)]  # type: ignore[arg-type]
     for number, part in enumerate(microbatches(rows // processes, gradient_accumulation_steps)):
         items = {process[row].item for process in turns for row in part}
         assert items == set(range(2 * rows + number, 3 * rows, gradient_accumulation_steps))
