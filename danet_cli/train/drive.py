@@ -137,8 +137,8 @@ def check_labels(data: RunData) -> None:
     from danet_common.data.label_check import absent_remark
 
     train, val = data
-    census = train.check(log=print_note)
-    remark = None if census is None else absent_remark(train.title, train.names, census)
+    counts = train.check(log=print_note)
+    remark = None if counts is None else absent_remark(train.title, train.names, counts)
     if remark is not None:
         print_note(remark)
     if val is None:
