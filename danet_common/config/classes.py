@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 from dataclasses import dataclass
-from importlib.resources import files
+from pathlib import Path
+
+from danet_common.files.regular_file import LIST, read_text
 
 Colour = tuple[int, int, int]
 
@@ -24,7 +26,7 @@ def class_set(**colours: Colour) -> ClassSet:
 
 def read_class_set(name: str) -> ClassSet:
     """Read a published data set's classes from the table `class_sets/NAME.csv`."""
-    text = (files(__package__) / "class_sets" / f"{name}.csv").read_text(encoding="utf-8")
+    text = read_text(Path(__file__).with_name("class_sets") / f"{name}.csv", LIST)
     rows = list(csv.DictReader(text.splitlines()))
     return ClassSet(
         tuple(row["name"] for row in rows),
