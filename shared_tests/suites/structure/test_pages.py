@@ -19,6 +19,8 @@ LINK = re.compile(r"\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
 ROW = re.compile(r"^\| ([^|]+) \| ([^|]+) \| ([^|]+) \|$", re.MULTILINE)
 CODE = re.compile(r"`([^`]+)`")
+MODULE = re.compile(r"\b(?:danet_\w+|weights_convert|shared_tests)(?:\.\w+)+(?!/)")
+FILE_ENDINGS = (".params", ".pth")
 FRACTION = re.compile(
     r"\b(a|an|one|two|three|four|five|six|seven|eight|nine) (half|third|quarter|fifth|sixth|seventh|eighth|ninth|tenth|"
     r"twentieth|hundredth)s?\b|\bhalf (the|of|a|as)\b|\b(halves|thirds|quarters|fifths|tenths|twentieths)\b",
@@ -51,6 +53,18 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_fractions_are_numbers(page: Path) -> None:
     text = " ".join(FENCE.sub("", page.read_text()).split())
     assert [match.group() for match in FRACTION.finditer(text)] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_named_modules_exist(page: Path) -> None:
+    for name in set(MODULE.findall(page.read_text())):
+        package, *names = name.split(".")
+        path = ROOT / package
+        while names and ((path / names[0]).is_dir() or (path / f"{names[0]}.py").is_file()):
+            path /= names.pop(0)
+        file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        exists = not names or re.search(rf"\b{names[0]}\b", file.read_text() if file.is_file() else "")
+        assert exists or name.endswith(FILE_ENDINGS), name
 
 
 def test_the_glossary_names_what_the_code_has() -> None:
