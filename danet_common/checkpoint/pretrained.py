@@ -38,11 +38,11 @@ from danet_common.checkpoint.shard_writer import (
     require_own_index,
 )
 from danet_common.config import DANetConfig
-from danet_common.files.atomic import always, atomic_directory, naming, never, permissions, place_file, remove_leftovers
-from danet_common.files.folder_lock import locked_folder
+from danet_common.files.atomic import always, atomic_directory, naming, never, permissions, place_file
+from danet_common.files.locks import locked_folder
 from danet_common.files.regular_file import SETTINGS, read_regular
 from danet_common.files.strict_json import parse_json
-from danet_common.files.temporary import folder_part
+from danet_common.files.temporary import folder_part, remove_leftovers
 from danet_common.files.unchanged import read_unchanged
 from danet_common.files.unfinished import uninterrupted
 

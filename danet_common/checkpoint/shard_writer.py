@@ -25,7 +25,7 @@ from danet_common.checkpoint.safetensors_header import read_header
 from danet_common.checkpoint.safetensors_writer import write_safetensors
 from danet_common.checkpoint.shards import INDEX_ENDING, INDEX_LIMIT, SHARD, is_index
 from danet_common.files.atomic import Judge, always, naming, permissions, place_file
-from danet_common.files.folder_lock import locked_folder
+from danet_common.files.locks import locked_folder
 from danet_common.files.regular_file import WEIGHTS, open_regular
 from danet_common.files.strict_json import parse_json
 from danet_common.files.temporary import folder_part

@@ -1,7 +1,7 @@
-"""Replacing a file or folder so that a killed process leaves the old one or the new one, never a part of one.
+"""Replace a file or folder so that a killed process leaves the old one or the new one, never a part of it.
 
-What may be replaced is a function's decision, a `Judge`: it is called with the path that something has already,
-and raises where that must stay. Where nothing is there, nothing that appears meanwhile is replaced without it.
+A `Judge` decides about replacing: it gets the path of an existing file or folder, and raises where that must stay.
+Nothing that appears meanwhile is replaced without it.
 """
 
 from __future__ import annotations
@@ -13,20 +13,18 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from danet_common.files.placing import exchange, rename_exclusively
-from danet_common.files.temporary import file_part, folder_part, remove_leftovers
+from danet_common.files.temporary import file_part, folder_part
 from danet_common.files.unfinished import uninterrupted
-
-__all__ = ["Judge", "always", "atomic_directory", "atomic_file", "if_empty", "naming", "never", "remove_leftovers"]
 
 Judge = Callable[[Path], None]
 
 
 def always(target: Path) -> None:
-    """Let a file be replaced, whatever it is."""
+    """Let any file be replaced."""
 
 
 def never(target: Path) -> None:
-    """Raise FileExistsError: what is there stays."""
+    """Raise FileExistsError."""
     raise FileExistsError(errno.EEXIST, "exists already, and is not replaced", str(target))
 
 
@@ -42,11 +40,9 @@ def atomic_file(path: str | os.PathLike[str], replace: Judge = always) -> Iterat
     """Yield a temporary path beside `path`; on success it takes `path`'s place, on any error it is removed.
 
     A symbolic link is followed, so the file it names is replaced. An existing file keeps its permissions.
-    Raises what `replace` raises for an existing file, before the body runs and again when it is done; OSErrors
-    of the body name `path`.
+    `replace` is asked about an existing file before the body runs and after it. OSErrors of the body name `path`.
     """
-    target = _target(path)
-    _ask(replace, target)
+    target = _target(path, replace)
     with contextlib.ExitStack() as stack:
         with naming(target):
             temporary = stack.enter_context(file_part(target))
@@ -54,7 +50,7 @@ def atomic_file(path: str | os.PathLike[str], replace: Judge = always) -> Iterat
             yield temporary
             with temporary.open("rb+") as file:
                 os.fsync(file.fileno())
-            temporary.chmod(permissions(target, 0o666))  # last: a file that is only read could not be opened so
+            temporary.chmod(permissions(target, 0o666))  # last: a read-only file could not be opened so
         place_file(temporary, target, replace)
 
 
@@ -62,25 +58,24 @@ def atomic_file(path: str | os.PathLike[str], replace: Judge = always) -> Iterat
 def atomic_directory(path: str | os.PathLike[str], replace: Judge = if_empty) -> Iterator[Path]:
     """Yield a path that does not exist yet; the folder made there takes `path`'s place.
 
-    On any error it is removed and an existing folder is left as it was. A symbolic link is followed.
-    Raises what `replace` raises for an existing folder, which it is asked about before the body runs, when that is
-    done and, as files may come to it meanwhile, once more after the exchange; then the old folder is put back.
-    Raises NotADirectoryError where a file is in its place; OSErrors of the body name `path`.
+    On any error it is removed and an existing folder stays. A symbolic link is followed. `replace` is asked about an
+    existing folder before the body runs and after it. As files may appear meanwhile, it is asked once more after the
+    exchange; if it raises then, the old folder is put back. OSErrors of the body name `path`.
+    Raises NotADirectoryError where a file is in its place.
     """
-    target = _target(path)
-    _ask(replace, target)
+    target = _target(path, replace)
     with contextlib.ExitStack() as stack:
         with naming(target):
-            workplace = stack.enter_context(folder_part(target))
-        temporary = workplace / target.name
-        with naming(target, workplace):
+            part = stack.enter_context(folder_part(target))
+        temporary = part / target.name
+        with naming(target, part):
             yield temporary
             temporary.chmod(permissions(target, 0o777))
         _place_folder(temporary, target, replace)
 
 
 def place_file(new: Path, target: Path, replace: Judge) -> None:
-    """Give a finished file its name; `replace` is asked about a file that has it. Raises OSError, naming `target`."""
+    """Give a finished file its name; `replace` is asked about an existing file. Raises OSError, naming `target`."""
     with naming(target, new), uninterrupted():
         if replace is not always:
             try:
@@ -110,45 +105,40 @@ def _place_folder(new: Path, target: Path, replace: Judge) -> None:
     except BaseException:
         with naming(target, new):
             exchange(new, target)
-        replace(target)  # says the same with the right path
+        replace(target)  # raises the same with the right path
         never(target)
 
 
-def _ask(replace: Judge, target: Path) -> None:
-    if os.path.lexists(target):
-        replace(target)
-
-
-def _target(path: str | os.PathLike[str]) -> Path:
-    """What is replaced, links followed. Raises OSError where it is neither a file nor a folder: a device, a pipe."""
+def _target(path: str | os.PathLike[str], replace: Judge) -> Path:
+    """Return the path without links. Raises what `replace` raises, and OSError for a device or a pipe."""
     target = Path(os.path.realpath(path))
-    if os.path.lexists(target) and not target.is_file() and not target.is_dir():
-        raise FileExistsError(errno.EEXIST, "is no regular file, and is not replaced", str(target))
+    if os.path.lexists(target):
+        if not target.is_file() and not target.is_dir():
+            raise FileExistsError(errno.EEXIST, "is no regular file, and is not replaced", str(target))
+        replace(target)
     return target
 
 
 @contextlib.contextmanager
 def naming(target: Path, temporary: Path | None = None) -> Iterator[None]:
-    """Make errors name the target, and not a temporary path that the user never heard of, nor no path at all.
+    """Make errors name the target, not a temporary path that the user does not know, nor no path at all.
 
-    With `temporary`, an error that names another file than one in it stays as it is.
+    With `temporary`, an error that names a file outside it stays.
     """
     try:
         yield
     except OSError as error:
-        if temporary is not None and error.filename is not None and not _within(error.filename, temporary):
+        name = error.filename
+        inside = isinstance(name, str | os.PathLike) and temporary is not None and Path(name).is_relative_to(temporary)
+        if temporary is not None and name is not None and not inside:
             raise
         if error.errno is None:
             raise OSError(f"{target}: {error}") from None
         raise OSError(error.errno, error.strerror, str(target)) from None
 
 
-def _within(name: object, temporary: Path) -> bool:
-    return isinstance(name, str | os.PathLike) and Path(name).is_relative_to(temporary)
-
-
 def permissions(target: Path, default: int) -> int:
-    """Those of an existing target, else what the umask leaves of `default`."""
+    """Return the permissions of an existing target, else those of `default` that the umask leaves."""
     if target.exists():
         return target.stat().st_mode & 0o777
     umask = os.umask(0)

@@ -1,4 +1,4 @@
-"""Giving a finished file or folder its name: in one step, and never over what nobody agreed to replace."""
+"""Give a finished file or folder its name in one step, without replacing what must stay."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from pathlib import Path
 
 AT_FDCWD = -100  # linux/fcntl.h: paths are relative to the working directory
 RENAME_NOREPLACE, RENAME_EXCHANGE = 1, 2  # linux/fs.h
-UNAVAILABLE = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM}  # of a flag: in this kernel or file system
+UNAVAILABLE = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM}  # the kernel or file system lacks the flag
 
 
 def rename_exclusively(new: Path, target: Path) -> None:
-    """Rename a file or folder. Raises FileExistsError, and moves nothing, where something has the name `target`."""
-    if os.name != "posix":
-        new.rename(target)  # replaces nothing there
-    elif not _rename(new, target, RENAME_NOREPLACE):
-        place = _place_folder if new.is_dir() else _place_file
-        place(new, target)
+    """Rename a file or folder. Raises FileExistsError, and moves nothing, where the name `target` is taken."""
+    if _rename(new, target, RENAME_NOREPLACE):
+        return
+    if new.is_dir():
+        _place_folder(new, target)
+    else:
+        _place_file(new, target)
 
 
 def exchange(new: Path, old: Path) -> None:
-    """Exchange two folders: in one step where the system can, else with a moment in which there is none."""
-    if os.name == "posix" and _rename(new, old, RENAME_EXCHANGE):
+    """Exchange two folders: in one step where the system can, else with a moment without `old`."""
+    if _rename(new, old, RENAME_EXCHANGE):
         return
     aside = new.with_name(f"{new.name}.old")
     old.rename(aside)
@@ -37,7 +38,7 @@ def exchange(new: Path, old: Path) -> None:
 
 
 def _rename(new: Path, target: Path, flag: int) -> bool:
-    """Rename with a flag of Linux's renameat2; False where the system has none such. Raises OSError."""
+    """Rename by Linux's renameat2 with a flag; False where the system lacks it. Raises OSError."""
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if rename is None:
         return False
@@ -63,7 +64,7 @@ def _place_file(new: Path, target: Path) -> None:
 
 
 def _place_folder(new: Path, target: Path) -> None:
-    """Take the name with an empty folder, and rename over it, which fails where it is empty no more."""
+    """Take the name with an empty folder, and rename over it, which fails where it is no longer empty."""
     target.mkdir()
     try:
         new.rename(target)

@@ -1,8 +1,8 @@
-"""The one function by which every file is opened for reading, and the size that each kind of file may have.
+"""Open files for reading, safely, and limit the size of each kind of file.
 
-Opening a named pipe waits for a writer, and a device may have no end. A memory-mapped file that another
-process cuts short ends the reader by SIGBUS. So a file is opened without waiting, must be a regular file of
-at most its kind's size, and is read by its positions. A reader gets no byte beyond the file's first size.
+Opening a named pipe waits for a writer, and a device may be endless. If a memory-mapped file is cut short, its reader
+dies by SIGBUS. So a file is opened without waiting, must be a regular file of at most its kind's size, and is read by
+positions, up to its size when it was opened.
 """
 
 from __future__ import annotations
@@ -43,20 +43,20 @@ WEIGHTS = Limit(8_000_000_000, "a file of weights")  # 3 times a ResNet-152's tr
 
 
 class RegularFileError(OSError):
-    """A file that is no regular one, is too large, or was cut short. Its text is the reason alone."""
+    """Not a regular file, too large, or cut short. Its text is the reason alone."""
 
     def __str__(self) -> str:
         return str(self.strerror)
 
 
 class RegularFile(io.BufferedReader):
-    """A regular file, open for reading, as it was when it was opened.
+    """A regular file, open for reading.
 
-    path  the name by which it was opened, for messages
-    size  bytes, when it was opened; `read` ends there although the file grows
-    key   device and inode: equal for two names of one file
+    path  for messages
+    size  bytes, when the file was opened; `read` ends there although the file grows
+    key   device and inode: equal for two names of a file
 
-    Reading raises OSError "was cut short while it was read" where the file ends before `size`.
+    Reading raises OSError where the file was cut short.
     """
 
     def __init__(self, descriptor: int, path: str, status: os.stat_result) -> None:
@@ -68,7 +68,7 @@ class RegularFile(io.BufferedReader):
         self.descriptor = descriptor  # for locks; `fileno` would have libtiff map the file
 
     def read_at(self, start: int, size: int) -> np.ndarray:
-        """Return `size` bytes from byte `start`, uint8, in memory of their own; threads may share the file."""
+        """Return `size` bytes from byte `start` as a new uint8 array; threads may share the file."""
         if start < 0 or size < 0 or start + size > self.size:
             raise RegularFileError(errno.EINVAL, f"has no {size} bytes at byte {start}", self.path)
         array = np.empty(size, np.uint8)
@@ -77,7 +77,7 @@ class RegularFile(io.BufferedReader):
 
 
 class _Positions(io.RawIOBase):
-    """A descriptor as a stream that keeps its own position. Its `fileno` is not told: libtiff would map the file."""
+    """A descriptor as a stream with its own position, without `fileno`, by which libtiff would map the file."""
 
     def __init__(self, descriptor: int, path: str, size: int) -> None:
         self._descriptor = descriptor
@@ -117,10 +117,9 @@ class _Positions(io.RawIOBase):
 def open_regular(path: str | os.PathLike[str], limit: Limit, folder: int | None = None) -> RegularFile:
     """Open a regular file for reading, at once. Close it, or use it in a `with` statement.
 
-    folder  descriptor of a folder that `path` is relative to; by default the working folder
+    folder  descriptor of the folder of a relative `path`; by default the working folder
 
-    Raises OSError, whose `strerror` names the fault, for a pipe, a socket, a device, a folder, a link to
-    itself, and a file that is larger than its kind's limit.
+    Raises OSError, with the reason in `strerror`, for all else than a regular file, and for a file above the limit.
     """
     name = os.fspath(path)
     _require_regular(os.stat(name, dir_fd=folder), name)  # before it is opened: opening a device may act on it

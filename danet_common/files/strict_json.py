@@ -1,4 +1,4 @@
-"""JSON as its standard has it: no NaN, no infinity, no key twice in one object."""
+"""Strict JSON: no NaN, no infinity, no duplicate key."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MOST_DIGITS = 310  # of a whole number: no float has more; Python itself refuses
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The value of a JSON text, UTF-8 where it is bytes. Raises ValueError for anything else, however deep."""
+    """Return the value of a JSON text; bytes are UTF-8. Raises ValueError."""
     if isinstance(text, bytes):
         text = text.decode("utf-8")
     try:

@@ -1,7 +1,8 @@
-"""Reading several files as one: what they were before and after says whether another process exchanged them."""
+"""Read several files as one: repeat where another process replaces one of them meanwhile."""
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,15 +15,14 @@ TRIES = 50
 LONGEST_WAIT = 0.05  # seconds, between two tries; all together take at most 2.5 s
 
 Result = TypeVar("Result")
-Marks = tuple[tuple[int, ...] | None, ...]
 
 
 def read_unchanged(paths: Sequence[Path], attempt: Callable[[], Result], whole: bool = True) -> Result:
-    """Return what `attempt` returns, made again where one of `paths` was exchanged while it worked.
+    """Return the result of `attempt`, which is repeated where one of `paths` was replaced meanwhile.
 
-    whole  False where an attempt that succeeds is whole whatever happened meanwhile: it holds all files open
+    whole  False where a successful attempt is always consistent, because it holds all files open
 
-    Raises what `attempt` raises where the files are as they were, and CheckpointError where they never rest.
+    Raises what `attempt` raises on unchanged files, and CheckpointError where they change at each try.
     """
     for number in range(TRIES):
         before = _marks(paths)
@@ -38,21 +38,18 @@ def read_unchanged(paths: Sequence[Path], attempt: Callable[[], Result], whole: 
     raise CheckpointError(f"{paths[0]}: was replaced again and again while it was read; try again later")
 
 
-def _marks(paths: Sequence[Path]) -> Marks:
-    """What tells a file or folder from the one that takes its place: not the inode alone, which is used again."""
-    marks: list[tuple[int, ...] | None] = []
+def _marks(paths: Sequence[Path]) -> dict[Path, tuple[int, ...]]:
+    """Return the marks of files that differ after a replacement: not inodes alone, which are used again."""
+    marks: dict[Path, tuple[int, ...]] = {}
     for path in paths:
-        try:
+        with contextlib.suppress(OSError):
             status = path.stat()
-        except OSError:
-            marks.append(None)
-        else:
-            marks.append((status.st_dev, status.st_ino, status.st_ctime_ns, status.st_size))
-    return tuple(marks)
+            marks[path] = (status.st_dev, status.st_ino, status.st_ctime_ns, status.st_size)
+    return marks
 
 
 def is_unchanged(path: Path, file: RegularFile) -> bool:
-    """True where `path` still names the file that is open. It cannot be another of its inode while it is open."""
+    """True if `path` still names the open file, whose inode no other file can have."""
     try:
         status = path.stat()
     except OSError:

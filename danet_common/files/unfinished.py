@@ -1,12 +1,11 @@
-"""Work that is not finished: what to remove when the process is asked to end in the middle of it.
+"""Clean-up of unfinished work when a signal ends the process.
 
-The command's signal handler (`danet_cli.interruption`) ends the process from wherever it is: no exception passes
-through frameworks, some of which swallow it or crash. So `finally` blocks do not run then. What they would do stands
-in this list as well, and the handler does it.
+The command's signal handler (`danet_cli.interruption`) ends the process at once. An exception would have to pass
+through frameworks, some of which swallow it or crash. So `finally` blocks do not run; the handler calls this list.
 
     with abandoned_by(part.unlink):      # before the file is made
         write(part)
-        with uninterrupted():            # two steps that are one
+        with uninterrupted():            # two steps that belong together
             first(part)
             second(part)
 """
@@ -23,16 +22,15 @@ from pathlib import Path
 
 _clean_ups: dict[object, Callable[[], object]] = {}
 _shields: list[object] = []
-_waiting: list[int] = []  # signals that came behind a shield
+_waiting: list[int] = []  # delayed signals
 
 
 @contextmanager
 def abandoned_by(clean_up: Callable[[], object]) -> Iterator[None]:
-    """Have `clean_up` called if a signal ends the process within the block.
+    """Call `clean_up` if a signal ends the process within the block.
 
     It runs between any two steps of the block, perhaps on another thread, so it must be short and import nothing.
-    It may find nothing to do. An OSError of it is ignored. It returns True where it has told the user that the
-    process is interrupted.
+    Its OSErrors are ignored. It returns True if it has told the user that the process is interrupted.
     """
     key = object()
     _clean_ups[key] = clean_up
@@ -44,7 +42,7 @@ def abandoned_by(clean_up: Callable[[], object]) -> Iterator[None]:
 
 @contextmanager
 def temporary_folder(prefix: str = "danet-") -> Iterator[Path]:
-    """Yield a new folder in the system's place for temporary files; it is removed also if a signal ends the process."""
+    """Yield a new temporary folder; it is removed also if a signal ends the process."""
     with ExitStack() as listed:
         with uninterrupted():
             folder = Path(tempfile.mkdtemp(prefix=prefix))
@@ -56,7 +54,7 @@ def temporary_folder(prefix: str = "danet-") -> Iterator[Path]:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Put off a signal that would end the process until the block is done. For a few quick steps only."""
+    """Delay a signal that would end the process until the block is done. For a few quick steps only."""
     shield = object()
     _shields.append(shield)
     try:
@@ -68,20 +66,17 @@ def uninterrupted() -> Iterator[None]:
 
 
 def put_off(number: int) -> None:
-    """Let a signal come again when the block is done that `shielded` speaks of. For the handler."""
+    """Raise a signal again when the `uninterrupted` block is done. For the handler."""
     _waiting.append(number)
 
 
 def shielded() -> bool:
-    """True within a block that must be done first. For the handler."""
+    """True within an `uninterrupted` block. For the handler."""
     return bool(_shields)
 
 
 def abandon() -> bool:
-    """Do all that is on the list, the newest first. For the handler, just before it ends the process.
-
-    True if a child process has told the user already.
-    """
+    """Call all clean-ups, the newest first; True if one has told the user. For the handler, before the end."""
     told = False
     for key in reversed(list(_clean_ups)):
         clean_up = _clean_ups.get(key)

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from danet_common.checkpoint import Checkpoint, write_checkpoint
 from danet_common.checkpoint.run_weights import BEST, LAST, PLAN
-from danet_common.files.atomic import atomic_file, remove_leftovers
+from danet_common.files.atomic import atomic_file
 from danet_common.files.regular_file import SETTINGS, read_regular
 from danet_common.files.strict_json import parse_json
+from danet_common.files.temporary import remove_leftovers
 from danet_common.training.creation import created, finish
 from danet_common.training.lock import RunError, locked
 from danet_common.training.plan import RunPlan

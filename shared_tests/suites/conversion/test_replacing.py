@@ -22,10 +22,10 @@ from danet_common import (
 from danet_common.checkpoint import on_disk
 from danet_common.checkpoint.safetensors_writer import write_safetensors
 from danet_common.checkpoint.shard_writer import require_own, split
-from danet_common.files import folder_lock
-from danet_common.files.atomic import Judge, atomic_directory, atomic_file, if_empty, never, remove_leftovers
-from danet_common.files.folder_lock import locked_folder
-from danet_common.files.temporary import identity_of, part_path
+from danet_common.files import locks
+from danet_common.files.atomic import Judge, atomic_directory, atomic_file, if_empty, never
+from danet_common.files.locks import identity_of, locked_folder
+from danet_common.files.temporary import part_path, remove_leftovers
 from shared_tests.suites.conversion.writers import (
     CHOOSING,
     INDEX,
@@ -73,7 +73,7 @@ def test_a_folder_whose_lock_is_removed_while_it_is_taken(tmp_path: Path, monkey
         path.unlink()
         return identity_of(path)
 
-    monkeypatch.setattr(folder_lock, "identity_of", removed_before)
+    monkeypatch.setattr(locks, "identity_of", removed_before)
     with locked_folder(tmp_path):
         assert len(listing(tmp_path)) == 1
     assert not listing(tmp_path)
