@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from danet_common import CheckpointError
-from danet_common.checkpoint import EXTRA_TENSOR, require_name
+from danet_common.checkpoint.canonical import EXTRA_TENSOR, require_name
 from danet_common.checkpoint.safetensors_header import LARGEST_EMPTY
 
 OBJECT = "a pickled object of class"  # prefix that marks a value which no reader builds

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from danet_common import DANetConfig
-from danet_common.checkpoint import hash_tensors
+from danet_common.checkpoint.canonical import hash_tensors
 from danet_common.checkpoint.run_weights import with_run
 from weights_convert.read import read_all
 from weights_convert.weight_sets.choose import SeveralSetsError

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from danet_common import Checkpoint, CheckpointError, DANetConfig, parameters
-from danet_common.checkpoint import EXTRA_TENSOR, check_total, parse_manifest, verify_hashes
+from danet_common.checkpoint.canonical import EXTRA_TENSOR, check_total, parse_manifest, verify_hashes
 from weights_convert.containers.source_file import SourceFile, open_source
 from weights_convert.contents import Contents
 from weights_convert.detect import find_match

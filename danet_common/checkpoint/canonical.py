@@ -1,7 +1,7 @@
 """The canonical checkpoint: tensors by canonical name, and the config that rebuilds their network.
 
-On disk it is one `.safetensors` file with a JSON manifest in its metadata (key "danet"):
-format_version, config, source and the SHA-256 of every tensor's little-endian bytes in C order.
+On disk it is a `.safetensors` file with a JSON manifest in its metadata (key "danet"): format_version, config, source
+and the SHA-256 of each tensor's little-endian bytes in C order.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,14 +26,14 @@ from danet_common.text import pluralise, printable
 FORMAT_VERSION = 1
 LARGEST_SOURCE = 1_000_000  # letters of JSON; a training run's has 10,000
 LONGEST_NAME = 500  # letters of a tensor's name
-LISTED = 100  # faults in a message
-EXTRA_TENSOR = "passenger."  # prefix of tensors that travel along without being part of the network
+LISTED = 100  # errors in a message
+EXTRA_TENSOR = "passenger."  # prefix of stored tensors that are not the network's
 
 
 class CheckpointError(ValueError):
-    """A file that is not, or not wholly, the checkpoint it should be. The text is meant for the user.
+    """A file that is not the complete checkpoint that it should be. The text is meant for the user.
 
-    It may quote what is in the file, so letters that no terminal should be given are escaped.
+    Letters that no terminal should get, which the text may quote from the file, are escaped.
     """
 
     def __init__(self, text: str) -> None:
@@ -42,12 +42,12 @@ class CheckpointError(ValueError):
 
 @dataclass
 class Checkpoint:
-    """One trained network.
+    """A trained network.
 
-    tensors     canonical name -> array, in the canonical (torch) layout
-    extra_tensors  upstream's key -> array: tensors of a foreign file that its network never uses, kept so that
-                the file can be written again whole
-    source      where it came from, for people: schema, what was defaulted, ...
+    tensors        canonical name -> array, in the canonical (torch) layout
+    extra_tensors  upstream's key -> array: tensors of a foreign file that its network never uses, kept so that the
+                   file can be written again in full
+    source         JSON-ready facts for people: origin, schema, assumptions, ...
     """
 
     config: DANetConfig
@@ -56,31 +56,31 @@ class Checkpoint:
     source: Mapping[str, Any] = field(default_factory=dict)
 
     def check(self) -> None:
-        """Raise CheckpointError listing everything missing, unused and misshapen."""
+        """Raise CheckpointError, listing all missing and unused tensors and wrong shapes."""
         check_total(self.config, {name: array.shape for name, array in self.tensors.items()})
 
     def hashes(self) -> dict[str, str]:
-        """SHA-256 of each tensor."""
+        """Return the SHA-256 of each tensor."""
         return hash_tensors(self.tensors)
 
 
 def check_total(config: DANetConfig, shapes: Mapping[str, tuple[int, ...]]) -> None:
-    """Raise CheckpointError, listing the faults, unless `shapes` are exactly this network's tensors."""
-    wanted = parameters(config)
-    faults = [f"missing: {name} {list(wanted[name].shape)}" for name in wanted if name not in shapes]
-    faults += [f"unused: {name} {list(shapes[name])}" for name in shapes if name not in wanted]
-    faults += [
-        f"misshapen: {name} is {list(shapes[name])}, expected {list(wanted[name].shape)}"
-        for name in wanted
-        if name in shapes and tuple(shapes[name]) != wanted[name].shape
+    """Raise CheckpointError, listing the errors, unless `shapes` are exactly those of this network's tensors."""
+    table = parameters(config)
+    errors = [f"missing: {name} {list(table[name].shape)}" for name in table if name not in shapes]
+    errors += [f"unused: {name} {list(shapes[name])}" for name in shapes if name not in table]
+    errors += [
+        f"wrong shape: {name} is {list(shapes[name])}, expected {list(table[name].shape)}"
+        for name in table
+        if name in shapes and tuple(shapes[name]) != table[name].shape
     ]
-    if faults:
-        listed = "\n  ".join(faults[:LISTED] + ["..."] * (len(faults) > LISTED))
-        raise CheckpointError(f"the tensors do not fit the network ({pluralise(len(faults), 'fault')}):\n  {listed}")
+    if errors:
+        lines = "\n  ".join(errors[:LISTED] + ["..."] * (len(errors) > LISTED))
+        raise CheckpointError(f"the tensors do not fit the network ({pluralise(len(errors), 'error')}):\n  {lines}")
 
 
 def hash_tensors(tensors: Mapping[str, np.ndarray]) -> dict[str, str]:
-    """SHA-256 of each array's bytes in C order. Hashing releases the GIL, so threads share the work."""
+    """Return the SHA-256 of each array's bytes in C order. Hashing releases the GIL, so threads share the work."""
     if len(tensors) == 1:
         return {name: _digest(array) for name, array in tensors.items()}
     with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
@@ -93,7 +93,7 @@ def _digest(array: np.ndarray) -> str:
 
 
 def manifest(checkpoint: Checkpoint) -> dict[str, Any]:
-    """The JSON-ready manifest of a checkpoint. Raises CheckpointError for names that no file could be read with."""
+    """Return a checkpoint's manifest, JSON-ready. Raises CheckpointError for an invalid name of a tensor."""
     for name in (*checkpoint.tensors, *checkpoint.extra_tensors):
         require_name(name)
     return {
@@ -105,7 +105,7 @@ def manifest(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def parse_manifest(text: str | bytes) -> tuple[DANetConfig, dict[str, Any], dict[str, str]]:
-    """Config, source and hashes of a manifest's JSON text. Raises CheckpointError where it is none of ours."""
+    """Return config, source and hashes of a manifest's JSON text. Raises CheckpointError where it is invalid."""
     try:
         content = parse_json(text)
         version = content["format_version"]
@@ -122,15 +122,17 @@ def parse_manifest(text: str | bytes) -> tuple[DANetConfig, dict[str, Any], dict
 
 
 def require_name(name: str) -> None:
-    """Raise CheckpointError where a tensor's name is no name: empty, too long, or with letters that do not print."""
+    """Raise CheckpointError where a tensor's name is empty, too long, or has letters that do not print."""
     if not 0 < len(name) <= LONGEST_NAME or not name.isprintable():
         raise CheckpointError(f"a tensor's name {name[:50]!r} is empty, too long, or no text")
 
 
-def verify_hashes(tensors: Mapping[str, np.ndarray], wanted: Mapping[str, str]) -> None:
-    """Raise CheckpointError naming every tensor whose bytes are not those the manifest was made for."""
-    found = hash_tensors(tensors)
-    _complain("SHA-256 differs from the manifest's", [name for name in found if found[name] != wanted.get(name)])
+def verify_hashes(tensors: Mapping[str, np.ndarray], expected: Mapping[str, str]) -> None:
+    """Raise CheckpointError, naming all tensors whose bytes differ from the manifest's hashes."""
+    names = [name for name, digest in hash_tensors(tensors).items() if digest != expected.get(name)]
+    if names:
+        tensors_of = pluralise(len(names), "tensor")
+        raise CheckpointError("\n  ".join([f"SHA-256 differs from the manifest's for {tensors_of}:", *names]))
 
 
 def write_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike[str], replace: Judge = always) -> None:
@@ -148,11 +150,5 @@ def write_checkpoint(checkpoint: Checkpoint, path: str | os.PathLike[str], repla
 
 
 def on_disk(checkpoint: Checkpoint) -> dict[str, np.ndarray]:
-    """The tensors by the names that they are stored under, the extra tensors last."""
+    """Return the tensors by the names that they are stored under, the extra tensors last."""
     return {**checkpoint.tensors, **{EXTRA_TENSOR + name: array for name, array in checkpoint.extra_tensors.items()}}
-
-
-def _complain(what: str, names: Iterable[str]) -> None:
-    names = list(names)
-    if names:
-        raise CheckpointError(f"{what} for {pluralise(len(names), 'tensor')}:\n  " + "\n  ".join(names))

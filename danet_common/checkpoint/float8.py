@@ -1,4 +1,4 @@
-"""Floating-point numbers of 8 bits, which files may hold and no network computes with."""
+"""Floating-point dtypes of 8 bits: files may hold them, but networks do not compute with them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-# By the names that torch and JAX have for them.
+# by the names in torch and JAX
 FLOAT8: Mapping[str, np.dtype[Any]] = {
     "float8_e4m3fn": np.dtype(ml_dtypes.float8_e4m3fn),
     "float8_e4m3fnuz": np.dtype(ml_dtypes.float8_e4m3fnuz),

@@ -1,7 +1,4 @@
-"""Canonical checkpoints where they are stored: opened at once, read tensor by tensor or slice by slice.
-
-A `.safetensors` file says where each tensor lies, so whoever needs a part of one reads that part only.
-"""
+"""Canonical checkpoints in their files: opened at once, read tensor by tensor or slice by slice."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from danet_common.checkpoint import (
+from danet_common.checkpoint.canonical import (
     EXTRA_TENSOR,
     Checkpoint,
     CheckpointError,
@@ -24,21 +21,21 @@ from danet_common.checkpoint import (
 from danet_common.checkpoint.run_weights import with_run
 from danet_common.checkpoint.safetensors_header import Entry, read_header
 from danet_common.checkpoint.shards import is_index, parse_index
+from danet_common.checkpoint.unchanged import read_unchanged
 from danet_common.config import DANetConfig
 from danet_common.config.parameters import parameters
 from danet_common.files.regular_file import WEIGHTS, RegularFile, open_regular
-from danet_common.files.unchanged import read_unchanged
 
-Slices = tuple[slice, ...]  # one slice of step 1 for each axis
+Slices = tuple[slice, ...]  # a slice of step 1 for each axis
 
 
 class ContradictionError(CheckpointError):
-    """A manifest and the config beside its file say different things."""
+    """A manifest and the config beside its file differ."""
 
 
 @dataclass(frozen=True, eq=False)
 class StoredFile:
-    """One open file with its checked header. Its tensors are read by their positions, so threads may share it."""
+    """An open file with its checked header. Its tensors are read by their positions, so threads may share it."""
 
     path: Path
     metadata: Mapping[str, str]
@@ -46,7 +43,7 @@ class StoredFile:
     file: RegularFile
 
     def read(self, key: str, index: Slices = ()) -> np.ndarray:
-        """One tensor, or a slice of it that is not empty. Raises CheckpointError where the file was cut short."""
+        """Return a tensor, or a slice of it that is not empty. Raises CheckpointError where the file was cut short."""
         entry = self.entries[key]
         try:
             if index:
@@ -56,7 +53,7 @@ class StoredFile:
             raise CheckpointError(f"{self.path}: {error.strerror or error}") from None
 
     def _slice(self, entry: Entry, index: Slices) -> np.ndarray:
-        """A slice that is not empty: rows of the first axis, one at a time where the other axes have slices too."""
+        """Return rows of the first axis, read one at a time where the other axes have slices too."""
         rows = range(entry.shape[0])[index[0]]
         size = entry.size // entry.shape[0]
         if all(len(range(length)[axis]) == length for axis, length in zip(index[1:], entry.shape[1:], strict=True)):
@@ -70,10 +67,10 @@ class StoredFile:
 
 
 class LazyTensors(Mapping[str, np.ndarray]):
-    """Tensors in `.safetensors` files, by name, each read when it is asked for and kept by nobody.
+    """Tensors in `.safetensors` files, by name, each read when it is asked for and not kept.
 
     files   key in the file -> the open file; `prefix` begins each key and no name
-    hashes  key -> SHA-256 that a whole tensor is held to; of a slice nothing can be said
+    hashes  key -> expected SHA-256 of the tensor; slices are not checked
     """
 
     def __init__(
@@ -90,7 +87,7 @@ class LazyTensors(Mapping[str, np.ndarray]):
         return array
 
     def __contains__(self, name: object) -> bool:
-        return f"{self.prefix}{name}" in self.files  # nothing is read for that
+        return f"{self.prefix}{name}" in self.files  # reads no tensor
 
     def __iter__(self) -> Iterator[str]:
         return (key.removeprefix(self.prefix) for key in self.files)
@@ -99,15 +96,15 @@ class LazyTensors(Mapping[str, np.ndarray]):
         return len(self.files)
 
     def shape(self, name: str) -> tuple[int, ...]:
-        """Of one tensor, without reading it."""
-        return self._file(name).entries[self.prefix + name].shape
+        """Return the shape of a tensor, from the header."""
+        return self._entry(name).shape
 
     def dtype(self, name: str) -> np.dtype[Any]:
-        """Of one tensor, without reading it."""
-        return self._file(name).entries[self.prefix + name].dtype
+        """Return the dtype of a tensor, from the header."""
+        return self._entry(name).dtype
 
     def part(self, name: str, index: Slices) -> np.ndarray:
-        """A slice of one tensor; nothing else of it is read. Raises IndexError unless it lies within the tensor."""
+        """Read a slice of a tensor, and nothing else of it. Raises IndexError unless it lies within the tensor."""
         shape = self.shape(name)
         bounds = [range(size)[axis] for axis, size in zip(index, shape, strict=True)]
         if any(axis.step != 1 for axis in bounds):
@@ -118,61 +115,37 @@ class LazyTensors(Mapping[str, np.ndarray]):
         return self._read(name, tuple(slice(axis.start, axis.stop) for axis in bounds))
 
     def read(self, verify: bool = True) -> dict[str, np.ndarray]:
-        """All of them in memory, held to their hashes unless told not to."""
+        """Read all tensors. Raises CheckpointError where a hash differs, if `verify`."""
         tensors = {name: self._read(name, ()) for name in self}
         if verify and self.hashes is not None:
             verify_hashes({self.prefix + name: array for name, array in tensors.items()}, self.hashes)
         return tensors
 
     def _read(self, name: str, index: Slices) -> np.ndarray:
-        return self._file(name).read(self.prefix + name, index)
+        return self.files[self.prefix + name].read(self.prefix + name, index)
 
-    def _file(self, name: str) -> StoredFile:
-        return self.files[self.prefix + name]
+    def _entry(self, name: str) -> Entry:
+        return self.files[self.prefix + name].entries[self.prefix + name]
 
 
 @dataclass
 class StoredCheckpoint(Checkpoint):
-    """A checkpoint that is still where it is stored; networks are filled from it tensor by tensor."""
+    """A checkpoint that is still in its files; networks are filled from it tensor by tensor."""
 
     tensors: LazyTensors
     extra_tensors: LazyTensors
 
     def check(self) -> None:
-        """Raise CheckpointError listing everything missing, unused and misshapen; nothing is read for that."""
+        """Raise CheckpointError, listing all missing and unused tensors and wrong shapes, from the headers."""
         check_total(self.config, {name: self.tensors.shape(name) for name in self.tensors})
 
     def read(self, verify: bool = True) -> Checkpoint:
-        """The same in memory. Raises CheckpointError where a tensor is not what the manifest was made for."""
+        """Return the checkpoint in memory. Raises CheckpointError where a tensor differs from the manifest's hash."""
         return Checkpoint(self.config, self.tensors.read(verify), self.extra_tensors.read(verify), self.source)
 
 
-def open_file(path: Path) -> StoredFile:
-    """Open a `.safetensors` file. Raises CheckpointError where it is damaged or is none."""
-    return stored_file(path, open_weights(path))
-
-
-def open_weights(path: Path) -> RegularFile:
-    """Open a file of weights. Raises CheckpointError where it is none."""
-    try:
-        return open_regular(path, WEIGHTS)
-    except FileNotFoundError:
-        raise CheckpointError(f"{path}: no such file") from None
-    except OSError as error:
-        raise CheckpointError(f"{path}: {error.strerror or error}") from None
-
-
-def stored_file(path: Path, file: RegularFile) -> StoredFile:
-    """An open `.safetensors` file with its header. Raises CheckpointError where it is damaged or is none."""
-    try:
-        return StoredFile(path, *read_header(file), file)
-    except (ValueError, TypeError, OSError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise CheckpointError(f"{path}: a safetensors file that is cut short or damaged ({reason})") from None
-
-
 class Stored(NamedTuple):
-    """The open file of every tensor, and the manifest's text where there is one."""
+    """The open file of each tensor, and the manifest's text where there is one."""
 
     files: Mapping[str, StoredFile]
     manifest: str | None
@@ -184,44 +157,61 @@ def open_stored(path: str | os.PathLike[str]) -> Stored:
     Raises CheckpointError where anything is damaged or missing, or a file does not hold what its index says.
     """
     path = with_run(path)
-    return read_unchanged([path], lambda: stored_in(path, open_weights(path)), whole=False)
+    return read_unchanged([path], lambda: stored_in(path, _open_weights(path)), whole=False)
 
 
 def stored_in(path: Path, file: RegularFile) -> Stored:
-    """The tensors of an open `.safetensors` file, or of the set whose index is open."""
+    """Return the tensors of an open `.safetensors` file, or of the set whose index is open."""
     if not is_index(file):
-        stored = stored_file(path, file)
+        stored = _stored_file(path, file)
         return Stored(dict.fromkeys(stored.entries, stored), stored.metadata.get("danet"))
     index = parse_index(path, file)
-    opened = {shard: open_file(shard) for shard in set(index.files.values())}
-    there = {(key, shard) for shard, stored in opened.items() for key in stored.entries}
-    faults = [f"{key} in {shard.name}" for key, shard in sorted(there ^ set(index.files.items()))]
-    if faults:
-        listed = "\n  ".join(faults)
-        raise CheckpointError(f"{path}: the files do not hold what the index says ({len(faults)} faults):\n  {listed}")
+    opened = {shard: _stored_file(shard, _open_weights(shard)) for shard in set(index.files.values())}
+    actual = {(key, shard) for shard, stored in opened.items() for key in stored.entries}
+    errors = [f"{key} in {shard.name}" for key, shard in sorted(actual ^ set(index.files.items()))]
+    if errors:
+        lines = "\n  ".join(errors)
+        raise CheckpointError(f"{path}: the files do not hold what the index says ({len(errors)} errors):\n  {lines}")
     text = index.metadata.get("danet")
     files = {key: opened[shard] for key, shard in index.files.items()}
     return Stored(files, text if isinstance(text, str) else None)
 
 
-def open_checkpoint(path: str | os.PathLike[str], config: DANetConfig | None = None) -> StoredCheckpoint:
-    """A canonical `.safetensors` file or the index of a set, opened once.
+def _open_weights(path: Path) -> RegularFile:
+    try:
+        return open_regular(path, WEIGHTS)
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file") from None
+    except OSError as error:
+        raise CheckpointError(f"{path}: {error.strerror or error}") from None
 
-    `config` is for files that lost their manifest, and with it the hashes; with one it must be the same.
+
+def _stored_file(path: Path, file: RegularFile) -> StoredFile:
+    try:
+        return StoredFile(path, *read_header(file), file)
+    except (ValueError, TypeError, OSError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CheckpointError(f"{path}: a safetensors file that is cut short or damaged ({reason})") from None
+
+
+def open_checkpoint(path: str | os.PathLike[str], config: DANetConfig | None = None) -> StoredCheckpoint:
+    """Open a canonical `.safetensors` file or the index of a set, once.
+
+    `config` is for files that lost their manifest, and with it the hashes; a manifest must have the same config.
     Raises CheckpointError unless the files hold exactly the network's tensors.
     """
     return checkpoint_in(path, open_stored(path), config)
 
 
 def checkpoint_in(path: str | os.PathLike[str], stored: Stored, config: DANetConfig | None = None) -> StoredCheckpoint:
-    """The checkpoint in files that are open. Raises CheckpointError as `open_checkpoint` does."""
+    """Return the checkpoint in open files. Raises CheckpointError as `open_checkpoint` does."""
     files, text = stored
     source: dict[str, Any] = {}
     hashes = None
     if text is not None:
-        stated, source, hashes = parse_manifest(text)
-        require_same(path, stated, config or stated)
-        config = stated
+        in_manifest, source, hashes = parse_manifest(text)
+        require_same(path, in_manifest, config or in_manifest)
+        config = in_manifest
     if config is None:
         raise CheckpointError(f"{path}: a safetensors file without a danet manifest; use `danet convert` to import it")
     extra_tensors = {key: file for key, file in files.items() if key.startswith(EXTRA_TENSOR)}
@@ -235,14 +225,14 @@ def checkpoint_in(path: str | os.PathLike[str], stored: Stored, config: DANetCon
     return checkpoint
 
 
-def require_same(path: str | os.PathLike[str], stated: DANetConfig, beside: DANetConfig) -> None:
-    """Raise CheckpointError where the manifest in `path` and a config beside the file say different things."""
-    other = beside.to_dict()
-    fields = [name for name, value in stated.to_dict().items() if value != other[name]]
-    if fields:
-        raise ContradictionError(f"{path}: its manifest and the config beside it differ in {', '.join(fields)}")
+def require_same(path: str | os.PathLike[str], in_manifest: DANetConfig, beside: DANetConfig) -> None:
+    """Raise ContradictionError where the manifest's config in `path` and a config beside the file differ."""
+    fields = beside.to_dict()
+    differing = [name for name, value in in_manifest.to_dict().items() if value != fields[name]]
+    if differing:
+        raise ContradictionError(f"{path}: its manifest and the config beside it differ in {', '.join(differing)}")
 
 
 def read_checkpoint(path: str | os.PathLike[str], verify: bool = True) -> Checkpoint:
-    """Read a canonical `.safetensors` file or the index of a set. Raises CheckpointError unless it is whole."""
+    """Read a canonical `.safetensors` file or the index of a set. Raises CheckpointError unless it is complete."""
     return open_checkpoint(path).read(verify)

@@ -38,7 +38,7 @@ labels = danet_torch.predict(model, image)  # (H, W, 3) uint8 RGB -> (H, W) clas
 
 
 def model_card(checkpoint: Checkpoint, name: str) -> str:
-    """The card's text; `name` is the folder's, and the same checkpoint always gives the same text."""
+    """Return the card's text, the same for the same checkpoint; `name` is the folder's."""
     config = checkpoint.config
     return "\n".join(
         [
@@ -61,7 +61,7 @@ def _summary(config: DANetConfig) -> str:
 
 
 def _network(config: DANetConfig) -> DANetConfig:
-    """The config without what a task decides."""
+    """Return the config without the fields that a task decides."""
     plain = DANetConfig()
     return config.replace(
         num_classes=plain.num_classes, class_names=None, palette=None, in_channels=3, mean=plain.mean, std=plain.std
@@ -74,7 +74,7 @@ def _table(left: str, right: str, rows: Mapping[str, Any]) -> str:
 
 
 def _cell(value: Any) -> str:
-    """A value as code that no character of it can end: names come from whoever trained the network."""
+    """Return a value as code, with the characters escaped that would end it: names come from users."""
     plain = isinstance(value, str) and re.fullmatch(r"[\w.:/-]+", value, re.ASCII)
     text = (value if plain else json.dumps(value)).replace("|", "\\u007c").replace("`", "\\u0060")
     return f"`{text}`"

@@ -1,6 +1,6 @@
-"""What each framework calls a tensor, and how it lays a convolution kernel out.
+"""Names of tensors and layouts of kernels in each framework.
 
-A module's path is the same everywhere (`backbone.layer1.0.conv1`); only the last word differs, by the
+A module's path is the same everywhere (`backbone.layer1.0.conv1`). Only the last word differs, by the
 kind of the tensor, and kernels are OIHW in torch and HWIO in Keras and Flax.
 """
 
@@ -24,47 +24,34 @@ TORCH: Mapping[Kind, str] = {
     "gain": "gain",
 }
 KERAS: Mapping[Kind, str] = {
+    **TORCH,
     "kernel": "kernel",
-    "bias": "bias",
     "scale": "gamma",
     "shift": "beta",
     "mean": "moving_mean",
     "variance": "moving_variance",
-    "count": "num_batches_tracked",
-    "gamma": "gamma",
-    "gain": "gain",
 }
-FLAX: Mapping[Kind, str] = {
-    "kernel": "kernel",
-    "bias": "bias",
-    "scale": "scale",
-    "shift": "bias",
-    "mean": "mean",
-    "variance": "var",
-    "count": "num_batches_tracked",
-    "gamma": "gamma",
-    "gain": "gain",
-}
+FLAX: Mapping[Kind, str] = {**TORCH, "kernel": "kernel", "scale": "scale", "mean": "mean", "variance": "var"}
 
 
 def native_name(parameter: Parameter, leaves: Mapping[Kind, str]) -> str:
-    """The tensor's dotted name in a framework with these leaves."""
+    """Return the tensor's dotted name in a framework with these last words."""
     module, _, _ = parameter.name.rpartition(".")
     return f"{module}.{leaves[parameter.kind]}"
 
 
 def to_channels_last(parameter: Parameter, array: np.ndarray) -> np.ndarray:
-    """A view of a canonical array as Keras and Flax hold it: kernels OIHW -> HWIO, all else as it is."""
+    """Return a view of a canonical array in the layout of Keras and Flax: kernels OIHW -> HWIO."""
     return array.transpose(2, 3, 1, 0) if parameter.kind == "kernel" and array.ndim == 4 else array
 
 
 def from_channels_last(parameter: Parameter, array: np.ndarray) -> np.ndarray:
-    """The inverse of `to_channels_last`: kernels HWIO -> OIHW."""
+    """Return a view in the canonical layout: kernels HWIO -> OIHW."""
     return array.transpose(3, 2, 0, 1) if parameter.kind == "kernel" and array.ndim == 4 else array
 
 
 def contiguous(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """A copy in C order and of this dtype; of a kernel some output channels at a time, which stay in the cache."""
+    """Return a copy in C order; a kernel is copied some output channels at a time, which stay in the cache."""
     copy = np.empty(array.shape, dtype)
     if array.ndim == 0 or array.flags.c_contiguous:
         copy[...] = array

@@ -1,4 +1,4 @@
-"""Reading tensors ahead of what is made of them."""
+"""Read tensors on another thread, ahead of their use."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ AHEAD = 2  # tensors; they are in memory together with the one in use
 
 
 def prefetch(tensors: Mapping[str, np.ndarray], names: Iterable[str]) -> Iterator[tuple[str, np.ndarray]]:
-    """Each of these tensors with its name, in order; the next are read, and hashed, meanwhile on another thread."""
+    """Yield these tensors with their names, in order; another thread reads and hashes the next ones meanwhile."""
     with ThreadPoolExecutor(max_workers=1) as thread:
         coming: deque[tuple[str, Future[np.ndarray]]] = deque()
         for name in names:
             coming.append((name, thread.submit(tensors.__getitem__, name)))
             if len(coming) > AHEAD:
-                first, array = coming.popleft()
-                yield first, array.result()
-        for first, array in coming:
-            yield first, array.result()
+                oldest, array = coming.popleft()
+                yield oldest, array.result()
+        for oldest, array in coming:
+            yield oldest, array.result()

@@ -1,4 +1,4 @@
-"""A training run's folder where a checkpoint is asked for: which of its files is taken."""
+"""A training run's folder stands for the file of its weights."""
 
 from __future__ import annotations
 
@@ -11,15 +11,12 @@ PLAN, LAST, BEST = "run.json", "last.safetensors", "best.safetensors"
 
 
 def is_run(path: str | os.PathLike[str]) -> bool:
-    """True if the path is a folder that holds what a training run leaves."""
+    """True if the path is a training run's folder."""
     return any(os.path.lexists(Path(path) / name) for name in (PLAN, LAST, BEST))
 
 
 def weights_of_run(folder: str | os.PathLike[str]) -> Path:
-    """Return the file of a run's weights: those of the best validation, or the last ones where there was none.
-
-    Raises CheckpointError where the folder has neither.
-    """
+    """Return the file of the best validation, or else of the last checkpoint. Raises CheckpointError without either."""
     places = [Path(folder) / name for name in (BEST, LAST)]
     weights = next((place for place in places if os.path.lexists(place)), None)
     if weights is None:
@@ -28,5 +25,5 @@ def weights_of_run(folder: str | os.PathLike[str]) -> Path:
 
 
 def with_run(path: str | os.PathLike[str]) -> Path:
-    """Return the path as it is, or the file of the weights where it is a run's folder. Raises CheckpointError."""
+    """Return the path, or for a run's folder the file of its weights. Raises CheckpointError."""
     return weights_of_run(path) if is_run(path) else Path(path)

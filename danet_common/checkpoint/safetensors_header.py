@@ -1,8 +1,7 @@
-"""The header of a safetensors file: which tensors it holds and where, every number checked.
+"""The header of a safetensors file: names, dtypes, shapes and positions of its tensors, all checked.
 
 The file is a length (8 bytes), as much JSON, and the tensors one after another without a gap. Source: the
-format's README, https://github.com/huggingface/safetensors, 0.8. Stricter than the library in one thing: a
-name that is there twice is refused, where the library takes one of the two without a word.
+format's README, https://github.com/huggingface/safetensors, 0.8. The library accepts a duplicate name; this does not.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from danet_common.files.strict_json import parse_json
 
 HEADER_LIMIT = 10_000_000  # bytes; 10 times that of a ResNet-152's training state. The format's own is 10 times this
 MAXIMUM_DIMENSIONS = 32
-LARGEST_EMPTY = 1 << 20  # of a dimension of a tensor that has no bytes to show for it
+LARGEST_EMPTY = 1 << 20  # largest dimension of a tensor without bytes
 METADATA = "__metadata__"
 FIELDS = {"dtype", "shape", "data_offsets"}
 DTYPES: Mapping[str, np.dtype[Any]] = {
@@ -38,7 +37,7 @@ DTYPES: Mapping[str, np.dtype[Any]] = {
 
 
 class Entry(NamedTuple):
-    """One tensor: `start` is its first byte in the file."""
+    """A tensor: `start` is its first byte in the file."""
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
@@ -47,7 +46,7 @@ class Entry(NamedTuple):
 
 
 def read_header(file: RegularFile) -> tuple[dict[str, str], dict[str, Entry]]:
-    """The metadata, and the tensors in the order in which they lie. Raises ValueError where anything is amiss."""
+    """Return the metadata, and the tensors in the order of their bytes. Raises ValueError for an invalid header."""
     total = file.size
     head = file.read_at(0, min(8, total)).tobytes()
     length = struct.unpack("<Q", head)[0] if len(head) == 8 else 0
@@ -87,5 +86,5 @@ def _entry(name: str, fields: Any, base: int) -> Entry:
 
 def _sizes(name: str, numbers: Any) -> tuple[int, ...]:
     if not isinstance(numbers, list) or any(type(number) is not int or not 0 <= number < 1 << 62 for number in numbers):
-        raise ValueError(f"{name} has sizes that are no sizes")
+        raise ValueError(f"{name} has an invalid shape or offset")
     return tuple(numbers)

@@ -1,7 +1,7 @@
-"""Writing a safetensors file tensor by tensor, in C order whatever their order in memory.
+"""Write a safetensors file tensor by tensor, in C order whatever their order in memory.
 
-The library takes contiguous tensors only, so a network whose kernels are views of another layout would be
-held twice. Source: the format's README, https://github.com/huggingface/safetensors, 0.8.
+The library takes contiguous arrays only, so a network whose kernels are views of another layout would be in memory
+twice. Source: the format's README, https://github.com/huggingface/safetensors, 0.8.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ALIGNMENT = 8  # bytes, of the first tensor in the file
 def write_safetensors(
     tensors: Mapping[str, np.ndarray], path: str | os.PathLike[str], metadata: Mapping[str, str]
 ) -> None:
-    """Write a file; the same tensors always give the same bytes. Raises ValueError for a dtype that it cannot hold."""
+    """Write a file; the same tensors always give the same bytes. Raises ValueError for a dtype without a name there."""
     if METADATA in tensors:
         raise ValueError(f"a safetensors file has no tensor of the name {METADATA}")
     # The widest first, as the library has them: then each is aligned to its own elements.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from danet_common.checkpoint import manifest
+from danet_common.checkpoint.canonical import manifest
 from shared_tests.malicious.archives import archive
 from shared_tests.malicious.case import Case
 from shared_tests.malicious.seeds import SEEDS, checkpoint, extract, tensors_only

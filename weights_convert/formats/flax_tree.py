@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from danet_common import CheckpointError, DANetConfig, parameters
-from danet_common.checkpoint import LONGEST_NAME
+from danet_common.checkpoint.canonical import LONGEST_NAME
 from danet_common.checkpoint.parameter_layouts import FLAX, TORCH, native_name, to_channels_last
 from weights_convert.contents import Contents
 

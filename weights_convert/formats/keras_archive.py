@@ -13,7 +13,7 @@ from tempfile import TemporaryFile
 from typing import Any
 
 from danet_common import Checkpoint, CheckpointError
-from danet_common.checkpoint import manifest
+from danet_common.checkpoint.canonical import manifest
 from danet_common.files.atomic import Judge, always, atomic_file
 from danet_common.files.strict_json import parse_json
 from weights_convert.containers.source_file import SourceFile

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from danet_common import Checkpoint
-from danet_common.checkpoint import manifest
+from danet_common.checkpoint.canonical import manifest
 from danet_common.files.atomic import Judge, always, atomic_file
 from weights_convert.containers.hdf5_reader import SIGNATURE
 from weights_convert.containers.source_file import SourceFile

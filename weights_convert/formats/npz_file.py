@@ -17,7 +17,7 @@ import ml_dtypes
 import numpy as np
 
 from danet_common import Checkpoint, CheckpointError
-from danet_common.checkpoint import EXTRA_TENSOR, manifest
+from danet_common.checkpoint.canonical import EXTRA_TENSOR, manifest
 from danet_common.checkpoint.parameter_layouts import FLAX
 from danet_common.files.atomic import Judge, always, atomic_file
 from danet_common.files.strict_json import parse_json

@@ -11,10 +11,10 @@ import json
 from pathlib import Path
 
 from danet_common import Checkpoint, CheckpointError
-from danet_common.checkpoint import manifest
+from danet_common.checkpoint.canonical import manifest
+from danet_common.checkpoint.unchanged import read_unchanged
 from danet_common.files.atomic import Judge, always, atomic_directory
 from danet_common.files.regular_file import read_text
-from danet_common.files.unchanged import read_unchanged
 from weights_convert.containers.orbax_layout import ForeignFileError, files_of, require_only_orbax
 from weights_convert.containers.orbax_tree import TEXT_LIMIT, TREE, read_tree, write_tree
 from weights_convert.containers.source_file import SourceFile

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from danet_common import CheckpointError
-from danet_common.checkpoint import LONGEST_NAME
+from danet_common.checkpoint.canonical import LONGEST_NAME
 from weights_convert.containers.pickle_reader import Opaque
 from weights_convert.containers.pickled_arrays import PickledArray
 from weights_convert.containers.pickled_tensors import PickledTensor

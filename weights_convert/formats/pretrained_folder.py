@@ -19,10 +19,10 @@ def read(source: SourceFile) -> Contents:
     """Read tensors and config. Raise CheckpointError if a file is damaged or the config contradicts it."""
     files = open_folder(source.path)
     contents = safetensors_file.contents_of(files.stored)
-    if files.fault is not None:
+    if files.error is not None:
         if contents.manifest is not None:
-            raise files.fault
-        contents.notes = (f"left out: {files.fault}",)  # the config is another network's; a schema may still fit
+            raise files.error
+        contents.notes = (f"left out: {files.error}",)  # the config is another network's; a schema may still fit
     elif files.config is not None and contents.manifest is None:
         contents.config = files.config.to_dict()
     return contents

@@ -7,8 +7,8 @@ from pathlib import Path
 from danet_common import Checkpoint, CheckpointError, write_shards
 from danet_common.checkpoint.lazy import Stored, open_stored, stored_in
 from danet_common.checkpoint.shards import INDEX_LIMIT, is_index
+from danet_common.checkpoint.unchanged import is_unchanged
 from danet_common.files.atomic import Judge, always
-from danet_common.files.unchanged import is_unchanged
 from weights_convert.containers.source_file import SourceFile
 from weights_convert.contents import Contents
 from weights_convert.formats import safetensors_file

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from danet_common import Checkpoint, CheckpointError
-from danet_common.checkpoint import manifest
+from danet_common.checkpoint.canonical import manifest
 from danet_common.files.atomic import Judge, always, atomic_file
 from weights_convert.containers.pickle_reader import Opaque
 from weights_convert.containers.pickle_writer import write_pickle

@@ -14,7 +14,7 @@ import pytest
 
 import weights_convert
 from danet_common import Checkpoint, CheckpointError, open_checkpoint, open_pretrained, write_pretrained
-from danet_common.checkpoint import LARGEST_SOURCE, LONGEST_NAME
+from danet_common.checkpoint.canonical import LARGEST_SOURCE, LONGEST_NAME
 from danet_common.checkpoint.pretrained import CONFIG, WEIGHTS
 from danet_common.checkpoint.safetensors_header import HEADER_LIMIT
 from danet_common.checkpoint.shards import MAXIMUM_SHARDS
@@ -106,7 +106,7 @@ def test_headers_and_indexes_are_bounded(tmp_path: Path) -> None:
         open_checkpoint(index)
     files = {f"t{number}": f"model-{number}.safetensors" for number in range(MAXIMUM_SHARDS + 1)}
     index.write_text(json.dumps({"weight_map": files}))
-    with pytest.raises(CheckpointError, match="a set of 257 files; 256 are the most"):
+    with pytest.raises(CheckpointError, match="a set of 257 files; the limit is 256"):
         open_checkpoint(index)
 
 

@@ -16,8 +16,8 @@ import pytest
 
 import weights_convert
 from danet_common import Checkpoint, CheckpointError, open_checkpoint, open_pretrained, write_pretrained
+from danet_common.checkpoint.unchanged import TRIES, read_unchanged
 from danet_common.files import regular_file
-from danet_common.files.unchanged import TRIES, read_unchanged
 from shared_tests.malicious.seeds import checkpoint
 
 FILES = (".safetensors", ".npz", ".pth", ".keras", ".weights.h5")
@@ -155,7 +155,7 @@ def test_a_file_that_is_cut_short_while_it_is_read(kind: str, tmp_path: Path, mo
 
 
 def test_what_never_rests_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("danet_common.files.unchanged.LONGEST_WAIT", 0)
+    monkeypatch.setattr("danet_common.checkpoint.unchanged.LONGEST_WAIT", 0)
     tries = 0
 
     def attempt() -> int:

@@ -19,9 +19,8 @@ from danet_common import (
     write_pretrained,
     write_shards,
 )
-from danet_common.checkpoint import on_disk
+from danet_common.checkpoint.ownership import require_own
 from danet_common.checkpoint.safetensors_writer import write_safetensors
-from danet_common.checkpoint.shard_writer import require_own, split
 from danet_common.files import locks
 from danet_common.files.atomic import Judge, atomic_directory, atomic_file, if_empty, never
 from danet_common.files.locks import identity_of, locked_folder
@@ -258,23 +257,6 @@ class TestSets:
         write_shards(checkpoint(3), tmp_path / INDEX, SHARD_BYTES)
         assert len(listing(tmp_path)) == 1 + SHARDS
 
-    def test_an_older_set_is_removed(self, tmp_path: Path) -> None:
-        """Its files are named by their number alone, and have no mark; the manifest in the index has their hashes."""
-        older(tmp_path, 1)
-        assert read_checkpoint(tmp_path / INDEX).source == {"seed": 1}
-        write_shards(checkpoint(2), tmp_path / INDEX, SHARD_BYTES)
-        assert len(listing(tmp_path)) == 1 + SHARDS
-        older(tmp_path, 3)
-        write_pretrained(checkpoint(4), tmp_path)
-        assert listing(tmp_path) == ["README.md", "config.json", "model.safetensors"]
-
-    def test_a_changed_file_of_an_older_set_stays(self, tmp_path: Path) -> None:
-        names = older(tmp_path, 1)
-        write_checkpoint(checkpoint(7), tmp_path / names[2])
-        write_shards(checkpoint(2), tmp_path / INDEX, SHARD_BYTES)
-        assert len(listing(tmp_path)) == 1 + SHARDS + 1
-        assert read_seed(tmp_path / names[2]) == 7
-
     def test_a_link_to_an_index_is_replaced_itself(self, tmp_path: Path) -> None:
         (tmp_path / "blobs").mkdir()
         (tmp_path / "blobs" / "1234").write_text("shared")
@@ -289,22 +271,6 @@ class TestSets:
             write_shards(checkpoint(2), tmp_path / name, SHARD_BYTES)
             assert read_seed(tmp_path / name) == 2
         assert len(listing(tmp_path)) == 2 * (1 + SHARDS)
-
-
-def older(folder: Path, seed: int) -> list[str]:
-    """Write a set as it was once named; the names of its files."""
-    tensors = on_disk(checkpoint(seed))
-    shards = split(tensors, SHARD_BYTES)
-    names = [f"model-{number:05d}-of-{len(shards):05d}.safetensors" for number in range(1, len(shards) + 1)]
-    write_shards(checkpoint(seed), folder / INDEX, SHARD_BYTES)
-    content = json.loads((folder / INDEX).read_text())
-    for name, keys in zip(names, shards, strict=True):
-        write_safetensors({key: tensors[key] for key in keys}, folder / name, {"format": "pt"})
-        for key in keys:
-            (folder / content["weight_map"][key]).unlink(missing_ok=True)
-            content["weight_map"][key] = name
-    (folder / INDEX).write_text(json.dumps(content))
-    return names
 
 
 class TestHubFolders:

@@ -14,7 +14,7 @@ import pytest
 
 import weights_convert
 from danet_common import Checkpoint, CheckpointError, open_checkpoint, read_checkpoint, write_shards
-from danet_common.checkpoint import EXTRA_TENSOR, on_disk
+from danet_common.checkpoint.canonical import EXTRA_TENSOR, on_disk
 from shared_tests.fixtures.synthetic import synthetic_tensors
 from shared_tests.suites.devices.running import CONFIG, float64_checkpoint, run_program
 from shared_tests.suites.environment import cpu_devices

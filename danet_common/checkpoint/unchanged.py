@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from danet_common.checkpoint import CheckpointError
+from danet_common.checkpoint.canonical import CheckpointError
 from danet_common.files.regular_file import RegularFile
 
 TRIES = 50
