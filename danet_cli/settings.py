@@ -39,8 +39,8 @@ def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
 def training_settings(assignments: Sequence[str]) -> tuple[Changes, Changes, Changes, Changes]:
     """Return what `--set` changes in the config, the recipe, the augmentation and the label settings."""
     from danet_common import DANetConfig
-    from danet_common.config import FROM_THE_DATA
     from danet_common.config.former_arguments import FORMER_FIELDS
+    from danet_common.config.network import FROM_THE_DATA
     from danet_common.config.recipe import TrainConfig
     from danet_common.data import Augmentation
     from danet_common.data.label_settings import LabelSettings

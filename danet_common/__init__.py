@@ -1,4 +1,4 @@
-"""The ground that the three networks stand on: configuration, names, stages, checkpoints, images. NumPy only."""
+"""The NumPy part of the three packages: config, names, taps, checkpoints, data, training, evaluation."""
 
 from danet_common.checkpoint import Checkpoint, CheckpointError, write_checkpoint
 from danet_common.checkpoint.lazy import open_checkpoint, read_checkpoint

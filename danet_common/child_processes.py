@@ -1,4 +1,4 @@
-"""Processes that a command starts and must not leave behind when a signal ends it."""
+"""Child processes of a command, which end with it."""
 
 from __future__ import annotations
 
@@ -14,18 +14,17 @@ from typing import Any, TypeVar
 
 from danet_common.files.unfinished import abandoned_by
 
-HELD_BACK = (signal.SIGINT,)  # SIGTERM ends a starting Python without a word
 Result = TypeVar("Result")
 
-PATIENCE, PAUSE = 10.0, 0.02  # seconds: for a child to clean up, and between two looks at it
-INTERRUPTED = 130  # the exit code of a child that was asked to end, and has said so
+PATIENCE, PAUSE = 10.0, 0.02  # seconds: for a child to clean up, and between two checks
+INTERRUPTED = 130  # exit code of a `danet` command after a signal
 
 
 def start_child(command: Sequence[str], **settings: Any) -> subprocess.Popen[Any]:
-    """`subprocess.Popen`, with SIGINT held back in the child until it handles that.
+    """Start a process as `subprocess.Popen` does, with SIGINT blocked in it.
 
-    A Ctrl-C comes to all processes of a terminal, and one that Python is just starting in would print a traceback.
-    A child that is a `danet` command lets it in; another one never hears it, and its parent must end it.
+    A Ctrl-C goes to all processes of a terminal, and a Python that is just starting would print a traceback. A `danet`
+    command unblocks SIGINT; the parent must end all other children.
     """
     with held_back():
         return subprocess.Popen(command, **settings)
@@ -33,11 +32,8 @@ def start_child(command: Sequence[str], **settings: Any) -> subprocess.Popen[Any
 
 @contextmanager
 def held_back() -> Iterator[None]:
-    """Hold SIGINT back on this thread, and in the threads and processes that it starts, which go on so."""
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+    """Block SIGINT on this thread, and for good in the threads and processes that it starts."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
     finally:
@@ -45,9 +41,9 @@ def held_back() -> Iterator[None]:
 
 
 def starting_children(start: Callable[[], Result]) -> Result:
-    """Call what starts processes with `multiprocessing`, perhaps on threads of its own, so that none hears SIGINT.
+    """Call `start`, which starts processes by `multiprocessing`, perhaps on threads, all with SIGINT blocked.
 
-    This thread only waits, so that its own handler is called.
+    This thread only waits, so its own handler is called.
     """
     from multiprocessing.resource_tracker import ensure_running
 
@@ -55,17 +51,16 @@ def starting_children(start: Callable[[], Result]) -> Result:
         with held_back():
             return start()
 
-    if os.name == "posix":
-        ensure_running()  # where it is not running, each start of a process lets all signals in
+    ensure_running()  # otherwise each start of a process unblocks all signals
     with ThreadPoolExecutor(max_workers=1) as thread:
         return thread.submit(call).result()
 
 
 @contextmanager
 def child(command: Sequence[str], *, commands: bool = False, **settings: Any) -> Iterator[subprocess.Popen[Any]]:
-    """Yield a process as `subprocess.Popen` starts it. It is ended with this process, and at the end of the block.
+    """Start a process as `subprocess.Popen` does. It ends with this process, or on an error in the block.
 
-    commands  the child is a `danet` command: it is asked to end, cleans up and says that it was interrupted
+    commands  the child is a `danet` command: it gets SIGTERM, cleans up and tells the user of the interruption
     """
     process = start_child(command, **settings)
     end = partial(end_child if commands else kill_child, process)
@@ -78,19 +73,19 @@ def child(command: Sequence[str], *, commands: bool = False, **settings: Any) ->
 
 
 def end_child(process: subprocess.Popen[Any]) -> bool:
-    """Ask a child to end, and wait until it has; kill it if it takes too long. True if it said so itself."""
+    """End a child by SIGTERM and wait; kill it if it takes too long. True if it has told the user."""
     return _signal(process, signal.SIGTERM) and _exit_code(process) == INTERRUPTED
 
 
 def kill_child(process: subprocess.Popen[Any]) -> bool:
-    """Kill a child and wait until it is gone. False: it said nothing."""
+    """Kill a child and wait until it is gone. False: it has not told the user."""
     _signal(process, signal.SIGKILL)
     _exit_code(process)
     return False
 
 
 def _signal(process: subprocess.Popen[Any], number: int) -> bool:
-    """Not by `Popen.send_signal`, which takes a lock that an interrupted `wait` holds."""
+    """Send a signal without `Popen.send_signal`, which takes a lock that an interrupted `wait` holds."""
     if process.returncode is not None:
         return False
     try:

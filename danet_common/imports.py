@@ -9,10 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def without_garbage_collection() -> Iterator[None]:
-    """Import large packages 20% faster: their objects live until the process ends, so Python need not look at them.
-
-    Later collections pass over all objects that exist when the block ends.
-    """
+    """Import large packages 20% faster. Garbage collection ignores all objects that exist when the block ends."""
     enabled = gc.isenabled()
     gc.disable()
     try:

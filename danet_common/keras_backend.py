@@ -1,4 +1,4 @@
-"""The backend that Keras runs on, found before Keras is imported: on some of them danet_tf would not be right."""
+"""Keras's backend, before Keras is imported: danet_tf does not run on all."""
 
 from __future__ import annotations
 
@@ -21,15 +21,14 @@ def require_keras_backend() -> None:
 
 
 def keras_backend() -> str:
-    """Return its name: Keras takes KERAS_BACKEND, else what `keras.json` in its folder says, else TensorFlow."""
+    """Return Keras's backend: KERAS_BACKEND, else that of `keras.json` in its folder, else TensorFlow."""
     keras = sys.modules.get("keras")
     if keras is not None:
         return keras.backend.backend()
-    return os.environ.get("KERAS_BACKEND") or _stated(Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser())
-
-
-def _stated(folder: Path) -> str:
-    """What Keras's settings say."""
+    chosen = os.environ.get("KERAS_BACKEND")
+    if chosen:
+        return chosen
+    folder = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
     try:
         return str(json.loads(read_regular(folder / "keras.json", SETTINGS))["backend"])
     except (OSError, ValueError, KeyError, TypeError):  # as Keras, which then takes its default

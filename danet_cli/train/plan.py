@@ -143,7 +143,7 @@ def log_about(file: str | Path) -> Callable[[str], None]:
 def note_network(name: str, published: Recipe, network: str, config: DANetConfig) -> None:
     """Note if the recipe was published with this network, and the fields that differ."""
     from danet_common import VARIANTS
-    from danet_common.config import FROM_THE_DATA
+    from danet_common.config.network import FROM_THE_DATA
 
     data_fields = {field: getattr(config, field) for field in FROM_THE_DATA}
     theirs = {variant: VARIANTS[variant].replace(**data_fields).to_dict() for variant in published.networks}

@@ -1,31 +1,5 @@
-"""The configs: of a network, of its training, and what follows from them."""
+"""Configs of a network and of its training, and the tables that follow from them."""
 
-from danet_common.config.network import (
-    EXPANSION,
-    FROM_THE_DATA,
-    HINTS,
-    LONGEST_CLASS_NAME,
-    LONGEST_GRID,
-    MAXIMUM_CLASSES,
-    Block,
-    ContextKind,
-    DANetConfig,
-    NonLocalForm,
-    UpsampleGrid,
-    check_form,
-)
+from danet_common.config.network import ContextKind, DANetConfig
 
-__all__ = [
-    "EXPANSION",
-    "FROM_THE_DATA",
-    "HINTS",
-    "LONGEST_CLASS_NAME",
-    "LONGEST_GRID",
-    "MAXIMUM_CLASSES",
-    "Block",
-    "ContextKind",
-    "DANetConfig",
-    "NonLocalForm",
-    "UpsampleGrid",
-    "check_form",
-]
+__all__ = ["ContextKind", "DANetConfig"]

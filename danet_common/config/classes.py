@@ -1,4 +1,4 @@
-"""What the classes of a data set are called and how they are coloured."""
+"""Names and colours of the classes of a data set."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ClassSet:
 
 
 def class_set(**colours: Colour) -> ClassSet:
-    """Names, with an underscore for each space, and their colours."""
+    """Return the classes of these colours; in the names an underscore stands for a space."""
     return ClassSet(tuple(name.replace("_", " ") for name in colours), tuple(colours.values()))
 
 
@@ -35,21 +35,21 @@ def read_class_set(name: str) -> ClassSet:
 
 
 def voc_class_set(names: str) -> ClassSet:
-    """Names, separated by commas, in the colours of PASCAL VOC's rule."""
-    separate = listed(names)
-    return ClassSet(separate, voc_colour_map(len(separate)))
+    """Return the classes of names that commas separate, in the colours of PASCAL VOC's rule."""
+    classes = listed(names)
+    return ClassSet(classes, voc_colour_map(len(classes)))
 
 
 def listed(names: str) -> tuple[str, ...]:
-    """Names that commas separate."""
+    """Return the names that commas separate."""
     return tuple(name.strip() for name in names.split(","))
 
 
 def voc_colour_map(count: int) -> tuple[Colour, ...]:
-    """The first colours of PASCAL VOC's rule: bits 0, 3, 6, ... of a label, from the high bit down, are its red."""
+    """Return the first colours of PASCAL VOC's rule: bits 0, 3, 6, ... of a label, reversed, are its red."""
     return tuple((_spread(label), _spread(label >> 1), _spread(label >> 2)) for label in range(count))
 
 
 def _spread(label: int) -> int:
-    """Every third bit of a label, the lowest first in the place of the highest."""
+    """Return bits 0, 3, 6, ... of a label in reverse order, as a byte."""
     return sum((label >> (3 * position) & 1) << (7 - position) for position in range(8))

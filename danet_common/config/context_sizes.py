@@ -1,4 +1,4 @@
-"""Sizes that the papers of context modules give: hidden channels, mostly as a fraction of the channels."""
+"""Sizes from the papers of context modules: hidden channels, mostly as a fraction of the channels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ GATED_CHANNELS = 32  # of layer1's features in the decoder
 
 
 def reduced(channels: int, reduction: int, least: int = 1) -> int:
-    """channels / reduction, rounded down, but `least` at least. Raises ValueError where either is below 1."""
+    """Return max(channels // reduction, least). Raises ValueError where either is below 1."""
     if channels < 1 or reduction < 1:
         raise ValueError(f"channels and reduction must be at least 1; got {channels} and {reduction}")
     return max(channels // reduction, least)

@@ -1,4 +1,4 @@
-"""PASCAL Context's class names in the order of its label files, and the order that older checkpoints hold.
+"""PASCAL Context's class names in the order of its label files, and in the order of older checkpoints.
 
 The label files hold the place of a class among the sorted ids of the 459 classes' list, which is alphabetical
 (mmsegmentation, tools/convert_datasets/pascal_context.py at 159db2f; PaddleSeg, tools/data/convert_voc2010.py at
@@ -23,12 +23,9 @@ FORMER_59 = listed(
     "platform, sign, plate, road, rock, shelves, sidewalk, sky, snow, bedclothes, track, tree, truck, wall, "
     "water, window, wood"
 )
-RIGHT = {
-    FORMER_59: CONTEXT_59,
-    ("background", *FORMER_59): ("background", *CONTEXT_59),
-}
+RIGHT = {FORMER_59: CONTEXT_59, ("background", *FORMER_59): ("background", *CONTEXT_59)}
 
 
 def right_names(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    """Return class names in the order of their labels: other names than the former ones as they are."""
+    """Return class names, the former ones in the order of their labels."""
     return names if names is None else RIGHT.get(names, names)

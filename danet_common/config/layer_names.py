@@ -1,9 +1,9 @@
-"""The names of the layer sets that the three packages have, and what each name promises.
+"""Names of the layer sets of the three packages.
 
 plain             the text of the package as it stands
 memory_efficient  attention in chunks, so that no map is kept: linear memory. Trainable; the default
-remat             that, and the backward pass computes residual blocks and attention again (activation checkpointing)
-cpu_inference     that of memory_efficient, BatchNorm in the convolutions and Winograd's convolution: fastest on a CPU.
+remat             also activation checkpointing of residual blocks and attention
+cpu_inference     memory_efficient with BatchNorm in the convolutions and Winograd's convolution: fastest on a CPU.
                   Such a network cannot be trained or saved
 auto              cpu_inference on a CPU in float32 and float64, else memory_efficient: fastest for inference
 """
@@ -23,7 +23,7 @@ DEFAULT_LAYERS: LayersName = "memory_efficient"  # for networks that may be trai
 def resolve_layers(name: str, precision: Precision, device: str) -> str:
     """Return the name of a layer set, `auto` resolved for a device ("cpu" or another).
 
-    Raises ValueError for an unknown name, TypeError for something else than a name.
+    Raises ValueError for an unknown name, TypeError for another type.
     """
     if not isinstance(name, str):
         raise TypeError(f"layers must be a LayerSet or one of {', '.join(get_args(LayersName))}; got {name!r}")
@@ -31,12 +31,12 @@ def resolve_layers(name: str, precision: Precision, device: str) -> str:
         raise ValueError(f"layers must be one of {', '.join(get_args(LayersName))}; got {name!r}")
     if name != "auto":
         return name
-    wide = precision.compute_dtype in ("float32", "float64")
-    return "cpu_inference" if device == "cpu" and wide else "memory_efficient"
+    full = precision.compute_dtype in ("float32", "float64")
+    return "cpu_inference" if device == "cpu" and full else "memory_efficient"
 
 
 def require_trainable(layers: Any, action: str) -> None:
-    """Raise CheckpointError where a network's layer set holds other tensors than its checkpoint: `action` needs these.
+    """Raise CheckpointError for a network without BatchNorm, whose tensors are not those of its checkpoint.
 
     layers  a LayerSet of any of the three packages
     action  "saved" or "trained"

@@ -1,7 +1,6 @@
-"""The configuration of a network: one frozen value that says everything the weights do not.
+"""The configuration of a network. With a set of tensors it rebuilds the network in any of the three frameworks.
 
-A config and a set of tensors rebuild a network in any of the three frameworks. Each field below
-exists because some published checkpoint differs in it; the comment beside it says which.
+Each field exists because a published checkpoint differs in it; the comment beside it says which.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_type_hints
 
 from danet_common.config.former_names import right_names
-from danet_common.config.typed_json import from_json
+from danet_common.config.typed_json import from_json, require
 
 Block = Literal["basic", "bottleneck"]
 StemKind = Literal["plain", "deep"]
@@ -39,7 +38,7 @@ DropoutKind = Literal["channel", "element"]
 UpsampleGrid = Literal["corners", "half_pixel", "asymmetric"]
 
 EXPANSION = {"basic": 1, "bottleneck": 4}  # output channels of a block per unit of its width
-MAXIMUM_BLOCKS = 10_000  # in a network; a damaged file must not have us list more
+MAXIMUM_BLOCKS = 10_000  # of a network; a damaged file may have any number
 MAXIMUM_CLASSES = 65_536  # labels have at most 16 bits
 LONGEST_CLASS_NAME = 200  # letters; the longest of ADE20K's has 98
 LONGEST_GRID = 1_000  # factors; longer than any stage
@@ -51,7 +50,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True, kw_only=True)
 class DANetConfig:
-    """One DANet, or one of its kin. Raises ValueError, naming the field, where a value makes no network."""
+    """The fields of a DANet or a related network. Raises ValueError, naming the field, for an invalid value."""
 
     # Backbone: a dilated ResNet (He et al., 2016; Yu et al., 2017).
     block: Block = "bottleneck"
@@ -74,7 +73,7 @@ class DANetConfig:
     head_channels: int | None = None  # None: a quarter of layer4's
     # Of self_attention's values too. None: an eighth of head_channels; with compact_position a quarter (DRANet).
     query_channels: int | None = None
-    # What becomes of the branches. gating: they are laid side by side and joined with layer1 (Fu et al., TNNLS 2020);
+    # sum: of the branches; gating: the branches are concatenated and joined with layer1 (Fu et al., TNNLS 2020);
     # with the two compact contexts that is DRANet.
     decoder: Decoder = "sum"
     branch_classifiers: bool = True  # Tramac's networks trained without aux have none
@@ -97,66 +96,53 @@ class DANetConfig:
     batch_norm_momentum: float = 0.1
 
     def __post_init__(self) -> None:
+        def check(name: str, holds: bool, condition: str) -> None:
+            require(holds, name, condition, getattr(self, name))
+
         for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                wanted = ", ".join(str(choice) for choice in choices)
-                raise ValueError(f"{name} must be one of {wanted}; got {getattr(self, name)!r}")
+            check(name, getattr(self, name) in choices, f"one of {', '.join(map(str, choices))}")
         for name in ("layers", "widths"):
-            if len(getattr(self, name)) != 4 or min(getattr(self, name)) < 1:
-                raise ValueError(f"{name} must be four positive integers; got {getattr(self, name)!r}")
-        if sum(self.layers) > MAXIMUM_BLOCKS:
-            raise ValueError(f"layers must be at most {MAXIMUM_BLOCKS} blocks together; got {self.layers!r}")
-        wanted_stem = {"plain": 1, "deep": 3}[self.stem]
-        if len(self.stem_widths) != wanted_stem or min(self.stem_widths) < 1:
-            raise ValueError(f"a {self.stem} stem has {wanted_stem} stem_widths; got {self.stem_widths!r}")
-        if self.multi_grid is not None and (not self.multi_grid or min(self.multi_grid) < 1):
-            raise ValueError(f"multi_grid must be None or positive factors; got {self.multi_grid!r}")
-        if self.multi_grid is not None and len(self.multi_grid) > LONGEST_GRID:
-            raise ValueError(f"multi_grid must have at most {LONGEST_GRID} factors; got {len(self.multi_grid)}")
-        unknown = [kind for kind in self.context if kind not in get_args(ContextKind)]
-        if unknown or len(self.context) > 2 or len(set(self.context)) < len(self.context):
-            wanted = ", ".join(get_args(ContextKind))
-            raise ValueError(f"context must be at most two different kinds of {wanted}; got {self.context!r}")
+            check(name, len(getattr(self, name)) == 4 and min(getattr(self, name)) >= 1, "four positive integers")
+        check("layers", sum(self.layers) <= MAXIMUM_BLOCKS, f"at most {MAXIMUM_BLOCKS} blocks together")
+        count = {"plain": 1, "deep": 3}[self.stem]
+        positive = len(self.stem_widths) == count and min(self.stem_widths) >= 1
+        check("stem_widths", positive, f"{count} positive integers in a {self.stem} stem")
+        grid = self.multi_grid
+        check("multi_grid", grid is None or (len(grid) > 0 and min(grid) >= 1), "None or positive factors")
+        if grid is not None and len(grid) > LONGEST_GRID:
+            raise ValueError(f"multi_grid must have at most {LONGEST_GRID} factors; got {len(grid)}")
+        kinds = get_args(ContextKind)
+        known = set(self.context) <= set(kinds) and len(set(self.context)) == len(self.context) <= 2
+        check("context", known, f"at most two different kinds of {', '.join(kinds)}")
         for name in ("num_classes", "in_channels", "auxiliary_channels", "reduction"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)!r}")
-        if self.num_classes > MAXIMUM_CLASSES:
-            raise ValueError(f"num_classes must be at most {MAXIMUM_CLASSES}; got {self.num_classes}")
+            check(name, getattr(self, name) >= 1, "at least 1")
+        check("num_classes", self.num_classes <= MAXIMUM_CLASSES, f"at most {MAXIMUM_CLASSES}")
         longest = max(map(len, self.class_names or ()), default=0)
         if longest > LONGEST_CLASS_NAME:
             raise ValueError(f"class_names must have at most {LONGEST_CLASS_NAME} letters each; one has {longest}")
         for name in ("head_channels", "query_channels"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise ValueError(f"{name} must be None or at least 1; got {getattr(self, name)!r}")
-        if not 0 <= self.dropout_rate < 1:
-            raise ValueError(f"dropout_rate must be in [0, 1); got {self.dropout_rate!r}")
-        if not 0 < self.batch_norm_momentum <= 1:
-            raise ValueError(f"batch_norm_momentum must be in (0, 1]; got {self.batch_norm_momentum!r}")
-        if not self.batch_norm_epsilon > 0:
-            raise ValueError(f"batch_norm_epsilon must be positive; got {self.batch_norm_epsilon!r}")
+            check(name, getattr(self, name) is None or getattr(self, name) >= 1, "None or at least 1")
+        check("dropout_rate", 0 <= self.dropout_rate < 1, "in [0, 1)")
+        check("batch_norm_momentum", 0 < self.batch_norm_momentum <= 1, "in (0, 1]")
+        check("batch_norm_epsilon", self.batch_norm_epsilon > 0, "positive")
         for name in ("mean", "std"):
-            if len(getattr(self, name)) != self.in_channels:
-                raise ValueError(
-                    f"{name} must have in_channels = {self.in_channels} values; got {getattr(self, name)!r}"
-                )
-        if min(self.std) <= 0:
-            raise ValueError(f"std must be positive; got {self.std!r}")
+            values = f"{self.in_channels} values, as many as in_channels"
+            check(name, len(getattr(self, name)) == self.in_channels, values)
+        check("std", min(self.std) > 0, "positive")
         if not all(abs(number) <= LARGEST for number in (*self.mean, *self.std, self.batch_norm_epsilon)):
             raise ValueError("mean, std and batch_norm_epsilon must be finite")
         for name in ("class_names", "palette"):
-            if getattr(self, name) is not None and len(getattr(self, name)) != self.num_classes:
-                raise ValueError(
-                    f"{name} must have num_classes = {self.num_classes} entries; got {len(getattr(self, name))}"
-                )
-        if self.palette and not all(0 <= part <= 255 for colour in self.palette for part in colour):
-            raise ValueError(f"palette must have colours of 0..255; got {self.palette!r}")
+            entries = self.num_classes if getattr(self, name) is None else len(getattr(self, name))
+            if entries != self.num_classes:
+                raise ValueError(f"{name} must have num_classes = {self.num_classes} entries; got {entries}")
+        in_range = all(0 <= part <= 255 for colour in self.palette or () for part in colour)
+        check("palette", in_range, "of colours of 0..255")
 
-    # What follows from the fields.
     @property
     def stage_channels(self) -> tuple[int, int, int, int]:
         """Output channels of layer1..layer4."""
-        one, two, three, four = (width * EXPANSION[self.block] for width in self.widths)
-        return one, two, three, four
+        layer1, layer2, layer3, layer4 = (width * EXPANSION[self.block] for width in self.widths)
+        return layer1, layer2, layer3, layer4
 
     @property
     def stage_strides(self) -> tuple[int, int, int, int]:
@@ -200,22 +186,22 @@ class DANetConfig:
         return ("fused", *(self.context if self.branch_classifiers else ())) + ("aux",) * (self.auxiliary != "none")
 
     def branches_of(self, outputs: Collection[str]) -> tuple[ContextKind, ...]:
-        """The branches of `context` that these outputs need; the fused one needs all."""
+        """Return the branches of `context` that these outputs need; the fused output needs all."""
         return tuple(branch for branch in self.context if branch in outputs or "fused" in outputs)
 
     def replace(self, **changes: Any) -> DANetConfig:
-        """A copy with some fields changed."""
+        """Return a copy with some fields changed."""
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: every field, tuples as lists."""
+        """Return all fields, JSON-ready: tuples as lists."""
         return {field.name: _listed(getattr(self, field.name)) for field in dataclasses.fields(self)}
 
     @classmethod
     def from_dict(cls, fields: Mapping[str, Any]) -> DANetConfig:
-        """The inverse of `to_dict`; absent fields take their defaults, unknown ones raise ValueError.
+        """Return the config of `to_dict`'s fields, or of an older version's; absent fields take their defaults.
 
-        Fields as they were before `context` are understood, and names that were in a wrong order are put right.
+        Raises ValueError for unknown fields.
         """
         unknown = sorted(map(str, set(cls.from_old_fields(fields)) - HINTS.keys()))
         if unknown:
@@ -224,8 +210,10 @@ class DANetConfig:
 
     @staticmethod
     def from_old_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the fields of any version as today's: `context` in the place of the two switches before it, and class
-        names in the order of their labels. Values of wrong types stay."""
+        """Return the fields of any version as today's; values of wrong types stay.
+
+        `context` replaces two former switches, and class names are put in the order of their labels.
+        """
         fields, names = dict(fields), fields.get("class_names")
         if isinstance(names, list | tuple) and all(isinstance(name, str) for name in names):
             fields["class_names"] = right_names(tuple(names))
@@ -255,9 +243,8 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 
 
 def check_form(form: str) -> None:
-    """Raise ValueError unless this is one of the non-local block's forms."""
-    if form not in CHOICES["non_local_form"]:
-        raise ValueError(f"form must be one of {', '.join(CHOICES['non_local_form'])}; got {form!r}")
+    """Raise ValueError unless this is a form of the non-local block."""
+    require(form in get_args(NonLocalForm), "form", f"one of {', '.join(get_args(NonLocalForm))}", form)
 
 
 def _listed(value: Any) -> Any:

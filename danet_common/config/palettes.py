@@ -1,4 +1,4 @@
-"""The colours in which a network's labels are shown."""
+"""Colours of a network's labels."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ __all__ = ["ADE20K", "CAMVID", "CITYSCAPES", "palette_of", "voc_colour_map"]
 
 
 def palette_of(config: DANetConfig) -> tuple[Colour, ...]:
-    """One colour per class: the config's own, else those of the data set with these classes, else VOC's rule.
+    """Return a colour for each class: the config's, else those of the data set with these classes, else VOC's rule.
 
-    Where the config names no classes their count decides, which can only be wrong about colours.
+    Without class names their count decides; only colours can be wrong then.
     """
     if config.palette is not None:
         return config.palette

@@ -1,7 +1,7 @@
-"""Every tensor of a network: canonical name, shape and kind, derived from the config alone.
+"""All tensors of a network: canonical name, shape and kind, derived from the config alone.
 
-The canonical name and layout are torch's state dict: convolution kernels are (out, in, height,
-width). This table is what conversions are held to and what initial weights are drawn for.
+Canonical name and layout are those of torch's state dict: kernels are (out, in, height, width). Conversions are
+checked against this table, and initial weights are drawn for it.
 """
 
 from __future__ import annotations
@@ -9,19 +9,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from danet_common.config import EXPANSION, DANetConfig
+from danet_common.config import DANetConfig
 from danet_common.config.context_kinds import CONTEXT
 from danet_common.config.context_sizes import GATED_CHANNELS
+from danet_common.config.network import EXPANSION
 from danet_common.config.tensors import Parameter, conv, conv_norm, norm
 
 
 def parameters(config: DANetConfig) -> dict[str, Parameter]:
-    """All tensors of the network by canonical name, in the order of the forward pass."""
+    """Return all tensors of the network by canonical name, in the order of the forward pass."""
     return {parameter.name: parameter for parameter in _network(config)}
 
 
 def count_trainable(config: DANetConfig, within: str = "") -> int:
-    """Trainable values of the network, or of what stands in it under names that begin so."""
+    """Return the number of trainable values in the tensors whose names start with `within`."""
     table = parameters(config).values()
     return sum(math.prod(each.shape) for each in table if each.trainable and each.name.startswith(within))
 
@@ -50,7 +51,7 @@ def _network(config: DANetConfig) -> Iterator[Parameter]:
 
 
 def _decoder(name: str, low_channels: int, channels: int) -> Iterator[Parameter]:
-    """Tensors of the gating decoder."""
+    """Yield the tensors of the gating decoder."""
     yield from conv_norm(f"{name}.low", low_channels, GATED_CHANNELS, 3)
     yield from conv(f"{name}.gate", GATED_CHANNELS + channels, 1, 1, bias=True)
     yield from conv_norm(f"{name}.joined", GATED_CHANNELS + channels, channels, 3)

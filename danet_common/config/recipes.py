@@ -1,6 +1,6 @@
-"""Recipes as they were published: how to train, what is done to the pictures, and which network is trained.
+"""Published recipes: training, augmentation and network.
 
-Each was run on several GPUs; `batch_size` is that of all together. The commits are those that the sources were read at.
+Each was run on several GPUs; `batch_size` is that of all together. Sources are cited at a commit.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from danet_common.data.augmentation import Augmentation
 
 @dataclass(frozen=True)
 class Recipe:
-    """One published training.
+    """A published training.
 
-    networks  the variants that were trained by it; without another word the first is taken
+    networks  the variants that were trained by it; the first is the default
     data      the data set and split, for people
     """
 
@@ -123,7 +123,7 @@ RECIPES: dict[str, Recipe] = {
 
 
 def get_recipe(name: str) -> Recipe:
-    """The published recipe of this name. Raises ValueError for an unknown name."""
+    """Return the published recipe of this name. Raises ValueError for an unknown name."""
     if name not in RECIPES:
         raise ValueError(f"unknown recipe {name!r}; known: {', '.join(RECIPES)}")
     return RECIPES[name]

@@ -1,4 +1,4 @@
-"""One tensor of a network, and the tensors of a convolution and of a BatchNorm, by canonical name."""
+"""Tensors of a convolution and of a BatchNorm, by canonical name."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Literal
 
 Kind = Literal["kernel", "bias", "scale", "shift", "mean", "variance", "count", "gamma", "gain"]
 
-NORM_KINDS: tuple[Kind, ...] = ("scale", "shift", "mean", "variance", "count")  # those of a BatchNorm
+NORM_KINDS: tuple[Kind, ...] = ("scale", "shift", "mean", "variance", "count")  # of a BatchNorm
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One tensor. `kind` says what it does; `scale`, `shift`, `mean`, `variance` and `count` are a BatchNorm's.
+    """A tensor; its kinds `scale`, `shift`, `mean`, `variance` and `count` are a BatchNorm's.
 
-    `gamma` and `gain` are single factors: training starts with the former at 0, with the latter at 1.
+    `gamma` and `gain` are single factors: training starts with a gamma of 0 and a gain of 1.
     """
 
     name: str
@@ -39,20 +39,20 @@ class Parameter:
 
 
 def conv_norm(name: str, in_channels: int, out_channels: int, size: int) -> Iterator[Parameter]:
-    """Tensors of a convolution and its BatchNorm."""
+    """Yield the tensors of a convolution and its BatchNorm."""
     yield from conv(f"{name}.conv", in_channels, out_channels, size)
     yield from norm(f"{name}.bn", out_channels)
 
 
 def conv(name: str, in_channels: int, out_channels: int, size: int, bias: bool = False) -> Iterator[Parameter]:
-    """Tensors of a square convolution."""
+    """Yield the tensors of a square convolution."""
     yield Parameter(f"{name}.weight", (out_channels, in_channels, size, size), "kernel")
     if bias:
         yield Parameter(f"{name}.bias", (out_channels,), "bias")
 
 
 def norm(name: str, channels: int) -> Iterator[Parameter]:
-    """Tensors of a BatchNorm."""
+    """Yield the tensors of a BatchNorm."""
     yield Parameter(f"{name}.weight", (channels,), "scale")
     yield Parameter(f"{name}.bias", (channels,), "shift")
     yield Parameter(f"{name}.running_mean", (channels,), "mean")

@@ -1,7 +1,6 @@
-"""A dataclass from JSON by its annotations: each field of its declared type, none unknown and none missing.
+"""Dataclasses from JSON by their annotations: each field of its declared type, none unknown and none missing.
 
-A new field of such a dataclass is covered by its declaration. What a type cannot say, such as a range, the
-dataclass checks itself: it raises ValueError whose text begins with the field's name.
+A dataclass checks itself what a type cannot say, such as a range, by `require`.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 T = TypeVar("T")
 
-LARGEST_WHOLE = 2**63 - 1  # of a whole number: NumPy and the frameworks count in 64 bits
-LARGEST = sys.float_info.max  # JSON has no infinity, but it has whole numbers beyond every float
+LARGEST_WHOLE = 2**63 - 1  # NumPy and the frameworks count in 64 bits
+LARGEST = sys.float_info.max  # JSON has whole numbers beyond it
 LONGEST_TEXT = 10_000  # letters; Linux has no path of more than 4096 bytes
 SHOWN = 60  # letters of a wrong value, in the error
 
@@ -51,7 +50,7 @@ def from_json(kind: type[T], value: Any, place: str = "") -> T:
     values = {name: _typed(hints[name], item, _joined(place, name)) for name, item in fields.items()}
     try:
         return kind(**values)
-    except ValueError as error:  # of the dataclass: its text begins with a field's name, or is about several
+    except ValueError as error:  # its text begins with a field's name, or is about several fields
         text = str(error)
         named = text.split(maxsplit=1)[0].split(".")[0] in hints
         raise ValueError(_joined(place, text) if named or not place else f"{place}: {text}") from None
@@ -59,7 +58,7 @@ def from_json(kind: type[T], value: Any, place: str = "") -> T:
 
 @functools.cache
 def _declared(kind: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The types of a dataclass's fields, and the names of those without a default."""
+    """Return the types of a dataclass's fields, and the names of those without a default."""
     hints, fields = get_type_hints(kind), dataclasses.fields(kind)
     missing = dataclasses.MISSING
     required = tuple(field.name for field in fields if field.default is missing and field.default_factory is missing)
@@ -67,7 +66,7 @@ def _declared(kind: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
 
 
 def _typed(hint: Any, value: Any, place: str) -> Any:
-    """The value as its declared type has it."""
+    """Return the value in its declared type. Raises ValueError."""
     origin, arguments = get_origin(hint), get_args(hint)
     if hint is Any:
         return value
@@ -94,8 +93,17 @@ def _typed(hint: Any, value: Any, place: str) -> Any:
     raise ValueError(f"{place} must be {describe(hint)}; got {shown(value)}")
 
 
+def has_type(value: Any, hint: Any) -> bool:
+    """True if a value is of a declared type."""
+    try:
+        _typed(hint, value, "")
+    except ValueError:
+        return False
+    return True
+
+
 def _is_plain(hint: Any, origin: Any, arguments: tuple[Any, ...], value: Any) -> bool:
-    """True if the value is of a type without parts. A float may be written as a whole number; a bool is no number."""
+    """True for a value of a type without items. A float may be written as a whole number; a bool is no number."""
     if origin is Literal:
         return any(type(value) is type(choice) and value == choice for choice in arguments)
     if hint is float:
@@ -108,7 +116,7 @@ def _is_plain(hint: Any, origin: Any, arguments: tuple[Any, ...], value: Any) ->
 
 
 def describe(hint: Any) -> str:
-    """A declared type in words: "2 items, each a whole number"."""
+    """Return a declared type in words: "a list of 2 items, each a whole number"."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, types.UnionType):
         return " or ".join(describe(argument) for argument in arguments)
@@ -123,7 +131,7 @@ def describe(hint: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """A wrong value in an error, in at most 60 letters and one line."""
+    """Return a wrong value for an error, in at most 60 letters and one line."""
     if isinstance(value, Mapping | list | tuple):
         return f"{'an object' if isinstance(value, Mapping) else 'a list'} of {len(value)} items"
     if isinstance(value, int) and abs(value) > 10**SHOWN:
@@ -135,7 +143,7 @@ def shown(value: Any) -> str:
 
 
 def shown_name(name: str) -> str:
-    """A field's name that a file has, in at most 60 letters and one line."""
+    """Return a field's name from a file, in at most 60 letters and one line."""
     return name if name.isidentifier() and len(name) <= SHOWN else shown(name)
 
 

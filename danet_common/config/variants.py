@@ -3,7 +3,7 @@
 The ResNet variants are the authors' published setting: plain stem, output stride 8, multi-grid
 (layer4 dilations 4, 8, 16), corner-aligned upsampling. The DRANets are the same authors' (their
 README's command): deep stem, the same multi-grid, auxiliary head, no classifiers on the branches.
-`danet_tiny` is for tests and demonstrations. The rest are the networks of other projects:
+`danet_tiny` is for tests and demonstrations. The others are the networks of other projects:
 
 mmseg     mmsegmentation 3f8d34e, configs/_base_/models/danet_r50-d8.py: V1c stem, no multi-grid, FCN on layer3,
           half-pixel upsampling; corner-aligned in the configurations for 769x769
@@ -61,7 +61,7 @@ VARIANTS: dict[str, DANetConfig] = {
 
 
 def get_config(config: DANetConfig | str) -> DANetConfig:
-    """A config as it is, or the named variant's. Raises ValueError for an unknown name."""
+    """Return a config, or the named variant's. Raises ValueError for an unknown name."""
     if isinstance(config, DANetConfig):
         return config
     if config not in VARIANTS:

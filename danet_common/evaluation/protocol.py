@@ -18,7 +18,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from danet_common.config import UpsampleGrid
+from danet_common.config.network import UpsampleGrid
 from danet_common.data.resizing import Size, fitted, scaled, with_long_side, with_short_side
 
 Merge = Literal["logits", "probabilities", "exponentials"]

@@ -1,1 +1,1 @@
-"""Numbers that the three packages compute alike, in NumPy."""
+"""NumPy computations that the three packages share."""

@@ -1,7 +1,6 @@
-"""Initial weights of layers: each layer draws its own when it is made, unless its network fills all of them.
+"""Initial weights of layers: each layer draws its own when it is made, unless its network fills them all.
 
-A layer knows its tensors, and the scope of their names, whose rule `initialisation` has. Its seed comes from its
-framework's own generator.
+The scope of a layer's names decides its distribution (see initialisation.py); its framework's generator gives the seed.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ _SKIPPED: ContextVar[bool] = ContextVar("skipped", default=False)
 
 @contextmanager
 def skip_initialisation() -> Iterator[None]:
-    """Make layers without drawing: kernels and biases stay at 0, because their network fills them afterwards."""
+    """Make layers with kernels and biases of 0, because their network fills them afterwards."""
     token = _SKIPPED.set(True)
     try:
         yield
@@ -26,7 +25,7 @@ def skip_initialisation() -> Iterator[None]:
 
 @contextmanager
 def name_scope(name: str) -> Iterator[None]:
-    """Make the layers of a part of a network: `backbone`, or a module by its attribute's name."""
+    """Make the layers of a part of a network, `backbone` or a module by its attribute's name."""
     token = _SCOPE.set(f"{_SCOPE.get()}{name}.")
     try:
         yield
@@ -35,10 +34,10 @@ def name_scope(name: str) -> Iterator[None]:
 
 
 def skips_initialisation() -> bool:
-    """True where layers do not draw when they are made."""
+    """True within `skip_initialisation`."""
     return _SKIPPED.get()
 
 
 def current_scope() -> str:
-    """Start of the canonical names of a layer's tensors, as far as the scopes around it tell."""
+    """Return the start of the canonical names of a layer's tensors."""
     return _SCOPE.get()

@@ -1,4 +1,4 @@
-"""Initial weights, drawn once and the same in every framework.
+"""Initial weights, the same in all frameworks.
 
 Backbone: He normal over the fan out (He et al., 2015), as in torchvision and PyTorch-Encoding
 (junfu1115/DANet 97f0c42, encoding/dilated/resnet.py:168-174).
@@ -7,8 +7,8 @@ b0a0fa0, encoding/models/sseg/dran.py): kernels and biases uniform in +-1 / sqrt
 BatchNorm: the identity. Gammas: 0. The gain of the gating decoder: 1. The scale with which the non-local block ends in
 a sum: 0 (Goyal et al., 2017, section 5.1), so that training starts from the plain network.
 
-That is the scheme `pytorch`. The others draw the head as other projects do; all draw the backbone alike, since their
-recipes begin from a trained one.
+That is the scheme `pytorch`. The other schemes draw the head as other projects do. All draw the backbone alike, since
+their recipes start from a trained backbone.
 
 mmseg   ConvModules by He's rule over the fan out, `conv_seg` N(0, 0.01) with biases 0, all else PyTorch's default
         (mmcv 013f784, mmcv/cnn/bricks/conv_module.py; mmsegmentation 0255eb9, decode_heads/decode_head.py)
@@ -16,7 +16,7 @@ paddle  He normal over the fan in, biases 0: Paddle's default (Paddle, python/pa
         d7975e7, paddleseg/models/danet.py sets no other)
 mxnet   uniform in +-0.07, biases 0: `initialize()`'s default (gluon-cv 5677756, gluoncv/model_zoo/danet.py:42)
 
-Each tensor has its own counter-based stream keyed by seed and name, so it depends on no other tensor.
+Each tensor has its own random stream, keyed by seed and name.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ MXNET_BOUND = 0.07
 
 @dataclass(frozen=True)
 class Distribution:
-    """The distribution of the initial values of one tensor.
+    """Distribution of a tensor's initial values.
 
     kind  constant: `size` everywhere; uniform: between -`size` and `size`; normal: of mean 0 and deviation `size`
     """
@@ -53,12 +53,12 @@ class Distribution:
 
 
 def initial_tensors(config: DANetConfig, seed: int = 0, scheme: Scheme = "pytorch") -> dict[str, np.ndarray]:
-    """Canonical name -> float32 array (int64 for the counters) of a network before training."""
+    """Return a network's tensors before training by canonical name: float32, or int64 for the counters."""
     return drawn(parameters(config), seed, scheme)
 
 
 def drawn(table: Mapping[str, Parameter], seed: int | None = 0, scheme: Scheme = "pytorch") -> dict[str, np.ndarray]:
-    """Name -> array before training, for the tensors of a network or of one of its modules.
+    """Return the tensors of a network or a module before training, by name.
 
     seed  of all random numbers; None: kernels and biases are 0
     """
@@ -68,7 +68,7 @@ def drawn(table: Mapping[str, Parameter], seed: int | None = 0, scheme: Scheme =
 def initial_tensor(
     name: str, table: Mapping[str, Parameter], seed: int | None = 0, scheme: Scheme = "pytorch"
 ) -> np.ndarray:
-    """Draw one tensor of `table`, which holds the tensors of its layer at least."""
+    """Draw a tensor of `table`, which holds at least the tensors of its layer."""
     if seed is None and table[name].kind in ("kernel", "bias"):
         return np.zeros(table[name].shape, np.float32)
     generator = np.random.Generator(philox("danet-initial", str(seed), name))
@@ -76,9 +76,9 @@ def initial_tensor(
 
 
 def initial_distribution(name: str, table: Mapping[str, Parameter], scheme: Scheme = "pytorch") -> Distribution:
-    """Return the distribution of one tensor of `table`, which holds the tensors of its layer at least.
+    """Return the distribution of a tensor of `table`, which holds at least the tensors of its layer.
 
-    Names that start with `backbone.` belong to the backbone; all others belong to a head.
+    Names that start with `backbone.` belong to the backbone, all others to a head.
     """
     parameter = table[name]
     if parameter.kind not in ("kernel", "bias"):
@@ -99,7 +99,7 @@ def initial_distribution(name: str, table: Mapping[str, Parameter], scheme: Sche
 
 
 def draw(distribution: Distribution, parameter: Parameter, generator: np.random.Generator) -> np.ndarray:
-    """Draw the values of one tensor in canonical layout: float32, or int64 for a counter."""
+    """Draw a tensor in canonical layout: float32, or int64 for a counter."""
     if distribution.kind == "constant":
         dtype = np.int64 if parameter.kind == "count" else np.float32
         return np.full(parameter.shape, distribution.size, dtype)

@@ -1,6 +1,6 @@
-"""Bilinear resizing of pictures and scores on the networks' own grids, a few rows at a time.
+"""Bilinear resizing of images and scores on the networks' own grids, some rows at a time.
 
-Sample positions are rationals, so the two weights of each output are computed in integers and divided once.
+Sample positions are rational, so the two weights of each output are computed in integers and divided once.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-ROWS = 64  # of the result that are made at once: full copies of scores are large
+ROWS = 64  # of the result at once: full copies of scores are large
 
 
 class Neighbours(NamedTuple):
-    """For each output along one side: the two inputs that it lies between, and their weights times `denominator`."""
+    """The two inputs beside each output along an axis, and their weights times `denominator`."""
 
     low: Int[np.ndarray, " target"]
     high: Int[np.ndarray, " target"]
@@ -24,17 +24,16 @@ class Neighbours(NamedTuple):
     denominator: int
 
     def weights(self, dtype: np.dtype) -> tuple[Float[np.ndarray, " target"], Float[np.ndarray, " target"]]:
-        """The two weights as shares of one."""
+        """Return the two weights, which add up to 1."""
         low, high = self.low_weight / self.denominator, self.high_weight / self.denominator
         return low.astype(dtype), high.astype(dtype)
 
 
 def sample_positions(i: Any, source: int, target: int, grid: str, largest: Callable[..., int] = max) -> tuple[Any, int]:
-    """Numerators and denominator of the positions of outputs `i` among the inputs, before clipping.
+    """Return numerators and denominator of the positions of outputs `i` among the inputs, before clipping.
 
     i        integers, of NumPy or of any framework
-    source   number of inputs; like `target`, a framework's integer where a graph decides it
-    target   number of outputs
+    source   number of inputs; like `target`, the number of outputs, a framework's integer where a graph decides it
     largest  maximum of two such integers
     """
     if grid == "corners":  # first and last samples meet
@@ -45,7 +44,7 @@ def sample_positions(i: Any, source: int, target: int, grid: str, largest: Calla
 
 
 def neighbours(source: int, target: int, grid: str) -> Neighbours:
-    """Return the neighbours of each output, kept between the first and the last input."""
+    """Return the neighbours of each output, clipped to the first and the last input."""
     numerator, denominator = sample_positions(np.arange(target), source, target, grid)
     low, rest = np.divmod(np.clip(numerator, 0, (source - 1) * denominator), denominator)
     return Neighbours(low, np.minimum(low + 1, source - 1), denominator - rest, rest, denominator)
@@ -54,7 +53,7 @@ def neighbours(source: int, target: int, grid: str) -> Neighbours:
 def resized_rows(
     x: Float[np.ndarray, "h w k"], height: int, width: int, grid: str
 ) -> Iterator[tuple[slice, Float[np.ndarray, "r p k"]]]:
-    """The array at another size, some rows at a time, with where they belong. At its own size they are views."""
+    """Yield rows of the resized array with their slice of it; views where the size stays."""
     if x.shape[:2] == (height, width):
         yield from ((part, x[part]) for part in _parts(height))
         return
@@ -67,7 +66,7 @@ def resized_rows(
 
 
 def resize(x: Float[np.ndarray, "h w k"], height: int, width: int, grid: str) -> Float[np.ndarray, "p q k"]:
-    """The array at another size; itself where that is its own."""
+    """Return the resized array, or `x` itself where the size stays."""
     if x.shape[:2] == (height, width):
         return x
     out = np.empty((height, width, x.shape[2]), x.dtype)
@@ -77,17 +76,18 @@ def resize(x: Float[np.ndarray, "h w k"], height: int, width: int, grid: str) ->
 
 
 def resize_bytes(x: UInt8[np.ndarray, "h w k"], height: int, width: int, grid: str) -> UInt8[np.ndarray, "p q k"]:
-    """Pixels at another size, rounded half up, in integers: no rounding before decides which way a half goes."""
+    """Return resized pixels, rounded half up, in integer arithmetic."""
     if x.shape[:2] == (height, width):
         return x
     rows, columns = neighbours(x.shape[0], height, grid), neighbours(x.shape[1], width, grid)
-    whole = rows.denominator * columns.denominator
+    denominator = rows.denominator * columns.denominator
     out = np.empty((height, width, x.shape[2]), np.uint8)
     for part in _parts(height):
         above, below = rows.low_weight[part, None, None], rows.high_weight[part, None, None]
         between = x[rows.low[part]] * above + x[rows.high[part]] * below
         left, right = columns.low_weight[:, None], columns.high_weight[:, None]
-        out[part] = (2 * (between[:, columns.low] * left + between[:, columns.high] * right) + whole) // (2 * whole)
+        weighted = between[:, columns.low] * left + between[:, columns.high] * right
+        out[part] = (2 * weighted + denominator) // (2 * denominator)
     return out
 
 

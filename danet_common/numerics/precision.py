@@ -1,4 +1,4 @@
-"""The dtypes that a network keeps its weights in, computes in and adds up in."""
+"""Dtypes of a network's weights, computation and sums."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ DType = Literal["float32", "float64", "bfloat16", "float16", "mixed_bfloat16"]
 
 
 class Precision(NamedTuple):
-    """The dtypes of one network.
+    """Dtypes of a network.
 
     param_dtype    of convolution kernels and biases
     compute_dtype  of activations; kernels are cast to it each time they are used
 
-    They differ in mixed precision: training in bfloat16 rounds a small update of a bfloat16 weight away.
+    They differ in mixed precision, because a small update of a bfloat16 weight would round to 0.
     """
 
     param_dtype: str = "float32"
@@ -21,12 +21,12 @@ class Precision(NamedTuple):
 
     @property
     def accumulate_dtype(self) -> str:
-        """At least float32: BatchNorm, softmax, attention energies, gammas and the upsampling."""
+        """Dtype of BatchNorm, softmax, attention energies, gammas and upsampling: at least float32."""
         return accumulate_dtype(self.compute_dtype)
 
     @property
     def name(self) -> str:
-        """The name that `get_precision` made this of, which is also Keras's name for the two dtypes together."""
+        """Name for `get_precision`, which is also Keras's for the two dtypes."""
         mixed = self.param_dtype != self.compute_dtype
         return f"mixed_{self.compute_dtype}" if mixed else self.compute_dtype
 
@@ -40,7 +40,7 @@ def accumulate_dtype(dtype: str) -> str:
 
 
 def get_precision(dtype: str) -> Precision:
-    """Return the dtypes that one name stands for. Raises ValueError for a name that is none of `DType`."""
+    """Return the dtypes of a name. Raises ValueError for an unknown name."""
     if dtype not in get_args(DType):
         raise ValueError(f"dtype must be one of {', '.join(get_args(DType))}; got {dtype!r}")
     compute = dtype.removeprefix("mixed_")

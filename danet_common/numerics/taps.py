@@ -1,7 +1,6 @@
-"""Taps: named intermediate values of the forward pass, and how a caller asks for them.
+"""Taps: named intermediate values of the forward pass.
 
-Each network hands every intermediate value to `Taps.record` under the same name. Only values asked for are kept, so a
-plain forward pass holds nothing longer than it needs.
+The three networks offer each value to `Taps.record` under the same name. Only requested values are kept.
 """
 
 from __future__ import annotations
@@ -16,38 +15,38 @@ T = TypeVar("T")
 
 
 def ignore(value: T) -> T:
-    """Return `value`: the recorder of a tap that nobody asked for."""
+    """Return `value`: the recorder of a tap that was not requested."""
     return value
 
 
 class Taps:
-    """Keeps the values asked for in `values`, by name, in the order in which the network reaches them."""
+    """Keeps requested values in `values`, by name, in the order of the forward pass."""
 
-    def __init__(self, wanted: Collection[str] = ()) -> None:
-        self.wanted = frozenset(wanted)
+    def __init__(self, names: Collection[str] = ()) -> None:
+        self.names = frozenset(names)
         self.values: dict[str, Any] = {}
 
     def record(self, name: str, value: T) -> T:
-        """Keep `value` if `name` was asked for; return it unchanged."""
-        if name in self.wanted:
+        """Keep `value` if `name` was requested; return it unchanged."""
+        if name in self.names:
             self.values[name] = value
         return value
 
     def recorder(self, name: str) -> Callable[[T], T]:
-        """Return a function that records one tap; `ignore` itself where the tap was not asked for."""
-        return (lambda value: self.record(name, value)) if name in self.wanted else ignore
+        """Return a function that records a tap; `ignore` itself where the tap was not requested."""
+        return (lambda value: self.record(name, value)) if name in self.names else ignore
 
 
-NO_TAPS = Taps()  # the default of a module used alone: asks for nothing, so never holds anything
+NO_TAPS = Taps()  # the default of a module used alone
 
 
 def tap_names(config: DANetConfig, outputs: Collection[str] | None = None) -> tuple[str, ...]:
-    """Return every tap of this network, in the order of the forward pass; or only the taps before some of its outputs.
+    """Return the taps of this network, in the order of the forward pass, or only the taps before these outputs.
 
     Feature maps are N,C,H,W in torch and N,H,W,C in Keras and Flax. `position_map` is the attention
     (N, H*W, H*W), `channel_map` (N, C, C); in both, rows sum to 1. `*_gate` are weights of channels (N, C, 1, 1), of
     positions (N, 1, H, W) or of both. `compact_position_centres` are 50 positions (N, C, 50, 1), its map is
-    (N, H*W, 50); of K `compact_channel_centres` the map is (N, C, K). `*_logits` are those before upsampling.
+    (N, H*W, 50); of K `compact_channel_centres` the map is (N, C, K). `*_logits` are before upsampling.
     """
     outputs = config.outputs if outputs is None else outputs
     names = ["stem", "layer1", "layer2", "layer3", "layer4"]
@@ -64,9 +63,9 @@ def tap_names(config: DANetConfig, outputs: Collection[str] | None = None) -> tu
 def requested(
     config: DANetConfig, outputs: Collection[str] | None, taps: Collection[str]
 ) -> tuple[tuple[str, ...], Taps]:
-    """Return the outputs to compute, in the network's order, all of them if None; and a collector for these taps.
+    """Return the outputs to compute, in the network's order, by default all, and the `Taps` that keep these taps.
 
-    Raises ValueError, listing the unknown, unless each is one of this network's, and each tap leads to an output.
+    Raises ValueError, listing unknown names and taps that lead to none of the outputs.
     """
     computed = config.outputs if outputs is None else tuple(name for name in config.outputs if name in outputs)
     require_known("outputs", outputs or (), config.outputs)
@@ -75,8 +74,8 @@ def requested(
     return computed, Taps(taps)
 
 
-def require_known(kind: str, wanted: Collection[str], known: Collection[str]) -> None:
+def require_known(kind: str, names: Collection[str], known: Collection[str]) -> None:
     """Raise ValueError for names that are not known."""
-    unknown = [name for name in wanted if name not in known]
+    unknown = [name for name in names if name not in known]
     if unknown:
         raise ValueError(f"unknown {kind} {', '.join(unknown)}; this network has {', '.join(known)}")

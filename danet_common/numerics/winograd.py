@@ -1,8 +1,8 @@
-"""Winograd's way to a 3x3 convolution, F(4x4, 3x3) (Lavin and Gray, CVPR 2016, section 4.2), for inference on a CPU.
+"""Winograd's 3x3 convolution, F(4x4, 3x3) (Lavin and Gray, CVPR 2016, section 4.2), for inference on a CPU.
 
-A tile of 4x4 outputs needs the 6x6 inputs around it. Their transforms are multiplied entry by entry, so that all tiles
-together are 36 matrix products: 36 multiplications for what takes 144. The same function, in float64 to 1e-13; in
-float32 its rounding is a few times that of a direct convolution.
+A tile of 4x4 outputs needs the 6x6 inputs around it. Their transforms are multiplied entry by entry, so all tiles
+together are 36 matrix products, with 36 multiplications instead of 144. The result is equal to 1e-13 in float64; in
+float32 the rounding errors are a few times larger.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ INPUT = np.kron(B_T, B_T)  # (36, 36), from a tile's inputs, row by row
 KERNEL = np.kron(G, G)  # (36, 9)
 OUTPUT = np.kron(A_T, A_T)  # (16, 36), to a tile's outputs
 
-# Fewer channels make products that wait for memory, and fewer positions do not make up for making four times the
-# kernels; tiles that reach beyond the picture are computed for nothing.
+# Products of fewer channels wait for memory. Fewer positions do not pay for the kernels, which are 4 times as large.
+# Tiles that reach beyond the image are wasted.
 CHANNELS = 128
 POSITIONS = 1024
 WASTE = 1.5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,13 +20,8 @@ class RunError(ValueError):
 def locked(folder: Path, title: Path) -> Iterator[None]:
     """Lock a folder itself, not a file in it, which would be replaced. Raises RunError where it is locked already.
 
-    A file system without locks keeps no process out, nor does Windows.
+    A file system without locks keeps no process out.
     """
-    if os.name != "posix":
-        yield
-        return
-    import fcntl
-
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:

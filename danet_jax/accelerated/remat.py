@@ -28,7 +28,7 @@ def rematerialise(
     kind: Any, module: nnx.Module, x: Float[Array, "b h w c"], taps: Taps = NO_TAPS
 ) -> Float[Array, "b p q d"]:
     """Return what a module makes of `x`; its gradient keeps `x` alone."""
-    if taps.wanted:
+    if taps.names:
         tapped: Array = kind.__call__(module, x, taps)
         return tapped
     graph, state = nnx.split(module)

@@ -10,8 +10,8 @@ from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Float
 
-from danet_common.config import NonLocalForm, check_form
 from danet_common.config.layer_set import LayerSet
+from danet_common.config.network import NonLocalForm, check_form
 from danet_common.numerics.drawing import name_scope
 from danet_common.numerics.taps import NO_TAPS, Taps, ignore
 from danet_jax.attention import flatten, softmax_attention, unflatten

@@ -26,7 +26,7 @@ def remat(kind: ModuleClass) -> ModuleClass:
         def call(
             self, x: Tensor, taps: Taps = NO_TAPS, training: bool = False, as_written: bool = False
         ) -> Float[Tensor, "b p q d"]:
-            if taps.wanted:
+            if taps.names:
                 return kind.call(self, x, taps)
             return kind.call(self, x) if as_written else rematerialise(self, x, training)
 

@@ -9,8 +9,8 @@ from jaxtyping import Float
 from keras import KerasTensor as Tensor
 from keras import ops
 
-from danet_common.config import NonLocalForm, check_form
 from danet_common.config.layer_set import LayerSet
+from danet_common.config.network import NonLocalForm, check_form
 from danet_common.numerics.drawing import name_scope
 from danet_common.numerics.taps import NO_TAPS, Taps, ignore
 from danet_tf.attention import flatten, softmax_attention, unflatten

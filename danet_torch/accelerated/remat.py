@@ -24,7 +24,7 @@ def remat(kind: ModuleClass) -> ModuleClass:
 
     class Remat(kind):
         def forward(self, x: Tensor, taps: Taps = NO_TAPS) -> Tensor:
-            out: Tensor = kind.forward(self, x, taps) if taps.wanted else rematerialise(self, kind, x)
+            out: Tensor = kind.forward(self, x, taps) if taps.names else rematerialise(self, kind, x)
             return out
 
         def __reduce__(self) -> tuple[Any, ...]:

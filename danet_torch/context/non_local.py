@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from danet_common.config import NonLocalForm, check_form
 from danet_common.config.layer_set import LayerSet
+from danet_common.config.network import NonLocalForm, check_form
 from danet_common.numerics.drawing import name_scope
 from danet_common.numerics.taps import NO_TAPS, Taps, ignore
 from danet_torch.attention import flatten, softmax_attention, unflatten

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from danet_common import CheckpointError, DANetConfig, Parameter, parameters
-from danet_common.config import HINTS
-from danet_common.config.field_types import is_of_type
+from danet_common.config.network import HINTS
+from danet_common.config.typed_json import has_type
 from weights_convert.contents import Described
 from weights_convert.mapping.infer import DEEP_WIDTHS, Inferred, infer
 from weights_convert.mapping.schema import Schema
@@ -117,9 +117,7 @@ def _share(result: Match) -> None:
 def _state(result: Match, from_metadata: Mapping[str, Any]) -> None:
     """Take the metadata; drop class names and colours if their number differs from the tensors' classes."""
     wrong = [
-        f"{name}={value!r}"[:LONGEST_VALUE]
-        for name, value in from_metadata.items()
-        if not is_of_type(value, HINTS[name])
+        f"{name}={value!r}"[:LONGEST_VALUE] for name, value in from_metadata.items() if not has_type(value, HINTS[name])
     ]
     if wrong:
         raise CheckpointError(f"the file says {', '.join(wrong)}, which no config has")

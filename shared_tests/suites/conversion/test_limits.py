@@ -18,7 +18,8 @@ from danet_common.checkpoint.canonical import LARGEST_SOURCE, LONGEST_NAME
 from danet_common.checkpoint.pretrained import CONFIG, WEIGHTS
 from danet_common.checkpoint.safetensors_header import HEADER_LIMIT
 from danet_common.checkpoint.shards import MAXIMUM_SHARDS
-from danet_common.config import LONGEST_CLASS_NAME, LONGEST_GRID, MAXIMUM_CLASSES, DANetConfig
+from danet_common.config import DANetConfig
+from danet_common.config.network import LONGEST_CLASS_NAME, LONGEST_GRID, MAXIMUM_CLASSES
 from danet_common.files.regular_file import SETTINGS, RegularFile
 from danet_common.files.regular_file import WEIGHTS as WEIGHTS_LIMIT
 from shared_tests.malicious.seeds import checkpoint

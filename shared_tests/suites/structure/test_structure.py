@@ -185,11 +185,7 @@ OPENS_ITSELF = {
     ("danet_common/files/regular_file.py", "os.open(name, FLAGS, dir_fd=folder)"): "the one opening function",
     ("danet_common/files/atomic.py", "temporary.open('rb+')"): "its own file, to be flushed",
     ("danet_common/checkpoint/shard_writer.py", "(place / name).open('rb+')"): "its own file, to be flushed",
-    (
-        "danet_common/files/folder_lock.py",
-        "os.open(path, os.O_RDONLY | NO_FOLLOW | os.O_NONBLOCK)",
-    ): "a lock, never read",
-    ("danet_common/files/temporary.py", "os.open(path, os.O_RDONLY | flags)"): "a lock, never read",
+    ("danet_common/files/locks.py", "os.open(path, os.O_RDONLY | flags & ~os.O_CREAT)"): "a lock, never read",
     ("danet_common/checkpoint/pretrained.py", "(place / CONFIG).read_bytes()"): "a text that it has just written",
     ("danet_cli/environment.py", "facts.read_text()"): "/proc/cpuinfo, which has no size",
     ("danet_cli/cost/memory.py", "STATUS.read_text()"): "/proc/self/status, which has no size",

@@ -11,7 +11,7 @@ import pytest
 
 import weights_convert
 from danet_common import VARIANTS, Checkpoint, CheckpointError, DANetConfig, write_checkpoint
-from danet_common.config import Block
+from danet_common.config.network import Block
 from danet_common.numerics.initialisation import initial_tensors
 from shared_tests.suites.upstream_networks import (
     NETWORKS,
