@@ -6,8 +6,8 @@ from danet_jax.attention import ChannelAttention, PositionAttention
 from danet_jax.checkpoint import from_checkpoint, from_pretrained, load, save, save_pretrained
 from danet_jax.context import MODULES
 from danet_jax.inference import predict, predict_logits
-from danet_jax.layers import PLAIN
 from danet_jax.model import DANet
+from danet_jax.primitives import PLAIN
 
 __all__ = [
     "PLAIN",

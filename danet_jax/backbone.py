@@ -13,7 +13,8 @@ from danet_common.config import DANetConfig
 from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.drawing import name_scope
 from danet_common.numerics.taps import NO_TAPS, Taps
-from danet_jax.layers import PLAIN, average_pool, max_pool
+from danet_jax.layers import average_pool, max_pool
+from danet_jax.primitives import PLAIN
 
 
 class Stem(nnx.Module):

@@ -17,7 +17,8 @@ from danet_common.numerics.dropout import NO_MASKS
 from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_jax.context import context_module
 from danet_jax.context.gating_decoder import GatingDecoder
-from danet_jax.layers import PLAIN, ConvNormAct, Dropout
+from danet_jax.layers import ConvNormAct, Dropout
+from danet_jax.primitives import PLAIN
 
 
 class DualAttentionHead(nnx.Module):

@@ -9,6 +9,7 @@ from jax import Array
 from jax import numpy as jnp
 from jaxtyping import Float
 
+from danet_common.config.layer_set import LayerSet
 from danet_common.config.tensors import NORM_KINDS
 from danet_common.numerics.precision import accumulate_dtype
 from danet_jax.module import ModeModule, Module
@@ -87,6 +88,9 @@ class BatchNorm(ModeModule):
         self.var[...] += self.momentum * (jax.lax.stop_gradient(unbiased) - self.var[...])
         self.num_batches_tracked[...] += 1
         return mean, variance
+
+
+PLAIN = LayerSet(Conv, BatchNorm)  # the layers as they are written, in float32
 
 
 def upcast(x: Array) -> Array:

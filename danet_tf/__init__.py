@@ -2,6 +2,7 @@
 
 from danet_common.config.former_arguments import former_attributes
 from danet_common.keras_backend import require_keras_backend
+from danet_tf.primitives import PLAIN
 
 require_keras_backend()  # before anything imports Keras
 
@@ -10,7 +11,6 @@ from danet_tf.attention import ChannelAttention, PositionAttention
 from danet_tf.checkpoint import from_checkpoint, from_pretrained, load, save, save_pretrained
 from danet_tf.context import MODULES
 from danet_tf.inference import predict, predict_logits
-from danet_tf.layers import PLAIN
 from danet_tf.model import DANet
 
 __all__ = [

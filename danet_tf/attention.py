@@ -12,9 +12,8 @@ from keras import ops
 
 from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.taps import NO_TAPS, Taps, ignore
-from danet_tf.layers import PLAIN
 from danet_tf.module import Module
-from danet_tf.primitives import upcast
+from danet_tf.primitives import PLAIN, upcast
 
 
 @keras.saving.register_keras_serializable("danet")
@@ -50,8 +49,7 @@ class ChannelAttention(Module):
 
     out = gamma * attention @ x + x,   attention = softmax(max(energy) - energy),   energy = x @ x.T
 
-    x is read as a (C, N) matrix, N = H*W. `gamma` is the paper's beta (eq. 4); it starts at 0. Eq. 3 has
-    softmax(energy): the released code flips the sign, so dissimilar channels get more weight.
+    x is a (C, N) matrix here, N = H*W. `gamma` is the paper's beta (eq. 4; first 0). Eq. 3 does not flip the sign.
     """
 
     kinds = ("gamma",)

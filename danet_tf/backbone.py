@@ -13,8 +13,9 @@ from danet_common.config import DANetConfig
 from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.drawing import name_scope
 from danet_common.numerics.taps import NO_TAPS, Taps
-from danet_tf.layers import PLAIN, average_pool, max_pool
+from danet_tf.layers import average_pool, max_pool
 from danet_tf.module import Module
+from danet_tf.primitives import PLAIN
 
 
 @keras.saving.register_keras_serializable("danet")

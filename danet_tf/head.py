@@ -17,8 +17,9 @@ from danet_common.numerics.dropout import NO_MASKS
 from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_tf.context import context_module
 from danet_tf.context.gating_decoder import GatingDecoder
-from danet_tf.layers import PLAIN, ConvNormAct, Dropout
+from danet_tf.layers import ConvNormAct, Dropout
 from danet_tf.module import Module
+from danet_tf.primitives import PLAIN
 
 
 @keras.saving.register_keras_serializable("danet")

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from keras import KerasTensor as Tensor
 from keras import ops
 
+from danet_common.config.layer_set import LayerSet
 from danet_common.config.tensors import NORM_KINDS
 from danet_common.numerics.precision import accumulate_dtype
 from danet_tf.accelerated.precision import mean_of
@@ -96,6 +97,9 @@ class BatchNorm(Module):
         self.moving_variance.assign_add(self.momentum * (ops.stop_gradient(unbiased) - self.moving_variance))
         self.num_batches_tracked.assign_add(1)
         return mean, variance
+
+
+PLAIN = LayerSet(Conv, BatchNorm)  # the layers as they are written, in float32
 
 
 def upcast(x: Tensor) -> Tensor:

@@ -6,8 +6,8 @@ from danet_torch.attention import ChannelAttention, PositionAttention
 from danet_torch.checkpoint import from_checkpoint, from_pretrained, load, save, save_pretrained
 from danet_torch.context import MODULES
 from danet_torch.inference import predict, predict_logits
-from danet_torch.layers import PLAIN
 from danet_torch.model import DANet
+from danet_torch.primitives import PLAIN
 
 __all__ = [
     "PLAIN",

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.taps import NO_TAPS, Taps, ignore
-from danet_torch.layers import PLAIN
 from danet_torch.module import Module
-from danet_torch.primitives import upcast
+from danet_torch.primitives import PLAIN, upcast
 
 
 class PositionAttention(Module):
@@ -47,8 +46,7 @@ class ChannelAttention(Module):
 
     out = gamma * attention @ x + x,   attention = softmax(max(energy) - energy),   energy = x @ x.T
 
-    x is read as a (C, N) matrix, N = H*W. `gamma` is the paper's beta (eq. 4); it starts at 0. Eq. 3 has
-    softmax(energy): the released code flips the sign, so dissimilar channels get more weight.
+    x is a (C, N) matrix here, N = H*W. `gamma` is the paper's beta (eq. 4; first 0). Eq. 3 does not flip the sign.
     """
 
     kinds = ("gamma",)

@@ -16,7 +16,8 @@ from danet_common.numerics.dropout import NO_MASKS
 from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_torch.context import context_module
 from danet_torch.context.gating_decoder import GatingDecoder
-from danet_torch.layers import PLAIN, ConvNormAct, Dropout
+from danet_torch.layers import ConvNormAct, Dropout
+from danet_torch.primitives import PLAIN
 
 
 class DualAttentionHead(nn.Module):

@@ -1,4 +1,4 @@
-"""The small layers and functions that the network is made of, and PLAIN, the set of layers as they are written."""
+"""The small layers and functions that the network is made of."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from torch.nn import functional as F
 
 from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.interpolation import sample_positions
-from danet_torch.primitives import BatchNorm, Conv, upcast
-
-PLAIN = LayerSet(Conv, BatchNorm)  # the text as it stands, in float32
+from danet_torch.primitives import PLAIN, upcast
 
 
 class ConvNormAct(nn.Module):

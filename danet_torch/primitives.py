@@ -8,6 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
+from danet_common.config.layer_set import LayerSet
 from danet_common.config.tensors import NORM_KINDS
 from danet_common.numerics.precision import accumulate_dtype
 from danet_torch.module import Module
@@ -74,6 +75,9 @@ class BatchNorm(Module, nn.BatchNorm2d):
         self.running_var += self.momentum * (unbiased.detach().flatten() - self.running_var)
         self.num_batches_tracked += 1
         return mean, variance
+
+
+PLAIN = LayerSet(Conv, BatchNorm)  # the layers as they are written, in float32
 
 
 def upcast(x: Tensor) -> Tensor:

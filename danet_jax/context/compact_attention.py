@@ -13,9 +13,9 @@ from danet_common.config.context_sizes import POOLS, reduced
 from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_jax.attention import flatten, softmax_attention, unflatten
-from danet_jax.layers import PLAIN, ConvNormAct
+from danet_jax.layers import ConvNormAct
 from danet_jax.module import Module
-from danet_jax.primitives import upcast
+from danet_jax.primitives import PLAIN, upcast
 
 
 class CompactPositionAttention(Module):

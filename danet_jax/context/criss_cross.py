@@ -12,9 +12,8 @@ from jaxtyping import Float
 
 from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.taps import NO_TAPS, Taps, ignore
-from danet_jax.layers import PLAIN
 from danet_jax.module import Module
-from danet_jax.primitives import upcast
+from danet_jax.primitives import PLAIN, upcast
 
 
 class CrissCrossAttention(Module):

@@ -11,8 +11,9 @@ from jaxtyping import Float
 from danet_common.config.context_sizes import GATED_CHANNELS
 from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.taps import NO_TAPS, Taps
-from danet_jax.layers import PLAIN, ConvNormAct, resize
+from danet_jax.layers import ConvNormAct, resize
 from danet_jax.module import Module
+from danet_jax.primitives import PLAIN
 
 
 class GatingDecoder(Module):

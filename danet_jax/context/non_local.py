@@ -15,9 +15,8 @@ from danet_common.config.network import NonLocalForm, check_form
 from danet_common.numerics.drawing import name_scope
 from danet_common.numerics.taps import NO_TAPS, Taps, ignore
 from danet_jax.attention import flatten, softmax_attention, unflatten
-from danet_jax.layers import PLAIN
 from danet_jax.module import Module
-from danet_jax.primitives import upcast
+from danet_jax.primitives import PLAIN, upcast
 
 
 class NonLocal(Module):

@@ -11,8 +11,7 @@ from jaxtyping import Float
 from danet_common.config.context_sizes import reduced
 from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.taps import NO_TAPS, Taps
-from danet_jax.layers import PLAIN
-from danet_jax.primitives import upcast
+from danet_jax.primitives import PLAIN, upcast
 
 
 class SqueezeExcitation(nnx.Module):

@@ -20,9 +20,8 @@ from danet_common.numerics.winograd import is_eligible
 from danet_tf.accelerated.attention import MemoryEfficientAttention
 from danet_tf.accelerated.remat import remat
 from danet_tf.accelerated.winograd import WinogradConv
-from danet_tf.layers import PLAIN
 from danet_tf.module import Module
-from danet_tf.primitives import BatchNorm, Conv
+from danet_tf.primitives import PLAIN, BatchNorm, Conv
 
 # What each layer set with a name was made of: its name, its precision's, and BatchNorm's epsilon and momentum.
 DESCRIPTIONS: dict[LayerSet, tuple[str, str, float, float]] = {PLAIN: ("plain", FLOAT32.name, 1e-5, 0.1)}

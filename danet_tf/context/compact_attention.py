@@ -12,9 +12,9 @@ from danet_common.config.context_sizes import POOLS, reduced
 from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_tf.attention import flatten, softmax_attention, unflatten
-from danet_tf.layers import PLAIN, ConvNormAct
+from danet_tf.layers import ConvNormAct
 from danet_tf.module import Module
-from danet_tf.primitives import upcast
+from danet_tf.primitives import PLAIN, upcast
 
 
 @keras.saving.register_keras_serializable("danet")

@@ -10,8 +10,9 @@ from keras import ops
 from danet_common.config.context_sizes import GATED_CHANNELS
 from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.taps import NO_TAPS, Taps
-from danet_tf.layers import PLAIN, ConvNormAct, resize
+from danet_tf.layers import ConvNormAct, resize
 from danet_tf.module import Module
+from danet_tf.primitives import PLAIN
 
 
 @keras.saving.register_keras_serializable("danet")

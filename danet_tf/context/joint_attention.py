@@ -11,9 +11,8 @@ from keras import ops
 from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_tf.attention import flatten, softmax_attention, unflatten
-from danet_tf.layers import PLAIN
 from danet_tf.module import Module
-from danet_tf.primitives import upcast
+from danet_tf.primitives import PLAIN, upcast
 
 
 @keras.saving.register_keras_serializable("danet")

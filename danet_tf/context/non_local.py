@@ -14,9 +14,8 @@ from danet_common.config.network import NonLocalForm, check_form
 from danet_common.numerics.drawing import name_scope
 from danet_common.numerics.taps import NO_TAPS, Taps, ignore
 from danet_tf.attention import flatten, softmax_attention, unflatten
-from danet_tf.layers import PLAIN
 from danet_tf.module import Module
-from danet_tf.primitives import upcast
+from danet_tf.primitives import PLAIN, upcast
 
 
 @keras.saving.register_keras_serializable("danet")

@@ -11,9 +11,8 @@ from danet_common.config.context_sizes import reduced
 from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_tf.accelerated.precision import mean_of
-from danet_tf.layers import PLAIN
 from danet_tf.module import Module
-from danet_tf.primitives import upcast
+from danet_tf.primitives import PLAIN, upcast
 
 
 @keras.saving.register_keras_serializable("danet")

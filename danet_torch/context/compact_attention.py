@@ -11,9 +11,9 @@ from danet_common.config.context_sizes import POOLS, reduced
 from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_torch.attention import flatten, softmax_attention, unflatten
-from danet_torch.layers import PLAIN, ConvNormAct
+from danet_torch.layers import ConvNormAct
 from danet_torch.module import Module
-from danet_torch.primitives import upcast
+from danet_torch.primitives import PLAIN, upcast
 
 
 class CompactPositionAttention(Module):

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from danet_common.config.context_sizes import GATED_CHANNELS
 from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.taps import NO_TAPS, Taps
-from danet_torch.layers import PLAIN, ConvNormAct, resize
+from danet_torch.layers import ConvNormAct, resize
 from danet_torch.module import Module
+from danet_torch.primitives import PLAIN
 
 
 class GatingDecoder(Module):

@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_torch.attention import flatten, softmax_attention, unflatten
-from danet_torch.layers import PLAIN
 from danet_torch.module import Module
-from danet_torch.primitives import upcast
+from danet_torch.primitives import PLAIN, upcast
 
 
 class JointPositionAttention(Module):

@@ -14,9 +14,8 @@ from danet_common.config.network import NonLocalForm, check_form
 from danet_common.numerics.drawing import name_scope
 from danet_common.numerics.taps import NO_TAPS, Taps, ignore
 from danet_torch.attention import flatten, softmax_attention, unflatten
-from danet_torch.layers import PLAIN
 from danet_torch.module import Module
-from danet_torch.primitives import upcast
+from danet_torch.primitives import PLAIN, upcast
 
 
 class NonLocal(Module):
