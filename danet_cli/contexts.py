@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, get_args
+from typing import Any, get_args
 
-if TYPE_CHECKING:
-    from danet_common.config import ContextKind
+from danet_common import DANetConfig
+from danet_common.config import ContextKind
+from weights_convert.settings import parse_setting
 
-    Context = tuple[ContextKind, ...]
+Context = tuple[ContextKind, ...]
 
 
 def chosen_contexts(texts: Sequence[str]) -> list[Context]:
@@ -16,17 +17,12 @@ def chosen_contexts(texts: Sequence[str]) -> list[Context]:
 
     Returns `ablation()` for no texts. Raises CheckpointError, listing the kinds, for an unknown one.
     """
-    from weights_convert.settings import parse_setting
-
     parsed: list[Any] = [parse_setting("context", text) for text in texts]
     return list(dict.fromkeys(parsed)) or ablation()
 
 
 def ablation() -> list[Context]:
     """Return: no context module, each of DANet's two alone, both, and each other kind alone."""
-    from danet_common import DANetConfig
-    from danet_common.config import ContextKind
-
     kinds, both = get_args(ContextKind), DANetConfig().context
     return [(), *((kind,) for kind in both), both, *((kind,) for kind in kinds if kind not in both)]
 

@@ -9,7 +9,6 @@ import typer
 
 from danet_cli import options as opt
 from danet_cli.console import ExitCode, print_facts, print_json, print_note, progress
-from danet_cli.settings import parse_assignments, summary
 
 
 def convert(
@@ -52,6 +51,7 @@ def convert(
     from rich.filesize import decimal
 
     import weights_convert
+    from danet_cli.settings import parse_assignments, summary
 
     assignments = parse_assignments(settings or [])
     with progress(1) as step:

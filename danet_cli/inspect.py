@@ -9,7 +9,6 @@ import typer
 
 from danet_cli import options as opt
 from danet_cli.console import ExitCode, print_facts, print_json, print_note, print_table
-from danet_cli.settings import summary
 
 if TYPE_CHECKING:
     from weights_convert import Inspection
@@ -52,6 +51,7 @@ def facts_of(inspection: Inspection) -> dict[str, str]:
     """Return the inspection as a few names and values."""
     from rich.filesize import decimal
 
+    from danet_cli.settings import summary
     from weights_convert.mapping.apply import BACKBONES_OWN
 
     tensors = inspection.tensors

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+import weights_convert
 from danet_cli.console import CommandError, print_note
-
-if TYPE_CHECKING:
-    from danet_common import Checkpoint
+from danet_common import Checkpoint
 
 
 def read_network(path: Path, weights_key: str | None = None) -> Checkpoint:
@@ -16,8 +14,6 @@ def read_network(path: Path, weights_key: str | None = None) -> Checkpoint:
 
     Raises CommandError for a backbone, which has no trained head.
     """
-    import weights_convert
-
     notes: list[str] = []
     checkpoint = weights_convert.read(path, report=notes.append, weights_key=weights_key)
     if checkpoint.source.get("backbone_only"):

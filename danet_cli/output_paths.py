@@ -6,12 +6,12 @@ import json
 import os
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from danet_cli.console import CommandError, print_json
-
-if TYPE_CHECKING:
-    from danet_common.files.atomic import Judge
+from danet_common.data.image import software_of
+from danet_common.files.atomic import Judge, atomic_file
+from danet_common.files.regular_file import REPORT, read_regular
 
 STDOUT = "-"
 
@@ -55,8 +55,6 @@ def put_report(report: dict[str, Any], path: str | None, replace: Judge) -> None
 
 def write_report(path: Path, report: dict[str, Any], replace: Judge) -> None:
     """Write a JSON report atomically. `replace` raises for a file that must stay."""
-    from danet_common.files.atomic import atomic_file
-
     with atomic_file(path, replace) as temporary:
         temporary.write_text(json.dumps(report, indent=2) + "\n")
 
@@ -76,8 +74,6 @@ def own_image(command: str) -> Judge:
     """Return a function that raises CommandError unless a file is one of the command's PNG files."""
 
     def is_own(path: Path) -> bool:
-        from danet_common.data.image import software_of
-
         return software_of(path) == software(command)
 
     return _own_file(command, is_own)
@@ -118,8 +114,6 @@ def _require_writable(folder: Path, name: str) -> None:
 
 
 def _read(path: Path) -> bytes | None:
-    from danet_common.files.regular_file import REPORT, read_regular
-
     try:
         return read_regular(path, REPORT)
     except OSError:

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import Any, get_type_hints
 
 import typer
 
-if TYPE_CHECKING:  # imports NumPy, which `danet --help` does not need
-    from danet_common import DANetConfig
+from danet_common import DANetConfig
+from danet_common.config import FROM_THE_DATA
+from danet_common.config.former_arguments import FORMER_FIELDS
+from danet_common.config.recipe import TrainConfig
+from danet_common.data import Augmentation
+from danet_common.data.label_settings import LabelMap, LabelSettings, parse_label_map
+from danet_common.data.resizing import Size
+from danet_common.evaluation.protocols import default_stride
+from weights_convert.settings import parse_as
 
 COUNTED = ("class_names", "palette")  # long: a summary gives their length
 ALWAYS = ("block", "layers", "output_stride", "multi_grid", "num_classes")  # in a summary
@@ -38,13 +45,6 @@ def parse_size(text: str, option: str = "--size") -> tuple[int, int]:
 
 def training_settings(assignments: Sequence[str]) -> tuple[Changes, Changes, Changes, Changes]:
     """Return what `--set` changes in the config, the recipe, the augmentation and the label settings."""
-    from danet_common import DANetConfig
-    from danet_common.config.former_arguments import FORMER_FIELDS
-    from danet_common.config.network import FROM_THE_DATA
-    from danet_common.config.recipe import TrainConfig
-    from danet_common.data import Augmentation
-    from danet_common.data.label_settings import LabelSettings
-
     hints = [get_type_hints(owner) for owner in (DANetConfig, TrainConfig, Augmentation, LabelSettings)]
     changes: tuple[Changes, Changes, Changes, Changes] = ({}, {}, {}, {})
     for field, text in parse_assignments(assignments).items():
@@ -61,10 +61,6 @@ def training_settings(assignments: Sequence[str]) -> tuple[Changes, Changes, Cha
 
 def parse_value(hint: Any, field: str, text: str) -> Any:
     """Return a field's value; a size may be written 180x240. Raises CheckpointError for a wrong one."""
-    from danet_common.data.label_settings import LabelMap, parse_label_map
-    from danet_common.data.resizing import Size
-    from weights_convert.settings import parse_as
-
     if hint == LabelMap:
         return parse_label_map(text)
     if hint in (Size, Size | None):
@@ -74,8 +70,6 @@ def parse_value(hint: Any, field: str, text: str) -> Any:
 
 def label_settings(assignments: Sequence[str]) -> Changes:
     """Return what `--set` changes in the label settings, in a command that has no other fields."""
-    from danet_common.data.label_settings import LabelSettings
-
     known = get_type_hints(LabelSettings)
     for field in parse_assignments(assignments):
         if field not in known:
@@ -98,8 +92,6 @@ def protocol_changes(
     short_side: int | None = None,
 ) -> Changes:
     """Return what a command's options change in a protocol. Raises BadParameter for a wrong size or scale."""
-    from danet_common.evaluation.protocols import default_stride
-
     changes: Changes = {}
     if scales is not None:
         changes["scales"] = parse_scales(scales)

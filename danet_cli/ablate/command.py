@@ -8,14 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from danet_cli import options as opt
-from danet_cli.ablate.runs import Row, make_rows
-from danet_cli.backend import BackendName, import_backend
-from danet_cli.console import ExitCode, print_error, print_json, print_note
+from danet_cli.backend import import_backend
+from danet_cli.console import ExitCode, print_json, print_note
 from danet_cli.demo.command import RECIPE
-from danet_cli.output_paths import require_folder, require_own
-from danet_cli.train.command import require_packages
-from danet_cli.train.drive import Loading, drive
-from danet_cli.train.plan import RunOptions
 
 # The ablation that needs no files.
 DATA, NETWORK, SETTINGS, VALIDATE_EVERY = "scenes", "danet_tiny", ("steps=300", *RECIPE), 100
@@ -53,6 +48,10 @@ def ablate(
       danet ablate --out camvid --data camvid:CamVid --network danet_r18 --set steps=2000 --set crop=180x240
     """
     from danet_cli.ablate.report import REPORTS, print_report, write_reports
+    from danet_cli.ablate.runs import make_rows, train_rows
+    from danet_cli.output_paths import require_folder, require_own
+    from danet_cli.train.plan import RunOptions
+    from danet_cli.train.start import require_packages
 
     require_packages()
     require_folder(out)
@@ -86,25 +85,4 @@ def ablate(
             print_report(out, report)
     if len(finished) < len(rows):
         print_note(f"{len(finished)} of {len(rows)} runs are finished; the same command resumes the rest")
-    return code
-
-
-def train_rows(rows: list[Row], backend: BackendName) -> ExitCode:
-    """Train the unfinished rows until all are done or a signal comes; after a run that diverges, train the next."""
-    from danet_common.training import DivergenceError, StopReason
-
-    code = ExitCode.DONE
-    for number, row in enumerate(rows, start=1):
-        if row.is_finished:
-            continue
-        print_note()
-        print_note(f"{number} of {len(rows)}: {row.title}")
-        try:
-            _, reason = drive(row.plan, row.folder, row.read, backend, Loading(), is_new=not row.has_begun)
-        except DivergenceError as error:
-            print_error(f"{row.title}: {error}")
-            code = ExitCode.DISAGREE
-            continue
-        if reason is StopReason.INTERRUPTED:
-            return ExitCode.INTERRUPTED
     return code

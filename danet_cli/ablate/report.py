@@ -6,6 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import matplotlib
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
 from danet_cli.ablate.runs import Row
 from danet_cli.console import print_line, print_table
 from danet_cli.contexts import name_of
@@ -73,10 +77,6 @@ def print_report(out: Path, report: dict[str, Any]) -> None:
 
 def draw(report: dict[str, Any], path: Path) -> None:
     """Write a PNG: a bar of the final mean IoU for each row, and the mean IoU of each row by step."""
-    import matplotlib
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
-
     rows = report["rows"]
     is_one_network = len({row["network"] for row in rows}) == 1
     names = [name_of(row["context"]) if is_one_network else " ".join(cells(row)[:2]) for row in rows]

@@ -6,18 +6,21 @@ import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
-from danet_cli.console import CommandError
+from danet_cli.backend import BackendName
+from danet_cli.console import CommandError, ExitCode, print_error, print_note
 from danet_cli.contexts import chosen_contexts, name_of
 from danet_cli.settings import parse_assignments
-from danet_cli.train.plan import RunOptions, make_plan
-
-if TYPE_CHECKING:
-    from danet_common.training import RunFolder, RunPlan
-    from danet_common.training.training_checkpoint import TrainingCheckpoint
+from danet_cli.train.data import Loading
+from danet_cli.train.drive import drive
+from danet_cli.train.plan import Run, RunOptions, make_plan
+from danet_common.config.parameters import count_trainable
+from danet_common.training import DivergenceError, RunFolder, RunPlan, StopReason
+from danet_common.training.metrics_file import read_metrics
+from danet_common.training.training_checkpoint import TrainingCheckpoint
 
 # The authors train a network of one attention with one loss (issue 30 of their repository): the branch's own classifier
 # would see the same features as the fused one.
@@ -51,8 +54,6 @@ class Row:
     @property
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of the metrics file."""
-        from danet_common.training.metrics_file import read_metrics
-
         return read_metrics(self.folder.metrics) if self.has_begun else []
 
     @property
@@ -93,8 +94,6 @@ class Row:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the results, JSON-ready."""
-        from danet_common.config.parameters import count_trainable
-
         config, last = self.plan.config, self.validations[-1]
         return {
             "network": self.network,
@@ -110,8 +109,6 @@ class Row:
 
 def make_rows(out: Path, options: RunOptions, networks: list[str], contexts: list[str]) -> list[Row]:
     """Return a row for every network and context. Raises, before any training, for impossible runs."""
-    from danet_common.training import RunFolder
-
     fields = parse_assignments(options.settings)
     if "context" in fields:
         raise typer.BadParameter("--set context: --context chooses the rows")
@@ -132,3 +129,23 @@ def make_rows(out: Path, options: RunOptions, networks: list[str], contexts: lis
     for row in rows:
         row.require_same_run()
     return rows
+
+
+def train_rows(rows: list[Row], backend: BackendName) -> ExitCode:
+    """Train the unfinished rows until all are done or a signal comes; after a run that diverges, train the next."""
+    code = ExitCode.DONE
+    for number, row in enumerate(rows, start=1):
+        if row.is_finished:
+            continue
+        print_note()
+        print_note(f"{number} of {len(rows)}: {row.title}")
+        try:
+            run = Run(row.plan, row.folder, row.read, backend, is_new=not row.has_begun)
+            _, reason = drive(run, Loading())
+        except DivergenceError as error:
+            print_error(f"{row.title}: {error}")
+            code = ExitCode.DISAGREE
+            continue
+        if reason is StopReason.INTERRUPTED:
+            return ExitCode.INTERRUPTED
+    return code

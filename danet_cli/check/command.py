@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from danet_cli import options as opt
 from danet_cli.console import CommandError, ExitCode, print_note, progress
-from danet_cli.network import read_network
-from danet_cli.output_paths import STDOUT, check_report_path, own_report, put_report
-from danet_cli.settings import parse_size
-
-if TYPE_CHECKING:
-    from shared_tests.parity.check import Input
-
-BUILT_IN_SIZE = (65, 97)  # odd and not square
-LONGEST = 256  # side of an image if no size is given: the reference keeps every tap in float64
-REPORT = own_report("check", ("agrees", "profile", "checkpoints"))
 
 
 def check(
@@ -56,7 +46,11 @@ def check(
       danet check model_best.pth.tar --backends torch --image street.jpg --size 256x512
       danet check danet.safetensors --backends torch,jax --profile strict
     """
-    from danet_cli.check.report import print_result
+    from danet_cli.check.input import choose_input
+    from danet_cli.check.report import REPORT, print_result
+    from danet_cli.network import read_network
+    from danet_cli.output_paths import STDOUT, check_report_path, put_report
+    from danet_cli.settings import parse_size
     from shared_tests.parity.check import BackendError, check_checkpoints, find_backends
 
     input_size = None if size is None else parse_size(size)
@@ -78,24 +72,3 @@ def check(
         for result in results:
             print_result(result)
     return ExitCode.DONE if agrees else ExitCode.DISAGREE
-
-
-def choose_input(image: Path | None, size: tuple[int, int] | None) -> tuple[dict[str, Any], Input]:
-    """Return the input's facts for the report, and the function that makes the input for a config."""
-    from danet_common.data.image import normalise, read_image, resize_image
-    from shared_tests.parity.check import built_in_input
-
-    if image is None:
-        height, width = size or BUILT_IN_SIZE
-        return {"kind": "built-in noise", "height": height, "width": width}, built_in_input(height, width)
-    pixels = read_image(image)
-    height, width = size or fit_size(pixels.shape[0], pixels.shape[1], LONGEST)
-    pixels = resize_image(pixels, height, width)
-    facts = {"kind": "image", "path": str(image), "height": height, "width": width}
-    return facts, lambda config: normalise(pixels, config).transpose(2, 0, 1)[None]
-
-
-def fit_size(height: int, width: int, longest: int) -> tuple[int, int]:
-    """Return the size, shrunk in proportion where a side is longer than `longest`."""
-    scale = min(1.0, longest / max(height, width))
-    return max(1, round(height * scale)), max(1, round(width * scale))

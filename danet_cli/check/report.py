@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from rich.table import Table
 from rich.text import Text
 
 from danet_cli.console import console, escape, print_line
+from danet_cli.output_paths import own_report
+from shared_tests.parity.check import CheckResult
+from shared_tests.parity.compare import ComparisonReport, Difference
 
-if TYPE_CHECKING:
-    from shared_tests.parity.check import CheckResult
-    from shared_tests.parity.compare import ComparisonReport, Difference
-
+REPORT = own_report("check", ("agrees", "profile", "checkpoints"))
 TAP_WIDTH = 29  # characters of a tap's name and its tolerance
 COLUMN_WIDTH = 26  # characters of a backend's three numbers, with a mark where they are too large
 NAMED = 5  # changed tensors that a line names

@@ -14,7 +14,6 @@ import typer
 
 from danet_cli import options as opt
 from danet_cli.console import CommandError, ExitCode, print_facts, print_json, print_line
-from danet_cli.output_paths import require_folder, software
 
 BACKENDS = ("torch", "tf", "jax")
 DATA, NETWORK = "scenes", "danet_tiny"
@@ -51,6 +50,7 @@ def demo(
       danet demo
       danet demo --out story --json
     """
+    from danet_cli.output_paths import require_folder
     from danet_cli.demo.official_checkpoint import check_official_checkpoint
     from danet_cli.demo.page import write_page
     from danet_common.files.regular_file import REPORT, read_regular
@@ -83,6 +83,7 @@ def prepare(out: Path) -> bool:
     from danet_cli.demo.page import OWN_PAGE, PAGE, write_placeholder
     from danet_common.data import open_dataset
     from danet_common.data.image import write_image
+    from danet_cli.output_paths import software
     from danet_common.training import RunFolder
 
     if (out / PAGE).exists():

@@ -8,16 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+from matplotlib import cbook
+from rich.filesize import decimal
+
+import weights_convert
+from danet_cli.check.report import print_result
 from danet_cli.console import CommandError, Step, print_facts, print_line, progress
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from danet_common import Checkpoint
-    from shared_tests.fixtures.recorded import Recording
-    from shared_tests.parity.check import CheckResult
+from danet_cli.demo.parity_plot import draw_parity
+from danet_cli.inspect import facts_of
+from danet_common import Checkpoint
+from danet_common.data.image import normalise, read_image, resize_image
+from shared_tests.fixtures import recorded, upstream_checkpoints
+from shared_tests.parity.check import BackendError, check_checkpoints, find_backends
+from shared_tests.workers.backends import BACKENDS as KNOWN
+from shared_tests.workers.backends import Worker
+from shared_tests.workers.protocol import Request
 
 BACKENDS = ("torch", "tf", "jax")
 HEIGHT = 256  # of the photograph
@@ -28,11 +36,6 @@ RECORDED_FACTOR = 5  # times the authors' own float32 noise: we add in another o
 
 def check_official_checkpoint(out: Path, quiet: bool) -> tuple[bool, dict[str, Any]]:
     """Convert the checkpoint, run it on a photograph and draw. Return True if all agree, and the report."""
-    from danet_cli.check.report import print_result
-    from danet_cli.demo.parity_plot import draw_parity
-    from shared_tests.fixtures import recorded, upstream_checkpoints
-    from shared_tests.parity.check import BackendError, check_checkpoints, find_backends
-
     photograph, picture = read_photograph(), out / "parity.png"
     try:
         backends = find_backends(BACKENDS)
@@ -58,28 +61,17 @@ def check_official_checkpoint(out: Path, quiet: bool) -> tuple[bool, dict[str, A
 
 def read_photograph() -> np.ndarray:
     """Return matplotlib's portrait of Grace Hopper (public domain), 256 pixels high."""
-    from matplotlib import cbook
-
-    from danet_common.data.image import read_image, resize_image
-
     image = read_image(str(cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)))
     return resize_image(image, HEIGHT, round(image.shape[1] * HEIGHT / image.shape[0]))
 
 
 def input_of(photograph: np.ndarray) -> Callable[..., np.ndarray]:
     """Return the function that makes a network's input for its config."""
-    from danet_common.data.image import normalise
-
     return lambda config: normalise(photograph, config).transpose(2, 0, 1)[None]
 
 
 def convert_all(source: Path, out: Path, quiet: bool) -> tuple[list[Path], Checkpoint]:
     """Convert to the canonical format, Keras and Flax. Return the files and their checkpoint, equal in all of them."""
-    from rich.filesize import decimal
-
-    import weights_convert
-    from danet_cli.inspect import facts_of
-
     inspection = weights_convert.inspect(source)
     if not quiet:
         print_facts(f"The authors' checkpoint: {source}", facts_of(inspection))
@@ -100,20 +92,15 @@ def convert_all(source: Path, out: Path, quiet: bool) -> tuple[list[Path], Check
     return files, checkpoint
 
 
-def reproduce(recording: Recording, canonical: Path, step: Step) -> dict[str, float]:
+def reproduce(recording: recorded.Recording, canonical: Path, step: Step) -> dict[str, float]:
     """Return backend -> largest difference from the recorded outputs, in units of their float32 noise."""
-    from shared_tests.fixtures.recorded import mismatches
-    from shared_tests.workers.backends import BACKENDS as KNOWN
-    from shared_tests.workers.backends import Worker
-    from shared_tests.workers.protocol import Request
-
     ratios = {}
     taps = tuple(tap for tap in recording.records if tap not in ("fused", "position", "channel"))
     for name in BACKENDS:
         step(f"{name}: the recorded input")
         with Worker(KNOWN[name]) as worker:
             response = worker.run(Request(checkpoint=str(canonical), x=recording.x, taps=taps))
-        differences = mismatches(recording, {**response.taps, **response.outputs})
+        differences = recorded.mismatches(recording, {**response.taps, **response.outputs})
         ratios[name] = max(difference / recording.records[tap].noise for tap, difference in differences.items())
     return ratios
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -12,9 +11,7 @@ from danet_cli.output_paths import software
 from danet_common.config.palettes import palette_of
 from danet_common.data.image import overlay
 from danet_common.files.atomic import atomic_file
-
-if TYPE_CHECKING:
-    from shared_tests.parity.check import CheckResult
+from shared_tests.parity.check import CheckResult
 
 LEAST = 1e-8  # relative difference; smaller ones are drawn as this
 

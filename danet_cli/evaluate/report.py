@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from danet_cli.console import print_facts, print_note, print_table
-
-if TYPE_CHECKING:
-    import numpy as np
+from danet_common.evaluation import PROTOCOLS
 
 
 def note_absent(matrix: np.ndarray, names: Sequence[str]) -> None:
@@ -42,8 +42,6 @@ def print_report(report: dict[str, Any]) -> None:
 
 def format_protocol(protocol: dict[str, Any]) -> str:
     """Return the name and the options that changed it: whole, flip=true window=96x96 stride=64x64."""
-    from danet_common.evaluation import PROTOCOLS
-
     name = protocol["name"]
     named = PROTOCOLS[name].to_dict()
     changed = {field: value for field, value in protocol.items() if value != named.get(field, value)}

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from danet_cli.console import CommandError, print_note
 from danet_cli.output_paths import real_path
 from danet_cli.predict.outputs import Outputs, is_predicted
+from danet_common.data.listing import IMAGE_ENDINGS
 
 NAMED = 5  # files of each reason that a note names
 
@@ -61,8 +62,6 @@ def images_below(folder: Path) -> list[Path]:
 
 def reason_to_skip(path: Path, folder: Path) -> str | None:
     """Return the reason why a path below a folder is not an image to predict; empty if it needs no note."""
-    from danet_common.data.listing import IMAGE_ENDINGS
-
     is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
     is_image = path.suffix.lower() in IMAGE_ENDINGS
     if path.is_dir():

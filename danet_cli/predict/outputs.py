@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from danet_cli.output_paths import own_image, software
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from danet_common import DANetConfig
-    from danet_common.data.cityscapes import LabelIds
+from danet_common import DANetConfig
+from danet_common.config.palettes import palette_of
+from danet_common.data.image import overlay, software_of, write_grey, write_image, write_mask
+from danet_common.data.label_ids import LabelIds
+from danet_common.files.atomic import always
 
 SOFTWARE = software("predict")  # PNG's Software text in each file
 KINDS = ("mask", "overlay", "side_by_side", "label_ids")
@@ -40,10 +40,6 @@ class Outputs:
 
     def write(self, target: Path, image: np.ndarray, labels: np.ndarray, config: DANetConfig) -> dict[str, Path]:
         """Write the files of one image; return kind -> path. Raises CommandError where another file has appeared."""
-        from danet_common.config.palettes import palette_of
-        from danet_common.data.image import overlay, write_grey, write_image, write_mask
-        from danet_common.files.atomic import always
-
         palette, paths = palette_of(config), self.paths(target)
         replace = always if self.force else own_image("predict")
         (self.folder / target).parent.mkdir(parents=True, exist_ok=True)
@@ -62,8 +58,6 @@ class Outputs:
 
 def is_predicted(path: Path) -> bool:
     """True if a file has the name and the mark of a prediction."""
-    from danet_common.data.image import software_of
-
     return any(path.name.endswith(f"_{kind}.png") for kind in KINDS) and software_of(path) == SOFTWARE
 
 

@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import Annotated
 
 import typer
 
 from danet_cli import options as opt
 from danet_cli.backend import BackendName
-from danet_cli.console import CommandError, ExitCode
-from danet_cli.train.drive import Loading, drive
-from danet_cli.train.plan import RunOptions, longer_run, make_plan, resume_plan
-
-if TYPE_CHECKING:
-    from danet_cli.train.drive import ReadRun
-    from danet_common.training import RunFolder, RunPlan
-
-NEEDED = ("grain", "matplotlib", "tensorboard")  # for batches, curves and events
+from danet_cli.console import ExitCode
 
 
 def train(
@@ -73,7 +63,11 @@ def train(
       danet train --data scenes --backend tf --out run --network danet_tiny --set steps=400 --set optimizer=adamw
       danet train --resume run --backend jax --stop-after 200
     """
+    from danet_cli.train.data import Loading
     from danet_cli.train.display import summarise
+    from danet_cli.train.drive import drive
+    from danet_cli.train.plan import RunOptions
+    from danet_cli.train.start import new_run, require_packages, resumed_run
     from danet_common.training import StopReason
 
     require_packages()
@@ -97,54 +91,7 @@ def train(
         raise typer.BadParameter("--out is for a new run; --resume RUN writes to RUN")
     else:
         run = resumed_run(options, backend, resume, stop_after)
-    loading = Loading(threads, workers)
-    trainer, reason = drive(*run, loading, is_new=resume is None, stop_after=stop_after)
+    trainer, reason = drive(run, Loading(threads, workers), stop_after)
     if trainer.is_first:
         summarise(trainer.plan, run.folder, run.backend, trainer, reason)
     return ExitCode.INTERRUPTED if reason is StopReason.INTERRUPTED else ExitCode.DONE
-
-
-class Run(NamedTuple):
-    """A run to drive: its plan, its folder, the function that reads its state, and the framework."""
-
-    plan: RunPlan
-    folder: RunFolder
-    read: ReadRun
-    backend: BackendName
-
-
-def require_packages() -> None:
-    """Raise CommandError, before any work, where a package is missing."""
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise CommandError(f"training needs {', '.join(missing)}, which is not installed: pip install 'danet[train]'")
-
-
-def new_run(options: RunOptions, backend: BackendName | None, out: Path | None) -> Run:
-    """Return a run in a new folder. Raises, before any work, for options that cannot be."""
-    from danet_common.training import RunFolder
-
-    if options.data is None or backend is None or out is None:
-        raise typer.BadParameter("a new run needs --data, --backend and --out; --resume RUN resumes one")
-    folder = RunFolder(out)
-    folder.require_new()
-    plan, make_state = make_plan(options)
-    state = make_state()
-    return Run(plan, folder, lambda: (plan, state), backend)
-
-
-def resumed_run(options: RunOptions, backend: BackendName | None, root: Path, stop_after: int | None) -> Run:
-    """Return the run in a folder. Raises for options that would change it, and for a finished run."""
-    from danet_common.training import RunFolder
-
-    folder = RunFolder(root)
-    plan, training = resume_plan(folder, options, read_tensors=False)
-    if stop_after is not None and stop_after > plan.recipe.steps == training.step:
-        longer = longer_run(folder, stop_after)
-        raise CommandError(
-            f"--stop-after {stop_after}: the run ended at step {training.step}. To train longer: {longer}"
-        )
-    previous: Any = training.source.get("backend")
-    if backend is None and previous is None:
-        raise CommandError(f"{folder.last} does not name the run's framework; choose one with --backend")
-    return Run(plan, folder, partial(resume_plan, folder, options), backend or previous)

@@ -8,20 +8,22 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from rich.console import Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from danet_cli.console import console, print_facts, print_note, restore_terminal
 from danet_cli.settings import summary
+from danet_cli.train.data import RunData
 from danet_cli.train.plan import longer_run
 from danet_common.files.unfinished import abandoned_by
-from danet_common.training.callback import Callback
+from danet_common.training import Callback, RunFolder, RunPlan, StopReason, Trainer
+from danet_common.training.framework import Distributed
 from danet_common.training.sharing import resolve_remat
-
-if TYPE_CHECKING:
-    from danet_cli.train.drive import RunData
-    from danet_common.training import RunFolder, RunPlan, StopReason, Trainer
-    from danet_common.training.framework import Distributed
-    from danet_common.training.training_checkpoint import TrainingCheckpoint
+from danet_common.training.training_checkpoint import TrainingCheckpoint
 
 LINE_SECONDS = 10  # at least, between two lines of training
 STOPPING = "stopping when this step is done; Ctrl-C again stops at once"
@@ -80,11 +82,6 @@ class LiveDisplay(Display):
     """A bar and the figures, on a terminal."""
 
     def __init__(self, plan: RunPlan, training: TrainingCheckpoint, until: int) -> None:
-        from rich.console import Group
-        from rich.live import Live
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-        from rich.text import Text
-
         super().__init__(plan, training, until)
         self.bar = Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self.training = self.bar.add_task("training", total=until, completed=self.first)
@@ -169,7 +166,7 @@ def summarise(plan: RunPlan, folder: RunFolder, backend: str, trainer: Trainer, 
         facts["best mIoU"] = f"{trainer.best['mean_iou']:.4f} at step {trainer.best['step']}"
     files = (folder.last, folder.best, folder.metrics, folder.events, folder.curves)
     facts["files"] = "  ".join(path.name for path in files if path.exists())
-    if reason.value == "finished":
+    if reason is StopReason.FINISHED:
         words = ["danet", "eval", "--data", plan.val or plan.data]
         words += [] if plan.val_split == "val" else ["--split", plan.val_split]
         words += [word for assignment in plan.labels.assignments for word in ("--set", assignment)]

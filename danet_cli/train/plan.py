@@ -8,22 +8,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import typer
 
+import weights_convert
+from danet_cli.backend import BackendName
 from danet_cli.console import CommandError, print_note
 from danet_cli.settings import Changes, training_settings
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from danet_common import DANetConfig
-    from danet_common.config.recipe import TrainConfig
-    from danet_common.config.recipes import Recipe
-    from danet_common.data import Augmentation, Dataset
-    from danet_common.training import RunFolder, RunPlan
-    from danet_common.training.training_checkpoint import TrainingCheckpoint
+from danet_common import VARIANTS, DANetConfig, __version__, initial_tensors
+from danet_common.config import FROM_THE_DATA
+from danet_common.config.recipe import TrainConfig
+from danet_common.config.recipes import Recipe, get_recipe
+from danet_common.data import Augmentation, Dataset, LabelSettings, open_dataset
+from danet_common.training import Intervals, RunFolder, RunPlan, fine_tuned
+from danet_common.training.plan import placed
+from danet_common.training.training_checkpoint import TrainingCheckpoint, initial_state
 
 LARGEST_CROP = 768  # pixels, each side, without a recipe or --set: the paper's
 DEFAULT_NETWORK = "danet_r50"
@@ -48,16 +49,18 @@ class RunOptions:
     weights_key: str | None = None
 
 
+class Run(NamedTuple):
+    """A run to drive. `read` returns its present state, once no other process can change the run."""
+
+    plan: RunPlan
+    folder: RunFolder
+    read: Callable[[], tuple[RunPlan, TrainingCheckpoint]]
+    backend: BackendName
+    is_new: bool
+
+
 def make_plan(options: RunOptions) -> tuple[RunPlan, Callable[[], TrainingCheckpoint]]:
     """Return the plan of a new run, and the function that makes its initial state. Raises for impossible options."""
-    from danet_common import __version__
-    from danet_common.config.recipe import TrainConfig
-    from danet_common.config.recipes import get_recipe
-    from danet_common.data import LabelSettings, open_dataset
-    from danet_common.training import Intervals, RunPlan
-    from danet_common.training.plan import placed
-    from danet_common.training.training_checkpoint import initial_state
-
     assert options.data is not None
     split = options.split or "train"
     config_changes, recipe_changes, augmentation_changes, label_changes = training_settings(options.settings)
@@ -100,8 +103,6 @@ def make_plan(options: RunOptions) -> tuple[RunPlan, Callable[[], TrainingCheckp
 
 def weights_keys(options: RunOptions) -> tuple[str | None, str | None]:
     """Return `--weights-key` for --network's file and for --backbone's. Raises BadParameter where it is ambiguous."""
-    from danet_common import VARIANTS
-
     is_file = options.network is not None and options.network not in VARIANTS
     if options.weights_key is not None and is_file == (options.backbone is not None):
         raise typer.BadParameter(
@@ -115,10 +116,6 @@ def network_of(
     name: str, dataset: Dataset, changes: Changes, recipe: TrainConfig, weights_key: str | None = None
 ) -> tuple[DANetConfig, Callable[[], dict[str, np.ndarray]]]:
     """Return the network for a data set, and the function that makes its tensors: initial, or a checkpoint's."""
-    import weights_convert
-    from danet_common import VARIANTS, initial_tensors
-    from danet_common.training import fine_tuned
-
     changes = changes | {
         "num_classes": dataset.num_classes,
         "class_names": dataset.names,
@@ -142,9 +139,6 @@ def log_about(file: str | Path) -> Callable[[str], None]:
 
 def note_network(name: str, published: Recipe, network: str, config: DANetConfig) -> None:
     """Note if the recipe was published with this network, and the fields that differ."""
-    from danet_common import VARIANTS
-    from danet_common.config.network import FROM_THE_DATA
-
     data_fields = {field: getattr(config, field) for field in FROM_THE_DATA}
     theirs = {variant: VARIANTS[variant].replace(**data_fields).to_dict() for variant in published.networks}
     ours = config.to_dict()
@@ -170,15 +164,13 @@ def with_backbone(
     file: Path | None, config: DANetConfig, tensors: dict[str, np.ndarray], weights_key: str | None = None
 ) -> dict[str, np.ndarray]:
     """Return the tensors with those of a backbone file, if there is one."""
-    from weights_convert import fill_backbone
-
-    return tensors if file is None else fill_backbone(config, tensors, file, log_about(file), weights_key)
+    return (
+        tensors if file is None else weights_convert.fill_backbone(config, tensors, file, log_about(file), weights_key)
+    )
 
 
 def augmentation_of(published: Recipe | None, dataset: Dataset, changes: Changes) -> Augmentation:
     """Return the recipe's augmentation, or the paper's with a crop no larger than the images."""
-    from danet_common.data import Augmentation
-
     if published is not None:
         return dataclasses.replace(published.augmentation, **changes)
     if "crop" not in changes:
@@ -199,8 +191,6 @@ def resume_plan(
 
     Raises for options that would change the run otherwise.
     """
-    from danet_common.training.plan import placed
-
     moved: dict[str, Any] = {name: placed(spec) for name in ("data", "val") if (spec := getattr(options, name))}
     names = [field.name for field in dataclasses.fields(options) if getattr(options, field.name)]
     refused = [f"--{name.replace('_', '-')}" for name in names if name not in (*moved, "settings")]

@@ -113,7 +113,7 @@ def test_what_cannot_be_measured_is_said(start: Start, capsys: Streams, monkeypa
 
 def test_without_torch_all_else_is_there(capsys: Streams, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("danet_cli.cost.command.import_backend", lambda backend: None)
-    monkeypatch.setattr("danet_cli.cost.command.importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("danet_cli.cost.rows.importlib.util.find_spec", lambda name: None)
     monkeypatch.setattr("danet_cli.cost.memory.measure_memory", lambda config, backend, height, width: MIB)
     assert run(["cost", *SMALL, "--context", "none", "--backend", "jax", "--json"]) == 0
     out, error = capsys.readouterr()

@@ -272,7 +272,7 @@ def test_a_report_that_may_not_be_written_is_said_before_the_work(
 def test_what_draws_is_looked_for_before_the_work(
     evaluate: Evaluate, tmp_path: Path, capsys: Streams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(danet_cli.evaluate.command, "confusion", lambda *_: pytest.fail("evaluated first"))
+    monkeypatch.setattr("danet_cli.evaluate.steps.confusion", lambda *_: pytest.fail("evaluated first"))
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert evaluate("--out", tmp_path / "out") == 2
     assert_one_error(capsys, "matplotlib")
@@ -285,7 +285,7 @@ def test_too_little_memory_is_one_line(
     def confusion(*arguments: object) -> None:
         raise output
 
-    monkeypatch.setattr(danet_cli.evaluate.command, "confusion", confusion)
+    monkeypatch.setattr("danet_cli.evaluate.steps.confusion", confusion)
     assert evaluate() == 2
     assert_one_error(capsys, "out of memory", "--window")
 
@@ -294,7 +294,7 @@ def test_other_errors_are_bugs(evaluate: Evaluate, monkeypatch: pytest.MonkeyPat
     def confusion(*arguments: object) -> None:
         raise RuntimeError("shapes differ")
 
-    monkeypatch.setattr(danet_cli.evaluate.command, "confusion", confusion)
+    monkeypatch.setattr("danet_cli.evaluate.steps.confusion", confusion)
     with pytest.raises(RuntimeError, match="shapes differ"):
         evaluate()
 
