@@ -1,1 +1,1 @@
-"""The `danet` command: parses, prints, exits; the numerics are below it."""
+"""The `danet` command: parse, print, exit. It computes nothing."""

@@ -22,24 +22,16 @@ def convert(
         ),
     ],
     from_schema: opt.FromSchema = None,
-    to_schema: Annotated[
-        str | None, typer.Option("--to", metavar="SCHEMA", show_default="canonical", help="Schema of DST.")
-    ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Set a config field that SRC lacks; repeatable."),
-    ] = None,
-    dtype: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DTYPE", show_default="unchanged", help="New dtype: float32, float64, bfloat16 or float16."
-        ),
-    ] = None,
+    to_schema: Annotated[str | None, typer.Option("--to", metavar="SCHEMA", help="Schema of DST.")] = None,
+    settings: opt.Settings = None,
+    dtype: Annotated[str | None, typer.Option(help="New dtype: float32, float64, bfloat16 or float16.")] = None,
     weights_key: opt.WeightsKey = None,
     force: Annotated[bool, typer.Option("--force", help="Replace DST: a file, or an Orbax folder.")] = False,
     as_json: opt.AsJson = False,
 ) -> int:
     """Convert a checkpoint. Every tensor is accounted for, or nothing is written.
+
+    --set gives a config field that SRC does not contain.
 
     \b
     Examples:

@@ -1,13 +1,13 @@
-"""Ctrl-C, SIGTERM and SIGHUP at any moment: clean up, print one line, end with exit code 130.
+"""Handle Ctrl-C, SIGTERM and SIGHUP at any moment: clean up, print one line, end with exit code 130.
 
-The handler does not raise KeyboardInterrupt. Raised within an import, a compiler's callback or a finaliser, it ends
-in tracebacks, in recursion, or in a crash of C++ code. The handler removes unfinished files and ends the process.
+The handler does not raise KeyboardInterrupt, which ends in tracebacks, recursion or a crash of C++ code when it is
+raised in an import, a compiler's callback or a finaliser. It removes unfinished files and ends the process.
 
-Python calls handlers on the main thread only, and not while that runs C code. So a second thread waits for the
-signal's number on a pipe, and ends the process if the handler was not called soon. While `danet train` trains,
-another handler is installed (`danet_common.training.signals`), and this one waits.
+Python calls handlers on the main thread only, and not while that thread runs C code. So a second thread waits for the
+signal's number on a pipe, and ends the process if the handler is not called soon. While `danet train` trains, its own
+handler (`danet_common.training.signals`) replaces this one.
 
-This module imports the standard library's smallest modules only, as nothing can be interrupted before it is imported.
+This module imports only the smallest standard modules, as no signal is handled before it is imported.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ LINE = b"danet: interrupted\n"
 SIGNALS = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
 PATIENCE = 0.3  # seconds for the main thread to come back from C code
 
-_ending = _thread.allocate_lock()  # held by the thread that ends the process, and never released
+_ending = _thread.allocate_lock()  # acquired by the thread that ends the process, never released
 _owner: list[int] = []
 _stderr: list[int] = [2]  # a copy of file descriptor 2 is put first: code may point that elsewhere for a moment
 
 
 def install() -> None:
-    """Handle the signals that are not ignored, and let in those that the parent process held back."""
+    """Handle the signals that are not ignored, and unblock those that the parent process blocked."""
     handled = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     for number in handled:
         signal.signal(number, handle)
@@ -46,7 +46,7 @@ def install() -> None:
 
 
 def _fill_descriptors() -> None:
-    """Put /dev/null where standard input, output or error is closed: the next file opened would take its place."""
+    """Open /dev/null for closed standard streams; the next opened file would get their numbers."""
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
@@ -56,7 +56,7 @@ def _fill_descriptors() -> None:
 
 
 def handle(number: int, frame: FrameType | None = None) -> None:
-    """End the process. Returns only where that is put off, or happens already further out on this thread."""
+    """End the process. Returns only if that is postponed, or this thread is ending the process already."""
     unfinished = _unfinished()
     if unfinished is not None and unfinished.shielded():
         unfinished.put_off(number)
@@ -65,14 +65,14 @@ def handle(number: int, frame: FrameType | None = None) -> None:
 
 
 def _unfinished() -> Any:
-    """What there is to clean up, if that module has been imported; importing is not for a signal handler."""
+    """Return the clean-up module if it is imported; a signal handler must not import."""
     module = sys.modules.get("danet_common.files.unfinished")
     return module if hasattr(module, "abandon") else None
 
 
 def _end() -> None:
     if not _ending.acquire(False):
-        while _owner != [_thread.get_ident()]:  # the other thread is at it
+        while _owner != [_thread.get_ident()]:  # the second thread ends the process
             time.sleep(1)
         return
     _owner.append(_thread.get_ident())
@@ -95,10 +95,12 @@ def _start_watch() -> None:
 
 
 def _watch(reading: int) -> None:
-    """End the process from this thread where the main thread does not come to it."""
+    """End the process from this thread where the main thread does not."""
     while True:
-        ours = [number for number in os.read(reading, 64) if number in SIGNALS and signal.getsignal(number) is handle]
-        for number in ours:  # a signal that came while another handler was installed is that one's, also afterwards
+        signals = [
+            number for number in os.read(reading, 64) if number in SIGNALS and signal.getsignal(number) is handle
+        ]
+        for number in signals:  # not those for the handler of training
             time.sleep(PATIENCE)
             unfinished = _unfinished()
             if signal.getsignal(number) is handle and not (unfinished and unfinished.shielded()):
@@ -106,10 +108,7 @@ def _watch(reading: int) -> None:
 
 
 def leave(code: int) -> NoReturn:
-    """End the process without Python's own finalisation, in which signals are not handled.
-
-    What was registered with `atexit` runs first.
-    """
+    """Run `atexit` functions, and end the process without Python's finalisation, which handles no signals."""
     import atexit
 
     atexit._run_exitfuncs()

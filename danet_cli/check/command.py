@@ -14,8 +14,7 @@ from danet_cli.console import CommandError, ExitCode, print_note, progress
 def check(
     checkpoints: Annotated[list[Path], typer.Argument(metavar="CKPT", help="Checkpoints of any formats.")],
     backends: Annotated[
-        str,
-        typer.Option(metavar="NAMES", help="Any of torch, tf, jax, keras_jax, keras_torch, or an adapter's .py file."),
+        str, typer.Option(metavar="NAMES", help="Backends, also keras_jax, keras_torch, or an adapter's .py file.")
     ] = "torch,tf,jax",
     profile: Annotated[
         Literal["f64", "f32", "strict", "fast"],
@@ -24,20 +23,16 @@ def check(
             "strict: the same on the GPU or TPU, TF32 off; fast: TF32 allowed."
         ),
     ] = "f64",
-    image: Annotated[
-        Path | None, typer.Option(metavar="PATH", show_default="built-in noise", help="Input image.")
-    ] = None,
-    size: Annotated[
-        str | None,
-        typer.Option(metavar="HxW", show_default="65x97, or the image's up to 256 pixels", help="Input size."),
-    ] = None,
+    image: Annotated[Path | None, typer.Option(metavar="PATH", help="Input image, instead of noise.")] = None,
+    size: Annotated[str | None, typer.Option(metavar="HxW", help="Input size.")] = None,
     max_pixels: opt.MaxPixels = None,
     weights_key: opt.WeightsKey = None,
     report: opt.JsonFile = None,
 ) -> int:
     """Compare every backend with the float64 reference, tap by tap, and checkpoints with the first.
 
-    A backend that runs on a CPU cannot pass strict or fast: the exit code is 2.
+    The input is noise of 65x97 pixels, or an image, reduced to at most 256 pixels. A backend that runs on a CPU cannot
+    pass strict or fast: the exit code is 2.
 
     \b
     Examples:

@@ -18,10 +18,7 @@ def cost(
     context: opt.Context = None,
     size: Annotated[str, typer.Option(metavar="HxW", help="Image size.")] = "768x768",
     backend: opt.Backend = "torch",
-    settings: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="FIELD=VALUE", help="Set a field of the networks' configs; repeatable."),
-    ] = None,
+    settings: opt.Settings = None,
     as_json: opt.AsJson = False,
 ) -> int:
     """Compare the cost of context modules: trainable parameters, operations, memory.

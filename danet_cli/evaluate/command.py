@@ -21,14 +21,10 @@ def evaluate(
     backend: opt.Backend,
     split: Annotated[str, typer.Option(metavar="NAME", help="Split of the data set.")] = "val",
     protocol: opt.Protocol = "auto",
-    scales: Annotated[
-        str | None, typer.Option(metavar="LIST", help="Average over these sizes of the image: 0.5,0.75,1.")
-    ] = None,
+    scales: Annotated[str | None, typer.Option(metavar="LIST", help="Average over scales: 0.5,0.75,1.")] = None,
     flip: Annotated[bool, typer.Option("--flip", help="Average over the mirrored image too.")] = False,
     window: opt.Window = None,
-    stride: Annotated[
-        str | None, typer.Option(metavar="HxW", show_default="2/3 of the window", help="Step between two windows.")
-    ] = None,
+    stride: Annotated[str | None, typer.Option(metavar="HxW", help="Step of the window, by default 2/3 of it.")] = None,
     long_side: opt.LongSide = None,
     short_side: opt.ShortSide = None,
     weights_key: opt.WeightsKey = None,
@@ -38,17 +34,13 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Folder for a picture of the confusion matrix.")
     ] = None,
-    settings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="FIELD=VALUE", help="Set how labels are read: label_map=255:1, reduce_zero_label, ..."
-        ),
-    ] = None,
+    settings: opt.Settings = None,
 ) -> int:
     """Evaluate a network: IoU of each class, mean IoU and accuracies, over all pixels that are not void.
 
     The protocol defines the network's input; --scales, --flip, --window, --stride, --long-side and --short-side
-    change it. Labels are read as the run of the weights read them; --set changes that.
+    change it. Labels are read as the run of the weights read them; --set changes that: label_map=255:1,
+    reduce_zero_label=true, palette_labels, label_orientation.
 
     \b
     Examples:

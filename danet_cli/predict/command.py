@@ -22,12 +22,8 @@ def predict(
     long_side: opt.LongSide = None,
     short_side: opt.ShortSide = None,
     weights_key: opt.WeightsKey = None,
-    side_by_side: Annotated[
-        bool, typer.Option("--side-by-side", help="Write a picture of image, mask, overlay and legend too.")
-    ] = False,
-    label_ids: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Write only label ids, for the test server of cityscapes.")
-    ] = None,
+    side_by_side: Annotated[bool, typer.Option("--side-by-side", help="Add image, mask, overlay and legend.")] = False,
+    label_ids: Annotated[str | None, typer.Option(metavar="NAME", help="Write cityscapes label ids only.")] = None,
     winograd: Annotated[bool, typer.Option("--winograd", hidden=True)] = False,
     opacity: Annotated[float, typer.Option(min=0, max=1, help="Opacity of the colours in the overlay.")] = 0.5,
     force: Annotated[bool, typer.Option("--force", help="Replace files that danet predict did not write.")] = False,

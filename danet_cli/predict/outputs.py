@@ -20,7 +20,7 @@ KINDS = ("mask", "overlay", "side_by_side", "label_ids")
 
 @dataclass(frozen=True)
 class Outputs:
-    """The files that are made of each image. With `label_ids` there are no others, as a test server needs it."""
+    """The files that are made of each image. `label_ids` are written alone, as a test server needs it."""
 
     folder: Path
     opacity: float

@@ -13,36 +13,23 @@ from danet_cli.console import ExitCode
 
 
 def train(
-    data: Annotated[
-        str | None, typer.Option(metavar="SPEC", help="Data set: NAME:PATH, such as cityscapes:DIR, or scenes.")
-    ] = None,
+    data: Annotated[str | None, typer.Option(metavar="SPEC", help="Data set: NAME:PATH, or scenes.")] = None,
     backend: Annotated[BackendName | None, typer.Option(help="Framework that computes.")] = None,
     out: Annotated[Path | None, typer.Option(metavar="RUN", help="Folder of the new run.")] = None,
-    resume: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Resume a run, in its framework or in --backend.")
-    ] = None,
+    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Resume a run, in any framework.")] = None,
     network: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|CKPT",
-            show_default="the recipe's, else danet_r50",
-            help="Variant, or a checkpoint to start from.",
-        ),
+        str | None, typer.Option(metavar="NAME|CKPT", show_default="danet_r50", help="Variant, or initial weights.")
     ] = None,
     recipe: opt.RecipeName = None,
     backbone: opt.Backbone = None,
     weights_key: opt.WeightsKey = None,
-    settings: opt.TrainSettings = None,
+    settings: opt.Settings = None,
     split: opt.TrainSplit = None,
     val: opt.Val = None,
     val_split: opt.ValSplit = None,
     validate_every: opt.ValidateEvery = None,
-    save_every: Annotated[
-        int | None, typer.Option(min=1, metavar="N", show_default="500", help="Steps between two checkpoints.")
-    ] = None,
-    log_every: Annotated[
-        int | None, typer.Option(min=1, metavar="N", show_default="10", help="Steps between two log lines.")
-    ] = None,
+    save_every: Annotated[int | None, typer.Option(min=1, show_default="500", help="Steps between saves.")] = None,
+    log_every: Annotated[int | None, typer.Option(min=1, show_default="10", help="Steps between log lines.")] = None,
     stop_after: Annotated[
         int | None, typer.Option(min=1, metavar="STEP", help="Save and stop after this step.")
     ] = None,
