@@ -9,8 +9,8 @@ from typing import Any, get_type_hints
 import typer
 
 from danet_common import DANetConfig
-from danet_common.config import FROM_THE_DATA
 from danet_common.config.former_arguments import FORMER_FIELDS
+from danet_common.config.network import FROM_THE_DATA
 from danet_common.config.recipe import TrainConfig
 from danet_common.data import Augmentation
 from danet_common.data.label_settings import LabelMap, LabelSettings, parse_label_map

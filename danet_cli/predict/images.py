@@ -13,8 +13,8 @@ from danet_cli.predict.inputs import InputImage
 from danet_cli.predict.outputs import Outputs, class_names
 from danet_cli.settings import protocol_changes
 from danet_common import DANetConfig
+from danet_common.data.cityscapes import LABEL_IDS, LabelIds
 from danet_common.data.image import ImageError, read_image, require_masks, require_photographs
-from danet_common.data.label_ids import LABEL_IDS, LabelIds
 from danet_common.evaluation import Infer, Protocol, get_protocol, predict_labels
 from danet_common.evaluation.protocols import cut_to_fit
 

@@ -10,8 +10,8 @@ import numpy as np
 from danet_cli.output_paths import own_image, software
 from danet_common import DANetConfig
 from danet_common.config.palettes import palette_of
+from danet_common.data.cityscapes import LabelIds
 from danet_common.data.image import overlay, software_of, write_grey, write_image, write_mask
-from danet_common.data.label_ids import LabelIds
 from danet_common.files.atomic import always
 
 SOFTWARE = software("predict")  # PNG's Software text in each file

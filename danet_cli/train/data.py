@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from danet_cli.console import CommandError, print_note
 from danet_common.data import DataError, Dataset, Loader, Sampler, open_dataset
-from danet_common.data.census import absent_remark
 from danet_common.data.files import FileDataset
+from danet_common.data.label_check import absent_remark
 from danet_common.training import RunFolder, RunPlan
 from danet_common.training.framework import Distributed
 from danet_common.training.sharing import check_shares
@@ -57,8 +57,8 @@ def require_same_classes(plan: RunPlan, data: RunData) -> None:
 def check_labels(data: RunData) -> None:
     """Read all label files, and note what they hold. Raises DataError for unusable labels."""
     train, val = data
-    census = train.check(log=print_note)
-    remark = None if census is None else absent_remark(train.title, train.names, census)
+    counts = train.check(log=print_note)
+    remark = None if counts is None else absent_remark(train.title, train.names, counts)
     if remark is not None:
         print_note(remark)
     if val is None:

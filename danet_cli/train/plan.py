@@ -18,7 +18,7 @@ from danet_cli.backend import BackendName
 from danet_cli.console import CommandError, print_note
 from danet_cli.settings import Changes, training_settings
 from danet_common import VARIANTS, DANetConfig, __version__, initial_tensors
-from danet_common.config import FROM_THE_DATA
+from danet_common.config.network import FROM_THE_DATA
 from danet_common.config.recipe import TrainConfig
 from danet_common.config.recipes import Recipe, get_recipe
 from danet_common.data import Augmentation, Dataset, LabelSettings, open_dataset
