@@ -11,7 +11,7 @@ from danet_cli.output_paths import own_image, software
 from danet_common import DANetConfig
 from danet_common.config.palettes import palette_of
 from danet_common.data.cityscapes import LabelIds
-from danet_common.data.image import overlay, software_of, write_grey, write_image, write_mask
+from danet_common.data.image import overlay, software_of, write_image, write_mask
 from danet_common.files.atomic import always
 
 SOFTWARE = software("predict")  # PNG's Software text in each file
@@ -44,7 +44,7 @@ class Outputs:
         replace = always if self.force else own_image("predict")
         (self.folder / target).parent.mkdir(parents=True, exist_ok=True)
         if self.label_ids is not None:
-            write_grey(paths["label_ids"], self.label_ids.apply(labels), SOFTWARE, replace)
+            write_image(paths["label_ids"], self.label_ids.apply(labels), SOFTWARE, replace)
             return paths
         write_mask(paths["mask"], labels, palette, SOFTWARE, replace)
         write_image(paths["overlay"], overlay(image, labels, palette, self.opacity), SOFTWARE, replace)

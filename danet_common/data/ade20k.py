@@ -25,7 +25,7 @@ TABLE = with_colours(plain_table(150, first=1, ignored=[0]), ADE20K.colours, voi
 
 
 def open_ade20k(root: Path, split: str) -> FileDataset:
-    """One split."""
+    """Open one split."""
     title = "ade20k"
     require_split(title, split, FOLDERS)
     home = first_path(title, root, ["annotations", "ADEChallengeData2016/annotations"]).parent

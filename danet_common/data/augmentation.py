@@ -1,6 +1,6 @@
-"""What is done to a training picture: scaled, cropped, flipped, recoloured, padded.
+"""Augment a training image: scale, crop, flip, change colours, pad.
 
-Any item of any epoch can be made again alone: its draws have a stream of their own.
+Each item of each epoch has its own random stream, so it can be made again alone.
 """
 
 from __future__ import annotations
@@ -18,31 +18,28 @@ from danet_common.data.dataset import IGNORE
 from danet_common.data.resizing import Size, fitted, nearest, scaled
 from danet_common.numerics.keyed_random import KeyedRandom
 
-LONGEST_SIDE = 65_535  # pixels, of a crop or a base: a JPEG has no longer side
-LARGEST_SCALE = 100  # a pixel of the picture is a hundred of the crop
-LARGEST_BLUR = 1000  # pixels
+LONGEST_SIDE = 65_535  # pixels, of a crop or a base, as in JPEG
+LARGEST_SCALE = 100
+MAXIMA = {"scale_step": 100, "flip": 1, "brightness": 1, "contrast": 1, "saturation": 1, "hue": 180, "blur": 1000}
 CROP_ATTEMPTS = 10  # for `largest_share`, as mmsegmentation
 
 
 @dataclass(frozen=True, kw_only=True)
 class Augmentation:
-    """The settings of training pictures. Raises ValueError, naming the field, where a value means nothing.
+    """Settings of augmentation. Raises ValueError naming an invalid field. The defaults are the paper's."""
 
-    The defaults are those of the paper: random scaling from 0.5 to 2, cropping and flipping.
-    """
-
-    crop: Size = (768, 768)  # height, width of every training picture; the paper's on Cityscapes
-    base: Size | None = None  # long and short side that scale 1 fits pictures into; None: each its own size
-    scale: tuple[float, float] = (0.5, 2.0)  # uniform between the two; 1, 1 is off
-    scale_step: float = 0.0  # between the scales that are drawn, from the lowest; 0: all between; PaddleSeg 0.25
-    flip: float = 0.5  # probability of left for right
-    largest_share: float = 1.0  # of one class in a crop, else another is tried; mmsegmentation 0.75
-    distortion: Distortion = "mmseg"  # what these four mean, and in which order: see colour.py
+    crop: Size = (768, 768)  # height, width; the paper's on Cityscapes
+    base: Size | None = None  # long, short side of an image at scale 1; None: its own size
+    scale: tuple[float, float] = (0.5, 2.0)  # uniform; (1, 1) is off
+    scale_step: float = 0.0  # of the scales, from the lowest; 0: continuous; PaddleSeg 0.25
+    flip: float = 0.5  # probability
+    largest_share: float = 1.0  # of a class in a crop, else try another crop; mmsegmentation 0.75
+    distortion: Distortion = "mmseg"  # meaning and order of the next 4: see colour.py
     brightness: float = 0.0  # mmsegmentation 32/255, 0.5, 0.5, 36 degrees; PaddleSeg 0.4, 0.4, 0.4, 25.3
     contrast: float = 0.0
     saturation: float = 0.0
     hue: float = 0.0
-    blur: float = 0.0  # largest radius in pixels, on every second picture; PSPNet and PyTorch-Encoding 1
+    blur: float = 0.0  # largest radius in pixels, with probability 0.5; PSPNet and PyTorch-Encoding 1
 
     def __post_init__(self) -> None:
         for name in ("crop", "base"):
@@ -54,69 +51,64 @@ class Augmentation:
                 f"scale must be a lowest and a highest factor, from {1 / LARGEST_SCALE:g} to {LARGEST_SCALE}; "
                 f"got {self.scale!r}"
             )
-        if not 0 <= self.scale_step <= LARGEST_SCALE:
-            raise ValueError(f"scale_step must be from 0 to {LARGEST_SCALE}; got {self.scale_step!r}")
         if self.distortion not in get_args(Distortion):
             known = ", ".join(get_args(Distortion))
             raise ValueError(f"distortion must be one of {known}; got {self.distortion!r}")
-        for name in ("flip", "brightness", "contrast", "saturation"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must be from 0 to 1; got {getattr(self, name)!r}")
         if not 0 < self.largest_share <= 1:
             raise ValueError(f"largest_share must be above 0 and at most 1; got {self.largest_share!r}")
-        if not 0 <= self.hue <= 180:
-            raise ValueError(f"hue must be from 0 to 180 degrees; got {self.hue!r}")
-        if not 0 <= self.blur <= LARGEST_BLUR:
-            raise ValueError(f"blur must be from 0 to {LARGEST_BLUR}; got {self.blur!r}")
+        for name, highest in MAXIMA.items():
+            if not 0 <= getattr(self, name) <= highest:
+                unit = " degrees" * (name == "hue")
+                raise ValueError(f"{name} must be from 0 to {highest}{unit}; got {getattr(self, name)!r}")
 
 
 def augment(
     image: UInt8[np.ndarray, "h w 3"],
     labels: UInt8[np.ndarray, "h w"],
     settings: Augmentation,
-    draws: KeyedRandom,
+    random: KeyedRandom,
     padding: Colour,
 ) -> tuple[UInt8[np.ndarray, "p q 3"], UInt8[np.ndarray, "p q"]]:
-    """A picture of the crop's size and its labels; where it is smaller, `padding` and void are below and right.
+    """Return an image of the crop's size and its labels, padded below and to the right with `padding` and void.
 
-    The image is sampled bilinearly (antialiased where it shrinks), the labels by the nearest.
+    The image is resized bilinearly, with antialiasing where it shrinks; the labels by the nearest pixel.
     """
     original = (labels.shape[0], labels.shape[1])
     based = original if settings.base is None else fitted(original, *settings.base)
-    size = scaled(based, _scale(settings, draws))
+    size = scaled(based, _scale(settings, random))
     height, width = min(size[0], settings.crop[0]), min(size[1], settings.crop[1])
-    top, left, labels = _crop_labels(labels, size, (height, width), settings.largest_share, draws)
-    shown = _crop_image(image, size, top, left, height, width)
-    if draws.chance(settings.flip):
-        shown, labels = shown.transpose(Image.Transpose.FLIP_LEFT_RIGHT), labels[:, ::-1]
+    top, left, labels = _crop_labels(labels, size, (height, width), settings.largest_share, random)
+    cropped_image = _crop_image(image, size, top, left, height, width)
+    if random.chance(settings.flip):
+        cropped_image, labels = cropped_image.transpose(Image.Transpose.FLIP_LEFT_RIGHT), labels[:, ::-1]
     ranges = (settings.brightness, settings.contrast, settings.saturation, settings.hue)
-    shown = change_colour(shown, *ranges, draws, settings.distortion)
-    if settings.blur and draws.chance(0.5):
-        shown = shown.filter(ImageFilter.GaussianBlur(draws.uniform(0, settings.blur)))
-    picture = np.empty((*settings.crop, 3), np.uint8)
-    picture[:] = padding
-    picture[:height, :width] = np.asarray(shown)
-    truth = np.full(settings.crop, IGNORE, np.uint8)
-    truth[:height, :width] = labels
-    return picture, truth
+    cropped_image = change_colour(cropped_image, *ranges, random, settings.distortion)
+    if settings.blur and random.chance(0.5):
+        cropped_image = cropped_image.filter(ImageFilter.GaussianBlur(random.uniform(0, settings.blur)))
+    padded_image = np.empty((*settings.crop, 3), np.uint8)
+    padded_image[:] = padding
+    padded_image[:height, :width] = np.asarray(cropped_image)
+    padded_labels = np.full(settings.crop, IGNORE, np.uint8)
+    padded_labels[:height, :width] = labels
+    return padded_image, padded_labels
 
 
-def _scale(settings: Augmentation, draws: KeyedRandom) -> float:
-    """One factor within the range; with a step, one of the lowest scale plus whole steps, all alike."""
+def _scale(settings: Augmentation, random: KeyedRandom) -> float:
+    """Draw a factor uniformly within the range, or from its steps."""
     lowest, highest = settings.scale
     if not settings.scale_step:
-        return draws.uniform(lowest, highest)
+        return random.uniform(lowest, highest)
     steps = int((highest - lowest) / settings.scale_step + 1e-9)
-    return lowest + settings.scale_step * draws.integer(0, steps)
+    return lowest + settings.scale_step * random.integer(0, steps)
 
 
 def _crop_labels(
-    labels: UInt8[np.ndarray, "h w"], size: Size, crop: Size, largest_share: float, draws: KeyedRandom
+    labels: UInt8[np.ndarray, "h w"], size: Size, crop: Size, largest_share: float, random: KeyedRandom
 ) -> tuple[int, int, UInt8[np.ndarray, "p q"]]:
-    """A random place (top, left) in the picture of `size`, and the labels there; the last attempt is taken as it is."""
+    """Return a random (top, left) in the image of `size`, and the labels there; the last attempt always counts."""
     attempts = 1 if largest_share == 1 else CROP_ATTEMPTS
     for _ in range(attempts):
-        top, left = (draws.integer(0, whole - part) for whole, part in zip(size, crop, strict=True))
+        top, left = (random.integer(0, full - part) for full, part in zip(size, crop, strict=True))
         rows = nearest(labels.shape[0], size[0], top, crop[0])
         columns = nearest(labels.shape[1], size[1], left, crop[1])
         cropped = labels[rows[:, None], columns]
@@ -131,7 +123,7 @@ def _crop_labels(
 def _crop_image(
     image: UInt8[np.ndarray, "h w 3"], size: Size, top: int, left: int, height: int, width: int
 ) -> Image.Image:
-    """The part of the picture resized to `size` that the crop shows; nothing else of it is computed."""
+    """Return the crop of the image resized to `size`, without resizing the rest."""
     down, across = image.shape[0] / size[0], image.shape[1] / size[1]  # source pixels per pixel
     bottom, right = min((top + height) * down, image.shape[0]), min((left + width) * across, image.shape[1])
     box = (left * across, top * down, right, bottom)

@@ -25,7 +25,7 @@ TABLE = with_colours(plain_table(11, ignored=[11]), CAMVID.colours, void=[(0, 0,
 
 
 def open_camvid(root: Path, split: str) -> FileDataset:
-    """One split, in either layout."""
+    """Open one split, in either layout."""
     title = "camvid"
     require_split(title, split, SPLITS)
     images = first_path(title, root, [f"{split}/images", split])

@@ -1,7 +1,4 @@
-"""A picture and its labels painted together, so that every pixel's class is known exactly.
-
-Integers only: the same on every platform.
-"""
+"""Paint an image and its labels together, in integers, so that all platforms give the same bytes."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ Mask = Bool[np.ndarray, "h w"]
 
 
 class Canvas:
-    """colours (H, W, 3) int16, labels (H, W) uint8; what is painted later hides what was before."""
+    """Colours (H, W, 3) int16 and labels (H, W) uint8; later paint covers earlier paint."""
 
     def __init__(self, height: int, width: int) -> None:
         self.height, self.width = height, width
@@ -24,50 +21,47 @@ class Canvas:
         self.labels = np.zeros((height, width), np.uint8)
 
     def paint(self, top: int, left: int, mask: Mask, label: int, colour: Colour) -> None:
-        """Give the pixels of a mask, placed with its corner at (top, left), one class and colour."""
+        """Paint a mask, whose corner is at (top, left), with a class and a colour."""
         bottom, right = min(top + mask.shape[0], self.height), min(left + mask.shape[1], self.width)
         rows, columns = slice(max(top, 0), bottom), slice(max(left, 0), right)
         if rows.start >= bottom or columns.start >= right:
-            return  # all of it is outside
-        seen = mask[rows.start - top : bottom - top, columns.start - left : right - left]
-        self.labels[rows, columns][seen] = label
-        self.colours[rows, columns][seen] = colour
+            return  # outside
+        visible = mask[rows.start - top : bottom - top, columns.start - left : right - left]
+        self.labels[rows, columns][visible] = label
+        self.colours[rows, columns][visible] = colour
 
-    def grain(self, strength: tuple[int, ...], draws: KeyedRandom) -> None:
-        """Change brightness at random, by blocks of 4 and by pixel, at most by `strength[label]`."""
-        blocks = draws.bytes(-(-self.height // 4), -(-self.width // 4)).repeat(4, 0).repeat(4, 1)
-        pixels = draws.bytes(self.height, self.width)
+    def grain(self, strength: tuple[int, ...], random: KeyedRandom) -> None:
+        """Change the brightness of pixels and of 4 x 4 blocks at random, by at most `strength[label]`."""
+        blocks = random.bytes(-(-self.height // 4), -(-self.width // 4)).repeat(4, 0).repeat(4, 1)
+        pixels = random.bytes(self.height, self.width)
         noise = (blocks[: self.height, : self.width].astype(np.int16) + pixels - 255) // 2
         self.colours += (noise * np.asarray(strength, np.int16)[self.labels] // 128)[..., None]
 
     def light(self, gain: int) -> None:
-        """Brighten or darken all of it: 256 leaves it as it is."""
+        """Multiply all colours by gain / 256."""
         self.colours[:] = np.clip(self.colours.astype(np.int32) * gain // 256, 0, 255)
 
     def edge(self) -> None:
-        """Make a line of void where two classes meet."""
+        """Draw a line of void where 2 classes meet."""
         labels = self.labels.copy()
         self.labels[:, :-1][labels[:, :-1] != labels[:, 1:]] = IGNORE
         self.labels[:-1][labels[:-1] != labels[1:]] = IGNORE
 
 
 def rectangle(height: int, width: int) -> Mask:
-    """All of it."""
+    """Return the mask of a rectangle."""
     return np.ones((max(height, 0), max(width, 0)), bool)
 
 
 def ellipse(height: int, width: int) -> Mask:
-    """The largest that fits."""
+    """Return the largest ellipse of a height and width."""
     rows = (2 * np.arange(height) + 1 - height)[:, None]  # twice the distance of pixel centres from the middle
     columns = 2 * np.arange(width) + 1 - width
     return (rows * width) ** 2 + (columns * height) ** 2 <= (height * width) ** 2
 
 
 def trapezoid(height: int, top: int, bottom: int, lean: int = 0) -> Mask:
-    """Wide `top` above and `bottom` below; the top stands `lean` pixels right of the middle of the bottom.
-
-    The mask is as wide as the bottom, or as the top where that reaches further.
-    """
+    """Return a trapezoid of widths `top` and `bottom`; its top lies `lean` pixels right of the bottom's middle."""
     width = max(bottom, top + 2 * abs(lean))
     rows = np.arange(height)[:, None]
     last = max(height - 1, 1)

@@ -27,7 +27,7 @@ CITYSCAPES = read_class_set("cityscapes")
 SPLITS = ("train", "val", "test")
 
 IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)  # of the classes above
-TABLES = {  # ending of the label files -> what their bytes mean
+TABLES = {  # ending of the label files -> their values
     "labelIds": label_table({value: label for label, value in enumerate(IDS)}, ignored=range(34)),
     "labelTrainIds": plain_table(len(IDS)),
 }

@@ -4,13 +4,13 @@
     PATH/annotations/{train,val}2017/*.png    or PATH/stuffthingmaps: stuffthingmaps_trainval2017.zip
                                     *_labelTrainIds.png   as mmsegmentation converts them, beside or instead
 
-COCO-Stuff 10k, an earlier set of 9,000 and 1,000 pictures with the same classes:
+COCO-Stuff 10k, an earlier set of 9,000 and 1,000 images with the same classes:
 
     PATH/images/{train,test}2014/*.jpg        as mmsegmentation converts them: 0 is void, 1 to 171 the classes
     PATH/annotations/{train,test}2014/*_labelTrainIds.png
 
-The published files hold COCO's id less 1, from 0 to 181, of which 11 are never used; the 171 others in
-their order are the classes, as in mmsegmentation. There are no colours of its own: VOC's rule.
+The published files hold COCO's id less 1, 0 to 181, without 11 unused ids; the other 171 are the classes, as in
+mmsegmentation. The colours follow VOC's rule.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ COCO_STUFF = read_class_set("coco_stuff")
 
 SPLITS = ("train", "val")
 
-UNUSED = (11, 25, 28, 29, 44, 65, 67, 68, 70, 82, 90)  # ids less 1 that COCO has given up
+UNUSED = (11, 25, 28, 29, 44, 65, 67, 68, 70, 82, 90)  # ids less 1 that COCO no longer uses
 USED = [value for value in range(182) if value not in UNUSED]
-TABLES = {  # what follows the image's name in the label files' -> what their bytes mean
+TABLES = {  # suffix of the label files -> their values
     "": label_table({value: label for label, value in enumerate(USED)}),
     "_labelTrainIds": plain_table(171),
 }
@@ -37,21 +37,21 @@ TABLE_10K = plain_table(171, first=1, ignored=[0])
 
 
 def open_coco_stuff(root: Path, split: str) -> FileDataset:
-    """One split; the published labels where there are any, else the converted ones."""
+    """Open one split, with the published labels if it has any, else the converted ones."""
     title = "coco-stuff"
     require_split(title, split, SPLITS)
     folder = f"{split}2017"
     images = first_path(title, root, [f"images/{folder}", folder])
     labels = first_path(title, root, [f"annotations/{folder}", f"stuffthingmaps/{folder}"])
-    found = images_in(images)
-    published = any((labels / f"{image.stem}.png").exists() for image in found[:1])
+    paths = images_in(images)
+    published = any((labels / f"{path.stem}.png").exists() for path in paths[:1])
     ending = "" if published else "_labelTrainIds"
-    pairs = [Pair(image, labels / f"{image.stem}{ending}.png") for image in found]
+    pairs = [Pair(image, labels / f"{image.stem}{ending}.png") for image in paths]
     return FileDataset(f"{title}:{root} {split}", COCO_STUFF, pairs, TABLES[ending])
 
 
 def open_coco_stuff_10k(root: Path, split: str) -> FileDataset:
-    """One split of the 10k version."""
+    """Open one split of the 10k version."""
     title = "coco-stuff-10k"
     require_split(title, split, SPLITS_10K)
     images = first_path(title, root, [f"images/{split}2014"])

@@ -1,14 +1,12 @@
 """Random changes of brightness, contrast, saturation and hue.
 
-Two projects' distortions, by their ranges and orders:
+mmseg   mmsegmentation's PhotoMetricDistortion (SSD, Liu et al., ECCV 2016): add brightness, multiply by contrast, then
+        saturation and hue. With probability 0.5 contrast comes last.
+paddle  PaddleSeg's RandomDistort (d7975e7, paddleseg/transforms/transforms.py and functional.py:90-114): brightness
+        scales about black, contrast about the mean grey; the four in random order.
 
-mmseg   SSD's (Liu et al., ECCV 2016), as mmsegmentation has it (PhotoMetricDistortion): brightness is added, contrast
-        multiplies every pixel about black; then saturation and hue. With an even chance contrast comes last.
-paddle  PaddleSeg's (d7975e7, paddleseg/transforms/transforms.py, RandomDistort, and functional.py:90-114): brightness
-        multiplies about black, contrast about the picture's mean grey; the four in random order.
-
-In both, saturation and hue are a rotation and scaling of YIQ's colour plane instead of HSV's cone: one small matrix
-that is exact in integers, so that the same draw gives the same bytes on every machine.
+Saturation and hue scale and rotate YIQ's colour plane, not HSV's cone. This is one matrix, exact in integers, so all
+machines give the same bytes.
 """
 
 from __future__ import annotations
@@ -34,21 +32,21 @@ def change_colour(
     contrast: float,
     saturation: float,
     hue: float,
-    draws: KeyedRandom,
+    random: KeyedRandom,
     distortion: Distortion = "mmseg",
 ) -> Image.Image:
-    """Change an RGB image's colours, each with an even chance, by a random amount within plus and minus its range.
+    """Change the colours of an RGB image, each with probability 0.5, by a random amount between -range and +range.
 
-    Contrast and saturation are factors around 1; hue turns, in degrees. mmseg adds brightness, in parts of 255; for
-    paddle it is a factor around 1.
+    Contrast and saturation are factors around 1; hue is in degrees. Brightness is added, in parts of 255, for mmseg,
+    and a factor around 1 for paddle.
     """
     if distortion == "paddle":
-        return _change_in_random_order(image, (brightness, contrast, saturation, hue), draws)
-    shift = 255 * _amount(brightness, draws)
-    gain = 1 + _amount(contrast, draws)
-    factor = 1 + _amount(saturation, draws)
-    turn = _amount(hue, draws)
-    last = bool(contrast and (saturation or hue)) and draws.chance(0.5)  # drawn only where the order matters
+        return _change_in_random_order(image, (brightness, contrast, saturation, hue), random)
+    shift = 255 * _amount(brightness, random)
+    gain = 1 + _amount(contrast, random)
+    factor = 1 + _amount(saturation, random)
+    turn = _amount(hue, random)
+    last = bool(contrast and (saturation or hue)) and random.chance(0.5)  # drawn only where the order matters
     if shift or (gain != 1 and not last):
         image = _mapped(image, (np.arange(256) + shift) * (1 if last else gain))
     if factor != 1 or turn:
@@ -56,13 +54,13 @@ def change_colour(
     return _mapped(image, np.arange(256) * gain) if last and gain != 1 else image
 
 
-def _change_in_random_order(image: Image.Image, limits: tuple[float, ...], draws: KeyedRandom) -> Image.Image:
-    """Brightness, contrast, saturation and hue, one after another in an order that is drawn."""
-    amounts = [_amount(limit, draws) for limit in limits]
+def _change_in_random_order(image: Image.Image, limits: tuple[float, ...], random: KeyedRandom) -> Image.Image:
+    """Change brightness, contrast, saturation and hue in a random order."""
+    amounts = [_amount(limit, random) for limit in limits]
     order = list(range(len(limits)))
-    for place in range(len(order) - 1, 0, -1):  # Fisher and Yates
-        other = draws.integer(0, place)
-        order[place], order[other] = order[other], order[place]
+    for last in range(len(order) - 1, 0, -1):  # Fisher-Yates
+        chosen = random.integer(0, last)
+        order[last], order[chosen] = order[chosen], order[last]
     for kind in order:
         amount = amounts[kind]
         if amount == 0:
@@ -79,25 +77,25 @@ def _change_in_random_order(image: Image.Image, limits: tuple[float, ...], draws
 
 
 def mean_grey(image: Image.Image) -> int:
-    """The mean of an image's grey values, rounded half up, in integers: what Pillow's contrast turns about."""
+    """Return the mean grey of an image, rounded half up, as Pillow's contrast has it."""
     counts = image.convert("L").histogram()
     pixels = sum(counts)
     return (2 * sum(value * count for value, count in enumerate(counts)) + pixels) // (2 * pixels)
 
 
 def _mapped(image: Image.Image, values: np.ndarray) -> Image.Image:
-    """An RGB image with each of its 256 values replaced by another, rounded and clipped."""
+    """Replace each of the 256 values of an RGB image, rounded and clipped."""
     return image.point(np.floor(values.clip(0, 255) + 0.5).astype(int).tolist() * 3)
 
 
-def _amount(limit: float, draws: KeyedRandom) -> float:
-    """Two draws whether it is on or not, so that one setting does not move another's stream."""
-    chosen, amount = draws.chance(0.5), draws.uniform(-limit, limit)
+def _amount(limit: float, random: KeyedRandom) -> float:
+    """Draw twice whether on or off, so that a setting does not change the later random numbers."""
+    chosen, amount = random.chance(0.5), random.uniform(-limit, limit)
     return amount if chosen else 0.0
 
 
 def colour_matrix(saturation: float, degrees: float) -> tuple[float, ...]:
-    """RGB to RGB as Pillow takes it: three rows of three factors, in multiples of 1 / STEPS, and 0. Greys stay."""
+    """Return Pillow's 3 x 4 matrix from RGB to RGB, in multiples of 1 / STEPS. It keeps greys."""
     cosine, sine = saturation * math.cos(math.radians(degrees)), saturation * math.sin(math.radians(degrees))
     plane = np.array([[1, 0, 0], [0, cosine, -sine], [0, sine, cosine]])
     steps = np.rint(np.linalg.inv(YIQ) @ plane @ YIQ * STEPS)

@@ -27,12 +27,12 @@ SPLITS = ("train", "val")
 
 
 def open_pascal_context_60(root: Path, split: str) -> FileDataset:
-    """One split, background learned."""
+    """Open one split, with background as a class."""
     return _open("pascal-context-60", root, split, PASCAL_CONTEXT_60, plain_table(60))
 
 
 def open_pascal_context_59(root: Path, split: str) -> FileDataset:
-    """One split, background ignored."""
+    """Open one split, with background as void."""
     return _open("pascal-context-59", root, split, PASCAL_CONTEXT_59, plain_table(59, first=1, ignored=[0]))
 
 

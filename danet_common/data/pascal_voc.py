@@ -32,7 +32,7 @@ TABLE = with_colours(plain_table(21), PASCAL_VOC.colours, void=[(224, 224, 192)]
 
 
 def open_pascal_voc(root: Path, split: str) -> FileDataset:
-    """One split. In `train_aug`, the labels of VOC's own `train` are VOC's, the others SBD's."""
+    """Open one split. In `train_aug`, the images of `train` have VOC's labels and the rest SBD's."""
     title = "voc"
     require_split(title, split, SPLITS)
     home = first_path(title, root, [f"{place}JPEGImages" for place in ("", "VOC2012/", "VOCdevkit/VOC2012/")]).parent

@@ -1,8 +1,7 @@
-"""`scenes`: generated street scenes with exact labels, for tests and demonstrations. They need no files.
+"""`scenes`: generated street scenes with exact labels, for tests and demonstrations.
 
-Each scene depends on its split and number alone and is made when it is asked for: sky over a strip of
-buildings and trees, grass, a road towards the horizon, cars and people in front of each other and of all
-else, with texture, noise, changing light and a line of void where classes meet, as PASCAL VOC has it.
+A scene depends on its split and number only. It has sky, buildings, trees, grass, a road, cars and people, with
+texture, noise and light, and a line of void where classes meet, like PASCAL VOC.
 """
 
 from __future__ import annotations
@@ -27,47 +26,49 @@ SCENES = class_set(
     person=(220, 20, 60),
 )
 SKY, BUILDING, TREE, GROUND, ROAD, CAR, PERSON = range(7)
-GRAIN = (8, 20, 60, 40, 16, 14, 20)  # texture by class: leaves are rougher than sky
+GRAIN = (8, 20, 60, 40, 16, 14, 20)  # texture of each class
 
-COUNTS = {"train": 256, "val": 64, "test": 64}  # split -> scenes where the spec names no count
-LONGEST_COUNT = 20  # digits of a spec that are looked at
-MOST = 100_000  # scenes of a split
-HEIGHT, WIDTH = 96, 128  # so small that a tiny network learns them in seconds on a laptop
+COUNTS = {"train": 256, "val": 64, "test": 64}  # split -> default number of scenes
+LONGEST_COUNT = 20  # digits in a spec
+MAX_COUNT = 100_000  # scenes of a split
+HEIGHT, WIDTH = 96, 128  # a tiny network learns them in seconds on a laptop
 
 
 class Scenes(Dataset):
-    """The first `count` scenes of a split; those of different splits are different."""
+    """The first `count` scenes of a split. Splits share no scene."""
 
     def __init__(self, count: int, split: str, height: int = HEIGHT, width: int = WIDTH) -> None:
         require_split("scenes", split, COUNTS)
         if count < 1:
             raise DataError(f"scenes: there must be at least 1; got {count}")
-        if count > MOST:
-            raise DataError(f"scenes: there are at most {MOST} of a split, whose names have five digits; got {count}")
+        if count > MAX_COUNT:
+            raise DataError(
+                f"scenes: there are at most {MAX_COUNT} of a split, whose names have five digits; got {count}"
+            )
         super().__init__(f"scenes {split}", SCENES, [f"{split}_{index:05d}" for index in range(count)])
         self.height, self.width = height, width
 
     def item(self, index: int) -> Sample:
-        """Make one scene; a negative number counts from the end."""
+        """Make a scene; a negative number counts from the end."""
         name = self.item_names[index]
-        draws = KeyedRandom("scenes", name)
+        random = KeyedRandom("scenes", name)
         canvas = Canvas(self.height, self.width)
-        horizon = draws.integer(self.height * 35 // 100, self.height * 55 // 100)
-        _sky(canvas, horizon, draws)
-        _ground(canvas, horizon, draws)
-        _skyline(canvas, horizon, draws)
-        _traffic(canvas, horizon, draws)
-        canvas.grain(GRAIN, draws)
-        canvas.light(draws.integer(170, 300))
+        horizon = random.integer(self.height * 35 // 100, self.height * 55 // 100)
+        _sky(canvas, horizon, random)
+        _ground(canvas, horizon, random)
+        _skyline(canvas, horizon, random)
+        _traffic(canvas, horizon, random)
+        canvas.grain(GRAIN, random)
+        canvas.light(random.integer(170, 300))
         canvas.edge()
         return Sample(canvas.colours.astype(np.uint8), canvas.labels, name)
 
     def check(self, limit: int | None = None, log: Callable[[str], None] = log_remark) -> None:
-        """Nothing can be wrong with them."""
+        """Return None: scenes are always valid."""
 
 
 def open_scenes(count: str, split: str) -> Scenes:
-    """The scenes of a spec: so many, or the usual count where it is empty."""
+    """Open `scenes:COUNT`, or the default number if `count` is empty. Raises DataError."""
     require_split("scenes", split, COUNTS)
     if not count:
         return Scenes(COUNTS[split], split)
@@ -76,79 +77,79 @@ def open_scenes(count: str, split: str) -> Scenes:
     return Scenes(int(count), split)
 
 
-def _tint(colour: Colour, spread: int, draws: KeyedRandom) -> Colour:
-    """A colour near this one."""
-    red, green, blue = (min(max(value + draws.integer(-spread, spread), 0), 255) for value in colour)
+def _tint(colour: Colour, spread: int, random: KeyedRandom) -> Colour:
+    """Return a random colour near a colour."""
+    red, green, blue = (min(max(value + random.integer(-spread, spread), 0), 255) for value in colour)
     return red, green, blue
 
 
-def _sky(canvas: Canvas, horizon: int, draws: KeyedRandom) -> None:
-    """Lighter towards the horizon, blue to grey, with clouds."""
-    red, green, blue = _tint((120, 160, 210), 30, draws)
+def _sky(canvas: Canvas, horizon: int, random: KeyedRandom) -> None:
+    """Paint a sky, lighter towards the horizon, with clouds."""
+    red, green, blue = _tint((120, 160, 210), 30, random)
     for row in range(horizon):
         haze = 40 * row // horizon
         canvas.paint(row, 0, rectangle(1, canvas.width), SKY, (red + haze, green + haze, blue + haze // 2))
-    for _ in range(draws.integer(0, 4)):
-        height, width = draws.integer(3, horizon // 3), draws.integer(canvas.width // 8, canvas.width // 3)
+    for _ in range(random.integer(0, 4)):
+        height, width = random.integer(3, horizon // 3), random.integer(canvas.width // 8, canvas.width // 3)
         shape = ellipse(height, width)
-        top, left = draws.integer(-2, horizon - height), draws.integer(-width // 2, canvas.width - width // 2)
-        canvas.paint(top, left, shape[: max(horizon - top, 0)], SKY, _tint((225, 228, 232), 12, draws))
+        top, left = random.integer(-2, horizon - height), random.integer(-width // 2, canvas.width - width // 2)
+        canvas.paint(top, left, shape[: max(horizon - top, 0)], SKY, _tint((225, 228, 232), 12, random))
 
 
-def _ground(canvas: Canvas, horizon: int, draws: KeyedRandom) -> None:
-    """Grass or earth, and on it a road that narrows towards the horizon, with a broken line along its middle."""
+def _ground(canvas: Canvas, horizon: int, random: KeyedRandom) -> None:
+    """Paint grass or earth, and a road that narrows towards the horizon, with a broken centre line."""
     depth = canvas.height - horizon
-    soil = (95, 140, 70) if draws.chance(0.7) else (150, 125, 90)
-    canvas.paint(horizon, 0, rectangle(depth, canvas.width), GROUND, _tint(soil, 20, draws))
-    bottom = canvas.width * draws.integer(50, 90) // 100
-    middle = canvas.width * draws.integer(40, 60) // 100
-    lean = canvas.width * draws.integer(-20, 20) // 100
+    soil = (95, 140, 70) if random.chance(0.7) else (150, 125, 90)
+    canvas.paint(horizon, 0, rectangle(depth, canvas.width), GROUND, _tint(soil, 20, random))
+    bottom = canvas.width * random.integer(50, 90) // 100
+    middle = canvas.width * random.integer(40, 60) // 100
+    lean = canvas.width * random.integer(-20, 20) // 100
     road = trapezoid(depth, canvas.width * 6 // 100, bottom, lean)
-    canvas.paint(horizon, middle - road.shape[1] // 2, road, ROAD, _tint((105, 103, 108), 18, draws))
+    canvas.paint(horizon, middle - road.shape[1] // 2, road, ROAD, _tint((105, 103, 108), 18, random))
     line = trapezoid(depth, 1, max(bottom // 30, 2), lean)
     line[(np.arange(depth) * 8 // depth) % 2 == 0] = False
     canvas.paint(horizon, middle - line.shape[1] // 2, line, ROAD, (215, 212, 200))
 
 
-def _skyline(canvas: Canvas, horizon: int, draws: KeyedRandom) -> None:
-    """Buildings with windows and trees with round crowns, their feet at the horizon or just below."""
-    for _ in range(draws.integer(2, 5)):
-        height, width = horizon * draws.integer(35, 95) // 100, canvas.width * draws.integer(12, 30) // 100
-        left = draws.integer(-width // 2, canvas.width - width // 2)
-        wall = _tint(((150, 110, 95), (165, 160, 150), (110, 105, 115))[draws.integer(0, 2)], 20, draws)
+def _skyline(canvas: Canvas, horizon: int, random: KeyedRandom) -> None:
+    """Paint buildings with windows, and trees with round crowns, at the horizon or just below."""
+    for _ in range(random.integer(2, 5)):
+        height, width = horizon * random.integer(35, 95) // 100, canvas.width * random.integer(12, 30) // 100
+        left = random.integer(-width // 2, canvas.width - width // 2)
+        wall = _tint(((150, 110, 95), (165, 160, 150), (110, 105, 115))[random.integer(0, 2)], 20, random)
         top = horizon - height
         canvas.paint(top, left, rectangle(height + 2, width), BUILDING, wall)
-        pane = (60, 70, 85) if draws.chance(0.7) else (240, 220, 150)
+        pane = (60, 70, 85) if random.chance(0.7) else (240, 220, 150)
         for row in range(top + 3, horizon - 4, 7):
             for column in range(left + 3, left + width - 4, 7):
                 canvas.paint(row, column, rectangle(4, 3), BUILDING, pane)
-    for _ in range(draws.integer(1, 4)):
-        height = horizon * draws.integer(35, 75) // 100
-        width = height * draws.integer(70, 110) // 100
-        left, foot = draws.integer(-width // 2, canvas.width - width // 2), horizon + draws.integer(2, 8)
+    for _ in range(random.integer(1, 4)):
+        height = horizon * random.integer(35, 75) // 100
+        width = height * random.integer(70, 110) // 100
+        left, foot = random.integer(-width // 2, canvas.width - width // 2), horizon + random.integer(2, 8)
         trunk = max(width // 7, 2)
         canvas.paint(foot - height // 2, left + (width - trunk) // 2, rectangle(height // 2, trunk), TREE, (85, 62, 45))
-        canvas.paint(foot - height * 5 // 4, left, ellipse(height, width), TREE, _tint((50, 95, 45), 22, draws))
+        canvas.paint(foot - height * 5 // 4, left, ellipse(height, width), TREE, _tint((50, 95, 45), 22, random))
 
 
-def _traffic(canvas: Canvas, horizon: int, draws: KeyedRandom) -> None:
-    """Cars and people, the nearer larger and in front."""
+def _traffic(canvas: Canvas, horizon: int, random: KeyedRandom) -> None:
+    """Paint cars and people; near ones are larger and in front."""
     depth = canvas.height - horizon
-    feet = sorted(horizon + depth * draws.integer(18, 105) // 100 for _ in range(draws.integer(3, 7)))
+    feet = sorted(horizon + depth * random.integer(18, 105) // 100 for _ in range(random.integer(3, 7)))
     for foot in feet:
         near = (foot - horizon) * 100 // depth  # per cent of the way from the horizon to the viewer
         size = canvas.height * (12 + near * 22 // 100) // 100
-        left = draws.integer(-size // 2, canvas.width - size // 2)
-        if draws.chance(0.5):
-            _car(canvas, foot, left, size, draws)
+        left = random.integer(-size // 2, canvas.width - size // 2)
+        if random.chance(0.5):
+            _car(canvas, foot, left, size, random)
         else:
-            _person(canvas, foot, left, size * 5 // 4, draws)
+            _person(canvas, foot, left, size * 5 // 4, random)
 
 
-def _car(canvas: Canvas, foot: int, left: int, size: int, draws: KeyedRandom) -> None:
-    """From the side: body, cabin with a window, two wheels."""
+def _car(canvas: Canvas, foot: int, left: int, size: int, random: KeyedRandom) -> None:
+    """Paint a car from the side: body, cabin with a window, 2 wheels."""
     paints = ((190, 40, 40), (40, 70, 170), (220, 215, 205), (45, 45, 50), (200, 165, 50))
-    paint = _tint(paints[draws.integer(0, 4)], 20, draws)
+    paint = _tint(paints[random.integer(0, 4)], 20, random)
     width, body, cabin, wheel = size * 2, size * 9 // 20, size * 2 // 5, max(size * 2 // 5, 3)
     top = foot - wheel // 2 - body
     canvas.paint(top - cabin, left + width // 6, trapezoid(cabin + 1, width * 2 // 5, width * 3 // 5), CAR, paint)
@@ -159,11 +160,11 @@ def _car(canvas: Canvas, foot: int, left: int, size: int, draws: KeyedRandom) ->
         canvas.paint(foot - wheel, left + hub - wheel // 2, ellipse(wheel, wheel), CAR, (25, 25, 28))
 
 
-def _person(canvas: Canvas, foot: int, left: int, size: int, draws: KeyedRandom) -> None:
-    """Head, coat and legs."""
+def _person(canvas: Canvas, foot: int, left: int, size: int, random: KeyedRandom) -> None:
+    """Paint a person: head, coat and legs."""
     width, head = max(size * 9 // 20, 5), max(size // 5, 3)
-    coat = _tint(((200, 80, 120), (230, 140, 40), (60, 60, 110), (120, 40, 130))[draws.integer(0, 3)], 25, draws)
-    skin = _tint(((225, 180, 150), (150, 105, 80), (95, 65, 50))[draws.integer(0, 2)], 12, draws)
+    coat = _tint(((200, 80, 120), (230, 140, 40), (60, 60, 110), (120, 40, 130))[random.integer(0, 3)], 25, random)
+    skin = _tint(((225, 180, 150), (150, 105, 80), (95, 65, 50))[random.integer(0, 2)], 12, random)
     legs = size * 2 // 5
     canvas.paint(foot - legs, left + width // 5, rectangle(legs, max(width * 3 // 5, 3)), PERSON, (45, 45, 60))
     trunk = size - legs - head

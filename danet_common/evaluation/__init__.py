@@ -1,7 +1,7 @@
-"""From pictures of any size to the class of every pixel, and to figures: the procedures of the published networks.
+"""Prediction at any image size and evaluation, by the procedures of the published networks.
 
-A framework gives one function, `infer`: normalised pictures in, logits out. All else is the NumPy code here, so that
-three frameworks that agree about logits agree about figures.
+A framework gives one function, `infer`, from normalised images to logits. All further steps are NumPy, so frameworks
+with equal logits have equal scores.
 """
 
 from danet_common.config.former_arguments import no_attribute
@@ -23,5 +23,5 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """Raise AttributeError, with the new name of what has been renamed."""
+    """Raise AttributeError, with the new name of a renamed attribute."""
     raise no_attribute(__name__, name, {"fitting_protocol": "it is fitting_window now"})

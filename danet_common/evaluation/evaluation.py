@@ -1,4 +1,4 @@
-"""How well a network does on a data set: its confusion matrix, from which all figures follow."""
+"""Evaluate a network on a data set: its confusion matrix."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from danet_common.evaluation.metrics import confusion_matrix
 from danet_common.evaluation.prediction import Infer, predict_labels
 from danet_common.evaluation.protocol import Protocol
 
-Report = Callable[[str, Int64[np.ndarray, "k k"]], None]  # an item's name, and the matrix of all items so far
+Report = Callable[[str, Int64[np.ndarray, "k k"]], None]  # (item's name, matrix of all items so far)
 
 
 def evaluate(
@@ -30,11 +30,11 @@ def evaluate(
     limit: int | None = None,
     report: Report | None = None,
 ) -> Int64[np.ndarray, "k k"]:
-    """Pixels by true class (row) and predicted class (column), of all items or of the first `limit`.
+    """Return the pixels by true class (row) and predicted class (column), of all items or of the first `limit`.
 
-    Of several processes each has every `shard_count`th item; their matrices sum to that of one process. Predictions
-    are made at the size of the labels. `report` is called after each item. Raises ValueError where network and data
-    have other numbers of classes, and DataError, naming the file, for an item that cannot be read.
+    Process `shard_index` evaluates every `shard_count`th item; the matrices of all processes add up to the result of
+    one. `report` is called after each item. Raises ValueError unless network and data have the same number of classes,
+    and DataError for an unreadable item.
     """
     require_same_classes(dataset, config)
     matrix = np.zeros((config.num_classes, config.num_classes), np.int64)
@@ -50,6 +50,6 @@ def evaluate(
 
 
 def require_same_classes(dataset: Dataset, config: DANetConfig) -> None:
-    """Raise ValueError, naming both, unless network and data have the same number of classes."""
+    """Raise ValueError unless network and data have the same number of classes."""
     if dataset.num_classes != config.num_classes:
         raise ValueError(f"the network has {config.num_classes} classes, {dataset.title} has {dataset.num_classes}")

@@ -1,15 +1,13 @@
-"""How well predicted labels agree with the true ones, from a confusion matrix.
+"""Scores of predicted labels, from a confusion matrix.
 
 With n[t, p] pixels of true class t predicted as p (Long et al., CVPR 2015; Everingham et al., 2015):
 
     IoU[c]          n[c, c] / (sum_p n[c, p] + sum_t n[t, c] - n[c, c])
-    mean IoU        the mean over classes that are among the true labels or the predictions
+    mean IoU        mean over the classes in the true labels or the predictions
     pixel accuracy  sum_c n[c, c] / sum n
-    accuracy[c]     n[c, c] / sum_p n[c, p];  its mean is over classes that are among the true labels
+    accuracy[c]     n[c, c] / sum_p n[c, p];  its mean is over the classes in the true labels
 
-A class that is in neither has no IoU and is left out of the mean: it is neither 0 nor 1. Pixels labelled
-`ignore_index` count nowhere, whatever is predicted there. Matrices of parts of a data set are summed before
-anything is divided: the IoU is that of all pixels, never a mean over images.
+Pixels labelled `ignore_index` are not counted. The matrices of all images are summed before any division.
 """
 
 from __future__ import annotations
@@ -30,14 +28,14 @@ def confusion_matrix(
     num_classes: int,
     ignore_index: int = IGNORE,
 ) -> Int64[np.ndarray, "k k"]:
-    """Pixels by true class (row) and predicted class (column).
+    """Return the pixels by true class (row) and predicted class (column).
 
-    Raises ValueError where the shapes differ, or where a label that is not ignored or its prediction is no class.
+    Raises ValueError for different shapes, and for a label that is not ignored or its prediction out of range.
     """
     if labels.shape != prediction.shape:
         raise ValueError(f"labels are {labels.shape}, the prediction is {prediction.shape}")
-    judged = labels != ignore_index
-    true, predicted = labels[judged].astype(np.int64), prediction[judged].astype(np.int64)
+    valid = labels != ignore_index
+    true, predicted = labels[valid].astype(np.int64), prediction[valid].astype(np.int64)
     for name, values in (("labels", true), ("the prediction", predicted)):
         if values.size and not 0 <= values.min() <= values.max() < num_classes:
             raise ValueError(
@@ -48,7 +46,7 @@ def confusion_matrix(
 
 @dataclass(frozen=True)
 class Scores:
-    """The figures of one confusion matrix; NaN for a class that has none, 0 for a mean over no class."""
+    """Scores of a confusion matrix: NaN for a class without a score, 0 for a mean over no class."""
 
     iou: Float64[np.ndarray, " k"]
     accuracy: Float64[np.ndarray, " k"]
@@ -57,7 +55,7 @@ class Scores:
     pixel_accuracy: float
 
     def to_dict(self, names: Sequence[str]) -> dict[str, Any]:
-        """JSON-ready, classes by name; None for a class that has no figure."""
+        """Return the scores, JSON-ready, by class name; None for a class without a score."""
         return {
             "mean_iou": self.mean_iou,
             "pixel_accuracy": self.pixel_accuracy,
@@ -72,7 +70,7 @@ def _by_name(names: Sequence[str], values: Float64[np.ndarray, " k"]) -> dict[st
 
 
 def scores(matrix: Integer[np.ndarray, "k k"]) -> Scores:
-    """All figures of a confusion matrix, in float64."""
+    """Return all scores of a confusion matrix, in float64."""
     right = matrix.diagonal().astype(np.float64)
     true, predicted = matrix.sum(axis=1).astype(np.float64), matrix.sum(axis=0).astype(np.float64)
     iou, accuracy = _ratio(right, true + predicted - right), _ratio(right, true)
@@ -85,16 +83,11 @@ def scores(matrix: Integer[np.ndarray, "k k"]) -> Scores:
     )
 
 
-def _ratio(part: Float64[np.ndarray, " k"], whole: Float64[np.ndarray, " k"]) -> Float64[np.ndarray, " k"]:
-    return np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0)
+def _ratio(part: Float64[np.ndarray, " k"], total: Float64[np.ndarray, " k"]) -> Float64[np.ndarray, " k"]:
+    return np.divide(part, total, out=np.full(total.shape, np.nan), where=total > 0)
 
 
 def _mean(values: Float64[np.ndarray, " k"]) -> float:
-    """Over those that are there; 0 where none is, so that an evaluation of void alone ends with a number."""
-    there = values[~np.isnan(values)]
-    return float(there.mean()) if there.size else 0.0
-
-
-def merged(matrices: Sequence[Integer[np.ndarray, "k k"]]) -> Int64[np.ndarray, "k k"]:
-    """The matrix of all pixels together, from those of images or processes."""
-    return np.stack(matrices).astype(np.int64).sum(axis=0)
+    """Return the mean of the classes with a score, or 0 without any."""
+    scored = values[~np.isnan(values)]
+    return float(scored.mean()) if scored.size else 0.0

@@ -1,4 +1,4 @@
-"""The class of every pixel of a picture of any size, by any protocol."""
+"""Predict the class of every pixel of an image of any size, by any protocol."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from danet_common.evaluation.protocols import cut_to_fit, get_protocol
 from danet_common.evaluation.windows import Windows, batch_size, place_windows
 from danet_common.numerics.interpolation import resize, resize_bytes, resized_rows
 
-# Normalised pictures (N, H, W, C) float32 -> the logits of `fused` (N, H, W, K), float32 or float64.
+# Normalised images (N, H, W, C) float32 -> the logits of `fused` (N, H, W, K), float32 or float64.
 Infer = Callable[[Float32[np.ndarray, "n h w c"]], Float[np.ndarray, "n h w k"]]
 
 LARGEST_EXPONENT = 700.0  # exp of it is finite in float64
@@ -26,17 +26,16 @@ LARGEST_EXPONENT = 700.0  # exp of it is finite in float64
 def predict_labels(
     infer: Infer, image: UInt8[np.ndarray, "h w 3"], protocol: Protocol | str, config: DANetConfig
 ) -> UInt[np.ndarray, "h w"]:
-    """Return the class of every pixel of an RGB image, at its own size. uint8 for up to 256 classes.
+    """Return the class of every pixel of an RGB image, at its size; uint8 for up to 256 classes.
 
-    `predict` of the three networks, `danet predict`, `danet eval` and the validation of a run all are this function.
-    Raises ValueError for an unknown protocol, and for what is no RGB image.
+    All predictions of the project use this function. Raises ValueError for an unknown protocol or no RGB image.
     """
     protocol = get_protocol(protocol)
     size = image.shape[0], image.shape[1]
     labels = np.empty(size, label_dtype(config))
     if protocol.views == 1 and protocol.input_size(size, protocol.scales[0]) == size:
-        picture = prepare(image, size, protocol, config)
-        for part, rows in scored_rows(infer, picture, protocol, config):
+        resized = prepare(image, size, protocol, config)
+        for part, rows in scored_rows(infer, resized, protocol, config):
             labels[part] = np.argmax(rows, axis=2)
     else:
         labels[:] = np.argmax(summed_views(infer, image, protocol, config), axis=2)
@@ -44,7 +43,7 @@ def predict_labels(
 
 
 def predict_function(predict_logits: Callable[[Any, np.ndarray], np.ndarray]) -> Callable[..., np.ndarray]:
-    """Return `predict` of a package, from its function of a model and normalised pictures (N, H, W, C)."""
+    """Return `predict` of a package, from its `predict_logits(model, images)`."""
 
     def predict(
         model: Any, image: UInt8[np.ndarray, "h w 3"], protocol: Protocol | str = "auto"
@@ -64,39 +63,26 @@ def predict_function(predict_logits: Callable[[Any, np.ndarray], np.ndarray]) ->
 def summed_views(
     infer: Infer, image: UInt8[np.ndarray, "h w 3"], protocol: Protocol, config: DANetConfig
 ) -> Float[np.ndarray, "h w k"]:
-    """The sum of the scores of all views, at the image's size."""
+    """Return the sum of the scores of all views, at the image's size."""
     height, width, _ = image.shape
-    total: Float[np.ndarray, "h w k"] | None = None
+    total: np.ndarray | None = None
     for scale in protocol.scales:
         picture = prepare(image, protocol.input_size((height, width), scale), protocol, config)
         for mirrored in protocol.mirrorings:
-            for part, rows in view_rows(infer, picture, mirrored, (height, width), protocol, config):
+            scores = score(infer, picture[:, ::-1] if mirrored else picture, protocol, config)
+            scores = scores[:, ::-1] if mirrored else scores
+            for part, rows in resized_rows(scores, height, width, protocol.score_grid or config.upsample_grid):
                 if total is None:
                     total = np.zeros((height, width, rows.shape[2]), rows.dtype)
-                total[part] += rows
+                total[part] += softmax(rows) if protocol.merge == "probabilities" else rows
     assert total is not None
     return total
-
-
-def view_rows(
-    infer: Infer,
-    picture: Float32[np.ndarray, "h w c"],
-    mirrored: bool,
-    size: Size,
-    protocol: Protocol,
-    config: DANetConfig,
-) -> Iterator[tuple[slice, Float[np.ndarray, "r w k"]]]:
-    """What one view adds to the sum, some rows at a time."""
-    scores = score(infer, picture[:, ::-1] if mirrored else picture, protocol, config)
-    scores = scores[:, ::-1] if mirrored else scores
-    for part, rows in resized_rows(scores, *size, protocol.score_grid or config.upsample_grid):
-        yield part, softmax(rows) if protocol.merge == "probabilities" else rows
 
 
 def prepare(
     image: UInt8[np.ndarray, "h w 3"], size: Size, protocol: Protocol, config: DANetConfig
 ) -> Float32[np.ndarray, "p q c"]:
-    """The image as the network takes it, resized."""
+    """Resize and normalise an image, in the protocol's order."""
     if protocol.bytes_first:
         return normalise(resize_bytes(image, *size, protocol.image_grid), config)
     return resize(normalise(image, config), *size, protocol.image_grid)
@@ -105,43 +91,43 @@ def prepare(
 def score(
     infer: Infer, picture: Float32[np.ndarray, "h w c"], protocol: Protocol, config: DANetConfig
 ) -> Float[np.ndarray, "h w k"]:
-    """What the protocol averages over windows, at the picture's size: logits, or their exponentials."""
-    whole: Float[np.ndarray, "h w k"] | None = None
+    """Return the scores of a view at its size, averaged over windows."""
+    scores: np.ndarray | None = None
     for part, rows in scored_rows(infer, picture, protocol, config):
-        if whole is None:
-            whole = np.empty((*picture.shape[:2], rows.shape[2]), rows.dtype)
-        whole[part] = rows
-    assert whole is not None
-    return whole
+        if scores is None:
+            scores = np.empty((*picture.shape[:2], rows.shape[2]), rows.dtype)
+        scores[part] = rows
+    assert scores is not None
+    return scores
 
 
 def scored_rows(
     infer: Infer, picture: Float32[np.ndarray, "h w c"], protocol: Protocol, config: DANetConfig
 ) -> Iterator[tuple[slice, Float[np.ndarray, "r w k"]]]:
-    """The same from above, each row once, as soon as no further window has it: of a large picture never all at once."""
+    """Yield the scores of a view in bands of rows, as soon as no further window covers them, to save memory."""
     height, width, _ = picture.shape
     windows = place_windows((height, width), cut_to_fit(protocol, config, (height, width)))
     padded = fill(picture, windows.covered, config)
     if len(windows.tops) == len(windows.lefts) == 1:
         yield slice(0, height), score_batch(infer, padded[None], protocol)[0, :height, :width]
         return
-    left_over: Float[np.ndarray, "r w k"] | None = None  # sums of rows that windows further down have too
-    for top, following in zip(windows.tops, [*windows.tops[1:], windows.covered[0]], strict=True):
+    left_over: np.ndarray | None = None  # sums of rows that the next windows cover too
+    for top, next_top in zip(windows.tops, [*windows.tops[1:], windows.covered[0]], strict=True):
         band = slide(infer, padded[top : top + windows.size[0]], windows, protocol, config)
         if left_over is not None:
             band[: len(left_over)] += left_over
-        done = band[: following - top, :width]
-        done /= windows.counts(top, following, width)[..., None].astype(done.dtype)
-        yield slice(top, min(following, height)), done[: height - top]
-        left_over = band[following - top :].copy()
+        done = band[: next_top - top, :width]
+        done /= windows.counts(top, next_top, width)[..., None].astype(done.dtype)
+        yield slice(top, min(next_top, height)), done[: height - top]
+        left_over = band[next_top - top :].copy()
 
 
 def slide(
     infer: Infer, band: Float32[np.ndarray, "h w c"], windows: Windows, protocol: Protocol, config: DANetConfig
 ) -> Float[np.ndarray, "h w k"]:
-    """The sums of the scores of one row of windows."""
+    """Return the sum of the scores of a row of windows."""
     count, (height, width) = len(windows.lefts), windows.size
-    total: Float[np.ndarray, "h w k"] | None = None
+    total: np.ndarray | None = None
     step = batch_size(count, windows.size, config)
     for first in range(0, count, step):
         lefts = windows.lefts[first : first + step]
@@ -157,18 +143,18 @@ def slide(
 def score_batch(
     infer: Infer, pictures: Float32[np.ndarray, "n h w c"], protocol: Protocol
 ) -> Float[np.ndarray, "n h w k"]:
-    """Logits; where the protocol averages exponentials, those, with the mirrored pictures' logits."""
+    """Return logits, or if the protocol averages exponentials those of the logits and the mirrored images' logits."""
     logits = infer(np.ascontiguousarray(pictures))
     if protocol.merge != "exponentials":
         return logits
     if protocol.flip:
         logits = logits + infer(np.ascontiguousarray(pictures[:, :, ::-1]))[:, :, ::-1]
-    # In float64, as sums of two logits may exceed 88, where float32 ends and classes would tie at infinity.
+    # float64: a sum of 2 logits may exceed 88, where float32 overflows and classes would tie at infinity.
     return np.exp(np.minimum(logits, LARGEST_EXPONENT, dtype=np.float64))
 
 
 def fill(picture: Float32[np.ndarray, "h w c"], size: Size, config: DANetConfig) -> Float32[np.ndarray, "p q c"]:
-    """The picture with black below and to the right, up to a size."""
+    """Pad a normalised image with black, below and to the right."""
     if picture.shape[:2] == size:
         return picture
     black = -np.asarray(config.mean, np.float32) / np.asarray(config.std, np.float32)
@@ -179,6 +165,6 @@ def fill(picture: Float32[np.ndarray, "h w c"], size: Size, config: DANetConfig)
 
 
 def softmax(x: Float[np.ndarray, "*n k"]) -> Float[np.ndarray, "*n k"]:
-    """Over classes."""
+    """Return the softmax over classes."""
     exponential = np.exp(x - x.max(axis=-1, keepdims=True))
     return exponential / exponential.sum(axis=-1, keepdims=True)

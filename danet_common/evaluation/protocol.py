@@ -1,14 +1,12 @@
-"""How a picture becomes labels: one frozen value that says which views of it the network sees and how they are joined.
+"""The settings of a prediction: scales, windows, mirror images, and how their scores are merged.
 
-For each scale, the picture is resized and normalised (or the other way round), whole or in windows. Then
+For each scale, the image is resized and normalised (or in reverse), whole or in windows. `merge` then says
 
-    logits         of overlapping windows are averaged, turned back where the picture was mirrored, resized to the
-                   labels' size and summed over the views
-    probabilities  the same, with the softmax over classes between resizing and summing
-    exponentials   exp(logits + those of the mirrored window) of overlapping windows are averaged, resized to the
-                   labels' size and summed over the scales
+    logits         average over overlapping windows, mirror back, resize to the labels' size, sum over the views
+    probabilities  the same, with the softmax over classes before the sum
+    exponentials   average exp(logits + logits of the mirrored window) over windows, resize, sum over the scales
 
-and the class with the largest sum is the label. A mean over views has the same largest class as their sum.
+The class with the largest sum is the label.
 """
 
 from __future__ import annotations
@@ -28,26 +26,26 @@ LARGEST_SCALE = 16.0
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """One procedure. Raises ValueError, naming the field, where a value makes none."""
+    """One procedure. Raises ValueError naming an invalid field."""
 
-    # The size of the network's input at scale 1; the picture keeps its shape. None and None: its own.
+    # Size of the network's input at scale 1, with the image's aspect ratio. Both None: the image's own size.
     long_side: int | None = None  # of the longer side (the authors' base_size)
     short_side: int | None = None  # of the shorter side; with both, as large as fits within them (mmcv's `scale`)
 
     scales: tuple[float, ...] = (1.0,)
-    flip: bool = False  # the mirrored picture, or with `exponentials` the mirrored window, is seen too
-    merge: Merge = "probabilities"  # what is averaged: Paddle, mmseg, the authors
+    flip: bool = False  # add the mirrored image, or with `exponentials` the mirrored window
+    merge: Merge = "probabilities"  # logits: PaddleSeg; probabilities: mmseg; exponentials: the authors
 
-    # Windows: their height and width, and the steps from one to the next. None: the whole picture at once.
+    # Windows: (height, width), and their steps. None: the whole image at once.
     window: Size | None = None
     stride: Size | None = None
-    fit: bool = False  # cut into windows, if none are set, what is too large for position attention
-    edge: Edge = "shift"  # a window that would reach over the edge: moved back (mmseg), or filled with black (authors)
+    fit: bool = False  # without a window, cut images that are too large for position attention
+    edge: Edge = "shift"  # a window over the edge is moved back (mmseg), or padded with black (authors)
 
-    # How pictures and scores are resized.
-    image_grid: UpsampleGrid = "half_pixel"  # the authors resize pictures with align_corners
-    bytes_first: bool = False  # pixels are rounded to whole numbers and then normalised (mmcv), not the other way round
-    score_grid: UpsampleGrid | None = None  # None: that of the network's own upsampling
+    # Resizing of images and scores.
+    image_grid: UpsampleGrid = "half_pixel"  # the authors use align_corners
+    bytes_first: bool = False  # round the resized pixels to bytes, then normalise (mmcv)
+    score_grid: UpsampleGrid | None = None  # None: the grid of the network's upsampling
 
     def __post_init__(self) -> None:
         for name, choices in (("merge", get_args(Merge)), ("edge", get_args(Edge)), ("image_grid", GRIDS)):
@@ -72,16 +70,16 @@ class Protocol:
 
     @property
     def mirrorings(self) -> tuple[bool, ...]:
-        """Whether the picture is mirrored, for each of the views at one scale."""
+        """True for a mirrored view, for each view of a scale."""
         return (False, True) if self.flip and self.merge != "exponentials" else (False,)
 
     @property
     def views(self) -> int:
-        """How many sets of scores are summed."""
+        """Number of views, whose scores are summed."""
         return len(self.scales) * len(self.mirrorings)
 
     def input_size(self, size: Size, scale: float) -> Size:
-        """Height and width of a picture as the network sees it, before it is cut into windows or padded."""
+        """Return the (height, width) of an image at a scale, before windows and padding."""
         if self.long_side is None and self.short_side is None:
             return scaled(size, scale)
         if self.long_side is None:
@@ -91,11 +89,11 @@ class Protocol:
         return fitted(size, max(1, int(self.long_side * scale)), max(1, int(self.short_side * scale)))
 
     def replace(self, **changes: Any) -> Protocol:
-        """A copy with some fields changed."""
+        """Return a copy with changed fields."""
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON-ready: every field."""
+        """Return all fields, JSON-ready."""
         fields = dataclasses.asdict(self)
         return {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
 

@@ -1,4 +1,4 @@
-"""The procedures that published figures were made with, by name."""
+"""The named protocols, with which published scores were made."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from danet_common.config import DANetConfig
 from danet_common.data.resizing import Size
 from danet_common.evaluation.protocol import Protocol
 
-LARGEST_MAP = 2**30  # bytes of the position attention map, in float32, of the largest picture that is taken whole
-LONGEST = (
-    4  # sides of a window: the longest picture that is taken whole; resizing multiplies by length x length / stride
-)
+LARGEST_MAP = 2**30  # bytes of the position attention map, in float32, of the largest image without windows
+LONGEST = 4  # longest side of an image without windows, in sides of a window
 
 PROTOCOLS: dict[str, Protocol] = {
-    # One pass over the picture as it is; larger ones than position attention should see at once are cut into windows.
+    # One pass over the image as it is; windows if it is too large for position attention.
     "auto": Protocol(fit=True),
-    # One pass over the picture as it is, however large.
+    # One pass over the image as it is, of any size.
     "whole": Protocol(),
     # junfu1115/DANet 97f0c42 (2018): encoding/models/base.py, MultiEvalModule, with the README's single scale
     # `--base-size 2048 --crop-size 768`; b0a0fa0 has the same in encoding/models/sseg/base.py. Normalise; resize to a
@@ -73,7 +71,7 @@ PROTOCOLS |= {
 
 
 def get_protocol(protocol: Protocol | str) -> Protocol:
-    """A protocol as it is, or the named one. Raises ValueError for an unknown name."""
+    """Return a protocol, by name if it is a string. Raises ValueError for an unknown name."""
     if isinstance(protocol, Protocol):
         return protocol
     if protocol not in PROTOCOLS:
@@ -82,26 +80,22 @@ def get_protocol(protocol: Protocol | str) -> Protocol:
 
 
 def fitting_window(config: DANetConfig, size: Size) -> Size | None:
-    """Return the window that a picture of this size is cut into; None for one that is taken whole.
+    """Return the window for an image of this size; None if it needs none.
 
-    Position attention looks at all pairs of positions, so its time grows with the square of the pixels: LARGEST_MAP is
-    the map of 1024 x 1024 pixels at output stride 8, also if it is never held at once.
+    The time of position attention grows with the square of the pixels: LARGEST_MAP is the map of 1024 x 1024 pixels at
+    output stride 8. An image needs none if it has at most the window's pixels and is not much longer.
     """
     side = isqrt(isqrt(LARGEST_MAP // 4)) * config.output_stride
-    return None if fits(size, side) else (side, side)
+    fits = size[0] * size[1] <= side * side and max(size) <= LONGEST * side
+    return None if fits else (side, side)
 
 
 def cut_to_fit(protocol: Protocol, config: DANetConfig, size: Size) -> Protocol:
-    """Return the protocol with the windows that it has for a picture of this size, as the network sees it."""
+    """Return the protocol with the windows for an image of this size."""
     window = fitting_window(config, size) if protocol.fit and protocol.window is None else None
     return protocol if window is None else protocol.replace(window=window, stride=default_stride(window))
 
 
-def fits(size: Size, side: int) -> bool:
-    """True for a picture of no more pixels than a square of `side`, and not much longer than that."""
-    return size[0] * size[1] <= side * side and max(size) <= LONGEST * side
-
-
 def default_stride(window: Size) -> Size:
-    """Two thirds of the window, as the authors have it."""
+    """Return 2/3 of the window, as the authors have it."""
     return max(1, window[0] * 2 // 3), max(1, window[1] * 2 // 3)

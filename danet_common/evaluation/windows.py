@@ -1,4 +1,4 @@
-"""Where the windows of a picture lie, and how many the network sees at once."""
+"""Positions of the windows in an image, and the number of windows in a batch."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LARGEST_BATCH = 2**21  # pixels: one frame of Cityscapes
 
 
 class Windows(NamedTuple):
-    """The first rows and columns of windows of one size, and the size of the picture that they cover exactly."""
+    """The size of the windows, their first rows and columns, and the size that they cover."""
 
     size: Size
     tops: list[int]
@@ -24,17 +24,13 @@ class Windows(NamedTuple):
     covered: Size
 
     def counts(self, first: int, last: int, width: int) -> Int[np.ndarray, "r w"]:
-        """How many windows have each pixel of the rows from `first` to before `last`, and of `width` columns."""
+        """Return the number of windows over each pixel of rows `first` to `last` - 1 and of `width` columns."""
         rows = _covering(self.tops, self.size[0], np.arange(first, last))
         return rows[:, None] * _covering(self.lefts, self.size[1], np.arange(width))
 
 
 def place_windows(size: Size, protocol: Protocol) -> Windows:
-    """The windows of a picture.
-
-    Where the edge is `shift` they end with the picture, and are no larger; where it is `pad` they may reach beyond,
-    so that the picture must be filled up to the size that they cover.
-    """
+    """Return the windows of an image. With the edge `pad` they may reach beyond it, and the image must be padded."""
     window, stride = protocol.window or size, protocol.stride or size
     if protocol.edge == "shift":
         window = min(window[0], size[0]), min(window[1], size[1])
@@ -45,23 +41,23 @@ def place_windows(size: Size, protocol: Protocol) -> Windows:
 
 
 def _starts(length: int, side: int, step: int, edge: str) -> list[int]:
-    """As many windows as it takes until one reaches the end."""
+    """Return the starts of windows that cover a length."""
     count = 1 + max(0, -(-(length - side) // step))
     last = length - side if edge == "shift" else length
     return [min(index * step, last) for index in range(count)]
 
 
 def _covering(starts: list[int], side: int, pixels: Int[np.ndarray, " n"]) -> Int[np.ndarray, " n"]:
-    """How many of the intervals that begin at `starts` have each pixel."""
+    """Return the number of intervals over each pixel."""
     first = np.asarray(starts)[:, None]
     return ((first <= pixels) & (pixels < first + side)).sum(axis=0)
 
 
 def batch_size(count: int, size: Size, config: DANetConfig) -> int:
-    """The most windows of this size at once that need no more memory than one large picture and divide their number.
+    """Return the largest number of windows in a batch that divides `count` and needs the memory of a large image.
 
-    All batches are alike, so that a compiled network is compiled once.
+    Equal batches let a compiled network be compiled once.
     """
     positions = -(-size[0] // config.output_stride) * -(-size[1] // config.output_stride)
-    room = max(1, min(LARGEST_BATCH // (size[0] * size[1]), LARGEST_MAP // (4 * positions**2)))
-    return next(batch for batch in range(min(room, count), 0, -1) if count % batch == 0)
+    most = max(1, min(LARGEST_BATCH // (size[0] * size[1]), LARGEST_MAP // (4 * positions**2)))
+    return next(batch for batch in range(min(most, count), 0, -1) if count % batch == 0)

@@ -155,7 +155,7 @@ def test_every_protocol_is_as_its_source_defines_it(case: str, height: int, widt
 MUTATIONS = {
     "the stride is one more": ("windows", "min(index * step, last)", "min(index * (step + 1), last)"),
     "the last window is not moved back": ("windows", 'length - side if edge == "shift" else length', "length"),
-    "windows are counted as one": ("prediction", "windows.counts(top, following, width)", "np.ones((1, 1))"),
+    "windows are counted as one": ("prediction", "windows.counts(top, next_top, width)", "np.ones((1, 1))"),
     "what windows below share is lost": ("prediction", "band[: len(left_over)] += left_over", "pass"),
     "the mirrored scores are not turned back": ("prediction", "scores[:, ::-1] if mirrored else scores", "scores"),
     "the mirrored picture is not mirrored": ("prediction", "picture[:, ::-1] if mirrored else picture", "picture"),
