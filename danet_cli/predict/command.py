@@ -33,9 +33,9 @@ def predict(
     """Write the class of every pixel: <stem>_mask.png, a palette PNG, and <stem>_overlay.png.
 
     Subfolders of a folder are made again below --out. Images of more than 1024x1024 pixels (at output stride 8) are cut
-    into overlapping windows, as the time of position attention grows with the square of the pixels. An image that
+    into overlapping windows. The time of position attention grows with the square of the pixels. An image that
     fails is named, the others are predicted, and the exit code is 1. Earlier predictions are no input images, and are
-    replaced; other files only with --force, input images never.
+    replaced. Other files are replaced only with --force, input images never.
 
     \b
     Examples:

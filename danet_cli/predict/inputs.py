@@ -25,7 +25,7 @@ def find_images(paths: list[Path], out: Path) -> list[InputImage]:
     """Return the given files, and the images in the given folders and their subfolders, sorted by name.
 
     In a folder, an image has an image's ending, no name that begins with a dot, and was not predicted; a note counts
-    the other files. Raises CommandError where there is no image, where two images have the same target, and where
+    the other files. Raises CommandError without an image, and for two images with the same target. Raises it too if
     `out` is one of the folders or contains some of their images.
     """
     inputs: list[InputImage] = []

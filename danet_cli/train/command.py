@@ -40,8 +40,8 @@ def train(
     """Train a network. Ctrl-C saves the run and prints the command that resumes it.
 
     Data, recipe and seed determine the batches, the initial weights and the dropout masks, the same in every framework.
-    --set takes any field of the network's config, the recipe and the augmentation, and label_map=255:1,
-    reduce_zero_label=true, palette_labels and label_orientation, which say how to read label files.
+    --set takes any field of the network's config, the recipe and the augmentation. It also takes the settings for label
+    files: label_map=255:1, reduce_zero_label=true, palette_labels and label_orientation.
 
     \b
     Examples:

@@ -34,7 +34,7 @@ class ContradictionError(CheckpointError):
 
 
 @dataclass(frozen=True, eq=False)
-class StoredFile:
+class LazyFile:
     """An open file with its checked header. Its tensors are read by their positions, so threads may share it."""
 
     path: Path
@@ -74,7 +74,7 @@ class LazyTensors(Mapping[str, np.ndarray]):
     """
 
     def __init__(
-        self, files: Mapping[str, StoredFile], hashes: Mapping[str, str] | None = None, prefix: str = ""
+        self, files: Mapping[str, LazyFile], hashes: Mapping[str, str] | None = None, prefix: str = ""
     ) -> None:
         self.files = files
         self.hashes = hashes
@@ -147,7 +147,7 @@ class StoredCheckpoint(Checkpoint):
 class Stored(NamedTuple):
     """The open file of each tensor, and the manifest's text where there is one."""
 
-    files: Mapping[str, StoredFile]
+    files: Mapping[str, LazyFile]
     manifest: str | None
 
 
@@ -186,9 +186,9 @@ def _open_weights(path: Path) -> RegularFile:
         raise CheckpointError(f"{path}: {error.strerror or error}") from None
 
 
-def _stored_file(path: Path, file: RegularFile) -> StoredFile:
+def _stored_file(path: Path, file: RegularFile) -> LazyFile:
     try:
-        return StoredFile(path, *read_header(file), file)
+        return LazyFile(path, *read_header(file), file)
     except (ValueError, TypeError, OSError) as error:
         reason = getattr(error, "strerror", None) or error
         raise CheckpointError(f"{path}: a safetensors file that is cut short or damaged ({reason})") from None

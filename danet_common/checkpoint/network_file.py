@@ -29,8 +29,8 @@ def open_network(
     several sets of weights in a file, by default the trained weights.
 
     `report` gets a line about each assumption and each tensor that was filled or left out. Without it the lines are a
-    UserWarning. Raises CheckpointError where the file is damaged, where it has several sets of weights and no choice
-    is given, and for a backbone without a head.
+    UserWarning. Raises CheckpointError for a damaged file, for several sets of weights without a choice, and for a
+    backbone without a head.
     """
     path = with_run(path)
     if weights_key is None and path.name.endswith((ENDING, INDEX_ENDING)) and path.is_file():

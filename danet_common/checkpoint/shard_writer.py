@@ -52,8 +52,8 @@ def write_shards(
 
     The index comes last and replaces an older set: until then the old files stay, and on any error the new ones are
     removed. A link in the index's place is replaced itself, as the files of a set lie beside it.
-    Raises CheckpointError if the tensors do not fit, ValueError for a `path` without the ending or a size below 1,
-    and what `replace` raises for an existing index.
+    Raises CheckpointError if the tensors do not fit, and ValueError for a `path` without the ending or a size below
+    1. Errors of `replace` for an existing index are passed on.
     """
     path = Path(path).absolute()
     if not path.name.endswith(INDEX_ENDING) or path.name == INDEX_ENDING:

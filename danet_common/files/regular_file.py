@@ -1,8 +1,8 @@
 """Open files for reading, safely, and limit the size of each kind of file.
 
 Opening a named pipe waits for a writer, and a device may be endless. If a memory-mapped file is cut short, its reader
-dies by SIGBUS. So a file is opened without waiting, must be a regular file of at most its kind's size, and is read by
-positions, up to its size when it was opened.
+dies by SIGBUS. So a file is opened without waiting, and must be a regular file of at most its kind's size. It is
+read by position, up to its size at opening.
 """
 
 from __future__ import annotations

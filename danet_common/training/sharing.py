@@ -1,6 +1,6 @@
 """Shares of a global batch: contiguous rows for each process, and microbatches for gradient accumulation.
 
-Microbatch i of n holds the rows i, i + n, i + 2n, ..., so it has the same images on one device as on many.
+Microbatch i of n holds the rows i, i + n, i + 2n and so on. So it has the same images on any number of devices.
 """
 
 from __future__ import annotations

@@ -26,8 +26,11 @@ from danet_tf.training.distributed import on_replicas
 
 
 class TorchOptimizer(keras.optimizers.Optimizer):
-    """Both optimizers for Keras, whose own fold the rate into the velocity, decouple the weight decay of sgd,
-    and add the epsilon of adamw before the bias correction."""
+    """Both optimizers of torch for Keras.
+
+    Keras's own sgd folds the rate into the velocity and decouples the weight decay. Its adamw adds epsilon before the
+    bias correction.
+    """
 
     def __init__(self, model: keras.Model, recipe: TrainConfig) -> None:
         rate = keras.Variable(

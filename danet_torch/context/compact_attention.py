@@ -84,8 +84,8 @@ def adaptive_average(x: Float[Tensor, "b c h w"], size: int) -> Float[Tensor, "b
 def pooling_matrix(source: int, target: int, like: Tensor) -> Float[Tensor, "target source"]:
     """Means over `target` windows of `source` samples as a matrix.
 
-    Window i holds the samples from floor(i * source / target) up to ceil((i + 1) * source / target), so windows overlap
-    where the sizes do not divide, and repeat where there are fewer samples. In integers up to the last division.
+    Window i holds the samples from floor(i * source / target) up to ceil((i + 1) * source / target). Windows overlap
+    if the sizes do not divide, and repeat if there are fewer samples. In integers up to the last division.
     """
     i, j = torch.arange(target, device=like.device)[:, None], torch.arange(source, device=like.device)
     first, after = i * source // target, ((i + 1) * source + target - 1) // target

@@ -19,7 +19,7 @@ class CrissCrossAttention(Module):
 
     out = gamma * attention @ value + x, applied twice with the same weights;   attention = softmax(query @ key)
 
-    Each softmax is over the H + W - 1 positions of one row and one column, not scaled by 1 / sqrt(d), so a map has
+    Each softmax is over the H + W - 1 positions of one row and one column, without 1 / sqrt(d). So a map has
     N * (H + W) entries instead of N * N. `gamma` starts at 0. The equations are the paper's 1 to 3, for R = 2 loops.
     """
 

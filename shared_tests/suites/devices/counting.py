@@ -8,7 +8,7 @@ from unittest import mock
 
 import numpy as np
 
-from danet_common.checkpoint.lazy import Slices, StoredFile
+from danet_common.checkpoint.lazy import LazyFile, Slices
 
 Reads = list[tuple[str, int]]
 
@@ -17,12 +17,12 @@ Reads = list[tuple[str, int]]
 def counted_reads() -> Iterator[Reads]:
     """The name and the bytes of every read from a safetensors file, in order."""
     reads: Reads = []
-    read = StoredFile.read
+    read = LazyFile.read
 
-    def read_counted(file: StoredFile, key: str, index: Slices = ()) -> np.ndarray:
+    def read_counted(file: LazyFile, key: str, index: Slices = ()) -> np.ndarray:
         array = read(file, key, index)
         reads.append((key, array.nbytes))
         return array
 
-    with mock.patch.object(StoredFile, "read", read_counted):
+    with mock.patch.object(LazyFile, "read", read_counted):
         yield reads

@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-PLAIN_PACKAGES = ("weights_convert", "benchmarks", "shared_tests")
+PLAIN_PACKAGES = (
+    *("weights_convert", "benchmarks", "shared_tests", "danet_cli", "danet_torch", "danet_tf", "danet_jax"),
+    *(f"danet_common/{name}" for name in ("checkpoint", "config", "files", "numerics", "training")),
+)
 FORBIDDEN_OPENING = re.compile(r"(Of|What|Whether|Those|As|That|For|How|Where|Which)\b")
 FRACTION = re.compile(
     r"\b(a|an|one|two|three|four|five|six|seven|eight|nine) (third|quarter|fifth|sixth|seventh|eighth|ninth|tenth|"
@@ -33,9 +36,9 @@ def docstrings(path: Path) -> Iterator[str]:
 
 
 def sentences(docstring: str) -> Iterator[str]:
-    """Yield the sentences of a docstring, without its tables of arguments, lists and indented lines."""
+    """Yield the sentences of a docstring, without tables of arguments, lists, indented lines and equations."""
     for paragraph in docstring.split("\n\n"):
-        if not re.search(r"^ *[\w, ]+\S {2,}\S|^- |^    ", paragraph, re.MULTILINE):
+        if not re.search(r"^ *[\w, ]+\S {2,}\S|^- |^  |^[\w, ]+ = ", paragraph, re.MULTILINE):
             yield from re.split(r"(?<=[.:;?!])\s+", paragraph)
 
 

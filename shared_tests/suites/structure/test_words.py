@@ -117,17 +117,10 @@ ALLOWED = {
 }
 # Old word -> packages that still use it.
 PENDING: dict[str, tuple[str, ...]] = {
-    "Stages": ("danet_cli",),
-    "StoredFile": ("danet_common", "shared_tests/suites/devices"),
-    "Unable": ("danet_cli",),
-    "faults": ("danet_common", "danet_cli", "shared_tests"),
-    "misshapen": ("danet_common",),
-    "nobody": ("danet_common",),
-    "remark": ("danet_common", "danet_cli", "shared_tests"),
-    "remarks": ("danet_common",),
-    "somebody": ("danet_cli",),
-    "truth": ("danet_common",),
-    "whoever": ("danet_common",),
+    "faults": ("danet_common/data", "danet_cli", "shared_tests/suites"),
+    "remark": ("danet_common/data", "danet_cli/train", "shared_tests/suites/data"),
+    "remarks": ("danet_common/data",),
+    "truth": ("danet_common/data",),
 }
 
 
