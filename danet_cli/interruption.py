@@ -1,7 +1,7 @@
 """Handle Ctrl-C, SIGTERM and SIGHUP at any moment: clean up, print one line, end with exit code 130.
 
-The handler does not raise KeyboardInterrupt, which ends in tracebacks, recursion or a crash of C++ code when it is
-raised in an import, a compiler's callback or a finaliser. It removes unfinished files and ends the process.
+The handler removes unfinished files and ends the process. It does not raise KeyboardInterrupt. In an import, a
+compiler's callback or a finaliser that ends in tracebacks, recursion or a crash of C++ code.
 
 Python calls handlers on the main thread only, and not while that thread runs C code. So a second thread waits for the
 signal's number on a pipe, and ends the process if the handler is not called soon. While `danet train` trains, its own
