@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from danet_common import Checkpoint
-    from danet_common.evaluation import Infer
+    from danet_common.evaluation import PredictLogits
 
 BackendName = Literal["torch", "tf", "jax"]
 
@@ -62,7 +62,7 @@ def build(package: ModuleType, checkpoint: Checkpoint, **options: str) -> Any:
     return model
 
 
-def inferring(package: ModuleType, checkpoint: Checkpoint) -> tuple[Any, Infer]:
+def inferring(package: ModuleType, checkpoint: Checkpoint) -> tuple[Any, PredictLogits]:
     """Return the network with the fastest layers for inference, and the function that computes its logits."""
     if package.__name__ == "danet_torch":  # XLA and TensorFlow plan their memory themselves
         keep_freed_memory()

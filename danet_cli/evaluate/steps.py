@@ -16,7 +16,7 @@ from danet_cli.settings import label_settings
 from danet_common import Checkpoint, DANetConfig
 from danet_common.data import Dataset, LabelSettings
 from danet_common.data.dataset import IGNORE
-from danet_common.evaluation import Infer, Protocol, evaluate
+from danet_common.evaluation import PredictLogits, Protocol, evaluate
 from danet_common.evaluation.metrics import scores
 from danet_common.text import pluralise
 from danet_common.training import RunFolder
@@ -59,7 +59,7 @@ def note_different_names(dataset: Dataset, config: DANetConfig) -> None:
 
 
 def confusion(
-    infer: Infer, dataset: Dataset, protocol: Protocol, config: DANetConfig, limit: int | None
+    infer: PredictLogits, dataset: Dataset, protocol: Protocol, config: DANetConfig, limit: int | None
 ) -> tuple[np.ndarray, int]:
     """Return the confusion matrix and its number of images, with progress."""
     count = len(dataset) if limit is None else min(limit, len(dataset))

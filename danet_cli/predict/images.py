@@ -15,7 +15,7 @@ from danet_cli.settings import protocol_changes
 from danet_common import DANetConfig
 from danet_common.data.cityscapes import LABEL_IDS, LabelIds
 from danet_common.data.image import ImageError, read_image, require_masks, require_photographs
-from danet_common.evaluation import Infer, Protocol, get_protocol, predict_labels
+from danet_common.evaluation import PredictLogits, Protocol, get_protocol, predict_labels
 from danet_common.evaluation.protocols import cut_to_fit
 
 
@@ -45,7 +45,7 @@ def changed_protocol(name: str, window: str | None, long_side: int | None, short
 
 
 def predict_one(
-    infer: Infer, protocol: Protocol, config: DANetConfig, image: InputImage, outputs: Outputs
+    infer: PredictLogits, protocol: Protocol, config: DANetConfig, image: InputImage, outputs: Outputs
 ) -> dict[str, Any]:
     """Predict and write one image; return the files and facts, or the error."""
     try:

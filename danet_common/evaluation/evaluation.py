@@ -13,14 +13,14 @@ from danet_common.config import DANetConfig
 from danet_common.data.dataset import Dataset
 from danet_common.data.loader import each_sample
 from danet_common.evaluation.metrics import confusion_matrix
-from danet_common.evaluation.prediction import Infer, predict_labels
+from danet_common.evaluation.prediction import PredictLogits, predict_labels
 from danet_common.evaluation.protocol import Protocol
 
 Report = Callable[[str, Int64[np.ndarray, "k k"]], None]  # (item's name, matrix of all items so far)
 
 
 def evaluate(
-    infer: Infer,
+    predict_logits: PredictLogits,
     dataset: Dataset,
     protocol: Protocol,
     config: DANetConfig,
@@ -42,7 +42,7 @@ def evaluate(
     own = len(range(shard_index, count, shard_count))
     with closing(each_sample(dataset, shard_index=shard_index, shard_count=shard_count)) as samples:
         for _, sample in islice(samples, own):
-            prediction = predict_labels(infer, sample.image, protocol, config)
+            prediction = predict_labels(predict_logits, sample.image, protocol, config)
             matrix += confusion_matrix(sample.labels, prediction, config.num_classes)
             if report is not None:
                 report(sample.name, matrix)

@@ -18,13 +18,13 @@ from danet_common.evaluation.windows import Windows, batch_size, place_windows
 from danet_common.numerics.interpolation import resize, resize_bytes, resized_rows
 
 # Normalised images (N, H, W, C) float32 -> the logits of `fused` (N, H, W, K), float32 or float64.
-Infer = Callable[[Float32[np.ndarray, "n h w c"]], Float[np.ndarray, "n h w k"]]
+PredictLogits = Callable[[Float32[np.ndarray, "n h w c"]], Float[np.ndarray, "n h w k"]]
 
 LARGEST_EXPONENT = 700.0  # exp of it is finite in float64
 
 
 def predict_labels(
-    infer: Infer, image: UInt8[np.ndarray, "h w 3"], protocol: Protocol | str, config: DANetConfig
+    predict_logits: PredictLogits, image: UInt8[np.ndarray, "h w 3"], protocol: Protocol | str, config: DANetConfig
 ) -> UInt[np.ndarray, "h w"]:
     """Return the class of every pixel of an RGB image, at its size; uint8 for up to 256 classes.
 
@@ -35,10 +35,10 @@ def predict_labels(
     labels = np.empty(size, label_dtype(config))
     if protocol.views == 1 and protocol.input_size(size, protocol.scales[0]) == size:
         resized = prepare(image, size, protocol, config)
-        for part, rows in scored_rows(infer, resized, protocol, config):
+        for part, rows in scored_rows(predict_logits, resized, protocol, config):
             labels[part] = np.argmax(rows, axis=2)
     else:
-        labels[:] = np.argmax(summed_views(infer, image, protocol, config), axis=2)
+        labels[:] = np.argmax(summed_views(predict_logits, image, protocol, config), axis=2)
     return labels
 
 
@@ -61,7 +61,7 @@ def predict_function(predict_logits: Callable[[Any, np.ndarray], np.ndarray]) ->
 
 
 def summed_views(
-    infer: Infer, image: UInt8[np.ndarray, "h w 3"], protocol: Protocol, config: DANetConfig
+    predict_logits: PredictLogits, image: UInt8[np.ndarray, "h w 3"], protocol: Protocol, config: DANetConfig
 ) -> Float[np.ndarray, "h w k"]:
     """Return the sum of the scores of all views, at the image's size."""
     height, width, _ = image.shape
@@ -69,7 +69,7 @@ def summed_views(
     for scale in protocol.scales:
         picture = prepare(image, protocol.input_size((height, width), scale), protocol, config)
         for mirrored in protocol.mirrorings:
-            scores = score(infer, picture[:, ::-1] if mirrored else picture, protocol, config)
+            scores = score(predict_logits, picture[:, ::-1] if mirrored else picture, protocol, config)
             scores = scores[:, ::-1] if mirrored else scores
             for part, rows in resized_rows(scores, height, width, protocol.score_grid or config.upsample_grid):
                 if total is None:
@@ -89,11 +89,11 @@ def prepare(
 
 
 def score(
-    infer: Infer, picture: Float32[np.ndarray, "h w c"], protocol: Protocol, config: DANetConfig
+    predict_logits: PredictLogits, picture: Float32[np.ndarray, "h w c"], protocol: Protocol, config: DANetConfig
 ) -> Float[np.ndarray, "h w k"]:
     """Return the scores of a view at its size, averaged over windows."""
     scores: np.ndarray | None = None
-    for part, rows in scored_rows(infer, picture, protocol, config):
+    for part, rows in scored_rows(predict_logits, picture, protocol, config):
         if scores is None:
             scores = np.empty((*picture.shape[:2], rows.shape[2]), rows.dtype)
         scores[part] = rows
@@ -102,18 +102,18 @@ def score(
 
 
 def scored_rows(
-    infer: Infer, picture: Float32[np.ndarray, "h w c"], protocol: Protocol, config: DANetConfig
+    predict_logits: PredictLogits, picture: Float32[np.ndarray, "h w c"], protocol: Protocol, config: DANetConfig
 ) -> Iterator[tuple[slice, Float[np.ndarray, "r w k"]]]:
     """Yield the scores of a view in bands of rows, as soon as no further window covers them, to save memory."""
     height, width, _ = picture.shape
     windows = place_windows((height, width), cut_to_fit(protocol, config, (height, width)))
     padded = fill(picture, windows.covered, config)
     if len(windows.tops) == len(windows.lefts) == 1:
-        yield slice(0, height), score_batch(infer, padded[None], protocol)[0, :height, :width]
+        yield slice(0, height), score_batch(predict_logits, padded[None], protocol)[0, :height, :width]
         return
     left_over: np.ndarray | None = None  # sums of rows that the next windows cover too
     for top, next_top in zip(windows.tops, [*windows.tops[1:], windows.covered[0]], strict=True):
-        band = slide(infer, padded[top : top + windows.size[0]], windows, protocol, config)
+        band = slide(predict_logits, padded[top : top + windows.size[0]], windows, protocol, config)
         if left_over is not None:
             band[: len(left_over)] += left_over
         done = band[: next_top - top, :width]
@@ -123,7 +123,11 @@ def scored_rows(
 
 
 def slide(
-    infer: Infer, band: Float32[np.ndarray, "h w c"], windows: Windows, protocol: Protocol, config: DANetConfig
+    predict_logits: PredictLogits,
+    band: Float32[np.ndarray, "h w c"],
+    windows: Windows,
+    protocol: Protocol,
+    config: DANetConfig,
 ) -> Float[np.ndarray, "h w k"]:
     """Return the sum of the scores of a row of windows."""
     count, (height, width) = len(windows.lefts), windows.size
@@ -131,7 +135,7 @@ def slide(
     step = batch_size(count, windows.size, config)
     for first in range(0, count, step):
         lefts = windows.lefts[first : first + step]
-        scores = score_batch(infer, np.stack([band[:, left : left + width] for left in lefts]), protocol)
+        scores = score_batch(predict_logits, np.stack([band[:, left : left + width] for left in lefts]), protocol)
         if total is None:
             total = np.zeros((height, windows.covered[1], scores.shape[3]), scores.dtype)
         for left, values in zip(lefts, scores, strict=True):
@@ -141,14 +145,14 @@ def slide(
 
 
 def score_batch(
-    infer: Infer, pictures: Float32[np.ndarray, "n h w c"], protocol: Protocol
+    predict_logits: PredictLogits, pictures: Float32[np.ndarray, "n h w c"], protocol: Protocol
 ) -> Float[np.ndarray, "n h w k"]:
     """Return logits, or if the protocol averages exponentials those of the logits and the mirrored images' logits."""
-    logits = infer(np.ascontiguousarray(pictures))
+    logits = predict_logits(np.ascontiguousarray(pictures))
     if protocol.merge != "exponentials":
         return logits
     if protocol.flip:
-        logits = logits + infer(np.ascontiguousarray(pictures[:, :, ::-1]))[:, :, ::-1]
+        logits = logits + predict_logits(np.ascontiguousarray(pictures[:, :, ::-1]))[:, :, ::-1]
     # float64: a sum of 2 logits may exceed 88, where float32 overflows and classes would tie at infinity.
     return np.exp(np.minimum(logits, LARGEST_EXPONENT, dtype=np.float64))
 

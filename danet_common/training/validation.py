@@ -10,7 +10,7 @@ from jaxtyping import Int64
 
 from danet_common.config import DANetConfig
 from danet_common.data.dataset import Dataset
-from danet_common.evaluation import Infer, evaluate, get_protocol
+from danet_common.evaluation import PredictLogits, evaluate, get_protocol
 from danet_common.training.framework import Distributed
 
 
@@ -19,7 +19,7 @@ class Abandoned(Exception):
 
 
 def validate(
-    infer: Infer,
+    infer: PredictLogits,
     config: DANetConfig,
     dataset: Dataset,
     distributed: Distributed,

@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from danet_common.data import open_dataset
-from danet_common.evaluation import Infer, Protocol, evaluate, predict_labels
+from danet_common.evaluation import PredictLogits, Protocol, evaluate, predict_labels
 from shared_tests.workers.protocol import Groups
 
 
@@ -31,7 +31,7 @@ def labels(fields: dict[str, Any], arrays: Groups) -> Groups:
     }
 
 
-def load(fields: dict[str, Any]) -> tuple[Any, Infer]:
+def load(fields: dict[str, Any]) -> tuple[Any, PredictLogits]:
     """Config and logits of the network in `weights`, by the package of `backend`, in `dtype`.
 
     It comes out of training, as in the middle of a run; Keras has no such mode.
