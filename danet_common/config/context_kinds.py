@@ -1,4 +1,4 @@
-"""The modules that a branch of the head may have: constructor arguments, tensors and taps of each, in one table."""
+"""Modules for the branches of the head: constructor arguments, tensors and taps of each, in one table."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from danet_common.config.tensors import Parameter, conv, conv_norm, norm
 
 @dataclass(frozen=True)
 class ContextFacts:
-    """Facts about one kind of module.
+    """Facts about a kind of module.
 
     arguments  of its constructor, in order, before the layer set
     tensors    in order, by names that start with the given one
-    inputs     intermediate value -> the values that it is computed from. `in` is the module's input and `attention` its
-               output; all values but the output are taps
+    inputs     intermediate value -> the values that it is computed from, as words. `in` is the module's input and
+               `attention` its output; all values but the output are taps
     """
 
     arguments: Callable[[DANetConfig], tuple[Any, ...]]
     tensors: Callable[[DANetConfig, str], Iterator[Parameter]]
-    inputs: Mapping[str, tuple[str, ...]]
+    inputs: Mapping[str, str]
 
 
 def context_arguments(kind: ContextKind, config: DANetConfig) -> tuple[Any, ...]:
@@ -35,10 +35,6 @@ def context_taps(kind: ContextKind, config: DANetConfig) -> tuple[str, ...]:
     """Return the taps in a module of this kind, in the order of the forward pass."""
     absent = ("query", "key") if kind == "non_local" and config.non_local_form == "gaussian" else ()
     return tuple(f"{kind}_{value}" for value in CONTEXT[kind].inputs if value not in (*absent, "attention"))
-
-
-def _only_channels(config: DANetConfig) -> tuple[int]:
-    return (config.inner_channels,)
 
 
 def _with_queries(config: DANetConfig) -> tuple[int, int]:
@@ -139,99 +135,61 @@ def _compact_channel(config: DANetConfig, name: str) -> Iterator[Parameter]:
     yield from _gamma(config, name)
 
 
+QUERY_KEY_VALUE = {"query": "in", "key": "in", "value": "in", "map": "query key", "attention": "in value map"}
+
 CONTEXT: dict[ContextKind, ContextFacts] = {
-    "position": ContextFacts(
-        _with_queries,
-        _position,
-        {
-            "query": ("in",),
-            "key": ("in",),
-            "value": ("in",),
-            "map": ("query", "key"),
-            "attention": ("in", "value", "map"),
-        },
-    ),
-    "channel": ContextFacts(lambda config: (), _gamma, {"map": ("in",), "attention": ("in", "map")}),
-    "squeeze_excitation": ContextFacts(
-        _with_reduction, _squeeze_excitation, {"gate": ("in",), "attention": ("in", "gate")}
-    ),
+    "position": ContextFacts(_with_queries, _position, QUERY_KEY_VALUE),
+    "channel": ContextFacts(lambda config: (), _gamma, {"map": "in", "attention": "in map"}),
+    "squeeze_excitation": ContextFacts(_with_reduction, _squeeze_excitation, {"gate": "in", "attention": "in gate"}),
     "cbam": ContextFacts(
         _with_reduction,
         _cbam,
-        {
-            "channel_gate": ("in",),
-            "spatial_gate": ("in", "channel_gate"),
-            "attention": ("in", "channel_gate", "spatial_gate"),
-        },
+        {"channel_gate": "in", "spatial_gate": "in channel_gate", "attention": "in channel_gate spatial_gate"},
     ),
     "bam": ContextFacts(
-        _with_reduction,
-        _bam,
-        {"channel": ("in",), "spatial": ("in",), "gate": ("channel", "spatial"), "attention": ("in", "gate")},
+        _with_reduction, _bam, {"channel": "in", "spatial": "in", "gate": "channel spatial", "attention": "in gate"}
     ),
     "selective_kernel": ContextFacts(
         _with_reduction,
         _selective_kernel,
         {
-            "near": ("in",),
-            "far": ("in",),
-            "near_gate": ("near", "far"),
-            "far_gate": ("near", "far"),
-            "attention": ("near", "far", "near_gate", "far_gate"),
+            "near": "in",
+            "far": "in",
+            "near_gate": "near far",
+            "far_gate": "near far",
+            "attention": "near far near_gate far_gate",
         },
     ),
     "non_local": ContextFacts(
         lambda config: (config.inner_channels, config.non_local_form, config.non_local_pooled),
         _non_local,
-        {
-            "query": ("in",),
-            "key": ("in",),
-            "value": ("in",),
-            "map": ("in", "query", "key"),
-            "attention": ("in", "value", "map"),
-        },
+        {"query": "in", "key": "in", "value": "in", "map": "in query key", "attention": "in value map"},
     ),
-    "self_attention": ContextFacts(
-        _with_queries,
-        _self_attention,
-        {
-            "query": ("in",),
-            "key": ("in",),
-            "value": ("in",),
-            "map": ("query", "key"),
-            "attention": ("in", "value", "map"),
-        },
-    ),
+    "self_attention": ContextFacts(_with_queries, _self_attention, QUERY_KEY_VALUE),
     "joint_position": ContextFacts(
-        _with_queries,
-        _joint_position,
-        {"projections": ("in",), "map": ("projections",), "attention": ("in", "projections", "map")},
+        _with_queries, _joint_position, {"projections": "in", "map": "projections", "attention": "in projections map"}
     ),
     "joint_channel": ContextFacts(
-        _only_channels,
+        lambda config: (config.inner_channels,),
         _joint_channel,
-        {"projections": ("in",), "map": ("projections",), "attention": ("in", "projections", "map")},
+        {"projections": "in", "map": "projections", "attention": "in projections map"},
     ),
     "compact_position": ContextFacts(
         _with_queries,
         _compact_position,
         {
-            "centres": ("in",),
-            "query": ("in",),
-            "key": ("centres",),
-            "value": ("centres",),
-            "map": ("query", "key"),
-            "attention": ("in", "value", "map"),
+            "centres": "in",
+            "query": "in",
+            "key": "centres",
+            "value": "centres",
+            "map": "query key",
+            "attention": "in value map",
         },
     ),
     "compact_channel": ContextFacts(
-        _with_reduction,
-        _compact_channel,
-        {"centres": ("in",), "map": ("in", "centres"), "attention": ("in", "centres", "map")},
+        _with_reduction, _compact_channel, {"centres": "in", "map": "in centres", "attention": "in centres map"}
     ),
     "criss_cross": ContextFacts(
-        _with_queries,
-        _position,
-        {"map1": ("in",), "once": ("in", "map1"), "map2": ("once",), "attention": ("once", "map2")},
+        _with_queries, _position, {"map1": "in", "once": "in map1", "map2": "once", "attention": "once map2"}
     ),
 }

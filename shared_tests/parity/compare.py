@@ -33,7 +33,7 @@ BEFORE: dict[str, tuple[str, ...]] = {
     **{f"{kind}_out": (f"{kind}_attention",) for kind in KINDS},
     **{f"{kind}_logits": (f"{kind}_out",) for kind in KINDS},
     **{
-        f"{kind}_{value}": tuple(f"{kind}_{name}" for name in inputs)
+        f"{kind}_{value}": tuple(f"{kind}_{name}" for name in inputs.split())
         for kind, facts in CONTEXT.items()
         for value, inputs in facts.inputs.items()
     },
