@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from danet_common import read_checkpoint
-from danet_common.training import RunFolder
+from danet_common.training.folder import RunFolder
 from danet_common.training.metrics_file import read_metrics
 from danet_common.training.training_checkpoint import read_training
 

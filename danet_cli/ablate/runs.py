@@ -18,8 +18,10 @@ from danet_cli.train.data import Loading
 from danet_cli.train.drive import drive
 from danet_cli.train.plan import Run, RunOptions, make_plan
 from danet_common.config.parameters import count_trainable
-from danet_common.training import DivergenceError, RunFolder, RunPlan, StopReason
+from danet_common.training.folder import RunFolder
+from danet_common.training.loop import DivergenceError, StopReason
 from danet_common.training.metrics_file import read_metrics
+from danet_common.training.plan import RunPlan
 from danet_common.training.training_checkpoint import TrainingCheckpoint
 
 # The authors train a network of one attention with one loss (issue 30 of their repository): the branch's own classifier

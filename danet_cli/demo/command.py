@@ -84,7 +84,7 @@ def prepare(out: Path) -> bool:
     from danet_common.data import open_dataset
     from danet_common.data.image import write_image
     from danet_cli.output_paths import software
-    from danet_common.training import RunFolder
+    from danet_common.training.folder import RunFolder
 
     if (out / PAGE).exists():
         OWN_PAGE(out / PAGE)

@@ -19,7 +19,7 @@ from danet_common.data.dataset import IGNORE
 from danet_common.evaluation import PredictLogits, Protocol, evaluate
 from danet_common.evaluation.metrics import scores
 from danet_common.text import pluralise
-from danet_common.training import RunFolder
+from danet_common.training.folder import RunFolder
 from danet_common.training.plan import placed
 
 REPORT = own_report("eval", ("checkpoint", "protocol", "confusion"))

@@ -55,7 +55,7 @@ def train(
     from danet_cli.train.drive import drive
     from danet_cli.train.plan import RunOptions
     from danet_cli.train.start import new_run, require_packages, resumed_run
-    from danet_common.training import StopReason
+    from danet_common.training.loop import StopReason
 
     require_packages()
     options = RunOptions(

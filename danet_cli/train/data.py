@@ -8,8 +8,9 @@ from danet_cli.console import CommandError, print_note
 from danet_common.data import DataError, Dataset, Loader, Sampler, open_dataset
 from danet_common.data.files import FileDataset
 from danet_common.data.label_check import absent_remark
-from danet_common.training import RunFolder, RunPlan
+from danet_common.training.folder import RunFolder
 from danet_common.training.framework import Distributed
+from danet_common.training.plan import RunPlan
 from danet_common.training.sharing import check_shares
 
 

@@ -20,8 +20,11 @@ from danet_cli.settings import summary
 from danet_cli.train.data import RunData
 from danet_cli.train.plan import longer_run
 from danet_common.files.unfinished import abandoned_by
-from danet_common.training import Callback, RunFolder, RunPlan, StopReason, Trainer
+from danet_common.training.callback import Callback
+from danet_common.training.folder import RunFolder
 from danet_common.training.framework import Distributed
+from danet_common.training.loop import StopReason, Trainer
+from danet_common.training.plan import RunPlan
 from danet_common.training.sharing import resolve_remat
 from danet_common.training.training_checkpoint import TrainingCheckpoint
 

@@ -17,8 +17,11 @@ from danet_cli.train.data import Loading, RunData, check_labels, open_data, open
 from danet_cli.train.display import describe, note_last_step, open_display
 from danet_cli.train.plan import Run
 from danet_common.data import Loader
-from danet_common.training import Callback, Framework, RunFolder, RunPlan, StopReason, Trainer, data_state
-from danet_common.training.framework import Distributed
+from danet_common.training.callback import Callback
+from danet_common.training.folder import RunFolder
+from danet_common.training.framework import Distributed, Framework
+from danet_common.training.loop import StopReason, Trainer, data_state
+from danet_common.training.plan import RunPlan
 from danet_common.training.training_checkpoint import TrainingCheckpoint
 
 TAKES_LESS = "a run with a smaller crop, remat=true or more gradient_accumulation_steps takes less"

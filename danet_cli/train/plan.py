@@ -22,8 +22,9 @@ from danet_common.config.network import FROM_THE_DATA
 from danet_common.config.recipe import TrainConfig
 from danet_common.config.recipes import Recipe, get_recipe
 from danet_common.data import Augmentation, Dataset, LabelSettings, open_dataset
-from danet_common.training import Intervals, RunFolder, RunPlan, fine_tuned
-from danet_common.training.plan import placed
+from danet_common.training.folder import RunFolder
+from danet_common.training.initial_state import fine_tuned
+from danet_common.training.plan import Intervals, RunPlan, placed
 from danet_common.training.training_checkpoint import TrainingCheckpoint, initial_state
 
 LARGEST_CROP = 768  # pixels, each side, without a recipe or --set: the paper's

@@ -12,7 +12,7 @@ import typer
 from danet_cli.backend import BackendName
 from danet_cli.console import CommandError
 from danet_cli.train.plan import Run, RunOptions, longer_run, make_plan, resume_plan
-from danet_common.training import RunFolder
+from danet_common.training.folder import RunFolder
 
 NEEDED = ("grain", "matplotlib", "tensorboard")  # for batches, curves and events
 

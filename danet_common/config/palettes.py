@@ -8,8 +8,6 @@ from danet_common.data.ade20k import ADE20K
 from danet_common.data.camvid import CAMVID
 from danet_common.data.cityscapes import CITYSCAPES
 
-__all__ = ["ADE20K", "CAMVID", "CITYSCAPES", "palette_of", "voc_colour_map"]
-
 
 def palette_of(config: DANetConfig) -> tuple[Colour, ...]:
     """Return a colour for each class: the config's, else those of the data set with these classes, else VOC's rule.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
 from danet_common.config import ContextKind
-from danet_common.config.former_arguments import FORMER_FIELDS, no_attribute, raise_if_renamed
+from danet_common.config.former_arguments import FORMER_FIELDS, raise_if_renamed
 from danet_common.config.typed_json import LARGEST_WHOLE, from_json, require
 from danet_common.numerics.initialisation import Scheme
 
@@ -149,12 +149,3 @@ def learning_rate(recipe: TrainConfig, step: int) -> float:
 def rate_factor(recipe: TrainConfig, name: str) -> float:
     """Return the factor on the learning rate of the tensor with this canonical name."""
     return 1.0 if name.startswith("backbone.") else recipe.head_lr_multiplier
-
-
-def __getattr__(name: str) -> Any:
-    """Raise AttributeError, with the new name of what has been renamed."""
-    raise no_attribute(
-        __name__,
-        name,
-        dict.fromkeys(("RECIPES", "AUGMENTATIONS", "get_recipe"), "it is in danet_common.config.recipes"),
-    )

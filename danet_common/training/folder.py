@@ -83,11 +83,6 @@ class RunFolder:
         with created(self.root, fill):
             yield
 
-    def create(self, plan: RunPlan, initial_state: TrainingCheckpoint) -> None:
-        """Make the folder of a run before its first step, and leave it to any process. Raises as `created` does."""
-        with self.created(plan, initial_state):
-            pass
-
     def write_plan(self, plan: RunPlan) -> None:
         """Write the plan, atomically."""
         with atomic_file(self.plan) as temporary:

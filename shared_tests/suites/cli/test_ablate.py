@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from danet_cli.main import run
 from danet_common import read_checkpoint
-from danet_common.training import RunFolder
+from danet_common.training.folder import RunFolder
 from danet_common.training.metrics_file import read_metrics
 from shared_tests.suites.cli.test_cli import assert_one_error
 from shared_tests.suites.conftest import Start

@@ -21,7 +21,7 @@ from danet_common.data import Augmentation, LabelSettings, open_dataset
 from danet_common.data.image import normalise
 from danet_common.evaluation import PROTOCOLS
 from danet_common.evaluation.metrics import scores
-from danet_common.training import Intervals, RunPlan
+from danet_common.training.plan import Intervals, RunPlan
 from shared_tests.fixtures.synthetic import synthetic_array, synthetic_tensors
 from shared_tests.suites.cli.test_cli import assert_one_error
 

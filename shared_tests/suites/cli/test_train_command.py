@@ -35,10 +35,12 @@ from danet_common import (
 from danet_common.config.recipe import TrainConfig, learning_rate
 from danet_common.config.recipes import RECIPES
 from danet_common.data import Augmentation, LabelSettings
-from danet_common.training import RunFolder, RunPlan, fine_tuned
 from danet_common.training.curves import draw_curves
 from danet_common.training.events import Events
+from danet_common.training.folder import RunFolder
+from danet_common.training.initial_state import fine_tuned
 from danet_common.training.metrics_file import read_metrics
+from danet_common.training.plan import RunPlan
 from danet_common.training.training_checkpoint import read_training, write_training
 from shared_tests.fixtures.synthetic import synthetic_tensors
 from shared_tests.suites.cli.test_cli import assert_one_error

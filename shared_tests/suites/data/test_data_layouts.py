@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 from danet_common.config import DANetConfig
-from danet_common.config.palettes import palette_of, voc_colour_map
+from danet_common.config.classes import voc_colour_map
+from danet_common.config.palettes import palette_of
 from danet_common.data import DataError, open_dataset
 
 SIZE = (4, 6)  # height, width

@@ -9,7 +9,10 @@ import pytest
 from PIL import Image
 
 from danet_common import DANetConfig
-from danet_common.config.palettes import CAMVID, CITYSCAPES, palette_of, voc_colour_map
+from danet_common.config.classes import voc_colour_map
+from danet_common.config.palettes import palette_of
+from danet_common.data.camvid import CAMVID
+from danet_common.data.cityscapes import CITYSCAPES
 from danet_common.data.image import (
     ImageError,
     label_dtype,

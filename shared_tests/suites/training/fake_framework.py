@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from danet_common import Checkpoint
-from danet_common.training import Framework
+from danet_common.training.framework import Framework
 from danet_common.training.training_checkpoint import TrainingCheckpoint
 
 NAME = "head.fused_classifier.bias"  # the one tensor that learns

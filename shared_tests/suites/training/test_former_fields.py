@@ -8,7 +8,7 @@ from danet_cli.settings import training_settings
 from danet_common.config.former_arguments import FORMER_FIELDS
 from danet_common.config.recipe import TrainConfig
 from danet_common.config.typed_json import from_json
-from danet_common.training import RunPlan
+from danet_common.training.plan import RunPlan
 
 
 @pytest.mark.parametrize(("former", "name"), FORMER_FIELDS.items())

@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-import danet_common.config.recipe
 from danet_common import VARIANTS
 from danet_common.config.parameters import count_trainable
 from danet_common.config.recipe import TrainConfig, learning_rate, rate_factor
@@ -104,12 +103,6 @@ def test_the_networks_of_others_are_dilated_as_theirs() -> None:
         "danet_r50_paddle": "asymmetric",
         "danet_r50_gluoncv": "corners",
     }
-
-
-def test_names_that_moved_say_where() -> None:
-    for name in ("RECIPES", "AUGMENTATIONS", "get_recipe"):
-        with pytest.raises(AttributeError, match=r"in danet_common\.config\.recipes"):
-            getattr(danet_common.config.recipe, name)
 
 
 def test_learning_rate() -> None:

@@ -26,18 +26,12 @@ from danet_common.data import Augmentation, DataError, Loader, Sample, Sampler
 from danet_common.data.scenes import Scenes
 from danet_common.files.atomic import atomic_file
 from danet_common.files.temporary import part_path
-from danet_common.training import (
-    Callback,
-    DivergenceError,
-    Intervals,
-    RunError,
-    RunFolder,
-    RunPlan,
-    StopReason,
-    Trainer,
-    data_state,
-)
+from danet_common.training.callback import Callback
+from danet_common.training.folder import RunFolder
+from danet_common.training.lock import RunError
+from danet_common.training.loop import DivergenceError, StopReason, Trainer, data_state
 from danet_common.training.metrics_file import read_metrics
+from danet_common.training.plan import Intervals, RunPlan
 from danet_common.training.signals import Interruption
 from danet_common.training.training_checkpoint import initial_state, read_training
 from shared_tests.suites.conftest import NETWORKS, Start
@@ -80,7 +74,8 @@ def begin(root: Path, plan: RunPlan = PLAN) -> RunFolder:
     """A run before its first step."""
     folder, training = RunFolder(root), initial_state(plan.config, plan.recipe, initial_tensors(plan.config))
     training.data = data_state(loader_of(plan), VALIDATED)
-    folder.create(plan, training)
+    with folder.created(plan, training):
+        pass  # another process may take the run
     return folder
 
 

@@ -18,9 +18,10 @@ from danet_common.config.recipe import TrainConfig
 from danet_common.config.typed_json import from_json
 from danet_common.data import Augmentation
 from danet_common.files.strict_json import parse_json
-from danet_common.training import RunError, RunFolder, RunPlan
+from danet_common.training.folder import RunFolder
+from danet_common.training.lock import RunError
 from danet_common.training.metrics_file import MetricsFile
-from danet_common.training.plan import Intervals
+from danet_common.training.plan import Intervals, RunPlan
 from danet_common.training.training_checkpoint import training_of, write_training
 from shared_tests.suites.training.test_resume import PLAN, begin
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from danet_common.training import RunError, RunFolder
 from danet_common.training.creation import STAGE
-from danet_common.training.lock import locked
+from danet_common.training.folder import RunFolder
+from danet_common.training.lock import RunError, locked
 from danet_common.training.training_checkpoint import read_training
 from shared_tests.suites.cli.test_cli import assert_one_error
 from shared_tests.suites.cli.test_train_command import SHORT, Streams
