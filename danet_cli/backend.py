@@ -31,9 +31,8 @@ def import_backend(backend: BackendName) -> ModuleType:
         with without_garbage_collection(), silence() if backend == "tf" else nullcontext():
             return importlib.import_module(f"danet_{backend}")
     except ModuleNotFoundError as error:
-        raise CommandError(
-            f"backend {backend} needs {error.name}, not installed: pip install 'danet[{backend}]'"
-        ) from None
+        advice = f"pip install 'danet[{backend}]'"
+        raise CommandError(f"backend {backend} needs {error.name}, not installed: {advice}") from None
     except ImportError as error:
         raise CommandError(str(error)) from None
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # typing takes longer to import than the handler may
 
 INTERRUPTED = 130
 LINE = b"danet: interrupted\n"
-SIGNALS = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 PATIENCE = 0.3  # seconds for the main thread to come back from C code
 
 _ending = _thread.allocate_lock()  # acquired by the thread that ends the process, never released
@@ -40,9 +40,8 @@ def install() -> None:
         signal.signal(number, handle)
     _fill_descriptors()
     _stderr.insert(0, os.dup(2))
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)
-        _start_watch()
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)
+    _start_watch()
 
 
 def _fill_descriptors() -> None:

@@ -17,9 +17,7 @@ def read_network(path: Path, weights_key: str | None = None) -> Checkpoint:
     notes: list[str] = []
     checkpoint = weights_convert.read(path, report=notes.append, weights_key=weights_key)
     if checkpoint.source.get("backbone_only"):
-        raise CommandError(
-            f"{path}: a backbone without a head, whose logits would be random; danet train --backbone {path} trains one"
-        )
+        raise CommandError(f"{path}: a backbone without a head; train one with danet train --backbone {path}")
     for note in notes:
         print_note(f"{path}: {note}")
     return checkpoint

@@ -101,9 +101,7 @@ def own_text(command: str, mark: str) -> Judge:
 def _own_file(command: str, is_own: Callable[[Path], bool]) -> Judge:
     def replace(path: Path) -> None:
         if not is_own(path):
-            raise CommandError(
-                f"{path} exists, and danet {command} did not write it; choose another name, or move it away"
-            )
+            raise CommandError(f"{path} exists, and danet {command} did not write it; choose another name")
 
     return replace
 

@@ -90,8 +90,7 @@ class Row:
         differing = [name for name in names if getattr(plan, name) != getattr(self.plan, name)]
         if differing:
             raise CommandError(
-                f"{self.folder.root} holds a run that differs in {', '.join(differing)}; "
-                f"give this ablation a folder of its own with --out"
+                f"{self.folder.root}: a run that differs in {', '.join(differing)}; choose another --out"
             )
 
     def to_dict(self) -> dict[str, Any]:

@@ -79,10 +79,8 @@ def confusion(
 def require_labels(matrix: np.ndarray, dataset: Dataset, count: int) -> None:
     """Raise CommandError where no pixel has a label."""
     if not matrix.any():
-        raise CommandError(
-            f"{dataset.title}: no pixel of {pluralise(count, 'image')} has a label; all labels are {IGNORE} (void). "
-            "Check the label files, or choose another --split"
-        )
+        images = pluralise(count, "image")
+        raise CommandError(f"{dataset.title}: all labels of {images} are {IGNORE} (void); choose another --split")
 
 
 def describe_checkpoint(path: Path, checkpoint: Checkpoint) -> dict[str, Any]:

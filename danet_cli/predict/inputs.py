@@ -93,6 +93,4 @@ def refuse_replacing(inputs: list[InputImage], outputs: Outputs) -> None:
             if original is not None:
                 raise CommandError(f"{original} would be replaced by the {kind} of {image}; choose another --out")
             if not outputs.force and path.exists() and not is_predicted(path):
-                raise CommandError(
-                    f"{path} exists, and danet predict did not write it; choose another --out, or --force to replace it"
-                )
+                raise CommandError(f"{path} exists, and danet predict did not write it; --force replaces it")

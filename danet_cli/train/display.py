@@ -33,11 +33,12 @@ STOPPING = "stopping when this step is done; Ctrl-C again stops at once"
 
 
 class Display(Callback):
-    """Keep the figures that both displays show."""
+    """Keep the figures, and print them in lines on standard error."""
 
     def __init__(self, plan: RunPlan, training: TrainingCheckpoint, until: int) -> None:
         self.plan, self.until, self.first = plan, until, training.step
         self.figures: dict[str, str] = {}
+        self.printed = 0.0
 
     def logged(self, record: Mapping[str, Any]) -> None:
         losses, speed = dict(record["losses"]), record["images_per_second"]
@@ -50,30 +51,24 @@ class Display(Callback):
             "images/s": f"{speed:.1f}",
             "left": str(timedelta(seconds=round(seconds))),
         }
+        self.show_training(record["step"])
 
     def validated(self, record: Mapping[str, Any]) -> None:
         self.figures["mIoU"] = f"{record['mean_iou']:.4f} at step {record['step']}"
+        self.show_validation(record)
 
     def line(self) -> str:
         """All figures in a line."""
         return "  ".join(f"{name} {value}" for name, value in self.figures.items())
 
-
-class PlainDisplay(Display):
-    """Lines on standard error."""
-
-    def __init__(self, plan: RunPlan, training: TrainingCheckpoint, until: int) -> None:
-        super().__init__(plan, training, until)
-        self.printed = 0.0
-
-    def logged(self, record: Mapping[str, Any]) -> None:
-        super().logged(record)
-        if time.monotonic() - self.printed > LINE_SECONDS or record["step"] == self.until:
+    def show_training(self, step: int) -> None:
+        """Print the figures, unless the last line is recent."""
+        if time.monotonic() - self.printed > LINE_SECONDS or step == self.until:
             self.printed = time.monotonic()
-            print_note(f"step {record['step']}/{self.plan.recipe.steps}  {self.line()}")
+            print_note(f"step {step}/{self.plan.recipe.steps}  {self.line()}")
 
-    def validated(self, record: Mapping[str, Any]) -> None:
-        super().validated(record)
+    def show_validation(self, record: Mapping[str, Any]) -> None:
+        """Print the figures of a validation."""
         figures = f"mIoU {record['mean_iou']:.4f}  pixel accuracy {record['pixel_accuracy']:.4f}"
         print_note(f"step {record['step']}/{self.plan.recipe.steps}  validation  {figures}")
 
@@ -96,15 +91,13 @@ class LiveDisplay(Display):
     def stepped(self, step: int) -> None:
         self.bar.update(self.training, completed=step)
 
-    def logged(self, record: Mapping[str, Any]) -> None:
-        super().logged(record)
+    def show_training(self, step: int) -> None:
         self.text.plain = self.line()
 
     def validating(self, done: int, count: int) -> None:
         self.bar.update(self.validation, completed=done, total=count, visible=True)
 
-    def validated(self, record: Mapping[str, Any]) -> None:
-        super().validated(record)
+    def show_validation(self, record: Mapping[str, Any]) -> None:
         self.bar.update(self.validation, visible=False)
         self.text.plain = self.line()
 
@@ -122,7 +115,7 @@ class LiveDisplay(Display):
 
 def open_display(plan: RunPlan, training: TrainingCheckpoint, until: int) -> Display:
     """Return the display for standard error, a context manager."""
-    return (LiveDisplay if sys.stderr.isatty() else PlainDisplay)(plan, training, until)
+    return (LiveDisplay if sys.stderr.isatty() else Display)(plan, training, until)
 
 
 def describe(

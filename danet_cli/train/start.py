@@ -40,10 +40,8 @@ def resumed_run(options: RunOptions, backend: BackendName | None, root: Path, st
     folder = RunFolder(root)
     plan, training = resume_plan(folder, options, read_tensors=False)
     if stop_after is not None and stop_after > plan.recipe.steps == training.step:
-        longer = longer_run(folder, stop_after)
-        raise CommandError(
-            f"--stop-after {stop_after}: the run ended at step {training.step}. To train longer: {longer}"
-        )
+        ended = f"--stop-after {stop_after}: the run ended at step {training.step}"
+        raise CommandError(f"{ended}. To train longer: {longer_run(folder, stop_after)}")
     previous: Any = training.source.get("backend")
     if backend is None and previous is None:
         raise CommandError(f"{folder.last} does not name the run's framework; choose one with --backend")
