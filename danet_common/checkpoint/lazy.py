@@ -157,7 +157,7 @@ def open_stored(path: str | os.PathLike[str]) -> Stored:
     Raises CheckpointError where anything is damaged or missing, or a file does not hold what its index says.
     """
     path = with_run(path)
-    return read_unchanged([path], lambda: stored_in(path, _open_weights(path)), whole=False)
+    return read_unchanged([path], lambda: stored_in(path, _open_weights(path)), recheck=False)
 
 
 def stored_in(path: Path, file: RegularFile) -> Stored:

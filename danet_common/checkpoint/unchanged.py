@@ -17,10 +17,10 @@ LONGEST_WAIT = 0.05  # seconds, between two tries; all together take at most 2.5
 Result = TypeVar("Result")
 
 
-def read_unchanged(paths: Sequence[Path], attempt: Callable[[], Result], whole: bool = True) -> Result:
+def read_unchanged(paths: Sequence[Path], attempt: Callable[[], Result], recheck: bool = True) -> Result:
     """Return the result of `attempt`, which is repeated where one of `paths` was replaced meanwhile.
 
-    whole  False where a successful attempt is always consistent, because it holds all files open
+    recheck  False where a successful attempt is always consistent, because it holds all files open
 
     Raises what `attempt` raises on unchanged files, and CheckpointError where they change at each try.
     """
@@ -32,7 +32,7 @@ def read_unchanged(paths: Sequence[Path], attempt: Callable[[], Result], whole: 
             if _marks(paths) == before:
                 raise
         else:
-            if not whole or _marks(paths) == before:
+            if not recheck or _marks(paths) == before:
                 return result
         time.sleep(min(LONGEST_WAIT, 0.001 * 2**number))
     raise CheckpointError(f"{paths[0]}: was replaced again and again while it was read; try again later")

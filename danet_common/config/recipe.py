@@ -28,7 +28,7 @@ NOT_NEGATIVE = (
     *("learning_rate", "head_lr_multiplier", "min_learning_rate", "poly_power", "warmup_steps", "weight_decay"),
     *("fused_weight", "position_weight", "channel_weight", "context_weight", "aux_weight"),
 )
-MOST = 2**31 - 1  # JAX counts steps and pictures in 32 bits
+MOST = 2**31 - 1  # JAX counts steps and images in 32 bits
 LARGEST_FACTOR = 1e9  # of rates and weights: float32 holds the product of any four
 SHARES = ("momentum", "adam_beta1", "adam_beta2")
 

@@ -79,6 +79,6 @@ def scaled(kernel: np.ndarray, factor: np.ndarray, dtype: str) -> np.ndarray:
     product = np.empty(kernel.shape, dtype)
     step = max(1, (1 << 16) // kernel[0].size)
     for first in range(0, len(kernel), step):
-        some = slice(first, first + step)
-        product[some] = kernel[some].astype(np.float64) * factor[some, None, None, None]
+        block = slice(first, first + step)
+        product[block] = kernel[block].astype(np.float64) * factor[block, None, None, None]
     return product

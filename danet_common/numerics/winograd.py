@@ -36,8 +36,8 @@ CHANNELS = 128
 POSITIONS = 1024
 WASTE = 1.5
 
-BAND_SIZE = 1 << 24  # entries of one picture's tiles at once: 64 MiB in float32
-CACHED_SIZE = 1 << 22  # of all pictures', in PyTorch, where each step of a transform finds them in the cache
+BAND_SIZE = 1 << 24  # entries of an image's tiles at once: 64 MiB in float32
+CACHED_SIZE = 1 << 22  # of all images', in PyTorch, where each step of a transform finds them in the cache
 CHANNELS_AT_ONCE = 512  # of the input, in PyTorch: more would leave the cache, or be few tiles for all those kernels
 
 
