@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # `danet --version` does without rich's tables
 
 EXIT_CODES = "Exit codes: 0 done, or agree; 1 disagree, or a part failed; 2 could not; 130 interrupted."
 WIDTH = 120  # of tables in a file or a pipe
-LISTED = re.compile(r"\n(?=  |[0-9]+ further fault)")  # the line breaks of an error that lists faults
+LISTED = re.compile(r"\n(?=  |[0-9]+ further error)")  # line breaks between listed errors
 LONGEST_STEP = 100  # characters before a bar
 
 Step = Callable[[str], None]
@@ -36,7 +36,7 @@ class CommandError(Exception):
 
 
 def print_error(error: str | BaseException) -> None:
-    """Print an error to standard error in one line. The faults that it lists follow on lines of their own."""
+    """Print an error to standard error in one line. The errors that it lists follow on lines of their own."""
     first, *further = [error] if isinstance(error, str) else describe_error(error).split("\n")
     print(f"danet: {escape(first)}", file=sys.stderr)
     for line in further:
@@ -137,7 +137,7 @@ def escape(text: str) -> str:
 def describe_error(error: BaseException) -> str:
     """Return an error in a user's words: an OSError's file first, a missing package with its install command.
 
-    Listed faults stand on indented lines; there are no other line breaks.
+    Listed errors stand on indented lines; there are no other line breaks.
     """
     if isinstance(error, ModuleNotFoundError):
         return f"this needs the package {error.name}, which is not installed: pip install 'danet[all]'"

@@ -36,7 +36,7 @@ def open_data(plan: RunPlan, folder: RunFolder | None) -> RunData:
             return open_dataset(spec, split, plan.labels)
         except DataError as error:
             if folder is None and field == "val":
-                first, *further = error.faults
+                first, *further = error.errors
                 hint = "--val-split NAME validates with another, --val none with none"
                 raise DataError(f"{first}; {hint}", *further) from None
             if folder is None or spec != getattr(folder.read_plan(), field):
@@ -59,9 +59,9 @@ def check_labels(data: RunData) -> None:
     """Read all label files, and note what they hold. Raises DataError for unusable labels."""
     train, val = data
     counts = train.check(log=print_note)
-    remark = None if counts is None else absent_remark(train.title, train.names, counts)
-    if remark is not None:
-        print_note(remark)
+    message = None if counts is None else absent_remark(train.title, train.names, counts)
+    if message is not None:
+        print_note(message)
     if val is None:
         return
     if isinstance(train, FileDataset) and isinstance(val, FileDataset) and train.pairs == val.pairs:

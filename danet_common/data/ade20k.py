@@ -32,4 +32,4 @@ def open_ade20k(root: Path, split: str) -> FileDataset:
     images = first_path(title, home, [f"images/{FOLDERS[split]}"])
     labels = first_path(title, home, [f"annotations/{FOLDERS[split]}"])
     pairing = pair_files(images, labels)
-    return FileDataset(f"{title}:{root} {split}", ADE20K, pairing.pairs, TABLE, pairing.remarks)
+    return FileDataset(f"{title}:{root} {split}", ADE20K, pairing.pairs, TABLE, pairing.messages)

@@ -33,4 +33,4 @@ def open_camvid(root: Path, split: str) -> FileDataset:
         raise DataError(f"{root}: not the 11 classes of camvid: {split}_labels are colours; folder:{root} reads them")
     labels = first_path(title, root, [f"{split}/labels", f"{split}annot"])
     pairing = pair_files(images, labels)
-    return FileDataset(f"{title}:{root} {split}", CAMVID, pairing.pairs, TABLE, pairing.remarks)
+    return FileDataset(f"{title}:{root} {split}", CAMVID, pairing.pairs, TABLE, pairing.messages)

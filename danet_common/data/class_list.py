@@ -75,11 +75,11 @@ def read_class_list(path: Path) -> ClassList:
     else:
         values = tuple(range(len(rows)))
     names = tuple(row.name for row in rows)
-    faults = [f"{path}: the class {name} is there twice" for name in sorted({n for n in names if names.count(n) > 1})]
+    errors = [f"{path}: the class {name} is there twice" for name in sorted({n for n in names if names.count(n) > 1})]
     if not 1 <= len(names) <= IGNORE:
-        faults.append(f"{path}: there must be from 1 to {IGNORE} classes; got {len(names)}")
-    if faults:
-        raise DataError(*faults)
+        errors.append(f"{path}: there must be from 1 to {IGNORE} classes; got {len(names)}")
+    if errors:
+        raise DataError(*errors)
     colours = tuple(row.colour for row in rows)
     palette = tuple(colour or default for colour, default in zip(colours, voc_colour_map(len(rows)), strict=True))
     return ClassList(ClassSet(names, palette), colours, values)

@@ -18,20 +18,20 @@ SHOWN = 20  # errors that a message lists; the rest are counted
 
 
 class DataError(ValueError):
-    """Unusable data. Its text, for the user, is the first of `faults`, then the others, one a line."""
+    """Unusable data. Its text, for the user, is the first of `errors`, then the others, one a line."""
 
-    def __init__(self, *faults: str) -> None:
-        super().__init__(*faults)
-        self.faults = faults
+    def __init__(self, *errors: str) -> None:
+        super().__init__(*errors)
+        self.errors = errors
 
     def __str__(self) -> str:
-        first, *rest = self.faults
+        first, *rest = self.errors
         if not rest:
             return first
-        listed = [f"  {fault}" for fault in rest[:SHOWN]]
+        listed = [f"  {error}" for error in rest[:SHOWN]]
         if len(rest) > SHOWN:
             listed.append(f"  ... and {len(rest) - SHOWN} more")
-        return "\n".join([first, f"{len(rest)} further fault{'s' * (len(rest) > 1)}:", *listed])
+        return "\n".join([first, f"{len(rest)} further error{'s' * (len(rest) > 1)}:", *listed])
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def check(self, limit: int | None = None, log: Callable[[str], None] = log_remark) -> PixelCounts | None:
-        """Check every item, or the first `limit`, and `log` remarks. Raises DataError with all errors.
+        """Check every item, or the first `limit`, and `log` messages. Raises DataError with all errors.
 
         Returns the pixels of each class; None for generated data.
         """

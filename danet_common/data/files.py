@@ -31,7 +31,7 @@ class Pair:
 class FileDataset(Dataset):
     """Pairs of files, and the classes of the values in the label files.
 
-    remarks    findings from listing the files
+    messages   findings from listing the files
     user_data  True for a user's own folder, in which 255 may be a class
     """
 
@@ -41,17 +41,17 @@ class FileDataset(Dataset):
         classes: ClassSet,
         pairs: Sequence[Pair],
         table: LabelTable,
-        remarks: Sequence[str] = (),
+        messages: Sequence[str] = (),
         user_data: bool = False,
     ) -> None:
         super().__init__(title, classes, [pair.name or pair.image.stem for pair in pairs])
         self.pairs = tuple(pairs)
         self.table = table
-        self.remarks = tuple(remarks)
+        self.messages = tuple(messages)
         self.user_data = user_data
         self.settings = NO_SETTINGS
         if not self.pairs:
-            raise DataError(f"{title}: there are no images", *self.remarks)
+            raise DataError(f"{title}: there are no images", *self.messages)
         if len({*self.item_names}) < len(self.pairs):
             twice = sorted({name for name in self.item_names if self.item_names.count(name) > 1})
             raise DataError(*(f"{title}: more than one image is called {name}" for name in twice))
@@ -77,11 +77,11 @@ class FileDataset(Dataset):
         return Sample(image, labels, self.item_names[index])
 
     def check(self, limit: int | None = None, log: Callable[[str], None] = log_remark) -> PixelCounts:
-        """Decode label files and open images, in threads, and `log` remarks. Raises DataError with all errors."""
+        """Decode label files and open images, in threads, and `log` messages. Raises DataError with all errors."""
         with ThreadPoolExecutor(CHECKING_THREADS) as threads:
             summaries = list(threads.map(self._summary, self.pairs[:limit]))
-        for remark in self.remarks:
-            log(remark)
+        for message in self.messages:
+            log(message)
         return LabelCheck(self.title, self.classes, self.table, summaries, self.user_data).run(log)
 
     def _orientation(self, pair: Pair, header: ImageHeader, file: LabelFile) -> int:

@@ -44,7 +44,7 @@ def open_folder(root: Path, split: str) -> FileDataset:
         keep = None if entries is None else [_name_within(images, image) for image, _ in entries]
         pairing = pair_files(images, labels, keep)
     title = f"folder:{root} {split}"
-    return FileDataset(title, class_list.classes, pairing.pairs, table, pairing.remarks, user_data=True)
+    return FileDataset(title, class_list.classes, pairing.pairs, table, pairing.messages, user_data=True)
 
 
 def has_split(root: Path, split: str) -> bool:

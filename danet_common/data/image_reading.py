@@ -44,8 +44,8 @@ class ImageError(ValueError):
     """A file that is no usable image. The text is for the user."""
 
 
-def ignore(remark: str) -> None:
-    """Discard a remark."""
+def ignore(message: str) -> None:
+    """Discard a message."""
 
 
 def read_image(
@@ -56,7 +56,7 @@ def read_image(
     Transparency is dropped, as in the training code of the published networks.
 
     max_pixels  the largest image that is decoded; default: `default_max_pixels()`
-    log         called with a remark if the file holds further frames
+    log         called with a message if the file holds further frames
 
     Raises ImageError for a file that is no image, damaged or too large. It also raises it for floating-point and 32-bit
     pixels, and for 16-bit pixels below 4096, as from a 12-bit camera.

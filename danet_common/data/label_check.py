@@ -37,7 +37,7 @@ class LabelSummary:
 
 @dataclass(frozen=True)
 class LabelCheck:
-    """The label files of a data set: errors, remarks and pixel counts.
+    """The label files of a data set: errors, messages and pixel counts.
 
     user_data  as `FileDataset.user_data`
     """
@@ -49,7 +49,7 @@ class LabelCheck:
     user_data: bool
 
     def run(self, log: Callable[[str], None]) -> PixelCounts:
-        """Return the pixels of each class, and `log` remarks. Raises DataError with all errors."""
+        """Return the pixels of each class, and `log` messages. Raises DataError with all errors."""
         errors = [file.error for file in self.files if file.error is not None]
         if errors:
             raise DataError(*(self._hints() if self.user_data else ()), *errors)
@@ -61,8 +61,8 @@ class LabelCheck:
         errors = list(self._inconsistencies(counts))
         if errors:
             raise DataError(*errors)
-        for remark in self._remarks(counts):
-            log(remark)
+        for message in self._remarks(counts):
+            log(message)
         return counts
 
     def _numbers(self) -> set[int]:

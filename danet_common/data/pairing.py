@@ -19,10 +19,10 @@ SHOWN = 3
 
 @dataclass(frozen=True)
 class Pairing:
-    """Pairs in the order of the images, and remarks on files without a pair."""
+    """Pairs in the order of the images, and messages on files without a pair."""
 
     pairs: list[Pair]
-    remarks: list[str]
+    messages: list[str]
 
 
 def pair_files(images: Path, labels: Path, keep: Sequence[str] | None = None) -> Pairing:
@@ -61,16 +61,16 @@ def pair_files(images: Path, labels: Path, keep: Sequence[str] | None = None) ->
             f"{images}: {pluralise(len(unread), 'picture')} that cannot be read, though with labels: {_shown(unread)}; "
             f"convert to JPEG or PNG"
         )
-    remarks = [f"{labels}: label files are called as their images, and {suffix}"] if suffix else []
+    messages = [f"{labels}: label files are called as their images, and {suffix}"] if suffix else []
     if left_out:
         files_text = pluralise(len(left_out), "file")
-        remarks.append(f"{images}: {files_text} left out, as no picture that is read: {_shown(left_out)}")
+        messages.append(f"{images}: {files_text} left out, as no picture that is read: {_shown(left_out)}")
     lone = [path for path in label_files if path not in used]
     lone = [path for path in lone if path.suffix.lower() in (*LABEL_ENDINGS, *IMAGE_ENDINGS)]
     further = all(any(stem in names.values() for stem, _ in _splits(_name(path, labels))) for path in lone)
     if lone and keep is None and not further:  # further label files of an image: a_instances.png beside a.png
-        remarks.append(f"{labels}: {pluralise(len(lone), 'label file')} without a picture: {_shown(lone)}")
-    return Pairing(pairs, remarks)
+        messages.append(f"{labels}: {pluralise(len(lone), 'label file')} without a picture: {_shown(lone)}")
+    return Pairing(pairs, messages)
 
 
 def _name(path: Path, folder: Path) -> str:

@@ -1,7 +1,7 @@
 """The items in each batch, as a pure function of the step.
 
 The items of all epochs form one sequence, shuffled by epoch. Each step takes the next global batch, and each process
-takes its part of the rows, so the training does not depend on the number of processes.
+takes its part of the rows. So the training does not depend on the number of processes.
 """
 
 from __future__ import annotations

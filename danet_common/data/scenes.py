@@ -1,7 +1,7 @@
 """`scenes`: generated street scenes with exact labels, for tests and demonstrations.
 
 A scene depends on its split and number only. It has sky, buildings, trees, grass, a road, cars and people, with
-texture, noise and light, and a line of void where classes meet, like PASCAL VOC.
+texture, noise and light. A line of void separates the classes, as in PASCAL VOC.
 """
 
 from __future__ import annotations

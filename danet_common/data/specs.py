@@ -79,7 +79,7 @@ class JoinedDataset(Dataset):
         """Check the items of every split, as `Dataset.check` does."""
         left = len(self) if limit is None else limit
         counts: list[PixelCounts] = []
-        faults: list[str] = []
+        errors: list[str] = []
         for part in self.parts:
             if left <= 0:
                 break
@@ -87,10 +87,10 @@ class JoinedDataset(Dataset):
                 part_counts = part.check(min(left, len(part)), log)
                 counts += [] if part_counts is None else [part_counts]
             except DataError as error:
-                faults += error.faults
+                errors += error.errors
             left -= len(part)
-        if faults:
-            raise DataError(*faults)
+        if errors:
+            raise DataError(*errors)
         if not counts:
             return None
         pixels = zip(*(part.pixels for part in counts), strict=True)

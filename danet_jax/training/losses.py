@@ -41,8 +41,8 @@ def cross_entropy(
     if recipe.ohem_threshold is not None:
         probability = jax.lax.stop_gradient(jnp.exp(log_probability))
         weight = weight * hard_pixels(probability, valid, recipe.ohem_threshold, recipe)
-    pluralise = weight if recipe.loss_mean == "labelled_pixels" else jnp.ones_like(weight)
-    total = jnp.sum(pluralise)
+    counted = weight if recipe.loss_mean == "labelled_pixels" else jnp.ones_like(weight)
+    total = jnp.sum(counted)
     return -jnp.sum(weight * log_probability) / jnp.where(total > 0, total, 1)
 
 

@@ -41,8 +41,8 @@ def cross_entropy(
     if recipe.ohem_threshold is not None:
         probability = ops.stop_gradient(ops.exp(log_probability))
         weight = weight * ops.cast(hard_pixels(probability, valid, recipe.ohem_threshold, recipe), weight.dtype)
-    pluralise = weight if recipe.loss_mean == "labelled_pixels" else ops.ones_like(weight)
-    total = all_reduce_mean(ops.sum(pluralise))
+    counted = weight if recipe.loss_mean == "labelled_pixels" else ops.ones_like(weight)
+    total = all_reduce_mean(ops.sum(counted))
     total = ops.where(total > 0, total, ops.ones_like(total))
     return -all_reduce_mean(ops.sum(weight * log_probability)) / total
 

@@ -39,8 +39,8 @@ def cross_entropy(
         weight = weight * torch.tensor(recipe.class_weights, dtype=weight.dtype, device=weight.device)[target]
     if recipe.ohem_threshold is not None:
         weight = weight * hard_pixels(torch.exp(log_probability).detach(), valid, recipe.ohem_threshold, recipe)
-    pluralise = weight if recipe.loss_mean == "labelled_pixels" else torch.ones_like(weight)
-    total = all_reduce_mean(torch.sum(pluralise))
+    counted = weight if recipe.loss_mean == "labelled_pixels" else torch.ones_like(weight)
+    total = all_reduce_mean(torch.sum(counted))
     return -all_reduce_mean(torch.sum(weight * log_probability)) / torch.where(total > 0, total, 1)
 
 

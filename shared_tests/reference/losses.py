@@ -17,14 +17,14 @@ def cross_entropy(logits: Array, labels: NDArray[np.integer], recipe: TrainConfi
     """
     classes = logits.shape[1]
     rows = logits.transpose(0, 2, 3, 1).reshape(-1, classes)
-    pluralise = [i for i, label in enumerate(labels.flat) if label != recipe.ignore_index and 0 <= label < classes]
+    counted = [i for i, label in enumerate(labels.flat) if label != recipe.ignore_index and 0 <= label < classes]
     exponential = np.exp(rows - rows.max(axis=1, keepdims=True))
     p = exponential / exponential.sum(axis=1, keepdims=True)
-    expected = {i: int(labels.flat[i]) for i in pluralise}
+    expected = {i: int(labels.flat[i]) for i in counted}
     if recipe.ohem_threshold is not None:
-        hardest = sorted(pluralise, key=lambda i: p[i, expected[i]])[: recipe.ohem_min_kept * len(logits)]
-        pluralise = [i for i in pluralise if p[i, expected[i]] < recipe.ohem_threshold or i in set(hardest)]
-    weights = {i: 1.0 if recipe.class_weights is None else recipe.class_weights[expected[i]] for i in pluralise}
+        hardest = sorted(counted, key=lambda i: p[i, expected[i]])[: recipe.ohem_min_kept * len(logits)]
+        counted = [i for i in counted if p[i, expected[i]] < recipe.ohem_threshold or i in set(hardest)]
+    weights = {i: 1.0 if recipe.class_weights is None else recipe.class_weights[expected[i]] for i in counted}
     total = sum(weights.values()) if recipe.loss_mean == "labelled_pixels" else labels.size
     gradient = np.zeros_like(rows)
     if total == 0:

@@ -111,8 +111,8 @@ def test_the_progress_of_a_terminal_is_clean(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_faults_keep_their_lines_and_get_no_others() -> None:
     listed = describe_error(DataError(f"{EVIL}: no image", "b: no label"))
-    assert listed.splitlines() == [f"{SHOWN}: no image", "1 further fault:", "  b: no label"]
-    assert describe_error(CheckpointError("two faults:\n  one\n  two")) == "two faults:\n  one\n  two"
+    assert listed.splitlines() == [f"{SHOWN}: no image", "1 further error:", "  b: no label"]
+    assert describe_error(CheckpointError("two errors:\n  one\n  two")) == "two errors:\n  one\n  two"
     assert describe_error(FileNotFoundError(2, "No such file", EVIL)) == f"{SHOWN}: No such file"
     assert describe_error(RuntimeError("first\ndanet: done")) == r"first\ndanet: done"
 

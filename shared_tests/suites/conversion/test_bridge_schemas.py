@@ -104,10 +104,10 @@ def test_every_fault_is_listed(name: str, tmp_path: Path) -> None:
     for schema in (name, None):
         with pytest.raises(CheckpointError) as caught:
             weights_convert.read(path, schema=schema)
-        first, *faults = str(caught.value).splitlines()
+        first, *listed = str(caught.value).splitlines()
         assert name in first
         assert "5 errors" in first
-        assert sorted(line.strip() for line in faults) == [
+        assert sorted(line.strip() for line in listed) == [
             "missing: pretrained.layer1.0.conv1.weight [8, 8, 1, 1]",
             "unused: extra.weight [3]",
             "unused: pretrained.layer2.00.conv1.weight [1, 1, 1, 1]",

@@ -74,11 +74,11 @@ def test_each_file_of_a_checkpoint_is_opened_once(kind: str, tmp_path: Path) -> 
         try:
             opened = Counter()
             read(path)
-            pluralise = {name: times for name, times in opened.items() if name.startswith(str(tmp_path))}
+            counted = {name: times for name, times in opened.items() if name.startswith(str(tmp_path))}
         finally:
             opened = None
-        assert pluralise
-        assert set(pluralise.values()) == {1}, pluralise
+        assert counted
+        assert set(counted.values()) == {1}, counted
 
 
 @pytest.mark.timeout(120)

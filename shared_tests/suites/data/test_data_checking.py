@@ -27,16 +27,16 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def faults(folder: Path, limit: int | None = None) -> tuple[str, ...]:
+def errors(folder: Path, limit: int | None = None) -> tuple[str, ...]:
     """Return the errors of checking a folder. Reading the first wrong item raises the same."""
     dataset = open_dataset(f"folder:{folder}", "train")
     with pytest.raises(DataError) as error:
         dataset.check(limit)
-    wrong = [index for index, name in enumerate(dataset.item_names) if f"/{name}.png" in error.value.faults[0]]
+    wrong = [index for index, name in enumerate(dataset.item_names) if f"/{name}.png" in error.value.errors[0]]
     with pytest.raises(DataError) as alone:
         dataset.item(wrong[0])
-    assert alone.value.faults[0].partition(":")[0] == error.value.faults[0].partition(":")[0]
-    return error.value.faults
+    assert alone.value.errors[0].partition(":")[0] == error.value.errors[0].partition(":")[0]
+    return error.value.errors
 
 
 def test_good_data_pass(folder: Path) -> None:
@@ -45,12 +45,12 @@ def test_good_data_pass(folder: Path) -> None:
 
 def test_a_missing_label_is_named(folder: Path) -> None:
     (folder / "labels/3.png").unlink()
-    assert faults(folder) == (f"{folder}/labels/3.png: no such label file",)
+    assert errors(folder) == (f"{folder}/labels/3.png: no such label file",)
 
 
 def test_a_misshapen_label_is_named_with_both_sizes(folder: Path) -> None:
     write_image(folder / "images/2.png", 4, 7)
-    assert faults(folder) == (f"{folder}/labels/2.png: 6x4 labels for the 7x4 image {folder}/images/2.png",)
+    assert errors(folder) == (f"{folder}/labels/2.png: 6x4 labels for the 7x4 image {folder}/images/2.png",)
 
 
 @pytest.mark.parametrize("value", [4, 254])
@@ -58,7 +58,7 @@ def test_a_class_out_of_range_is_named_with_its_pixels(value: int, folder: Path)
     write_labels(folder / "labels/1.png", value, value, 0)
     expected = f"{folder}/labels/1.png: class id out of range: {value} (2 px); known are 0-2, 255; "
     expected += f"--set label_map={value}:CLASS, or :void, says what {value} means"
-    assert faults(folder) == (expected,)
+    assert errors(folder) == (expected,)
 
 
 def test_ids_that_a_data_set_never_uses_are_out_of_range(tmp_path: Path) -> None:
@@ -81,9 +81,9 @@ def test_labels_of_fewer_bits_are_refused(bits: int, folder: Path) -> None:
     """Pillow stretches them to 0..255: 1 of 4 bits would be class 17 of a data set that has so many."""
     path = folder / "labels/0.png"
     path.write_bytes(grey_png(4, 6, bits))
-    assert faults(folder) == (f"{path}: labels must be one byte a pixel; this file has {bits} bits of grey",)
+    assert errors(folder) == (f"{path}: labels must be one byte a pixel; this file has {bits} bits of grey",)
     write_list(folder / "classes.txt", *map(str, range(200)))
-    assert len(faults(folder)) == 1
+    assert len(errors(folder)) == 1
 
 
 def grey_png(height: int, width: int, bits: int) -> bytes:
@@ -109,8 +109,8 @@ def test_damaged_files_are_named(folder: Path) -> None:
     (folder / "labels/0.png").write_bytes((folder / "labels/0.png").read_bytes()[:50])
     (folder / "labels/1.png").write_bytes(b"no image")
     (folder / "images/2.png").write_bytes(b"no image")
-    actual = faults(folder)
-    assert [Path(fault.partition(":")[0]).name for fault in actual] == ["0.png", "1.png", "2.png"]
+    actual = errors(folder)
+    assert [Path(error.partition(":")[0]).name for error in actual] == ["0.png", "1.png", "2.png"]
     assert "not a readable label file" in actual[0]
     assert "not an image" in actual[2]
 
@@ -123,16 +123,16 @@ def test_all_faults_are_listed_the_first_in_one_line(folder: Path) -> None:
         dataset.check()
     assert str(error.value).splitlines() == [
         f"{folder}/labels/1.png: no such label file",
-        "2 further faults:",
+        "2 further errors:",
         f"  {folder}/labels/2.png: no such label file",
         f"  {folder}/labels/3.png: no such label file",
     ]
-    assert pickle.loads(pickle.dumps(error.value)).faults == error.value.faults  # as loading processes hand it over
+    assert pickle.loads(pickle.dumps(error.value)).errors == error.value.errors  # as loading processes hand it over
 
 
 def test_many_faults_are_counted() -> None:
-    lines = str(DataError(*(f"fault {index}" for index in range(30)))).splitlines()
-    assert lines[0] == "fault 0"
+    lines = str(DataError(*(f"error {index}" for index in range(30)))).splitlines()
+    assert lines[0] == "error 0"
     assert lines[-1] == "  ... and 9 more"
 
 
@@ -140,8 +140,8 @@ def test_the_first_are_checked_where_only_they_are_used(folder: Path) -> None:
     for index in range(1, 5):
         (folder / f"labels/{index}.png").unlink()
     open_dataset(f"folder:{folder}", "train").check(1)
-    assert [Path(fault.partition(":")[0]).stem for fault in faults(folder, limit=3)] == ["1", "2"]
-    assert len(faults(folder, limit=100)) == 4
+    assert [Path(error.partition(":")[0]).stem for error in errors(folder, limit=3)] == ["1", "2"]
+    assert len(errors(folder, limit=100)) == 4
 
 
 def test_a_rotated_photograph_is_compared_upright(folder: Path) -> None:

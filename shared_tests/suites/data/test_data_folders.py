@@ -41,7 +41,7 @@ def check(folder: Path, split: str = "train", settings: LabelSettings | None = N
 def refusal(folder: Path, split: str = "train") -> str:
     with pytest.raises(DataError) as error:
         open_dataset(f"folder:{folder}", split).check()
-    assert len(error.value.faults) == 1
+    assert len(error.value.errors) == 1
     return str(error.value).replace(f"{folder}/", "")
 
 

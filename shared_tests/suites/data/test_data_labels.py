@@ -186,7 +186,7 @@ def test_labels_that_count_from_1(tmp_path: Path) -> None:
     spec = folder_of(tmp_path, PIXELS, PIXELS.clip(1))
     with pytest.raises(DataError) as error:
         open_dataset(spec, "train").check()
-    assert "numbers up to 2, for 2 classes: --set reduce_zero_label=true where they count" in error.value.faults[0]
+    assert "numbers up to 2, for 2 classes: --set reduce_zero_label=true where they count" in error.value.errors[0]
     dataset = open_dataset(spec, "train", LabelSettings(reduce_zero_label=True))
     dataset.check()
     assert np.array_equal(dataset.item(0).labels, np.array([255, 0, 1])[PIXELS])
@@ -224,7 +224,7 @@ def test_a_void_class_is_named_by_its_number_in_the_files(tmp_path: Path) -> Non
     messages: list[str] = []
     spec = folder_of(tmp_path, PIXELS + 5, classes=("5 a", "6 b", "7 unlabelled"))
     open_dataset(spec, "train").check(log=messages.append)
-    assert [remark.partition("; ")[2] for remark in messages] == ["--set label_map=7:void leaves its pixels out"]
+    assert [note.partition("; ")[2] for note in messages] == ["--set label_map=7:void leaves its pixels out"]
 
 
 def test_masks_of_0_and_255_among_those_of_0_and_1_are_counted(tmp_path: Path) -> None:
@@ -276,7 +276,7 @@ def test_grey_masks_by_the_greys_that_classes_have(
 ) -> None:
     spec = folder_of(tmp_path, MASK * 255, MASK * 0, classes=classes)
     dataset = open_dataset(spec, "train", settings)
-    dataset.check(log=lambda remark: None)
+    dataset.check(log=lambda note: None)
     assert np.array_equal(dataset.item(0).labels, np.array(expected)[MASK])
     assert np.array_equal(dataset.item(1).labels, np.array(expected)[MASK * 0])
 

@@ -245,13 +245,13 @@ def test_windows_cover_every_pixel(edge: Any) -> None:
         near = max(1, window[0] + draw(-2, 2)), max(1, window[1] + draw(-2, 2))  # smaller, equal, one more
         size = near if draw(0, 1) else (draw(1, 40), draw(1, 40))
         placed = place_windows(size, Protocol(window=window, stride=stride, edge=edge))
-        pluralise = np.zeros(placed.covered, int)
+        counted = np.zeros(placed.covered, int)
         for top in placed.tops:
             for left in placed.lefts:
-                pluralise[top : top + placed.size[0], left : left + placed.size[1]] += 1
-        assert pluralise.min() >= 1
+                counted[top : top + placed.size[0], left : left + placed.size[1]] += 1
+        assert counted.min() >= 1
         assert all(covered >= side for covered, side in zip(placed.covered, size, strict=True))
-        assert np.array_equal(placed.counts(0, placed.covered[0], placed.covered[1]), pluralise)
+        assert np.array_equal(placed.counts(0, placed.covered[0], placed.covered[1]), counted)
         if edge == "shift":
             assert placed.covered == size
         else:

@@ -57,9 +57,9 @@ def relative(case: Case, responses: Iterable[Response], offset: float = 0.0) -> 
     actual = []
     for response in responses:
         report = compare(expected(case, offset), named(response), np.inf)
-        pluralise = [d for d in report.differences if not d.name.endswith("num_batches_tracked")]
-        assert not any(difference.fault for difference in pluralise)
-        actual.append({difference.name: difference.relative for difference in pluralise})
+        counted = [d for d in report.differences if not d.name.endswith("num_batches_tracked")]
+        assert not any(difference.fault for difference in counted)
+        actual.append({difference.name: difference.relative for difference in counted})
     return actual
 
 

@@ -10,10 +10,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-PLAIN_PACKAGES = (
-    *("weights_convert", "benchmarks", "shared_tests", "danet_cli", "danet_torch", "danet_tf", "danet_jax"),
-    *(f"danet_common/{name}" for name in ("checkpoint", "config", "files", "numerics", "training")),
-)
+NETWORKS = ("danet_torch", "danet_tf", "danet_jax")
+PACKAGES = ("danet_common", *NETWORKS, "weights_convert", "danet_cli", "shared_tests", "benchmarks")
 FORBIDDEN_OPENING = re.compile(r"(Of|What|Whether|Those|As|That|For|How|Where|Which)\b")
 FRACTION = re.compile(
     r"\b(a|an|one|two|three|four|five|six|seven|eight|nine) (third|quarter|fifth|sixth|seventh|eighth|ninth|tenth|"
@@ -42,7 +40,7 @@ def sentences(docstring: str) -> Iterator[str]:
             yield from re.split(r"(?<=[.:;?!])\s+", paragraph)
 
 
-@pytest.mark.parametrize("path", sources(*PLAIN_PACKAGES), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("path", sources(*PACKAGES), ids=lambda path: str(path.relative_to(ROOT)))
 def test_docstrings_are_plain(path: Path) -> None:
     for docstring in docstrings(path):
         assert not FORBIDDEN_OPENING.match(docstring), docstring

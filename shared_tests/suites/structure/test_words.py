@@ -115,13 +115,6 @@ ALLOWED = {
     "minimum_rate": FIELDS,
     "ohem_minimum": FIELDS,
 }
-# Old word -> packages that still use it.
-PENDING: dict[str, tuple[str, ...]] = {
-    "faults": ("danet_common/data", "danet_cli", "shared_tests/suites"),
-    "remark": ("danet_common/data", "danet_cli/train", "shared_tests/suites/data"),
-    "remarks": ("danet_common/data",),
-    "truth": ("danet_common/data",),
-}
 
 
 def files() -> list[Path]:
@@ -141,6 +134,5 @@ def texts() -> dict[str, str]:
 @pytest.mark.parametrize("word", WORDS)
 def test_old_words_are_gone(word: str, texts: dict[str, str]) -> None:
     pattern = re.compile(rf"(?<![\w-]){re.escape(word)}(?![\w-])")
-    allowed = (*ALLOWED.get(word, ()), *(f"{package}/" for package in PENDING.get(word, ())))
-    places = [name for name, text in texts.items() if not name.startswith(allowed) and pattern.search(text)]
+    places = [name for name, text in texts.items() if name not in ALLOWED.get(word, ()) and pattern.search(text)]
     assert not places, f"{word} -> {WORDS[word]}"
