@@ -19,15 +19,13 @@ from danet_common.data.pairing import pair_files
 
 CAMVID = read_class_set("camvid")
 
-SPLITS = ("train", "val", "test")
-
 TABLE = with_colours(plain_table(11, ignored=[11]), CAMVID.colours, void=[(0, 0, 0)])
 
 
 def open_camvid(root: Path, split: str) -> FileDataset:
     """Open one split, in either layout."""
     title = "camvid"
-    require_split(title, split, SPLITS)
+    require_split(title, split, ("train", "val", "test"))
     images = first_path(title, root, [f"{split}/images", split])
     if (root / f"{split}_labels").is_dir():
         raise DataError(f"{root}: not the 11 classes of camvid: {split}_labels are colours; folder:{root} reads them")

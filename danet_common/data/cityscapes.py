@@ -24,8 +24,6 @@ from danet_common.data.listing import first_path, images_in, require_split
 
 CITYSCAPES = read_class_set("cityscapes")
 
-SPLITS = ("train", "val", "test")
-
 IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)  # of the classes above
 TABLES = {  # ending of the label files -> their values
     "labelIds": label_table({value: label for label, value in enumerate(IDS)}, ignored=range(34)),
@@ -36,7 +34,7 @@ TABLES = {  # ending of the label files -> their values
 def open_cityscapes(root: Path, split: str) -> FileDataset:
     """Open the fine annotations of a split: labelIds if it has any, else labelTrainIds."""
     title = "cityscapes"
-    require_split(title, split, SPLITS)
+    require_split(title, split, ("train", "val", "test"))
     images = first_path(title, root, [f"leftImg8bit/{split}"])
     labels = first_path(title, root, [f"gtFine/{split}"])
     kind = "labelTrainIds" if next(labels.glob("*/*_labelIds.png"), None) is None else "labelIds"

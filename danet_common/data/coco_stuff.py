@@ -24,22 +24,19 @@ from danet_common.data.listing import first_path, images_in, require_split
 
 COCO_STUFF = read_class_set("coco_stuff")
 
-SPLITS = ("train", "val")
-
 UNUSED = (11, 25, 28, 29, 44, 65, 67, 68, 70, 82, 90)  # ids less 1 that COCO no longer uses
 USED = [value for value in range(182) if value not in UNUSED]
 TABLES = {  # suffix of the label files -> their values
     "": label_table({value: label for label, value in enumerate(USED)}),
     "_labelTrainIds": plain_table(171),
 }
-SPLITS_10K = ("train", "test")
 TABLE_10K = plain_table(171, first=1, ignored=[0])
 
 
 def open_coco_stuff(root: Path, split: str) -> FileDataset:
     """Open one split, with the published labels if it has any, else the converted ones."""
     title = "coco-stuff"
-    require_split(title, split, SPLITS)
+    require_split(title, split, ("train", "val"))
     folder = f"{split}2017"
     images = first_path(title, root, [f"images/{folder}", folder])
     labels = first_path(title, root, [f"annotations/{folder}", f"stuffthingmaps/{folder}"])
@@ -53,7 +50,7 @@ def open_coco_stuff(root: Path, split: str) -> FileDataset:
 def open_coco_stuff_10k(root: Path, split: str) -> FileDataset:
     """Open one split of the 10k version."""
     title = "coco-stuff-10k"
-    require_split(title, split, SPLITS_10K)
+    require_split(title, split, ("train", "test"))
     images = first_path(title, root, [f"images/{split}2014"])
     labels = first_path(title, root, [f"annotations/{split}2014"])
     pairs = [Pair(image, labels / f"{image.stem}_labelTrainIds.png") for image in images_in(images)]

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from danet_common.config.classes import ClassSet
 from danet_common.data.dataset import DataError, Dataset, PixelCounts, Sample, log_remark
-from danet_common.data.image_header import ImageHeader, orientation_of_labels, read_header
-from danet_common.data.image_reading import ImageError, orient, read_image
+from danet_common.data.image_reading import ImageError, ImageHeader, orient, read_header, read_image
 from danet_common.data.label_check import LabelCheck, LabelSummary
 from danet_common.data.label_settings import NO_SETTINGS, LabelSettings
 from danet_common.data.label_table import LabelTable
@@ -68,11 +67,11 @@ class FileDataset(Dataset):
         """Read both files. Raises DataError naming the file that is missing, damaged or of another size."""
         pair = self.pairs[index]
         try:
-            image = read_image(pair.image)
+            image, header = read_image(pair.image), read_header(pair.image)
         except ImageError as error:
             raise DataError(str(error)) from None
         file = open_labels(pair.labels, self.table)
-        labels = orient(file.labels(), self._orientation(pair, read_header(pair.image), file))
+        labels = orient(file.labels(), self._orientation(pair, header, file))
         _require_same_size(pair, image.shape[:2], labels.shape)
         return Sample(image, labels, self.item_names[index])
 
@@ -87,7 +86,7 @@ class FileDataset(Dataset):
     def _orientation(self, pair: Pair, header: ImageHeader, file: LabelFile) -> int:
         """Return the EXIF orientation by which an item's labels are turned."""
         height, width = file.values.shape
-        orientation = orientation_of_labels(pair.image, header, (height, width), self.settings.label_orientation)
+        orientation = _orientation_of_labels(pair.image, header, (height, width), self.settings.label_orientation)
         _require_same_size(pair, header.stored if orientation > 1 else header.upright, file.values.shape)
         return orientation
 
@@ -102,6 +101,26 @@ class FileDataset(Dataset):
         except (DataError, ImageError) as error:
             return LabelSummary(pair.labels, error=str(error))
         return LabelSummary(pair.labels, file.error, file.encoding, file.counts, file.meaning, turned)
+
+
+def _orientation_of_labels(image: Path, header: ImageHeader, labels: tuple[int, int], setting: str) -> int:
+    """Return the EXIF orientation by which labels of this size must be turned; 1 if they are upright.
+
+    setting  `LabelSettings.label_orientation`
+
+    Raises DataError if the sizes do not decide.
+    """
+    if header.orientation == 1 or setting == "upright":
+        return 1
+    if setting == "stored":
+        return header.orientation
+    if header.upright == header.stored == labels:
+        raise DataError(
+            f"{image}: has the EXIF orientation {header.orientation}, and its size does not tell how its labels lie: "
+            "--set label_orientation=upright where they fit the picture as viewers show it, =stored where as it is "
+            "stored"
+        )
+    return header.orientation if labels == header.stored != header.upright else 1
 
 
 def _require_same_size(pair: Pair, image: tuple[int, ...], labels: tuple[int, ...]) -> None:

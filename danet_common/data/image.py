@@ -12,9 +12,8 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from danet_common.config import DANetConfig
-from danet_common.data.image_reading import MAX_PIXELS, ImageError, open_image, read_image
+from danet_common.data.image_reading import MAX_PIXELS, ImageError, opened_image, read_image
 from danet_common.files.atomic import Judge, always, atomic_file
-from danet_common.files.regular_file import IMAGE, open_regular
 
 __all__ = [
     "MAX_PIXELS",
@@ -112,9 +111,9 @@ def _write_png(image: Image.Image, path: str | os.PathLike[str], software: str |
 def software_of(path: str | os.PathLike[str]) -> str | None:
     """Return the `software` in a PNG; None without it, and for any other file."""
     try:
-        with open_regular(path, IMAGE) as file, open_image(file, sys.maxsize) as image:
+        with opened_image(path, sys.maxsize) as image:
             return image.info.get("Software") if image.format == "PNG" else None
-    except Exception:  # Pillow raises any exception for a damaged file
+    except (ImageError, MemoryError):
         return None
 
 

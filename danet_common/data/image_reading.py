@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -40,6 +42,21 @@ ORIENTATIONS = {
 }
 
 
+@dataclass(frozen=True)
+class ImageHeader:
+    """Sizes are (height, width).
+
+    upright  size after the EXIF orientation
+    stored   size of the pixels in the file
+    deep     more than 8 bits a channel
+    """
+
+    upright: tuple[int, int]
+    stored: tuple[int, int]
+    orientation: int
+    deep: bool
+
+
 class ImageError(ValueError):
     """A file that is no usable image. The text is for the user."""
 
@@ -61,10 +78,20 @@ def read_image(
     Raises ImageError for a file that is no image, damaged or too large. It also raises it for floating-point and 32-bit
     pixels, and for 16-bit pixels below 4096, as from a 12-bit camera.
     """
+    with opened_image(path, max_pixels) as image:
+        has_further_frames = image.format != "MPO" and bool(getattr(image, "is_animated", False))
+        pixels = orient(to_rgb(image), image.getexif().get(ORIENTATION, 1))  # 1 in a TIFF: Pillow has turned it
+    if has_further_frames:  # MPO: a phone's photograph with its preview
+        log(f"{os.fspath(path)}: has more than one frame or page; the first is read")
+    return pixels
+
+
+@contextmanager
+def opened_image(path: str | os.PathLike[str], max_pixels: int | None = None) -> Iterator[ImageFile.ImageFile]:
+    """Open an image file and read its header. Raises ImageError naming the file, also for errors in the block."""
     try:
         with open_regular(path, IMAGE) as file, open_image(file, max_pixels) as image:
-            has_further_frames = image.format != "MPO" and bool(getattr(image, "is_animated", False))
-            pixels = orient(to_rgb(image), image.getexif().get(ORIENTATION, 1))  # 1 in a TIFF: Pillow has turned it
+            yield image
     except ImageError as error:
         raise ImageError(f"{os.fspath(path)}: {error}") from None
     except FileNotFoundError:
@@ -74,9 +101,21 @@ def read_image(
     except Exception as error:  # Pillow's decoders raise any exception for a damaged file
         reason = getattr(error, "strerror", None) or error
         raise ImageError(f"{os.fspath(path)}: not a readable image ({reason})") from None
-    if has_further_frames:  # MPO: a phone's photograph with its preview
-        log(f"{os.fspath(path)}: has more than one frame or page; the first is read")
-    return pixels
+
+
+def read_header(path: str | os.PathLike[str]) -> ImageHeader:
+    """Return the header of an image. Raises ImageError."""
+    with opened_image(path) as image:
+        orientation = Image.Image.getexif(image).get(ORIENTATION, 1)  # a PNG's own method decodes all pixels
+        orientation = orientation if orientation in ORIENTATIONS else 1
+        upright = stored = image.height, image.width
+        if orientation in ORIENTATIONS and ORIENTATIONS[orientation][0]:
+            if image.format == "TIFF":  # Pillow gives the upright size
+                stored = upright[::-1]
+            else:
+                upright = stored[::-1]
+        deep = image.mode == "F" or image.mode in SIXTEEN_BITS or ";16" in rawmode_of(image)
+        return ImageHeader(upright, stored, orientation, deep)
 
 
 def default_max_pixels() -> int:

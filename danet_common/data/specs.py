@@ -15,8 +15,7 @@ from danet_common.data.dataset import DataError, Dataset, PixelCounts, Sample, l
 from danet_common.data.files import FileDataset
 from danet_common.data.folder import has_split, open_folder
 from danet_common.data.label_settings import NO_SETTINGS, LabelSettings
-from danet_common.data.pascal_context import open_pascal_context_59, open_pascal_context_60
-from danet_common.data.pascal_voc import open_pascal_voc
+from danet_common.data.pascal import open_pascal_context_59, open_pascal_context_60, open_pascal_voc
 from danet_common.data.scenes import open_scenes
 
 ON_DISK: dict[str, Callable[[Path, str], FileDataset]] = {

@@ -16,8 +16,7 @@ from danet_common.data.ade20k import ADE20K
 from danet_common.data.camvid import CAMVID
 from danet_common.data.cityscapes import CITYSCAPES, IDS
 from danet_common.data.coco_stuff import COCO_STUFF, UNUSED, USED
-from danet_common.data.pascal_context import PASCAL_CONTEXT_59, PASCAL_CONTEXT_60
-from danet_common.data.pascal_voc import PASCAL_VOC
+from danet_common.data.pascal import PASCAL_CONTEXT_59, PASCAL_CONTEXT_60, PASCAL_VOC
 from weights_convert.schemas.mmseg_metadata import from_metadata
 
 # Ids of the 459 classes' list (cs.stanford.edu/~roozbeh/pascal-context, labels.txt) that the 59 are chosen from, in the

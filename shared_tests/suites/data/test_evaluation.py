@@ -164,7 +164,7 @@ MUTATIONS = {
     "exponentials are not taken": ("prediction", "np.exp(np.minimum(", "np.abs(np.minimum("),
     "probabilities are not taken": ("prediction", 'protocol.merge == "probabilities"', "False"),
     "the picture is filled with grey": ("prediction", "black = -np", "black = 0 * np"),
-    "bytes are cut, not rounded": ("interpolation", " + whole) // (2 * whole)", ") // (2 * whole)"),
+    "bytes are cut, not rounded": ("interpolation", " + denominator) // (2 * denominator)", ") // (2 * denominator)"),
     "bytes are never rounded": ("prediction", "if protocol.bytes_first:", "if False:"),
     "pictures are resized on the scores' grid": (
         "prediction",
