@@ -78,5 +78,6 @@ def memory_now(job: dict[str, Any]) -> int:
 
 if __name__ == "__main__":
     if sys.argv[1:] in ([], ["-h"], ["--help"]):
-        raise SystemExit(__doc__)
+        print(__doc__)
+        raise SystemExit
     print(json.dumps(measure(json.loads(sys.argv[1]))))

@@ -46,5 +46,6 @@ def positions(row: dict[str, Any]) -> int:
 
 if __name__ == "__main__":
     if sys.argv[1:] in ([], ["-h"], ["--help"]):
-        raise SystemExit(__doc__)
+        print(__doc__)
+        raise SystemExit
     draw(json.loads(Path(sys.argv[1]).read_text()), Path(sys.argv[1]).with_suffix(".png"))
