@@ -2,7 +2,6 @@
 
 from danet_common.config.former_arguments import former_attributes
 from danet_common.keras_backend import require_keras_backend
-from danet_tf.primitives import PLAIN
 
 require_keras_backend()  # before anything imports Keras
 
@@ -12,6 +11,7 @@ from danet_tf.checkpoint import from_checkpoint, from_pretrained, load, save, sa
 from danet_tf.context import MODULES
 from danet_tf.inference import predict, predict_logits
 from danet_tf.model import DANet
+from danet_tf.primitives import PLAIN
 
 __all__ = [
     "PLAIN",

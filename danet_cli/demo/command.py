@@ -50,9 +50,9 @@ def demo(
       danet demo
       danet demo --out story --json
     """
-    from danet_cli.output_paths import require_folder
     from danet_cli.demo.official_checkpoint import check_official_checkpoint
     from danet_cli.demo.page import write_page
+    from danet_cli.output_paths import require_folder
     from danet_common.files.regular_file import REPORT, read_regular
 
     require_folder(out)
@@ -81,9 +81,9 @@ def prepare(out: Path) -> bool:
     Raises CommandError where the folder holds other files than a demo's.
     """
     from danet_cli.demo.page import OWN_PAGE, PAGE, write_placeholder
+    from danet_cli.output_paths import software
     from danet_common.data import open_dataset
     from danet_common.data.image import write_image
-    from danet_cli.output_paths import software
     from danet_common.training.folder import RunFolder
 
     if (out / PAGE).exists():

@@ -187,7 +187,8 @@ def from_canonical(schema: Schema, checkpoint: Checkpoint, log: Log, wrapped: bo
     if lost:
         log(f"{schema.name} files do not store these settings; set them when reading the file: {' '.join(lost)}")
     named |= _unfolded(schema, named, log)
-    return named | _extra_tensors(schema, checkpoint, log)
+    named |= _extra_tensors(schema, checkpoint, log)
+    return dict(sorted(named.items(), key=lambda item: schema.place(item[0])))
 
 
 def _lost(schema: Schema, config: DANetConfig, named: Mapping[str, np.ndarray], wrapped: bool) -> list[str]:

@@ -65,6 +65,7 @@ class Schema:
     modules          canonical module -> upstream module, for convolutions and BatchNorms
     gammas           canonical tensor -> upstream tensor, for gammas and other factors
     norm_leaves      kind -> upstream leaf of a BatchNorm's tensors; without "count" there is no counter
+    order            prefixes of upstream keys in the order of the upstream state dict
     gamma_shape      (1,) or ()
     linear_weights   canonical 1x1 kernels that upstream stores as matrices of linear layers
     tied_modules     canonical module that upstream lacks -> the canonical module that it shares
@@ -85,6 +86,7 @@ class Schema:
     layout: str = ""
     modules: Mapping[str, str]
     gammas: Mapping[str, str] = field(default_factory=dict)
+    order: tuple[str, ...] = ()
     norm_leaves: Mapping[Kind, str] = field(default_factory=lambda: TORCH_NORM)
     gamma_shape: tuple[int, ...] = (1,)
     linear_weights: frozenset[str] = frozenset()
@@ -129,6 +131,10 @@ class Schema:
         """Return the canonical tensor that a tied module shares; None if it is not tied."""
         module, _, leaf = name.rpartition(".")
         return f"{self.tied_modules[module]}.{leaf}" if module in self.tied_modules else None
+
+    def place(self, key: str) -> int:
+        """Return the position of a key's prefix in the upstream order."""
+        return next((place for place, start in enumerate(self.order) if key.startswith(start)), len(self.order))
 
     def allows(self, name: str, value: Any) -> bool:
         """True if networks of the project can have this value of a config field."""

@@ -67,6 +67,26 @@ OLDER: Mapping[str, str] = {  # prefix of today's names -> prefix of the older o
     "cls_seg": "head.conv6",
     "cls_aux": "head.conv7",
 }
+ORDER = (
+    "pretrained.",
+    "head.conv_cpam_b.",
+    "head.cpam_enc.",
+    "head.cpam_dec.scale",
+    "head.cpam_dec.",
+    "head.conv_cpam_e.",
+    "head.conv_ccam_b.",
+    "head.ccam_enc.",
+    "head.ccam_dec.",
+    "head.conv_ccam_e.",
+    "head.conv_cat.",
+    "head.clgd.gamma",
+    "head.clgd.conv_low.",
+    "head.clgd.conv_cat.",
+    "head.clgd.conv_att.",
+    "head.clgd.conv_out.",
+    "cls_aux.",
+    "cls_seg.",
+)
 
 
 def older(name: str) -> str:
@@ -87,6 +107,7 @@ TODAY = Schema(
     modules={**of_backbone(OFFICIAL.modules), **blocks(BLOCKS, "0", "1"), **CONVOLUTIONS},
     gammas=GAMMAS,
     linear_weights=frozenset({f"{POSITION}.key.weight", f"{POSITION}.value.weight"}),
+    order=ORDER,
     fixed_config={
         "output_stride": 8,
         "avg_down": False,
@@ -114,6 +135,7 @@ BEFORE = replace(
     layout="older",
     modules={ours: older(theirs) for ours, theirs in TODAY.modules.items()},
     gammas={ours: older(theirs) for ours, theirs in GAMMAS.items()},
+    order=("pretrained.", *(f"{older(start.removesuffix('.'))}{'.' * start.endswith('.')}" for start in ORDER[1:])),
     extra_tensors={
         "auxlayer.conv5.0.weight": lambda config: (*norm_shape(config), config.stage_channels[2], 3, 3),
         **dict.fromkeys(

@@ -27,6 +27,7 @@ WITHOUT_DROPOUT = Schema(
     },
     gammas=OFFICIAL.gammas,
     norm_leaves={"scale": "gamma", "shift": "beta", "mean": "running_mean", "variance": "running_var"},
+    order=("conv1.", "bn1.", "layer", *OFFICIAL.order[1:]),
     fixed_config={
         "block": "bottleneck",  # the head takes 2048 channels
         "output_stride": 8,

@@ -45,6 +45,22 @@ V1C = Schema(
         "head.channel_attention.gamma": "decode_head.cam.gamma.scale",
     },
     gamma_shape=(),
+    order=(
+        "backbone.",
+        "decode_head.conv_seg.",
+        "decode_head.pam_in_conv.",
+        "decode_head.pam.key_project.",
+        "decode_head.pam.query_project.",
+        "decode_head.pam.value_project.",
+        "decode_head.pam.gamma.",
+        "decode_head.pam_out_conv.",
+        "decode_head.pam_conv_seg.",
+        "decode_head.cam_in_conv.",
+        "decode_head.cam.",
+        "decode_head.cam_out_conv.",
+        "decode_head.cam_conv_seg.",
+        "auxiliary_head.conv_seg.",
+    ),
     fixed_config={
         "block": "bottleneck",  # its BasicBlock does not dilate the second convolution; ours does
         "stem": "deep",

@@ -30,49 +30,22 @@ LAYERS = {"_batch_norm": "batch_norm2d", "pam": "pam", "cam": "cam", "out": "lin
 LEAVES = {"weight": "w_0", "bias": "b_0", "_mean": "w_1", "_variance": "w_2", "gamma": "w_0"}
 
 
-# Prefixes of keys in Paddle's order of creation.
-ORDER = (
-    "backbone.",
-    "head.channel_conv._conv.",
-    "head.channel_conv.",
-    "head.position_conv._conv.",
-    "head.position_conv.",
-    "head.pam.gamma",
-    "head.pam.",
-    "head.cam.",
-    "head.conv1._conv.",
-    "head.conv1.",
-    "head.conv2._conv.",
-    "head.conv2.",
-    "head.aux_head.",
-    "head.aux_head_pam.",
-    "head.aux_head_cam.",
-    "head.cls_head.",
-)
-
-
-def _place(key: str) -> int:
-    """Return the position of a key's prefix in Paddle's order."""
-    return next((place for place, start in enumerate(ORDER) if key.startswith(start)), len(ORDER))
-
-
 def with_name_table(state_dict: Mapping[str, np.ndarray], config: DANetConfig) -> dict[str, Any]:
     """Return the object of `paddle.save`: the tensors, and Paddle's internal names.
 
-    Paddle counts the layers of each class in order of creation.
+    Paddle counts the layers of each class in the order of the tensors.
     """
-    keys = sorted(state_dict, key=_place)
     layers: dict[str, str] = {}
     counts: dict[str, int] = {}
     names = {}
-    for key in keys:
+    for key in state_dict:
         path, _, leaf = key.rpartition(".")
         if path not in layers:
             kind = LAYERS.get(path.rpartition(".")[2], "conv2d")
             layers[path] = f"{kind}_{counts.get(kind, 0)}"
             counts[kind] = counts.get(kind, 0) + 1
         names[key] = f"{layers[path]}.{LEAVES[leaf]}"
-    return {**{key: state_dict[key] for key in keys}, NAME_TABLE: names}
+    return {**state_dict, NAME_TABLE: names}
 
 
 PADDLESEG = Schema(
@@ -104,6 +77,24 @@ PADDLESEG = Schema(
     norm_leaves={"scale": "weight", "shift": "bias", "mean": "_mean", "variance": "_variance"},
     tied_modules={"head.position_classifier": "head.channel_classifier"},
     absorbed_biases={f"{layer}._conv.bias": f"{layer}._batch_norm._mean" for layer in BLOCKS.values()},
+    order=(
+        "backbone.",
+        "head.channel_conv._conv.",
+        "head.channel_conv.",
+        "head.position_conv._conv.",
+        "head.position_conv.",
+        "head.pam.gamma",
+        "head.pam.",
+        "head.cam.",
+        "head.conv1._conv.",
+        "head.conv1.",
+        "head.conv2._conv.",
+        "head.conv2.",
+        "head.aux_head.",
+        "head.aux_head_pam.",
+        "head.aux_head_cam.",
+        "head.cls_head.",
+    ),
     fixed_config={
         "block": "bottleneck",  # its smaller networks project the shortcut of layer1.0; ours do not
         "stem": "deep",

@@ -214,7 +214,7 @@ def test_unknown_choices(options: dict[str, str], message: str, folder: Path) ->
         ("mean", "nan,0,0", "each a finite number"),
         ("std", "1,inf,1", "each a finite number"),
         ("batch_norm_epsilon", "inf", "must be a finite number"),
-        ("palette", ",".join(["0-128-256"] * 19), "palette must have colours of 0"),
+        ("palette", ",".join(["0-128-256"] * 19), "palette must be of colours of 0"),
     ],
 )
 def test_settings_that_no_file_can_hold(field: str, value: str, message: str, folder: Path) -> None:
