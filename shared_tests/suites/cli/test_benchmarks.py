@@ -75,6 +75,15 @@ def test_precision() -> None:
     assert float(lines[2].split("|")[2]) < 1e-4 < float(lines[-1].split("|")[2])  # float32, and bfloat16
 
 
+def test_gpu_without_one() -> None:
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    done = run("gpu.py")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("no GPU: ")
+
+
 def test_startup() -> None:
     done = run("startup.py", "--rounds", "1", "--variant", "danet_tiny")
     assert done.returncode == 0, done.stderr[-2000:]
