@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -92,22 +92,3 @@ def canonical_contents(arrays: Mapping[str, np.ndarray], manifest: str) -> Conte
         extra_tensors={name.removeprefix(EXTRA_TENSOR): arrays[name] for name in arrays if name in extra},
         manifest=manifest,
     )
-
-
-def refuse_others(
-    others: Mapping[str, str], holders: Mapping[str, str], weights: Iterable[str], prefix: str = ""
-) -> None:
-    """Raise CheckpointError if a dictionary of weights also has other values.
-
-    weights  names in the file; their dictionaries must hold nothing else under `prefix`
-    """
-    own = set(weights)
-    holding = {holders.get(name, "") for name in own}
-    stray = [
-        f"{name.removeprefix(holders[name])}: {what}"
-        for name, what in others.items()
-        if holders[name] in holding and name.startswith(prefix) and not any(key.startswith(f"{name}.") for key in own)
-    ]
-    if stray:
-        listed = "\n  ".join(stray)
-        raise CheckpointError(f"{len(stray)} entries of its state dict are not tensors:\n  {listed}")

@@ -15,7 +15,6 @@ from danet_common import Checkpoint, CheckpointError, DANetConfig, parameters
 from danet_common.checkpoint.canonical import EXTRA_TENSOR, check_total, parse_manifest, verify_hashes
 from weights_convert.containers.source_file import SourceFile, open_source
 from weights_convert.contents import Contents
-from weights_convert.detect import find_match
 from weights_convert.ema import choose_averages
 from weights_convert.formats import Reader, reader_for
 from weights_convert.mapping.apply import Log, check_settings, to_canonical
@@ -118,10 +117,9 @@ def _reading_of(
     if contents.manifest is None and contents.config is None:
         choice = choose(contents, schemas, weights_key, log)
         tensors = {name: _whole_counter(name, array) for name, array in choice.tensors.items()}
-        match = choice.weight_set.match if choice.weight_set else find_match(tensors, schemas, contents.metadata)
-        checkpoint = to_canonical(match, tensors, settings, log)
+        checkpoint = to_canonical(choice.weight_set.match, tensors, settings, log)
         source = {"format": reader.NAME, **checkpoint.source}
-        if choice.weight_set is not None and len(choice.weight_sets) > 1:
+        if len(choice.weight_sets) > 1:
             source["weights_key"] = choice.weight_set.label
         return Reading(reader, contents, replace(checkpoint, source=source), choice.weight_sets, choice.weight_set)
     if schemas is not None and schemas[0].name != "canonical":

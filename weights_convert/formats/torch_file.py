@@ -21,7 +21,7 @@ from weights_convert.containers.pickled_tensors import PickledTensor
 from weights_convert.containers.source_file import SourceFile
 from weights_convert.containers.torch_container import LEGACY, PICKLE, Resolve, read_legacy, read_zip
 from weights_convert.containers.zip_archive import bound, raw_bytes, write_archive
-from weights_convert.contents import OBJECT, Contents, Described, Unread, refuse_others
+from weights_convert.contents import OBJECT, Contents, Described, Unread
 from weights_convert.formats.pickled_tree import flatten
 
 NAME = "torch"
@@ -54,8 +54,6 @@ def read(source: SourceFile) -> Contents:
         objects = [f"{name} is {what}" for name, what in tree.others.items() if what.startswith(OBJECT)]
         reason = f": {objects[0]}, which is never run; save its state_dict() and convert that" if objects else ""
         raise CheckpointError(f"holds no tensors{reason}")
-    if len({tree.holders[name] for name in tree.tensors}) == 1:  # else choose a set of weights first
-        refuse_others(tree.others, tree.holders, tree.tensors)
     return Contents(
         tensors=_unread(size, tree.tensors, resolve),
         holders=tree.holders,

@@ -11,7 +11,7 @@ If the names depend on a version or on the stem, the project has several schemas
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -142,6 +142,24 @@ class Schema:
             return bool(value == self.fixed_config[name])
         return name not in self.allowed_config or value in self.allowed_config[name]
 
+    def owns(self, key: str) -> bool:
+        """True if a key is an extra tensor, or of a top-level module of the upstream network."""
+        return key in self.extra_tensors or self._tops.fullmatch(key.partition(".")[0]) is not None
+
+    def has_part(self, part: str) -> bool:
+        """True if a name of the upstream network has this part between its dots."""
+        return self._parts.fullmatch(part) is not None
+
+    @cached_property
+    def _tops(self) -> re.Pattern[str]:
+        return _pattern({name.partition(".")[0] for name in (*self.modules.values(), *self.gammas.values())})
+
+    @cached_property
+    def _parts(self) -> re.Pattern[str]:
+        leaves = (*self.norm_leaves.values(), *CONVOLUTION_NAMES, *self.extra_tensors)
+        names = (*self.modules.values(), *self.gammas.values(), *leaves)
+        return _pattern({part for name in names for part in name.split(".")})
+
     @cached_property
     def _to_upstream(self) -> _Table:
         return _Table(self.modules)
@@ -171,9 +189,7 @@ class _Table:
         for left, right in rows.items():
             if PLACEHOLDER.search(left):
                 variables = [(name, int(shift or 0)) for name, shift in PLACEHOLDER.findall(left)]
-                literals = PLACEHOLDER.split(left)[::3]
-                pattern = re.compile(NUMBER.join(re.escape(literal) for literal in literals))
-                self.numbered.append((pattern, variables, right))
+                self.numbered.append((_pattern([left]), variables, right))
             else:
                 self.plain[left] = right
 
@@ -188,6 +204,12 @@ class _Table:
                 numbers = dict(values)
                 return _fill(right, numbers) if len(numbers) == len(values) else None  # one letter, two values
         return None
+
+
+def _pattern(templates: Iterable[str]) -> re.Pattern[str]:
+    """Return the pattern of all names that the templates stand for."""
+    literals = (map(re.escape, PLACEHOLDER.split(template)[::3]) for template in templates)
+    return re.compile("|".join(map(NUMBER.join, literals)))
 
 
 def _fill(template: str, numbers: Mapping[str, int]) -> str:

@@ -13,7 +13,7 @@ ANOTHER = "it is another network than DANet: "
 
 @dataclass(frozen=True)
 class Refusal:
-    """Reason for files with a key that starts with one of `starts`, and no key with one of `without`."""
+    """Reason for files with a key that has one of `starts` at a dot, and no key with one of `without`."""
 
     starts: tuple[str, ...]
     reason: str
@@ -46,8 +46,8 @@ REFUSALS: tuple[Refusal, ...] = (
 
 def refusal(keys: Sequence[str]) -> str | None:
     """Return the reason why a file with these keys cannot be converted; None if unknown."""
-    for known in REFUSALS:
-        named = any(key.startswith(known.starts) for key in keys)
-        if named and not (known.without and any(key.startswith(known.without) for key in keys)):
-            return known.reason
-    return None
+
+    def any_has(starts: tuple[str, ...]) -> bool:
+        return any(f".{start}" in f".{key}" for start in starts for key in keys)
+
+    return next((known.reason for known in REFUSALS if any_has(known.starts) and not any_has(known.without)), None)

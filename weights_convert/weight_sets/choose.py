@@ -5,20 +5,21 @@ One line is logged for each omitted set, with the option that takes it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from danet_common import CheckpointError
 from danet_common.text import pluralise
-from weights_convert.contents import OBJECT, Contents, refuse_others
+from weights_convert.contents import OBJECT, Contents
 from weights_convert.detect import find_match
 from weights_convert.mapping.apply import Log
 from weights_convert.mapping.schema import Schema
-from weights_convert.weight_sets.find import find_places
+from weights_convert.weight_sets.find import find_places, without_wrappers
 from weights_convert.weight_sets.report import OPTION, equal, log_left, log_taken, spoken
-from weights_convert.weight_sets.weight_set import PARALLEL, WeightSet, WeightSets, words_of
+from weights_convert.weight_sets.weight_set import WeightSet, WeightSets, words_of
 
 MOST_SETS = 10  # listed in an error
 
@@ -32,59 +33,48 @@ class SeveralSetsError(CheckpointError):
 
 
 class Choice(NamedTuple):
-    """The chosen set of weights.
+    """The chosen set of weights, its tensors by their names under the schema, and all sets of the file."""
 
-    weight_set   the set; None if the file has no complete set
-    tensors      name under the schema -> array
-    weight_sets  all sets of the file
-    """
-
-    weight_set: WeightSet | None
+    weight_set: WeightSet
     tensors: Mapping[str, np.ndarray]
-    weight_sets: Sequence[WeightSet] = ()
+    weight_sets: Sequence[WeightSet]
 
 
 def choose(contents: Contents, schemas: Sequence[Schema] | None, key: str | None, log: Log) -> Choice:
     """Choose a set of weights, and log the omitted ones.
 
     Raise CheckpointError if `key` names no set, or several that differ. Without `key`, raise it if several trained
-    sets differ.
+    sets differ, or if there is none. With `schemas` the chosen set may then be incomplete.
     """
     weight_sets = find_places(contents, schemas)
     if key is not None:
         weight_set = _named(contents, weight_sets, key, schemas)
-    else:
-        sets = [each for each in weight_sets.complete if not each.backbone_only] or weight_sets.complete
-        if not sets and weight_sets.parts:
-            _refuse_part(contents, weight_sets, schemas)
-        if not sets:
-            return Choice(None, _nearest(contents))
+    elif weight_sets.sets:
+        sets = [each for each in weight_sets.sets if not each.backbone_only] or weight_sets.sets
         trained = [each for each in sets if not each.averages] or sets
         if weight_sets.exchange is not None:
             trained = [each for each in sets if each.is_at(weight_sets.exchange.averages)] or trained
         weight_set = _one_of(contents, trained)
-    refuse_others(contents.others, contents.holders, weight_set.keys.values(), weight_set.prefix)
+    else:
+        weight_set = _nearest(contents, weight_sets, schemas)
+    _refuse_others(contents, weight_set)
     log_taken(contents, weight_sets, weight_set, log)
     log_left(contents, weight_sets, weight_set, log)
     tensors = {name: contents.tensors[file] for name, file in weight_set.keys.items()}
-    return Choice(weight_set, tensors, [*weight_sets.complete, *weight_sets.parts])
+    return Choice(weight_set, tensors, weight_sets.sets)
 
 
 def _named(contents: Contents, weight_sets: WeightSets, key: str, schemas: Sequence[Schema] | None) -> WeightSet:
     """Return the set that the user named: by its label, by some of its keys, or by words of them."""
-    word = key.strip().strip(".") or "."
-    sets = [*weight_sets.complete, *weight_sets.parts]
-    named = [weight_set for weight_set in sets if weight_set.label == word] or [
-        weight_set for weight_set in sets if f".{word}." in f".{weight_set.label}."
-    ]
-    if not named and weight_sets.exchange is None:  # after an exchange the words mislead
-        named = [weight_set for weight_set in sets if words_of(word) and words_of(word) <= words_of(weight_set.label)]
+    word, sets, exchange = key.strip().strip(".") or ".", weight_sets.sets, weight_sets.exchange
+    named = [each for each in sets if each.label == word] or [each for each in sets if f".{word}." in f".{each.label}."]
+    if not named and exchange is None:  # after an exchange the words mislead
+        named = [each for each in sets if words_of(word) and words_of(word) <= words_of(each.label)]
     if named:
-        return _one_of(contents, [weight_set for weight_set in named if not weight_set.averages] or named)
+        return _one_of(contents, [each for each in named if not each.averages] or named)
     within = {name: file for name, file in weight_sets.names.items() if name.startswith(f"{word}.")}
-    if within and all(name.rpartition(".")[2].isdecimal() for name in within):
-        raise CheckpointError(_nameless(word, len(within)))
     if within:
+        _refuse_list(within)
         try:
             tensors = {name.removeprefix(f"{word}."): contents.tensors[within[name]] for name in within}
             match = find_match(tensors, schemas)
@@ -93,19 +83,10 @@ def _named(contents: Contents, weight_sets: WeightSets, key: str, schemas: Seque
         raise CheckpointError(f"at {word}: incomplete, or mixed with other sets: {'; '.join(match.errors[:1])}")
     if contents.others.get(word, "").startswith(OBJECT):
         raise CheckpointError(f"{word} is {contents.others[word]}, which is never run. Save its state_dict()")
-    labels = [spoken(weight_set) for weight_set in sets[:MOST_SETS]] + ["..."] * (len(sets) > MOST_SETS)
+    labels = [spoken(each) for each in sets[:MOST_SETS]] + ["..."] * (len(sets) > MOST_SETS)
     listed = f"it has {', '.join(labels)}" if sets else "it has no complete set of weights"
-    exchange = weight_sets.exchange
     exchanged = f"; {exchange.averages} is where {exchange.trainer} stores the moving averages" if exchange else ""
     raise CheckpointError(f"has no weights at {key!r}; {listed}{exchanged}")
-
-
-def _nameless(holder: str, count: int) -> str:
-    """Return the error text for a list of tensors, which has no names."""
-    return (
-        f"{holder} has {pluralise(count, 'tensor')} in a list, without names; only its own program knows their order. "
-        "Load them into the network with that program, and save its state_dict()"
-    )
 
 
 def _one_of(contents: Contents, sets: Sequence[WeightSet]) -> WeightSet:
@@ -118,33 +99,42 @@ def _one_of(contents: Contents, sets: Sequence[WeightSet]) -> WeightSet:
     raise SeveralSetsError(text, [weight_set.label for weight_set in sets])
 
 
-def _refuse_part(contents: Contents, weight_sets: WeightSets, schemas: Sequence[Schema] | None) -> None:
-    """Raise CheckpointError for a file of another network that has a known backbone."""
-    tensors = _nearest(contents)
-    advice = f"its backbone alone is taken with {OPTION.format(weight_sets.parts[0].label)}"
-    try:
-        match = find_match(tensors, schemas, contents.metadata)
-        reason = f"incomplete checkpoint of schema {match.schema.name}"
-    except CheckpointError as error:
-        reason = str(error)
-    first, *errors = reason.splitlines()
-    raise CheckpointError("\n".join([f"{first.rstrip(':')}; {advice}", *errors]))
+def _nearest(contents: Contents, weight_sets: WeightSets, schemas: Sequence[Schema] | None) -> WeightSet:
+    """Return the incomplete set of the given schemas that lacks the least; raise CheckpointError without schemas."""
+    _refuse_list(contents.tensors)
+    keys = {name: name for name in contents.tensors}
+    for nearest in sorted(weight_sets.tried, key=WeightSet.distance)[:1]:
+        _refuse_others(contents, nearest)
+        prefix, knows = nearest.prefix, nearest.match.schema.canonical_name
+        holders = {contents.holders.get(file, "") for file in nearest.keys.values()}
+        beside = [file for file in keys if contents.holders.get(file, "") in holders and file.startswith(prefix)]
+        known = {file: key for key, file in nearest.keys.items() if knows(key)}
+        keys = {known.get(file, file.removeprefix(prefix)): file for file in (*known, *beside)}
+    tensors = {name: contents.tensors[file] for name, file in keys.items()}
+    return WeightSet("", find_match(tensors, schemas, contents.metadata), keys, False)
 
 
-def _nearest(contents: Contents) -> Mapping[str, np.ndarray]:
-    """Return the tensors of the largest dictionary, for the message that no set is complete.
+def _refuse_list(names: Iterable[str]) -> None:
+    """Raise CheckpointError if most tensors are of a list, which has no names."""
+    lists = Counter(name.rpartition(".")[0] for name in names if name.rpartition(".")[2].isdecimal())
+    for holder, count in lists.most_common(1):
+        if 2 * count > len([*names]):
+            raise CheckpointError(
+                f"{holder} has {pluralise(count, 'tensor')} in a list, without names; only its own program knows "
+                "their order. Load them into the network with that program, and save its state_dict()"
+            )
 
-    Raise CheckpointError for a list, whose tensors have no names.
-    """
-    holders: dict[str, list[str]] = {}
-    for name in contents.tensors:
-        holders.setdefault(contents.holders.get(name, ""), []).append(name)
-    if not holders:
-        return {}
-    holder = max(holders, key=lambda each: len(holders[each]))
-    if all(name.removeprefix(holder).isdecimal() for name in holders[holder]):
-        raise CheckpointError(_nameless(holder.rstrip("."), len(holders[holder])))
-    prefix = f"{holder}{PARALLEL}."
-    if not all(name.startswith(prefix) for name in holders[holder]):
-        prefix = holder
-    return {name.removeprefix(prefix): contents.tensors[name] for name in holders[holder]}
+
+def _refuse_others(contents: Contents, weight_set: WeightSet) -> None:
+    """Raise CheckpointError if a name of the network has a value that is not a tensor."""
+    prefix, schema = weight_set.prefix, weight_set.match.schema
+    containers = tuple({name.rpartition(".")[0] for name in contents.tensors})
+    stray = []
+    for name, what in contents.others.items():
+        key = without_wrappers(name)[0]
+        own = key.startswith(prefix) and schema.owns(key.removeprefix(prefix))
+        if own and not any(holder == name or holder.startswith(f"{name}.") for holder in containers):
+            stray.append(f"{key.removeprefix(prefix)}: {what}")
+    if stray:
+        listed = "\n  ".join(stray)
+        raise CheckpointError(f"{len(stray)} entries of its state dict are not tensors:\n  {listed}")

@@ -5,10 +5,11 @@ from __future__ import annotations
 from danet_common.text import pluralise
 from weights_convert.contents import OBJECT, Contents, headers_of
 from weights_convert.mapping.apply import Log
-from weights_convert.weight_sets.weight_set import PARALLEL, WeightSet, WeightSets, speaks_of_averages
+from weights_convert.schemas.refusals import refusal
+from weights_convert.weight_sets.find import without_wrappers
+from weights_convert.weight_sets.weight_set import WeightSet, WeightSets, speaks_of_averages
 
 OPTION = "--weights-key {}"
-TRAINERS = ("state_dict.", "model.", "model_state_dict.")  # usual prefixes of a file's only set
 MOST_GROUPS = 5  # omitted groups that are listed
 
 
@@ -31,35 +32,33 @@ def equal(contents: Contents, first: WeightSet, second: WeightSet) -> bool:
 
 
 def log_taken(contents: Contents, weight_sets: WeightSets, weight_set: WeightSet, log: Log) -> None:
-    """Log the chosen set if the file has several, or if its place is unusual."""
-    if weight_sets.wrappers:
-        log(f"{', '.join(weight_sets.wrappers)}: torch's wrapper names, removed from the keys")
-    holder = next((contents.holders.get(name, "") for name in weight_set.keys.values()), "")
-    within = weight_set.prefix.removeprefix(holder)
-    if within == f"{PARALLEL}." and weight_set.base is None:
-        log(f"{within}: DataParallel's prefix, removed from every key")
-    several = len(weight_sets.complete) > 1
-    usual = weight_set.prefix in ("", f"{PARALLEL}.", *TRAINERS, *(f"{each}{PARALLEL}." for each in TRAINERS))
-    if not several and usual:
-        return
-    what = weight_sets.what(weight_set)
-    log(f"weights: taken from {spoken(weight_set)}{f', {what}' * bool(what)}")
+    """Log the chosen set if the file has several, or if its keys have a prefix."""
+    wrappers = {part: None for name in weight_set.keys.values() for part in without_wrappers(name)[1]}
+    if wrappers:
+        log(f"{', '.join(wrappers)}: names of wrappers, removed from the keys")
+    holders = {contents.holders.get(name, "") for name in weight_set.keys.values()}
+    if len(weight_sets.sets) > 1 or not any(holder.startswith(weight_set.prefix) for holder in holders):
+        what = weight_sets.what(weight_set)
+        log(f"weights: taken from {spoken(weight_set)}{f', {what}' * bool(what)}")
     if weight_set.base is not None:
         log(f"BatchNorm's statistics: taken from {spoken(weight_set.base)}; {weight_set.label} has parameters only")
+    reason = refusal([*weight_sets.names]) if weight_set.backbone_only else None
+    if reason is not None:
+        log(f"weights: only the backbone is taken: {reason}")
 
 
 def log_left(contents: Contents, weight_sets: WeightSets, weight_set: WeightSet, log: Log) -> None:
     """Log the omitted parts of a file: other sets, state of the trainer, unreadable objects."""
-    for each in [*weight_sets.complete, *weight_sets.parts]:
+    for each in weight_sets.sets:
         if each is not weight_set and each.label != weight_set.label:
             what = weight_sets.what(each) or "another set of weights"
             what = "equal weights" if equal(contents, each, weight_set) else what
             log(f"left out: {spoken(each)}, {what}; {OPTION.format(each.label)} takes it")
-    used = {name for each in [*weight_sets.complete, *weight_sets.parts, weight_set] for name in each.keys.values()}
+    used = {name for each in [*weight_sets.sets, weight_set] for name in each.keys.values()}
     groups: dict[str, list[str]] = {}
     for name in headers_of(contents.tensors):
         if name not in used:
-            groups.setdefault(name.partition(".")[0] or name, []).append(name)
+            groups.setdefault(name.partition(".")[0], []).append(name)
     for group, names in list(groups.items())[:MOST_GROUPS]:
         unnamed = speaks_of_averages(group) and all(name.rpartition(".")[2].isdecimal() for name in names)
         without = " without names, perhaps moving averages; cannot be taken" if unnamed else ""

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 
 from weights_convert.mapping.match import Match
 
-PARALLEL = "module"  # prefix of DataParallel and DistributedDataParallel
 AVERAGES = frozenset(("ema", "average", "averaged", "averages", "avg", "shadow", "teacher", "swa", "polyak", "target"))
 OPTIMIZERS = frozenset(("exp", "sq", "square"))  # Adam's exp_avg and exp_avg_sq
 WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Za-z][a-z]*")
@@ -16,7 +15,7 @@ WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Za-z][a-z]*")
 
 @dataclass(frozen=True)
 class WeightSet:
-    """One complete set of weights.
+    """One set of weights, complete if its match has no errors.
 
     prefix    prefix of the names of its tensors
     match     match with its schema
@@ -34,13 +33,23 @@ class WeightSet:
     @property
     def label(self) -> str:
         """Key for `--weights-key`."""
-        words = self.prefix.rstrip("._") or "."
-        return words.removesuffix(f".{PARALLEL}")
+        return self.prefix.rstrip("._") or "."
 
     @property
     def backbone_only(self) -> bool:
         """True if the schema has no head."""
         return self.match.schema.backbone_only
+
+    @property
+    def is_damaged(self) -> bool:
+        """True if the set is incomplete, and its schema knows most of the tensors beside the backbone."""
+        head = sum(not name.startswith("backbone.") for name in self.match.keys)
+        return bool(self.match.errors) and 2 * head > len(self.keys) - len(self.match.keys) + head
+
+    def distance(self) -> tuple[bool, int, int]:
+        """Return a key to sort sets by how well their schemas fit."""
+        known = len(self.match.keys) + len(self.match.extra_tensors)
+        return bool(self.match.errors), -known, len(self.match.errors)
 
     def is_at(self, container: str) -> bool:
         """True if the set lies inside a dictionary of the file."""
@@ -74,17 +83,15 @@ EXCHANGES = (
 class WeightSets:
     """All sets of weights of a file.
 
-    complete  sets with every tensor of a schema
-    parts     backbones inside other networks; taken only on request
-    names     name without torch's wrappers -> name in the file
-    wrappers  wrappers that were removed from the names
+    sets      sets with every tensor of a schema; those of a backbone may lie in another network
+    tried     incomplete sets
+    names     name without wrappers inside a network -> name in the file
     exchange  trainer that exchanged trained weights and averages; None if none did
     """
 
-    complete: list[WeightSet] = field(default_factory=list)
-    parts: list[WeightSet] = field(default_factory=list)
+    sets: list[WeightSet] = field(default_factory=list)
+    tried: list[WeightSet] = field(default_factory=list)
     names: dict[str, str] = field(default_factory=dict)
-    wrappers: list[str] = field(default_factory=list)
     exchange: Exchange | None = None
 
     def what(self, weight_set: WeightSet) -> str:

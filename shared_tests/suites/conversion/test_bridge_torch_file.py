@@ -5,7 +5,6 @@ from __future__ import annotations
 import collections
 import io
 import pickle
-import re
 import struct
 import zipfile
 from pathlib import Path
@@ -119,16 +118,17 @@ BESIDE = {
 @pytest.mark.parametrize("name", BESIDE)
 def test_other_values_beside_the_tensors_are_inert(name: str, tmp_path: Path) -> None:
     named = {key: torch.from_numpy(array) for key, array in initial_tensors(CONFIG).items()}
-    assert weights_convert.read(save({"state_dict": named, "x": BESIDE[name]}, tmp_path / "model.pth")).config == CONFIG
-    with pytest.raises(CheckpointError, match="1 entries of its state dict are not tensors:\n  x"):
-        weights_convert.read(save({**named, "x": BESIDE[name]}, tmp_path / "model.pth"))
+    for content in ({"state_dict": named, "x": BESIDE[name]}, {**named, "x": BESIDE[name]}):
+        assert weights_convert.read(save(content, tmp_path / "model.pth")).config == CONFIG
+    with pytest.raises(CheckpointError, match=r"1 entries of its state dict are not tensors:\n  head\.x"):
+        weights_convert.read(save({**named, "head.x": BESIDE[name]}, tmp_path / "model.pth"))
 
 
 def test_data_parallel_prefix(tmp_path: Path) -> None:
     named = {f"module.{name}": torch.from_numpy(array) for name, array in initial_tensors(CONFIG).items()}
     lines: list[str] = []
     assert weights_convert.read(save(named, tmp_path / "model.pth"), report=lines.append).config == CONFIG
-    assert any(line.startswith("module.") for line in lines)
+    assert "weights: taken from module" in lines
 
 
 def test_compressed_and_big_endian_records(tmp_path: Path) -> None:
@@ -370,8 +370,7 @@ def test_float8_is_read(name: str, tmp_path: Path) -> None:
 )
 def test_what_is_no_plain_tensor_is_refused_by_name(make: Any, what: str, tmp_path: Path) -> None:
     path = save({"w": torch.ones(2), "odd": make()}, tmp_path / "odd.pth", "zip")
-    with pytest.raises(CheckpointError, match=f"odd: a .*{re.escape(what)}"):
-        torch_file.read(open_source(path))
+    assert what in torch_file.read(open_source(path)).others["odd"]
 
 
 def test_an_unknown_flag_is_refused_by_name(tmp_path: Path) -> None:

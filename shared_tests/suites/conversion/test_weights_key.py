@@ -87,12 +87,12 @@ def test_any_one_prefix_of_all_keys(prefix: str, path: Path) -> None:
     assert_raw(read(under(prefix), path)[0])
 
 
-@pytest.mark.parametrize("inner", ["_fsdp_wrapped_module", "_orig_mod", "_checkpoint_wrapped_module", "module"])
+@pytest.mark.parametrize("inner", ["_fsdp_wrapped_module", "_orig_mod", "module", "my_wrapper.inner"])
 def test_wrappers_within_the_network(inner: str, path: Path) -> None:
     named = {name.replace("backbone.layer1.", f"backbone.layer1.{inner}."): array for name, array in RAW.items()}
     checkpoint, lines = read(under("model.", named), path)
     assert_raw(checkpoint)
-    assert f"{inner}: torch's wrapper names, removed from the keys" in lines
+    assert f"{inner.replace('.', ', ')}: names of wrappers, removed from the keys" in lines
 
 
 CONTAINERS: dict[str, Any] = {
@@ -104,12 +104,31 @@ CONTAINERS: dict[str, Any] = {
         part: {name.removeprefix(f"{part}."): array for name, array in RAW.items() if name.startswith(f"{part}.")}
         for part in ("backbone", "head")
     },
+    "a dictionary of wrapped modules and an optimizer": {
+        **{
+            part: {f"module.{name.removeprefix(f'{part}.')}": RAW[name] for name in RAW if name.startswith(f"{part}.")}
+            for part in ("backbone", "head")
+        },
+        "optimizer": OPTIMIZER,
+    },
+    "a module that is trained itself": {"state_dict": {**RAW, "loss.weight": np.ones(19), "mean": np.ones(3)}},
 }
 
 
 @pytest.mark.parametrize("name", CONTAINERS)
 def test_wherever_the_weights_are(name: str, path: Path) -> None:
     assert_raw(read(CONTAINERS[name], path)[0])
+
+
+def test_a_parametrized_weight_is_no_wrapped_one(path: Path) -> None:
+    """torch computes the weight from the original, so the original alone is another weight."""
+    new = "backbone.conv1.parametrizations.weight.original"
+    tensors = {new if name == "backbone.conv1.weight" else name: array for name, array in RAW.items()}
+    assert "missing: backbone.conv1.weight" in refused(tensors, path)
+
+
+def test_a_convolution_beside_the_network_may_be_part_of_it(path: Path) -> None:
+    assert "unused: pyramid.weight [1, 1, 1, 1]" in refused({**RAW, "pyramid.weight": np.ones((1, 1, 1, 1))}, path)
 
 
 def test_what_lies_beside_the_weights_is_said(path: Path) -> None:
@@ -224,7 +243,9 @@ def test_sets_that_no_word_tells_apart_are_listed(path: Path) -> None:
 def test_averages_without_names_are_named(content: Mapping[str, Any], path: Path) -> None:
     _, lines = read(content, path)
     assert f"left out: {len(LEARNED)} tensors of ema without names, perhaps moving averages; cannot be taken" in lines
-    assert refused(content, path, "ema").startswith(f"ema has {len(LEARNED)} tensors in a list, without names")
+    assert refused(content, path, "ema").startswith(
+        f"ema.shadow_params has {len(LEARNED)} tensors in a list, without names"
+    )
     alone = content["ema"]
     assert refused(alone, path).startswith(f"shadow_params has {len(LEARNED)} tensors in a list")
 
@@ -271,13 +292,68 @@ def test_a_backbone_with_the_prefix_of_its_own_schema_is_one(path: Path) -> None
     assert "weights_key" not in checkpoint.source
 
 
-def test_a_part_of_another_network_is_taken_by_its_key_alone(path: Path) -> None:
-    tensors = {name: array for name, array in RAW.items() if name.startswith("backbone.")}
-    content = {**tensors, "classifier.4.weight": np.zeros((21, 8, 1, 1), np.float32)}
-    assert "its backbone alone is taken with --weights-key backbone" in refused(content, path)
-    checkpoint, lines = read(content, path, "backbone")
+BACKBONE = {name.removeprefix("backbone."): RAW[name] for name in RAW if name.startswith("backbone.")}
+SLOW = scaled(BACKBONE, 0.5)
+PROJECTION = {"0.weight": np.ones((3, 8), np.float32), "0.bias": np.ones(3, np.float32)}
+KERNEL = {"weight": np.zeros((21, 8, 1, 1), np.float32)}
+# Where the backbone lies in a network of another kind -> content, label of the backbone.
+OTHER_NETWORKS: dict[str, tuple[Any, str]] = {
+    "torchvision's FCN": ({**under("backbone.", BACKBONE), **under("classifier.4.", KERNEL)}, "backbone"),
+    "with an auxiliary head": (
+        {**under("backbone.", BACKBONE), **under("classifier.4.", KERNEL), **under("aux_classifier.4.", KERNEL)},
+        "backbone",
+    ),
+    "SimCLR": (
+        {"state_dict": {**under("backbone.", BACKBONE), **under("backbone.fc.", PROJECTION)}},
+        "state_dict.backbone",
+    ),
+    "Barlow Twins": (
+        {"model": {**under("module.backbone.", BACKBONE), **under("module.projector.", PROJECTION)}},
+        "model.module.backbone",
+    ),
+    "DINO": (
+        {
+            "student": {**under("module.backbone.", BACKBONE), **under("module.head.mlp.", PROJECTION)},
+            "teacher": {**under("backbone.", SLOW), **under("head.mlp.", PROJECTION)},
+        },
+        "student.module.backbone",
+    ),
+    "mmseg's FCN": (
+        {
+            "state_dict": {
+                **under("backbone.", BACKBONE),
+                **under("decode_head.convs.0.conv.", KERNEL),
+                **under("decode_head.convs.1.conv.", KERNEL),
+                **under("decode_head.conv_seg.", KERNEL),
+            }
+        },
+        "state_dict.backbone",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_NETWORKS)
+def test_of_another_network_the_backbone_is_taken(name: str, path: Path) -> None:
+    content, label = OTHER_NETWORKS[name]
+    checkpoint, lines = read(content, path)
     assert checkpoint.source["backbone_only"]
-    assert "left out: classifier.4.weight" in lines
+    assert all(np.array_equal(checkpoint.tensors[f"backbone.{key}"], BACKBONE[key]) for key in BACKBONE)
+    assert f"weights: taken from {label}" in lines
+    assert any(line.startswith("left out: ") for line in lines)
+    named = [line for line in lines if line.startswith("weights: only the backbone is taken: it is another network")]
+    assert len(named) == (name in ("with an auxiliary head", "mmseg's FCN"))
+
+
+def test_two_encoders_are_chosen_by_key(path: Path) -> None:
+    content = {"state_dict": {**under("module.encoder_q.", BACKBONE), **under("module.encoder_k.", SLOW)}}
+    assert "--weights-key state_dict.module.encoder_q" in refused(content, path)
+    checkpoint, _ = read(content, path, "encoder_q")
+    assert np.array_equal(checkpoint.tensors[WITNESS], RAW[WITNESS])
+
+
+def test_a_backbone_with_other_blocks_is_not_taken(path: Path) -> None:
+    content = {**BACKBONE, "layer1.0.se.fc1.weight": np.zeros((2, 8, 1, 1), np.float32), **under("fc.", PROJECTION)}
+    assert "unused: layer1.0.se.fc1.weight" in refused(content, path)
 
 
 def test_moments_of_an_optimizer_are_no_averages(path: Path) -> None:
@@ -476,5 +552,5 @@ def test_the_blocks_of_a_deep_network_are_no_beginnings_of_their_own() -> None:
     tensors = {name: np.broadcast_to(zeros[each.kind == "count"], each.shape) for name, each in table.items()}
     learned = {name: tensors[name] for name, each in table.items() if each.trainable}
     squeezed = {"ema_" + name.replace(".", "_"): array for name, array in learned.items()}
-    actual = find_places(Contents({**tensors, **squeezed, **under("second.ema.", tensors)})).complete
+    actual = find_places(Contents({**tensors, **squeezed, **under("second.ema.", tensors)})).sets
     assert [place.label for place in actual] == [".", "second.ema", "ema"]
