@@ -39,6 +39,11 @@ def find_match(
     if not nearest.keys:
         first = ", ".join([*tensors][:FIRST_KEYS])
         raise CheckpointError(f"{tried}not one of their {len(tensors)} names is known: {first}, ...")
-    errors, count = nearest.errors, len(nearest.errors)
-    listed = "\n  ".join(errors[:FIRST_ERRORS] + [f"and {count - FIRST_ERRORS} more"] * (count > FIRST_ERRORS))
-    raise CheckpointError(f"{tried}{nearest.schema.name} is nearest, with {pluralise(count, 'error')}:\n  {listed}")
+    count = pluralise(len(nearest.errors), "error")
+    raise CheckpointError(f"{tried}{nearest.schema.name} is nearest, with {count}:{listed(nearest.errors)}")
+
+
+def listed(errors: Sequence[str]) -> str:
+    """Return the first errors, a line each, and the number of the others."""
+    more = len(errors) - FIRST_ERRORS
+    return "".join(f"\n  {line}" for line in [*errors[:FIRST_ERRORS], *[f"and {more} more"] * (more > 0)])

@@ -30,6 +30,17 @@ class Stateful(Protocol):
     def set_state(self, state: Any) -> None: ...
 
 
+class Record:
+    """An object of a known class: `state` has its attributes. Its hash is that of its identity."""
+
+    def __init__(self, *_: Any) -> None:
+        self.state: Any = {}
+
+    def set_state(self, state: Any) -> None:
+        """Set the attributes."""
+        self.state = state
+
+
 def named(module: str, name: str) -> Global:
     """Return the global `module.name`. Raise ValueError if it is not a valid Python name."""
     if len(module) + len(name) > LONGEST_NAME or not (module + name).isprintable():
@@ -38,7 +49,10 @@ def named(module: str, name: str) -> Global:
 
 
 def as_dict(items: list[Any]) -> dict[Any, Any]:
-    """Return a dictionary from alternating keys and values; a key that is not a plain scalar becomes inert."""
+    """Return a dictionary from alternating keys and values.
+
+    A key that is neither a plain scalar nor a `Record` becomes inert.
+    """
     keys, values = items[::2], items[1::2]
     if len(keys) != len(values):
         raise ValueError("a dictionary has a key without a value")
@@ -49,4 +63,4 @@ def as_dict(items: list[Any]) -> dict[Any, Any]:
 
 
 def _may_be_key(key: Any) -> bool:
-    return key is None or isinstance(key, str | bytes) or (isinstance(key, int) and abs(key) < LARGEST_KEY)
+    return key is None or isinstance(key, str | bytes | Record) or (isinstance(key, int) and abs(key) < LARGEST_KEY)

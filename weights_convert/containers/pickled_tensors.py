@@ -38,6 +38,7 @@ TYPED_DTYPES: Mapping[str, np.dtype[Any]] = {  # dtypes without a storage class
 }
 STORAGE_MODULES = ("torch", "torch.cuda", "torch.storage")
 MAXIMUM_DIMENSIONS = 16
+SHARDED = "tensor of which this file has a process's part. Save full_tensor(), or use torch.distributed.checkpoint"
 
 
 @dataclass(frozen=True)
@@ -156,8 +157,12 @@ def _whole(number: Any) -> int:
     return number
 
 
-def from_type(function: Any, kind: Any, arguments: Any, *_: Any) -> Any:
+def from_type(function: Any, kind: Any, arguments: Any, state: Any = None, *_: Any) -> Any:
     """Stand-in for `torch._tensor._rebuild_from_type_v2`: a tensor of a subclass or with attributes."""
+    states = state if type(state) is tuple else (state,)  # attributes, and those of slots
+    local = next((each["_local_tensor"] for each in states if type(each) is dict and "_local_tensor" in each), None)
+    if isinstance(local, PickledTensor) and type(arguments) is tuple:  # a DTensor: class, dtype, shape, ...
+        return local if local.shape == arguments[2] else Opaque(SHARDED)
     known = isinstance(function, Global) and function.name in TENSORS and type(arguments) is tuple
     return TENSORS[function.name](*arguments) if known else Opaque("tensor of an unknown class")
 

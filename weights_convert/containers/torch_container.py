@@ -32,9 +32,8 @@ PICKLE = "/data.pkl"
 Resolve = Callable[[PickledTensor], np.ndarray]
 
 
-def read_zip(source: SourceFile) -> tuple[Any, Resolve]:
+def read_zip(archive: Archive) -> tuple[Any, Resolve]:
     """Return the object of the zip container's pickle, and a function that reads a tensor's values."""
-    archive = Archive(source.file)
     root = min((name for name in archive.names if name.endswith(PICKLE)), key=len).removesuffix(PICKLE)
     if f"{root}/constants.pkl" in archive:
         raise CheckpointError("is a TorchScript program, not a state dict. Save model.state_dict() instead")

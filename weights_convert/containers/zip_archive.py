@@ -6,6 +6,7 @@ names that lead out of a folder, duplicate names and overlapping records: only a
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import zipfile
@@ -43,10 +44,18 @@ def bound(stored: int) -> int:
     return max(ROOM, MAXIMUM_EXPANSION * stored)
 
 
+class MemoryFile(io.BytesIO):
+    """Bytes in memory as an open file."""
+
+    def __init__(self, data: Buffer) -> None:
+        super().__init__(data)
+        self.size = len(data)
+
+
 class _Bounded:
     """File object for zipfile, which loads a central directory of any size; `limit` is the most bytes of a read."""
 
-    def __init__(self, file: RegularFile) -> None:
+    def __init__(self, file: RegularFile | MemoryFile) -> None:
         self.seek, self.tell, self.seekable, self.file = file.seek, file.tell, file.seekable, file
         self.limit = DIRECTORY_LIMIT
 
@@ -57,7 +66,7 @@ class _Bounded:
         return self.file.read(size)
 
 
-def open_zip(file: RegularFile) -> zipfile.ZipFile:
+def open_zip(file: RegularFile | MemoryFile) -> zipfile.ZipFile:
     """Return a file as a zip archive. Raise one of ZIP_DAMAGE if it is not one."""
     bounded = _Bounded(file)
     archive = zipfile.ZipFile(bounded)
@@ -68,7 +77,7 @@ def open_zip(file: RegularFile) -> zipfile.ZipFile:
 class Archive:
     """A zip archive, open for reading. Raises CheckpointError if it is damaged."""
 
-    def __init__(self, file: RegularFile) -> None:
+    def __init__(self, file: RegularFile | MemoryFile) -> None:
         try:
             self._zip = open_zip(file)
         except ZIP_DAMAGE as error:

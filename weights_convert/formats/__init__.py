@@ -22,7 +22,10 @@ from weights_convert.formats import (
     run_folder,
     safetensors_file,
     safetensors_index,
+    torch_distributed,
     torch_file,
+    torch_folder,
+    torch_program,
 )
 
 
@@ -62,11 +65,14 @@ class ForeignWriter(Writer, Protocol):
 
 READERS: tuple[Reader, ...] = (
     torch_file,
+    torch_program,
+    torch_distributed,
     keras_archive,
     keras_weights_file,
     orbax_directory,
     pretrained_folder,
     run_folder,
+    torch_folder,
     npz_file,
     safetensors_file,
     safetensors_index,

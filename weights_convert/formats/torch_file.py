@@ -20,7 +20,7 @@ from weights_convert.containers.pickle_writer import write_pickle
 from weights_convert.containers.pickled_tensors import PickledTensor
 from weights_convert.containers.source_file import SourceFile
 from weights_convert.containers.torch_container import LEGACY, PICKLE, Resolve, read_legacy, read_zip
-from weights_convert.containers.zip_archive import bound, raw_bytes, write_archive
+from weights_convert.containers.zip_archive import Archive, bound, raw_bytes, write_archive
 from weights_convert.contents import OBJECT, Contents, Described, Unread
 from weights_convert.formats.pickled_tree import flatten
 
@@ -36,7 +36,7 @@ def recognises(source: SourceFile) -> bool:
 
 def read(source: SourceFile) -> Contents:
     """Read either container. Raise CheckpointError if it is damaged or has no state dict."""
-    content, resolve = (read_legacy if LEGACY.match(source.start) else read_zip)(source)
+    content, resolve = read_legacy(source) if LEGACY.match(source.start) else read_zip(Archive(source.file))
     size = source.file.size
     if isinstance(content, Opaque):
         raise CheckpointError(

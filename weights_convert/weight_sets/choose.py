@@ -14,7 +14,7 @@ import numpy as np
 from danet_common import CheckpointError
 from danet_common.text import pluralise
 from weights_convert.contents import OBJECT, Contents
-from weights_convert.detect import find_match
+from weights_convert.detect import find_match, listed
 from weights_convert.mapping.apply import Log
 from weights_convert.mapping.schema import Schema
 from weights_convert.weight_sets.find import find_places, without_wrappers
@@ -84,9 +84,9 @@ def _named(contents: Contents, weight_sets: WeightSets, key: str, schemas: Seque
     if contents.others.get(word, "").startswith(OBJECT):
         raise CheckpointError(f"{word} is {contents.others[word]}, which is never run. Save its state_dict()")
     labels = [spoken(each) for each in sets[:MOST_SETS]] + ["..."] * (len(sets) > MOST_SETS)
-    listed = f"it has {', '.join(labels)}" if sets else "it has no complete set of weights"
+    known = f"it has {', '.join(labels)}" if sets else "it has no complete set of weights"
     exchanged = f"; {exchange.averages} is where {exchange.trainer} stores the moving averages" if exchange else ""
-    raise CheckpointError(f"has no weights at {key!r}; {listed}{exchanged}")
+    raise CheckpointError(f"has no weights at {key!r}; {known}{exchanged}")
 
 
 def _one_of(contents: Contents, sets: Sequence[WeightSet]) -> WeightSet:
@@ -102,6 +102,9 @@ def _one_of(contents: Contents, sets: Sequence[WeightSet]) -> WeightSet:
 def _nearest(contents: Contents, weight_sets: WeightSets, schemas: Sequence[Schema] | None) -> WeightSet:
     """Return the incomplete set of the given schemas that lacks the least; raise CheckpointError without schemas."""
     _refuse_list(contents.tensors)
+    unread = [f"{name}: {what}" for name, what in contents.others.items() if what.startswith("a tensor")]
+    if unread and not weight_sets.tried:
+        raise CheckpointError(f"{len(unread)} of its tensors cannot be read:{listed(unread)}")
     keys = {name: name for name in contents.tensors}
     for nearest in sorted(weight_sets.tried, key=WeightSet.distance)[:1]:
         _refuse_others(contents, nearest)
@@ -136,5 +139,4 @@ def _refuse_others(contents: Contents, weight_set: WeightSet) -> None:
         if own and not any(holder == name or holder.startswith(f"{name}.") for holder in containers):
             stray.append(f"{key.removeprefix(prefix)}: {what}")
     if stray:
-        listed = "\n  ".join(stray)
-        raise CheckpointError(f"{len(stray)} entries of its state dict are not tensors:\n  {listed}")
+        raise CheckpointError(f"{len(stray)} entries of its state dict are not tensors:{listed(stray)}")
