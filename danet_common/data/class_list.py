@@ -169,11 +169,15 @@ def _without_yaml(lines: list[Line]) -> list[Line]:
 def _row_of_words(line: int, text: str) -> Row:
     """Parse a name with numbers before and after it, separated by spaces, commas, colons or brackets."""
     plain = re.sub(r"\s+#\s.*$|^- ", "", text)  # a comment at the end, or YAML's mark of an item
-    match = LINE.fullmatch(_without_hex(plain)[:LONGEST_LINE])
+    plain = _without_hex(plain)[:LONGEST_LINE]
+    name, *rest = plain.split() or [""]
+    if name.isdecimal() and len(rest) in (0, 3) and all(map(str.isdecimal, rest)):  # a class that is called 7
+        return Row(line, text, name, None, _colour(line, rest), (0, len(rest)))
+    match = LINE.fullmatch(plain)
     assert match is not None
     before, after = (re.findall(r"\d+", match[part]) for part in ("before", "after"))
     numbers, shape = [*before, *after], (len(before), len(after))
-    if not match["name"]:
+    if not match["name"] or match["name"].isdecimal():
         raise LineError(line, f"{text[:60]!r} has no name; {FORM}")
     if shape not in NUMBERS:
         raise LineError(line, f"{text[:60]!r}: which of {len(numbers)} numbers is the class? {FORM.capitalize()}")

@@ -17,7 +17,6 @@ SHOWN_NAMES = 8
 NUMBERS = ("number", "grey")  # encodings whose file values are class numbers
 ENCODINGS = {
     "colour": "by their colours",
-    "palette": "by the colours of their palettes, not by the palettes' indices",
     "grey": "as grey: each pixel's grey level is its class number",
     "level": "by their grey levels, which the list of classes gives as colours",
 }
@@ -88,17 +87,12 @@ class LabelCheck:
     def _inconsistencies(self, counts: PixelCounts) -> Iterator[str]:
         """Yield errors of the files as a whole."""
         encodings = {file.encoding: file.path for file in self.files}
-        if {"colour", "grey"} <= encodings.keys():
-            yield (
-                f"{self.title}: some label files hold colours of classes, such as {encodings['colour']}, and some "
-                f"numbers as grey, such as {encodings['grey']}; save all of them alike"
-            )
-        if "level" in encodings:
-            numbers = [file.path for file in self.files if file.encoding == "number" and not self._are_levels(file)]
-            if numbers:
+        numbers = [file.path for file in self.files if file.encoding == "number" and not self._are_levels(file)]
+        for kind, others in (("colour", [encodings.get("grey")]), ("level", numbers)):
+            if kind in encodings and any(others):
                 yield (
-                    f"{self.title}: some label files hold grey levels that are colours of classes, such as "
-                    f"{encodings['level']}, and some numbers, such as {numbers[0]}; save all of them alike"
+                    f"{self.title}: some label files hold colours of classes, such as {encodings[kind]}, and some "
+                    f"numbers, such as {others[0]}; save all of them alike"
                 )
         values = self._numbers()
         voids_255 = self.table.classes.get(IGNORE) == IGNORE and not self.table.void_by_user

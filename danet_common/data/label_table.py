@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from itertools import dropwhile
 
 from danet_common.config.classes import Colour
 from danet_common.data.dataset import IGNORE, DataError
 from danet_common.data.label_settings import LabelSettings
 
-BLACK_AND_WHITE = [(0, 0, 0), (255, 255, 255)]
+BLACK = (0, 0, 0)
 HINT = "--set palette_labels=index or palette_labels=colour says which counts"
 
 
@@ -79,61 +79,33 @@ def with_colours(table: LabelTable, colours: Sequence[Colour | None], void: Iter
     return replace(table, colours=meaning, levels=levels if len(levels) == len(colours) == len(meaning) else {})
 
 
-def palette_encoding(
-    used: Sequence[int], palette: Sequence[Colour], table: LabelTable, renumbered: bool
-) -> Literal["number", "palette", "grey"]:
-    """Return what the classes of a palette file are: its indices, its colours or its grey levels.
+def is_read_by_colours(used: Sequence[int], palette: Sequence[Colour], table: LabelTable) -> bool:
+    """True if the classes of a palette file are its colours or grey levels, and not its indices.
 
     An index is the class if the file was written as labels. If a program chose the palette (quantised RGB, an optimised
-    grey file, every GIF), only the colour is known.
+    grey file), only the colour is known. Raises ValueError if both are known and say different classes.
 
-    used        indices of the palette that pixels have
-    renumbered  True for GIF, whose writers choose the indices
-
-    Raises ValueError if indices and colours are both known and say different classes.
+    used  indices of the palette that pixels have
     """
+    if table.palette != "auto":
+        return table.palette == "colour"
     colours = [palette[index] if index < len(palette) else None for index in used]
+    known: Mapping[Colour, int | None] = table.colours
+    is_grey = all(red == green == blue for red, green, blue in palette) and not known.keys() & {*colours}
+    if is_grey:
+        known = {(value, value, value): label for value, label in table.classes.items()}
     by_index = [table.classes.get(index) for index in used]
-    by_colour = [None if colour is None else table.colours.get(colour) for colour in colours]
-    grey = all(colour is not None and _is_grey(colour) for colour in colours)
-    by_grey = [table.classes.get(colour[0]) if colour and grey else None for colour in colours]
-    if table.palette == "index":
-        return "number"
-    if table.palette == "colour":
-        if not table.colours and not grey:
-            raise ValueError("labels by colour, and no class has a colour; name them in classes.csv: name,r,g,b")
-        return "palette" if table.colours else "grey"
-    if renumbered and by_index not in (by_colour, by_grey):
-        if table.colours and None not in by_colour:
-            return "palette"
-        if not grey:
-            raise ValueError("programs that write GIF renumber its colours; save labels as PNG")
-        return "grey"
-    if table.colours and None not in by_colour and by_colour != by_index:
-        if None in by_index or all(colour in table.colours for colour in _without_padding(palette)):
-            return "palette"
-        raise ValueError(f"the indices say classes {_listed(by_index)}, the colours {_listed(by_colour)}; {HINT}")
-    if table.colours and None in by_index and any(label is not None for label in by_colour):
-        return "palette"  # the error then names the unknown colours
-    if not grey or None in by_grey or by_grey == by_index or not all(map(_is_grey, palette)):
-        return "number"
+    by_colour = [None if colour is None else known.get(colour) for colour in colours]
+    if by_colour == by_index or not any(label is not None for label in by_colour):
+        return False
     if None in by_index:
-        return "grey"
-    if list(_without_padding(palette)) == BLACK_AND_WHITE:
-        return "number"  # like a file of 1 bit a pixel
-    raise ValueError(f"the indices say classes {_listed(by_index)}, the grey levels {_listed(by_grey)}; {HINT}")
-
-
-def _without_padding(palette: Sequence[Colour]) -> Sequence[Colour]:
-    """Return a palette of 2 or more colours without the black entries that fill its end."""
-    length = len(palette)
-    while length > 2 and palette[length - 1] == (0, 0, 0):
-        length -= 1
-    return palette[:length]
-
-
-def _is_grey(colour: Colour) -> bool:
-    return colour[0] == colour[1] == colour[2]
+        return None not in by_colour or not is_grey  # the error then names the unknown colours
+    without_padding = [*dropwhile(BLACK.__eq__, reversed(palette))]
+    if None in by_colour or (is_grey and without_padding == [(255, 255, 255), BLACK]):  # as of 1 bit a pixel
+        return False
+    if not is_grey and {*without_padding} <= known.keys():
+        return True
+    raise ValueError(f"the indices say classes {_listed(by_index)}, the colours {_listed(by_colour)}; {HINT}")
 
 
 def _listed(labels: Sequence[int | None]) -> str:

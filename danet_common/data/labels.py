@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,17 +11,16 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 from PIL import Image, ImageFile
 
-from danet_common.config.classes import Colour
 from danet_common.data.dataset import IGNORE, DataError
 from danet_common.data.image_reading import ORIENTATION, SIXTEEN_BITS, open_image
-from danet_common.data.label_table import LabelTable, palette_encoding
+from danet_common.data.label_table import LabelTable, is_read_by_colours
 from danet_common.files.regular_file import IMAGE, open_regular
 
 LOSSLESS = ("PNG", "BMP", "TIFF", "GIF", "PPM")  # Pillow's names; PPM includes PGM and PBM
 FEWER_BITS = ("L;2", "L;4")  # grey of 2 or 4 bits a pixel: Pillow stretches it to 0..255
 MAX_COLOURS = 65536  # of a label file; a photograph has more
 
-Encoding = Literal["number", "grey", "level", "palette", "colour"]
+Encoding = Literal["number", "grey", "level", "colour"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class LabelFile:
     """A decoded label file.
 
     encoding  number: the pixel's value or palette index; grey: RGB, or a palette, of greys; level: grey levels that are
-              colours of classes; palette: the palette's colours; colour: RGB
+              colours of classes; colour: RGB, or a palette
     values    file values; RGB as 65536 r + 256 g + b
     counts    file value -> pixels
     meaning   file value -> class, IGNORE, or None if it is unknown
@@ -49,7 +47,7 @@ class LabelFile:
         unknown = {value: pixels for value, pixels in self.counts.items() if self.meaning[value] is None}
         if not unknown:
             return None
-        if self.encoding in ("palette", "colour"):
+        if self.encoding == "colour":
             return f"{self.path}: {_unknown_colours(unknown, self.table)}"
         listed = ", ".join(f"{value} ({pixels} px)" for value, pixels in sorted(unknown.items())[:5])
         more = ", ..." * (len(unknown) > 5)
@@ -107,8 +105,9 @@ def _decode(path: Path, image: Image.Image, table: LabelTable) -> LabelFile:
         if image.getchannel("A").getextrema() != (255, 255):
             raise DataError(f"{path}: labels must have no transparent pixels; say void with a class number of its own")
         return _decode(path, image.convert(image.mode[:-1]), table)
-    if image.mode == "RGB":
-        return _decode_colours(path, image, table)
+    is_gif = image.format == "GIF" and table.palette != "index"  # whose writers choose the indices
+    if image.mode == "RGB" or (image.mode == "P" and is_gif):
+        return _decode_colours(path, image.convert("RGB"), table)
     if image.mode == "P":
         return _decode_palette(path, image, table)
     if image.mode in SIXTEEN_BITS:
@@ -136,24 +135,18 @@ def _numbers(path: Path, encoding: Encoding, values: Integer[np.ndarray, "h w"],
 
 def _decode_palette(path: Path, image: Image.Image, table: LabelTable) -> LabelFile:
     values = np.asarray(image)
-    rgb = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)[:256]
-    palette: list[Colour] = [(red, green, blue) for red, green, blue in rgb.tolist()]
-    pixels = Image.fromarray(values).histogram()
-    used = [value for value in range(256) if pixels[value]]
+    parts = image.getpalette("RGB") or []
+    palette = list(zip(parts[::3], parts[1::3], parts[2::3], strict=True))
+    used = np.flatnonzero(Image.fromarray(values).histogram()).tolist()
     try:
-        encoding = palette_encoding(used, palette, table, renumbered=image.format == "GIF")
+        by_colours = is_read_by_colours(used, palette, table)
     except ValueError as error:
         raise DataError(f"{path}: {error}") from None
-    if encoding == "number":
+    if not by_colours:
         return _numbers(path, "number", values, table)
     if max(used) >= len(palette):
         raise DataError(f"{path}: damaged: the palette has {len(palette)} colours, and a pixel is number {max(used)}")
-    if encoding == "grey":
-        return _numbers(path, "grey", rgb[values, 0], table)
-    counts: Counter[Colour] = Counter()
-    for value in used:
-        counts[palette[value]] += pixels[value]
-    return _colours(path, "palette", rgb[values], counts, table)
+    return _decode_colours(path, image.convert("RGB"), table)
 
 
 def _decode_colours(path: Path, image: Image.Image, table: LabelTable) -> LabelFile:
@@ -161,7 +154,7 @@ def _decode_colours(path: Path, image: Image.Image, table: LabelTable) -> LabelF
     distinct = image.getcolors(MAX_COLOURS)
     if distinct is None:
         raise DataError(f"{path}: no labels: more than {MAX_COLOURS} colours, as a photograph has")
-    counts: dict[Colour, int] = {colour: pixels for pixels, colour in distinct}  # type: ignore[misc]
+    counts: dict[tuple[int, int, int], int] = {colour: pixels for pixels, colour in distinct}  # type: ignore[misc]
     known = [table.colours.get(colour) is not None for colour in counts]
     if not all(known) and all(red == green == blue for red, green, blue in counts):
         return _numbers(path, "grey", np.asarray(image)[..., 0], table)
@@ -170,22 +163,11 @@ def _decode_colours(path: Path, image: Image.Image, table: LabelTable) -> LabelF
             f"{path}: labels in colour, and no class has a colour; give classes.csv a line name,r,g,b for each class, "
             "or save one byte a pixel, a class number"
         )
-    return _colours(path, "colour", np.asarray(image), counts, table)
-
-
-def _colours(
-    path: Path, encoding: Encoding, rgb: UInt8[np.ndarray, "h w 3"], counts: Mapping[Colour, int], table: LabelTable
-) -> LabelFile:
-    values = rgb.astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
+    values = np.asarray(image).astype(np.uint32) @ np.array([1 << 16, 1 << 8, 1], np.uint32)
     packed = {red << 16 | green << 8 | blue: (red, green, blue) for red, green, blue in counts}
-    return LabelFile(
-        path,
-        encoding,
-        values,
-        {value: counts[colour] for value, colour in packed.items()},
-        {value: table.colours.get(colour) for value, colour in packed.items()},
-        table,
-    )
+    by_value = {value: counts[colour] for value, colour in packed.items()}
+    meaning = {value: table.colours.get(colour) for value, colour in packed.items()}
+    return LabelFile(path, "colour", values, by_value, meaning, table)
 
 
 def _unknown_colours(unknown: Mapping[int, int], table: LabelTable) -> str:

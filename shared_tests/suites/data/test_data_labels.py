@@ -134,9 +134,10 @@ def test_a_palette_that_may_mean_both_is_refused_until_the_user_says(tmp_path: P
 def test_grey_that_an_optimiser_made_a_palette_of_is_not_read_by_its_indices(tmp_path: Path) -> None:
     table = plain_table(12)
     greys = [(0, 0, 0), (7, 7, 7), (11, 11, 11)]
-    assert "the grey levels 0, 7, 11" in fault(save(tmp_path / "a.png", PIXELS, greys), table)
+    assert "the colours 0, 7, 11" in fault(save(tmp_path / "a.png", PIXELS, greys), table)
     assert np.array_equal(read_labels(save(tmp_path / "a.gif", np.array([0, 7, 11], np.uint8)[PIXELS]), table),
                           np.array([0, 7, 11])[PIXELS])  # fmt: skip
+    assert "the colours 0, 7, 11" in fault(tmp_path / "a.png", with_colours(table, [(9, 8, 7)] * 12))
     black_and_white = save(tmp_path / "b.png", PIXELS % 2, [(0, 0, 0), (255, 255, 255)])
     assert np.array_equal(read_labels(black_and_white, table), PIXELS % 2)
 
@@ -287,7 +288,7 @@ def test_numbers_where_classes_have_greys(tmp_path: Path) -> None:
     dataset.check(log=messages.append)
     assert (messages, dataset.item(0).labels.tolist()) == ([], MASK.tolist())
     spec = folder_of(tmp_path, MASK, MASK * 255, classes=WHITE_ON_BLACK)
-    with pytest.raises(DataError, match=r"grey levels that are colours of classes, such as .*1.png, and some numbers"):
+    with pytest.raises(DataError, match=r"hold colours of classes, such as .*1.png, and some numbers, such as .*0.png"):
         open_dataset(spec, "train").check()
 
 
