@@ -32,14 +32,22 @@ class CBAM(nnx.Module):
 
     def __call__(self, x: Float[Array, "b h w c"], taps: Taps = NO_TAPS) -> Float[Array, "b h w c"]:
         mean = jnp.mean(upcast(x), (1, 2), keepdims=True).astype(x.dtype)
-        maximum = jnp.max(x, (1, 2), keepdims=True)  # where several are largest, the gradient goes to all
+        maximum = largest(largest(x, 1), 2)
         gate = jax.nn.sigmoid(self.perceptron(mean) + self.perceptron(maximum))
         x = taps.record("cbam_channel_gate", gate) * x
         mean = jnp.mean(upcast(x), 3, keepdims=True).astype(x.dtype)
-        maximum = jnp.max(x, 3, keepdims=True)
+        maximum = largest(x, 3)
         gate = jax.nn.sigmoid(self.spatial(jnp.concatenate((mean, maximum), axis=3)))
         return taps.record("cbam_spatial_gate", gate) * x
 
     def perceptron(self, pooled: Float[Array, "b 1 1 c"]) -> Float[Array, "b 1 1 c"]:
         """W1 relu(W0 pooled)."""
         return self.expand(jax.nn.relu(self.reduce(pooled)))
+
+
+def largest(x: Float[Array, "b h w c"], axis: int) -> Float[Array, "b p q d"]:
+    """Maximum along an axis, whose gradient goes to the first of equal values.
+
+    Where a gradient goes to all values that equal the maximum, none may: XLA may compute them twice, rounded otherwise.
+    """
+    return jnp.take_along_axis(x, jnp.argmax(x, axis, keepdims=True), axis)

@@ -35,14 +35,22 @@ class CBAM(Module):
 
     def call(self, x: Float[Tensor, "b h w c"], taps: Taps = NO_TAPS) -> Float[Tensor, "b h w c"]:
         mean = ops.cast(mean_of(upcast(x), (1, 2), keepdims=True), x.dtype)
-        maximum = ops.max(x, (1, 2), keepdims=True)  # where several are largest, the gradient goes to all
+        maximum = largest(largest(x, 1), 2)
         gate = ops.sigmoid(self.perceptron(mean) + self.perceptron(maximum))
         x = taps.record("cbam_channel_gate", gate) * x
         mean = ops.cast(mean_of(upcast(x), (3,), keepdims=True), x.dtype)
-        maximum = ops.max(x, 3, keepdims=True)
+        maximum = largest(x, 3)
         gate = ops.sigmoid(self.spatial(ops.concatenate((mean, maximum), axis=3)))
         return taps.record("cbam_spatial_gate", gate) * x
 
     def perceptron(self, pooled: Float[Tensor, "b 1 1 c"]) -> Float[Tensor, "b 1 1 c"]:
         """W1 relu(W0 pooled)."""
         return self.expand(ops.relu(self.reduce(pooled)))
+
+
+def largest(x: Float[Tensor, "b h w c"], axis: int) -> Float[Tensor, "b p q d"]:
+    """Maximum along an axis, whose gradient goes to the first of equal values.
+
+    Where a gradient goes to all values that equal the maximum, none may: XLA may compute them twice, rounded otherwise.
+    """
+    return ops.take_along_axis(x, ops.argmax(x, axis, keepdims=True), axis)

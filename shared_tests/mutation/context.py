@@ -13,9 +13,9 @@ MEANS = {
     "jax": "mean = jnp.mean(upcast(x), (1, 2), keepdims=True).astype(x.dtype)",
 }
 MAXIMA = {
-    "torch": "torch.amax(x, (2, 3), keepdim=True)",
-    "tf": "ops.max(x, (1, 2), keepdims=True)",
-    "jax": "jnp.max(x, (1, 2), keepdims=True)",
+    "torch": "largest(largest(x, 2), 3)",
+    "tf": "largest(largest(x, 1), 2)",
+    "jax": "largest(largest(x, 1), 2)",
 }
 
 GATHERED = (
