@@ -35,3 +35,4 @@ lint: $(READY)  ## Hold the code to ruff
 
 types: $(READY)  ## Hold the code to its types
 	$(BIN)/mypy
+	MYPYPATH=benchmarks $(BIN)/mypy benchmarks/*.py

@@ -67,7 +67,7 @@ def torch_pass(job: dict[str, Any], arrays: list[np.ndarray]) -> Pass:
 
     def run() -> Any:
         with torch.set_grad_enabled(backward):
-            out = forward()
+            out: Any = forward()
             out = torch.autograd.grad(out.sum(), tensors) if backward else out
         if job["device"] == "cuda":
             torch.cuda.synchronize()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -108,7 +108,7 @@ def training_step(backend: str, job: dict[str, Any], x: np.ndarray, remat: bool 
 
     package = f"danet_{backend}"
     steps, devices = (importlib.import_module(f"{package}.training.{name}") for name in ("step", "distributed"))
-    dtype = "mixed_bfloat16" if job["dtype"] == "bfloat16" else "float32"
+    dtype: Literal["mixed_bfloat16", "float32"] = "mixed_bfloat16" if job["dtype"] == "bfloat16" else "float32"
     recipe = TrainConfig(batch_size=job["batch"], dtype=dtype, learning_rate=0.0001, remat=remat)
     distributed, pixels = devices.Distributed(), x.shape[0] * job["height"] * job["width"]
     layers = "remat" if resolve_remat(recipe, pixels, distributed.device_count) else "memory_efficient"

@@ -40,7 +40,7 @@ def main() -> None:
             checkpoint=str(path),
             x=case_input(case).astype(np.float64),
             dtype="float64",
-            stages=tap_names(case.config),
+            taps=tap_names(case.config),
             cotangents=cotangents(case),
         )
         for name in NETWORKS:

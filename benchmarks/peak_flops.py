@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from danet_candidates import set_precision, storage_dtype
@@ -33,12 +34,12 @@ def measure_peak_flops(dtype: str, device: str = "cpu") -> dict[str, float]:
     kind, rates = getattr(torch, storage_dtype(dtype)), {"matrix": 0.0, "convolution": 0.0}
     for size in MATRICES:
         a, b = (torch.randn(size, size, device=device).to(kind) for _ in range(2))
-        rates["matrix"] = max(rates["matrix"], best_rate(lambda a=a, b=b: a @ b, 2 * size**3, device))
+        rates["matrix"] = max(rates["matrix"], best_rate(partial(torch.matmul, a, b), 2 * size**3, device))
     for channels, out_channels, kernel, dilation, side in CONVOLUTIONS:
         convolution = torch.nn.Conv2d(channels, out_channels, kernel, padding="same", dilation=dilation)
         convolution = convolution.to(device=device, dtype=kind)
         x = torch.randn(1, channels, side, side, device=device).to(kind).contiguous(memory_format=torch.channels_last)
         operations = 2 * channels * out_channels * (kernel * side) ** 2
-        rate = best_rate(lambda c=convolution, x=x: c(x), operations, device)
+        rate = best_rate(partial(convolution, x), operations, device)
         rates["convolution"] = max(rates["convolution"], rate)
     return {**rates, "peak_flops": max(rates.values())}

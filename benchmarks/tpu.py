@@ -49,8 +49,8 @@ def main() -> None:
     parser.add_argument("--chunk-size", type=int, default=chunks.CHUNK_SIZE, metavar="N", help="0: no chunks")
     options = parser.parse_args()
     chunks.CHUNK_SIZE = options.chunk_size or chunks.LARGEST_CHUNK
-    memory = compiled_memory(options.variant, *options.size, options.dtype, options.topology)
     height, width = options.size
+    memory = compiled_memory(options.variant, height, width, options.dtype, options.topology)
     print(f"{options.variant}, {height}x{width}, {options.dtype}, {options.topology}, chunks of {chunks.CHUNK_SIZE}")
     print(", ".join(f"{name} {size / MIB:.0f} MiB" for name, size in memory.items()))
 

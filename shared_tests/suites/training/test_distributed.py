@@ -239,7 +239,7 @@ def test_a_batch_that_cannot_be_shared(spread: Spread, tmp_path: Path) -> None:
     first = initial_state(tmp_path / "0.safetensors", CONFIG, recipe)
     for code, words in launch(spread, tmp_path / "spread", {"start": str(first)}):
         assert code != 0
-        assert "ValueError: batch_size must be a multiple of 2 devices times 2 parts; got 6" in words
+        assert "ValueError: batch_size must be a multiple of 2 devices times 2 microbatches; got 6" in words
 
 
 @pytest.mark.slow

@@ -18,8 +18,8 @@ from shared_tests.workers.protocol import load_arrays, save_arrays
 
 MODULES = {
     "distributed": "training.distributed",
-    "layers": "layers",
     "losses": "training.losses",
+    "primitives": "primitives",
     "resume": "training.state",
     "train": "training.step",
 }
