@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +10,7 @@ from danet_cli.output_paths import real_path
 from danet_cli.predict.outputs import Outputs, is_predicted
 from danet_common.data.listing import IMAGE_ENDINGS
 
-NAMED = 5  # files of each reason that a note names
+NAMED = 5  # files that a note names
 
 
 class InputImage(NamedTuple):
@@ -46,33 +45,15 @@ def find_images(paths: list[Path], out: Path) -> list[InputImage]:
 
 
 def images_below(folder: Path) -> list[Path]:
-    """Return the images in a folder and its subfolders. Note, by reason, how many files are not images."""
-    images, skipped = [], defaultdict(list)
-    for path in sorted(folder.rglob("*")):
-        reason = reason_to_skip(path, folder)
-        if reason is None:
-            images.append(path)
-        elif reason:
-            skipped[reason].append(str(path.relative_to(folder)))
-    for reason, names in skipped.items():
-        more = ", ..." if len(names) > NAMED else ""
-        print_note(f"{folder}: {len(names)} left out, {reason}: {', '.join(names[:NAMED])}{more}")
-    return images
-
-
-def reason_to_skip(path: Path, folder: Path) -> str | None:
-    """Return the reason why a path below a folder is not an image to predict; empty if it needs no note."""
-    is_hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-    is_image = path.suffix.lower() in IMAGE_ENDINGS
-    if path.is_dir():
-        return ""
-    if is_hidden:
-        return "hidden, as their names begin with a dot" if is_image else ""
-    if not is_image:
-        return "without an image's ending"
-    if not path.is_file():
-        return "not regular files"
-    return "" if is_predicted(path) else None
+    """Return the images in a folder and its subfolders, without hidden ones. Note how many files are not images."""
+    paths = [path for path in sorted(folder.rglob("*")) if not path.is_dir()]
+    paths = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
+    images = [path for path in paths if path.is_file() and path.suffix.lower() in IMAGE_ENDINGS]
+    left_out = [str(path.relative_to(folder)) for path in paths if path not in images]
+    if left_out:
+        more = ", ..." if len(left_out) > NAMED else ""
+        print_note(f"{folder}: {len(left_out)} left out, not image files: {', '.join(left_out[:NAMED])}{more}")
+    return [path for path in images if not is_predicted(path)]
 
 
 def require_different_targets(inputs: list[InputImage]) -> None:

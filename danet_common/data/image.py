@@ -12,24 +12,10 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from danet_common.config import DANetConfig
-from danet_common.data.image_reading import MAX_PIXELS, ImageError, opened_image, read_image
+from danet_common.data.image_reading import ImageError as ImageError
+from danet_common.data.image_reading import opened_image
+from danet_common.data.image_reading import read_image as read_image
 from danet_common.files.atomic import Judge, always, atomic_file
-
-__all__ = [
-    "MAX_PIXELS",
-    "ImageError",
-    "Palette",
-    "label_dtype",
-    "normalise",
-    "overlay",
-    "read_image",
-    "require_masks",
-    "require_photographs",
-    "resize_image",
-    "software_of",
-    "write_image",
-    "write_mask",
-]
 
 Palette = Sequence[tuple[int, int, int]]
 

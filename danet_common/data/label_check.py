@@ -138,22 +138,6 @@ class LabelCheck:
         absent = [value for value in self.table.mapped if not any(value in file.counts for file in self.files)]
         if absent and {*encodings} <= {*NUMBERS}:
             yield f"{self.title}: label_map has no effect on {', '.join(map(str, absent))}: no label file holds it"
-        yield from self._binary_remark()
-
-    def _binary_remark(self) -> Iterator[str]:
-        """Warn if some files are masks of 0 and 255 and no further file holds 255."""
-        binary = [
-            file.path
-            for file in self.files
-            if file.encoding in NUMBERS and IGNORE in file.counts and file.counts.keys() <= {0, IGNORE}
-            if file.meaning[IGNORE] == IGNORE
-        ]
-        with_void = sum(IGNORE in file.counts for file in self.files)
-        if self.user_data and binary and len(binary) == with_void < len(self.files) and not self.table.void_by_user:
-            yield (
-                f"{self.title}: {pluralise(len(binary), 'label file')} of {len(self.files)} hold nothing but 0 and "
-                f"{IGNORE}, such as {binary[0]}, and no other holds {IGNORE}: it is taken for void there"
-            )
 
 
 def absent_remark(title: str, names: Sequence[str], counts: PixelCounts) -> str | None:

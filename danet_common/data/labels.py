@@ -47,10 +47,12 @@ class LabelFile:
         unknown = {value: pixels for value, pixels in self.counts.items() if self.meaning[value] is None}
         if not unknown:
             return None
-        if self.encoding == "colour":
-            return f"{self.path}: {_unknown_colours(unknown, self.table)}"
-        listed = ", ".join(f"{value} ({pixels} px)" for value, pixels in sorted(unknown.items())[:5])
+        most = sorted(unknown.items(), key=lambda item: -item[1])[:5]
         more = ", ..." * (len(unknown) > 5)
+        if self.encoding == "colour":
+            listed = ", ".join(f"{(v >> 16, v >> 8 & 255, v & 255)} ({pixels} px)" for v, pixels in most)
+            return f"{self.path}: colours of no class, or of two: {listed}{more}; give each class its own in the list"
+        listed = ", ".join(f"{value} ({pixels} px)" for value, pixels in sorted(unknown.items())[:5])
         known = _ranges(sorted(self.table.classes))
         hint = f"--set label_map={min(unknown)}:CLASS, or :void, says what {min(unknown)} means"
         return f"{self.path}: class id out of range: {listed}{more}; known are {known}; {hint}"
@@ -168,22 +170,6 @@ def _decode_colours(path: Path, image: Image.Image, table: LabelTable) -> LabelF
     by_value = {value: counts[colour] for value, colour in packed.items()}
     meaning = {value: table.colours.get(colour) for value, colour in packed.items()}
     return LabelFile(path, "colour", values, by_value, meaning, table)
-
-
-def _unknown_colours(unknown: Mapping[int, int], table: LabelTable) -> str:
-    """Describe the 3 most frequent colours of no class, each with its pixels and the nearest class colour."""
-    texts = []
-    for value, pixels in sorted(unknown.items(), key=lambda item: -item[1])[:3]:
-        colour = value >> 16, value >> 8 & 255, value & 255
-        if colour in table.colours:
-            texts.append(f"{colour} ({pixels} px) is the colour of two classes")
-            continue
-        nearest = min(table.colours, key=lambda known: sum((a - b) ** 2 for a, b in zip(colour, known, strict=True)))
-        label = table.colours[nearest]
-        name = "of two classes" if label is None else "void" if label == IGNORE else f"class {label}"
-        texts.append(f"{colour} ({pixels} px), the nearest is {nearest}, {name}")
-    more = f"; and {len(unknown) - 3} more colours" * (len(unknown) > 3)
-    return f"colours that no class has: {'; '.join(texts)}{more}"
 
 
 def _ranges(values: list[int]) -> str:

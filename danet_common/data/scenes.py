@@ -6,6 +6,7 @@ texture, noise and light. A line of void separates the classes, as in PASCAL VOC
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -29,7 +30,6 @@ SKY, BUILDING, TREE, GROUND, ROAD, CAR, PERSON = range(7)
 GRAIN = (8, 20, 60, 40, 16, 14, 20)  # texture of each class
 
 COUNTS = {"train": 256, "val": 64, "test": 64}  # split -> default number of scenes
-LONGEST_COUNT = 20  # digits in a spec
 MAX_COUNT = 100_000  # scenes of a split
 HEIGHT, WIDTH = 96, 128  # a tiny network learns them in seconds on a laptop
 
@@ -72,8 +72,8 @@ def open_scenes(count: str, split: str) -> Scenes:
     require_split("scenes", split, COUNTS)
     if not count:
         return Scenes(COUNTS[split], split)
-    if not (count.isascii() and count.isdecimal() and len(count) <= LONGEST_COUNT):
-        raise DataError(f"scenes:COUNT needs a whole number; got {count[:LONGEST_COUNT]!r}")
+    if not re.fullmatch("[0-9]{1,20}", count):
+        raise DataError(f"scenes:COUNT needs a whole number; got {count[:20]!r}")
     return Scenes(int(count), split)
 
 

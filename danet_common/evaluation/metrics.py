@@ -7,7 +7,7 @@ With n[t, p] pixels of true class t predicted as p (Long et al., CVPR 2015; Ever
     pixel accuracy  sum_c n[c, c] / sum n
     accuracy[c]     n[c, c] / sum_p n[c, p];  its mean is over the classes in the true labels
 
-Pixels labelled `ignore_index` are not counted. The matrices of all images are summed before any division.
+Pixels of void (255) are not counted. The matrices of all images are summed before any division.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ def confusion_matrix(
     labels: Integer[np.ndarray, "*n"],
     prediction: Integer[np.ndarray, "*n"],
     num_classes: int,
-    ignore_index: int = IGNORE,
 ) -> Int64[np.ndarray, "k k"]:
     """Return the pixels by true class (row) and predicted class (column).
 
@@ -34,7 +33,7 @@ def confusion_matrix(
     """
     if labels.shape != prediction.shape:
         raise ValueError(f"labels are {labels.shape}, the prediction is {prediction.shape}")
-    valid = labels != ignore_index
+    valid = labels != IGNORE
     true, predicted = labels[valid].astype(np.int64), prediction[valid].astype(np.int64)
     for name, values in (("labels", true), ("the prediction", predicted)):
         if values.size and not 0 <= values.min() <= values.max() < num_classes:
