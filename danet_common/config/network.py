@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_type_hints
 
 from danet_common.config.former_names import right_names
-from danet_common.config.typed_json import from_json, require
+from danet_common.config.typed_json import from_json, require, require_choice
 
 Block = Literal["basic", "bottleneck"]
 StemKind = Literal["plain", "deep"]
@@ -100,7 +100,7 @@ class DANetConfig:
             require(holds, name, condition, getattr(self, name))
 
         for name, choices in CHOICES.items():
-            check(name, getattr(self, name) in choices, f"one of {', '.join(map(str, choices))}")
+            require_choice(name, getattr(self, name), choices)
         for name in ("layers", "widths"):
             check(name, len(getattr(self, name)) == 4 and min(getattr(self, name)) >= 1, "four positive integers")
         check("layers", sum(self.layers) <= MAXIMUM_BLOCKS, f"at most {MAXIMUM_BLOCKS} blocks together")
@@ -244,7 +244,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
 
 def check_form(form: str) -> None:
     """Raise ValueError unless this is a form of the non-local block."""
-    require(form in get_args(NonLocalForm), "form", f"one of {', '.join(get_args(NonLocalForm))}", form)
+    require_choice("form", form, get_args(NonLocalForm))
 
 
 def _listed(value: Any) -> Any:

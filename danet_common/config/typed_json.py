@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import sys
 import types
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
@@ -151,6 +151,11 @@ def require(holds: bool, name: str, condition: str, value: Any) -> None:
     """Raise ValueError, naming the field and what its value must be, unless the condition holds."""
     if not holds:
         raise ValueError(f"{name} must be {condition}; got {value!r}")
+
+
+def require_choice(name: str, value: Any, choices: Sequence[Any]) -> None:
+    """Raise ValueError, naming the field and its choices, unless the value is a choice."""
+    require(value in choices, name, f"one of {', '.join(map(str, choices))}", value)
 
 
 def _joined(place: str, name: str) -> str:

@@ -13,6 +13,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageFilter
 
 from danet_common.config.classes import Colour
+from danet_common.config.typed_json import require, require_choice
 from danet_common.data.colour import Distortion, change_colour
 from danet_common.data.dataset import IGNORE
 from danet_common.data.resizing import Size, fitted, nearest, scaled
@@ -44,22 +45,16 @@ class Augmentation:
     def __post_init__(self) -> None:
         for name in ("crop", "base"):
             size = getattr(self, name)
-            if size is not None and (len(size) != 2 or min(size) < 1 or max(size) > LONGEST_SIDE):
-                raise ValueError(f"{name} must be two integers from 1 to {LONGEST_SIDE}; got {size!r}")
-        if len(self.scale) != 2 or not 1 / LARGEST_SCALE <= self.scale[0] <= self.scale[1] <= LARGEST_SCALE:
-            raise ValueError(
-                f"scale must be a lowest and a highest factor, from {1 / LARGEST_SCALE:g} to {LARGEST_SCALE}; "
-                f"got {self.scale!r}"
-            )
-        if self.distortion not in get_args(Distortion):
-            known = ", ".join(get_args(Distortion))
-            raise ValueError(f"distortion must be one of {known}; got {self.distortion!r}")
-        if not 0 < self.largest_share <= 1:
-            raise ValueError(f"largest_share must be above 0 and at most 1; got {self.largest_share!r}")
+            in_range = size is None or (len(size) == 2 and 1 <= min(size) <= max(size) <= LONGEST_SIDE)
+            require(in_range, name, f"two integers from 1 to {LONGEST_SIDE}", size)
+        in_range = len(self.scale) == 2 and 1 / LARGEST_SCALE <= self.scale[0] <= self.scale[1] <= LARGEST_SCALE
+        factors = f"a lowest and a highest factor, from {1 / LARGEST_SCALE:g} to {LARGEST_SCALE}"
+        require(in_range, "scale", factors, self.scale)
+        require_choice("distortion", self.distortion, get_args(Distortion))
+        require(0 < self.largest_share <= 1, "largest_share", "above 0 and at most 1", self.largest_share)
         for name, highest in MAXIMA.items():
-            if not 0 <= getattr(self, name) <= highest:
-                unit = " degrees" * (name == "hue")
-                raise ValueError(f"{name} must be from 0 to {highest}{unit}; got {getattr(self, name)!r}")
+            value, unit = getattr(self, name), " degrees" * (name == "hue")
+            require(0 <= value <= highest, name, f"from 0 to {highest}{unit}", value)
 
 
 def augment(

@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+from danet_common.config.typed_json import has_type, require, require_choice
+
 VOID = 255  # the class of void in a label map
 LARGEST_VALUE = 65535  # of a label file with 16 bits a pixel
 
@@ -31,20 +33,18 @@ class LabelSettings:
     label_orientation: LabelOrientation = "auto"
 
     def __post_init__(self) -> None:
-        if type(self.label_map) is not tuple or not all(map(_is_entry, self.label_map)):
-            raise ValueError(
-                f"label_map must be pairs of a file value from 0 to {LARGEST_VALUE} and a class from 0 to 254, or "
-                f"{VOID} for void; got {self.label_map!r}"
-            )
+        pairs = f"pairs of a file value from 0 to {LARGEST_VALUE} and a class from 0 to 254, or {VOID} for void"
+        valid = has_type(self.label_map, LabelMap) and type(self.label_map) is tuple
+        valid = valid and all(0 <= value <= LARGEST_VALUE and 0 <= label <= VOID for value, label in self.label_map)
+        require(valid, "label_map", pairs, self.label_map)
         values = [value for value, _ in self.label_map]
         twice = sorted({value for value in values if values.count(value) > 1})
         if twice:
             raise ValueError(f"label_map has the file value {twice[0]} twice")
-        if type(self.reduce_zero_label) is not bool:
-            raise ValueError(f"reduce_zero_label must be true or false; got {self.reduce_zero_label!r}")
+        is_bool = type(self.reduce_zero_label) is bool
+        require(is_bool, "reduce_zero_label", "true or false", self.reduce_zero_label)
         for name, choices in (("palette_labels", PaletteLabels), ("label_orientation", LabelOrientation)):
-            if getattr(self, name) not in get_args(choices):
-                raise ValueError(f"{name} must be one of {', '.join(get_args(choices))}; got {getattr(self, name)!r}")
+            require_choice(name, getattr(self, name), get_args(choices))
 
     @property
     def assignments(self) -> list[str]:
@@ -66,12 +66,6 @@ def parse_label_map(text: str) -> LabelMap:
             raise ValueError(f"label_map takes FILE VALUE:CLASS,... such as 255:1 or 7:void; got {text!r}")
         entries.append((int(match[1]), VOID if match[2] == "void" else int(match[2])))
     return tuple(entries)
-
-
-def _is_entry(entry: Any) -> bool:
-    if type(entry) is not tuple or len(entry) != 2 or not all(type(number) is int for number in entry):
-        return False
-    return bool(0 <= entry[0] <= LARGEST_VALUE and 0 <= entry[1] <= VOID)
 
 
 def _text(value: Any) -> str:

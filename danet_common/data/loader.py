@@ -19,7 +19,7 @@ from jaxtyping import Float32, Int32
 
 from danet_common.child_processes import starting_children
 from danet_common.config import DANetConfig
-from danet_common.config.typed_json import from_json
+from danet_common.config.typed_json import from_json, require
 from danet_common.data.augmentation import Augmentation, augment
 from danet_common.data.dataset import Dataset, Sample
 from danet_common.data.image import normalise
@@ -73,8 +73,7 @@ class LoaderState:
     augmentation: Augmentation
 
     def __post_init__(self) -> None:
-        if not 0 <= self.step <= MAX_STEPS:
-            raise ValueError(f"step must be from 0 to {MAX_STEPS}; got {self.step}")
+        require(0 <= self.step <= MAX_STEPS, "step", f"from 0 to {MAX_STEPS}", self.step)
 
 
 class Loader(Iterator[Batch]):

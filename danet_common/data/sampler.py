@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from danet_common.config.typed_json import require
 from danet_common.numerics.keyed_random import stream_key
 
 
@@ -40,10 +41,9 @@ class Sampler:
 
     def __post_init__(self) -> None:
         for name in ("count", "batch_size", "shard_count"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1; got {getattr(self, name)!r}")
-        if not 0 <= self.shard_index < self.shard_count:
-            raise ValueError(f"shard_index must be from 0 to {self.shard_count - 1}; got {self.shard_index!r}")
+            require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        index = self.shard_index
+        require(0 <= index < self.shard_count, "shard_index", f"from 0 to {self.shard_count - 1}", index)
         if self.epoch_items < 1:
             raise ValueError(
                 f"drop_remainder leaves nothing: {self.count} items are less than a global batch, {self.global_batch}"

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from danet_common.config.network import UpsampleGrid
+from danet_common.config.typed_json import require, require_choice
 from danet_common.data.resizing import Size, fitted, scaled, with_long_side, with_short_side
 
 Merge = Literal["logits", "probabilities", "exponentials"]
@@ -48,25 +49,18 @@ class Protocol:
     score_grid: UpsampleGrid | None = None  # None: the grid of the network's upsampling
 
     def __post_init__(self) -> None:
-        for name, choices in (("merge", get_args(Merge)), ("edge", get_args(Edge)), ("image_grid", GRIDS)):
-            if getattr(self, name) not in choices:
-                raise ValueError(f"{name} must be one of {', '.join(choices)}; got {getattr(self, name)!r}")
-        if self.score_grid not in (None, *GRIDS):
-            raise ValueError(f"score_grid must be None or one of {', '.join(GRIDS)}; got {self.score_grid!r}")
+        for name, choices in CHOICES.items():
+            require_choice(name, getattr(self, name), choices)
         for name in ("long_side", "short_side"):
-            if getattr(self, name) is not None and getattr(self, name) < 1:
-                raise ValueError(f"{name} must be None or at least 1; got {getattr(self, name)!r}")
-        if not self.scales or not all(0 < scale <= LARGEST_SCALE for scale in self.scales):
-            raise ValueError(f"scales must be one or more numbers from 0 to {LARGEST_SCALE:g}; got {self.scales!r}")
+            side = getattr(self, name)
+            require(side is None or side >= 1, name, "None or at least 1", side)
+        positive = bool(self.scales) and all(0 < scale <= LARGEST_SCALE for scale in self.scales)
+        require(positive, "scales", f"one or more numbers from 0 to {LARGEST_SCALE:g}", self.scales)
         if (self.window is None) != (self.stride is None):
             raise ValueError(f"window and stride go together; got {self.window!r} and {self.stride!r}")
         if self.window is not None and self.stride is not None:
-            for side, step in zip(self.window, self.stride, strict=True):
-                if not 1 <= step <= side:
-                    raise ValueError(
-                        f"stride must be from 1 to the window's side, or pixels are left out; "
-                        f"got {self.stride!r} for {self.window!r}"
-                    )
+            covers = all(1 <= step <= side for side, step in zip(self.window, self.stride, strict=True))
+            require(covers, "stride", f"from 1 to the side of the window {self.window}", self.stride)
 
     @property
     def mirrorings(self) -> tuple[bool, ...]:
@@ -99,3 +93,4 @@ class Protocol:
 
 
 GRIDS = get_args(UpsampleGrid)
+CHOICES = {"merge": get_args(Merge), "edge": get_args(Edge), "image_grid": GRIDS, "score_grid": (None, *GRIDS)}

@@ -331,15 +331,15 @@ def test_large_logits_stay_in_order() -> None:
         ({"merge": "votes"}, "merge must be one of"),
         ({"edge": "reflect"}, "edge must be one of"),
         ({"image_grid": "nearest"}, "image_grid must be one of"),
-        ({"score_grid": "nearest"}, "score_grid must be None or one of"),
+        ({"score_grid": "nearest"}, "score_grid must be one of None"),
         ({"scales": ()}, "scales must be"),
         ({"scales": (1.0, 0.0)}, "scales must be"),
         ({"scales": (float("nan"),)}, "scales must be"),
         ({"scales": (float("inf"),)}, "scales must be"),
         ({"long_side": 0}, "long_side must be"),
         ({"window": (4, 4)}, "window and stride go together"),
-        ({"window": (4, 4), "stride": (5, 4)}, "pixels are left out"),
-        ({"window": (4, 4), "stride": (4, 0)}, "pixels are left out"),
+        ({"window": (4, 4), "stride": (5, 4)}, "stride must be from 1 to the side of the window"),
+        ({"window": (4, 4), "stride": (4, 0)}, "stride must be from 1 to the side of the window"),
     ],
 )
 def test_what_is_no_protocol_is_refused(fields: dict[str, Any], reason: str) -> None:
