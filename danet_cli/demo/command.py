@@ -36,14 +36,14 @@ class Act(NamedTuple):
 
 
 def demo(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Output folder; made if absent.")] = Path("demo"),
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Output folder, new or empty.")] = Path("demo"),
     as_json: opt.AsJson = False,
 ) -> int:
     """Train, convert, check, evaluate and predict in three frameworks, and write one page: DIR/index.html.
 
     A small network learns generated scenes in PyTorch, continues in Flax and ends in Keras. Its checkpoint is
     converted, compared with the float64 reference and evaluated in all three. Then a checkpoint in the authors' layout
-    is converted and checked. A demo that was stopped is resumed.
+    is converted and checked.
 
     \b
     Examples:
@@ -56,8 +56,8 @@ def demo(
     from danet_common.files.regular_file import REPORT, read_regular
 
     require_folder(out)
-    is_resumed = prepare(out)
-    commands = [perform(act, quiet=as_json) for act in story(out, is_resumed)]
+    prepare(out)
+    commands = [perform(act, quiet=as_json) for act in story(out)]
     agrees, official = check_official_checkpoint(out, quiet=as_json)
     reports = {backend: json.loads(read_regular(out / f"{backend}.json", REPORT)) for backend in BACKENDS}
     mean_ious = {backend: report["mean_iou"] for backend, report in reports.items()}
@@ -75,46 +75,30 @@ def demo(
     return ExitCode.DONE if agrees else ExitCode.DISAGREE
 
 
-def prepare(out: Path) -> bool:
-    """Make the folder, mark it as a demo's, and write the images to predict. Return True if there is a run to resume.
-
-    Raises CommandError where the folder holds other files than a demo's.
-    """
-    from danet_cli.demo.page import OWN_PAGE, PAGE, write_placeholder
+def prepare(out: Path) -> None:
+    """Make the folder, and write the images to predict. Raises CommandError for a folder that holds files."""
     from danet_cli.output_paths import software
     from danet_common.data import open_dataset
     from danet_common.data.image import write_image
-    from danet_common.training.folder import RunFolder
 
-    if (out / PAGE).exists():
-        OWN_PAGE(out / PAGE)
-    elif out.is_dir() and any(out.iterdir()):
-        raise CommandError(f"{out} is not empty, and danet demo did not write it; choose another --out")
-    folder = RunFolder(out / "run")
-    is_resumed = folder.root.exists()
-    if is_resumed:
-        plan = folder.read_plan()
-        if (plan.data, plan.network, plan.recipe.steps) != (DATA, NETWORK, STEPS):
-            raise CommandError(f"{folder.root} holds another run than a demo's; choose another --out")
+    if out.is_dir() and any(out.iterdir()):
+        raise CommandError(f"{out} is not empty; empty it, or choose another --out")
     images = out / "pictures"
-    images.mkdir(parents=True, exist_ok=True)
-    write_placeholder(out)
+    images.mkdir(parents=True)
     dataset = open_dataset(DATA, "test")
     for index in range(IMAGES):
         write_image(images / f"scene_{index}.png", dataset.item(index).image, software("demo"))
-    return is_resumed
 
 
-def story(out: Path, is_resumed: bool = False) -> list[Act]:
+def story(out: Path) -> list[Act]:
     """Return the commands in their order."""
     run, weights = f"{out}/run", f"{out}/scenes.safetensors"
     converted = (f"{out}/scenes.keras", f"{out}/scenes.orbax")
     settings = [word for field in (f"steps={STEPS}", *RECIPE) for word in ("--set", field)]
-    begin = ("--data", DATA, "--network", NETWORK, "--out", run, *settings, "--validate-every", "100")
+    begin = ("train", "--data", DATA, "--network", NETWORK, "--out", run, *settings, "--validate-every", "100")
     resume = ("train", "--resume", run)
-    start = resume if is_resumed else ("train", *begin)
     acts = [
-        Act("Train in PyTorch", (*start, "--backend", "torch", "--stop-after", str(UNTIL_JAX))),
+        Act("Train in PyTorch", (*begin, "--backend", "torch", "--stop-after", str(UNTIL_JAX))),
         Act("Continue in Flax", (*resume, "--backend", "jax", "--stop-after", str(UNTIL_TF))),
         Act("Finish in Keras", (*resume, "--backend", "tf")),
         Act("Take the best checkpoint", ("convert", f"{run}/best.safetensors", weights, "--force")),

@@ -12,13 +12,10 @@ from markupsafe import Markup
 
 from danet_cli.environment import versions
 from danet_cli.evaluate.report import percent
-from danet_cli.output_paths import own_text
 from danet_common.files.atomic import atomic_file
 from danet_common.files.regular_file import IMAGE, REPORT, read_regular
 
 PAGE = "index.html"
-MARK = '<meta name="generator" content="danet demo">'
-OWN_PAGE = own_text("demo", MARK)
 
 
 def write_page(
@@ -48,17 +45,8 @@ def write_page(
         parity=worst_taps(check["checkpoints"][0]),
         versions=versions(),
     )
-    return _write(out, text)
-
-
-def write_placeholder(out: Path) -> None:
-    """Write a page that marks the folder as a demo's until the demo is done."""
-    _write(out, f"<!doctype html>\n{MARK}\n<p>The demo is not finished.</p>\n")
-
-
-def _write(out: Path, text: str) -> Path:
     page = out / PAGE
-    with atomic_file(page, OWN_PAGE) as temporary:
+    with atomic_file(page) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return page
 

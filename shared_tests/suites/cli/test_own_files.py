@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from danet_cli.console import CommandError
-from danet_cli.demo.command import prepare
 from danet_cli.main import run
 from danet_cli.output_paths import own_image, own_report, own_text, require_own, software
 from danet_common import write_checkpoint
@@ -75,15 +74,8 @@ def test_a_demo_beside_other_files(name: str, tmp_path: Path, capsys: pytest.Cap
     (tmp_path / name).write_text("mine")
     before = contents(tmp_path)
     assert run(["demo", "--out", str(tmp_path)]) == 2
-    assert_one_error(capsys, str(tmp_path), "danet demo did not write it")
+    assert_one_error(capsys, str(tmp_path), "is not empty; empty it, or choose another --out")
     assert contents(tmp_path) == before
-
-
-def test_a_demos_folder_is_used_again(tmp_path: Path) -> None:
-    assert not prepare(tmp_path / "demo")
-    (tmp_path / "demo/mine.txt").write_text("mine")
-    assert not prepare(tmp_path / "demo")
-    assert (tmp_path / "demo/mine.txt").read_text() == "mine"
 
 
 def test_a_picture_that_appears_while_another_is_made(tmp_path: Path) -> None:
