@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from danet_common import CheckpointError
 from danet_common.text import pluralise
+from weights_convert.contents import Described
 from weights_convert.mapping.match import Match, match
 from weights_convert.mapping.schema import Schema
 from weights_convert.schemas import SCHEMA_NAMES, SCHEMAS
@@ -19,7 +18,7 @@ FIRST_ERRORS = 5  # errors of the nearest schema in the error text
 
 
 def find_match(
-    tensors: Mapping[str, np.ndarray], only: Sequence[Schema] | None = None, metadata: Mapping[str, Any] | None = None
+    tensors: Mapping[str, Described], only: Sequence[Schema] | None = None, metadata: Mapping[str, Any] | None = None
 ) -> Match:
     """Return the best match. A match of `only` these schemas may have errors; any other fits exactly.
 

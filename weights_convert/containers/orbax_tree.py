@@ -26,6 +26,7 @@ from weights_convert.containers.pickled_arrays import is_plain
 from weights_convert.containers.zip_archive import bound
 
 TREE = "_METADATA"  # Orbax's list of the arrays
+DATABASE = "manifest.ocdbt"
 TEXT_LIMIT = Limit(10_000_000, "an Orbax metadata file")  # 10 times that of a ResNet-152's training state
 BATCH = 1 << 26  # bytes in one transaction
 SYSTEM_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EROFS, errno.EMFILE, errno.EIO)
@@ -100,7 +101,9 @@ def read_tree(state: Path) -> dict[tuple[str, ...], np.ndarray]:
     try:
         description = parse_json(read_regular(state / TREE, TEXT_LIMIT))
         leaves = [
-            tuple(str(part["key"]) for part in leaf["key_metadata"]) for leaf in description["tree_metadata"].values()
+            tuple(str(part["key"]) for part in leaf["key_metadata"])
+            for leaf in description["tree_metadata"].values()
+            if not leaf["value_metadata"].get("skip_deserialize") and leaf["value_metadata"]["value_type"] != "string"
         ]
         _check_leaves(leaves)
         opened = [tensorstore.open(_location(state, leaf, description), read=True) for leaf in leaves]
@@ -127,7 +130,7 @@ def _check_leaves(leaves: list[tuple[str, ...]]) -> None:
 def _location(state: Path, leaf: tuple[str, ...], description: Mapping[str, Any]) -> dict[str, Any]:
     """Return the TensorStore spec of one array. A missing chunk is an error, not zeros."""
     name, files = ".".join(leaf), _files(state)
-    if description.get("use_ocdbt"):
+    if (state / DATABASE).is_file():  # Orbax 0.11.17 to 0.11.30 writes no key `use_ocdbt`
         store = {"driver": "ocdbt", "base": files, "path": f"{name}/"}
     else:
         store = {"driver": "file", "path": f"{files['path']}{name}/"}

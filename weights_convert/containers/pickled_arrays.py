@@ -68,6 +68,13 @@ def scalar(dtype: Any, data: Any = b"") -> Any:
     return Opaque("numpy.generic") if array is None else array.item()
 
 
+def jax_array(function: Any, arguments: Any, state: Any, *_: Any) -> PickledArray:
+    """Stand-in for `jax._src.array._reconstruct_array`, which has the parts of a NumPy array."""
+    result = PickledArray()
+    result.set_state(state)
+    return result
+
+
 def encode(text: Any, encoding: Any = "latin1") -> bytes | str:
     """Stand-in for `_codecs.encode`, with which protocol 2 writes bytes."""
     return text.encode("latin-1") if type(text) is str and encoding in ("latin1", "latin-1") else b""
@@ -85,6 +92,7 @@ def native(array: np.ndarray) -> np.ndarray:
 
 CONSTRUCTORS: Mapping[str, Constructor] = {
     "_codecs.encode": encode,
+    "jax._src.array._reconstruct_array": jax_array,
     "numpy.dtype": PickledDtype,
     **{
         f"numpy.{core}.{name}": constructor

@@ -98,7 +98,6 @@ UPSTREAM_WRITERS: tuple[tuple[str, ForeignWriter], ...] = (  # formats without a
 
 ALL_WRITERS: tuple[tuple[str, Writer], ...] = (*WRITERS, *UPSTREAM_WRITERS)
 ENDINGS = tuple(ending for ending, _ in ALL_WRITERS)
-MOST_NAMED = 5  # checkpoints of a directory that the error lists
 
 # Other files that users pass, by their first bytes.
 OTHER_FILES: Mapping[bytes, str] = {
@@ -141,10 +140,6 @@ def endings_of(names: Collection[str]) -> list[str]:
 
 def _what(source: SourceFile) -> str:
     if source.is_folder:
-        entries = sorted(entry for entry in source.path.iterdir() if entry.is_dir())
-        within = [entry.name for entry in entries if orbax_directory.recognises(SourceFile(entry))]
-        if within:  # a CheckpointManager leaves one for each step
-            return f"a directory of several Orbax checkpoints; choose one: {', '.join(within[:MOST_NAMED])}"
         return "a directory without Orbax's metadata or the hub's model.safetensors, and not a run's folder"
     if not source.start:
         return "an empty file"

@@ -47,25 +47,21 @@ def flat(tree: Any) -> dict[tuple[str, ...], Any]:
 
 
 def from_leaves(leaves: Mapping[tuple[str, ...], Any]) -> Contents:
-    """Return the tensors in canonical names and layout. Raise CheckpointError if a name occurs twice.
-
-    If a tree has collections, leaves outside of them belong to no network.
-    """
+    """Return the tensors in canonical names and layout. Raise CheckpointError if a name occurs twice."""
     tensors: dict[str, np.ndarray] = {}
     others: dict[str, str] = {}
     holders: dict[str, str] = {}
     left_out = 0
     if any(sum(map(len, path)) > LONGEST_NAME for path in leaves):
         raise CheckpointError("a path of keys is too long; the file is damaged")
-    apart = any(_in_collections(path) for path in leaves)
     for path, leaf in leaves.items():
         if RANDOM_STATE in path:
             left_out += 1
             continue
-        name, holder = _canonical(path)
+        name = _canonical(path)
         if name in holders:
             raise CheckpointError(f"tensor {name} occurs twice")
-        holders[name] = f"{name}." if apart and not _in_collections(path) else holder
+        holders[name] = f"{name.partition('.')[0]}."
         is_kernel = (path[:-1] if path[-1:] == VALUE else path)[-1:] == (FLAX["kernel"],)
         if isinstance(leaf, np.ndarray):
             tensors[name] = leaf.transpose(3, 2, 0, 1) if is_kernel and leaf.ndim == 4 else leaf
@@ -73,6 +69,18 @@ def from_leaves(leaves: Mapping[tuple[str, ...], Any]) -> Contents:
             others[name] = f"a {type(leaf).__name__}"
     notes = (f"left out: {left_out} tensors of dropout's random state",) if left_out else ()
     return Contents(tensors=tensors, others=others, holders=holders, notes=notes)
+
+
+def from_flat(arrays: Mapping[str, np.ndarray]) -> Contents:
+    """Return another program's arrays, whose names may join keys by slashes: a Flax tree, or upstream tensors."""
+    paths = {tuple(re.split("[/.]", name)): name for name in arrays}
+    if len(paths) < len(arrays):
+        raise CheckpointError("two arrays have equal names, one with dots and one with slashes")
+    if any(FLAX["kernel"] in path[-2:] for path in paths):
+        return from_leaves({path: arrays[name] for path, name in paths.items()})
+    if any("/" in name for name in arrays):
+        return Contents(tensors={".".join(path): arrays[name] for path, name in paths.items()})
+    return Contents(tensors=arrays)
 
 
 def to_leaves(config: DANetConfig, tensors: Mapping[str, np.ndarray]) -> dict[tuple[str, ...], np.ndarray]:
@@ -83,21 +91,8 @@ def to_leaves(config: DANetConfig, tensors: Mapping[str, np.ndarray]) -> dict[tu
     }
 
 
-def _in_collections(path: tuple[str, ...]) -> bool:
-    return any(part in COLLECTIONS or OF_COLLECTION.fullmatch(part) for part in path)
-
-
-def _canonical(path: tuple[str, ...]) -> tuple[str, str]:
-    """Return the name of a leaf without its collection, and the prefix of that collection."""
-    parts: list[str] = []
-    holder = ""
-    for part in path[:-1] if path[-1:] == VALUE else path:
-        named = OF_COLLECTION.fullmatch(part)
-        if named:
-            parts.append(named[1])
-        elif part not in COLLECTIONS:
-            parts.append(part)
-            continue
-        holder = "".join(f"{part}." for part in parts)
-    leaf = parts[-1] if parts else ""
-    return ".".join((*parts[:-1], CANONICAL_LEAVES.get(leaf, leaf))), holder
+def _canonical(path: tuple[str, ...]) -> str:
+    """Return the name of a leaf, without its collection."""
+    named = [(OF_COLLECTION.fullmatch(part), part) for part in (path[:-1] if path[-1:] == VALUE else path)]
+    *modules, leaf = [match[1] if match else part for match, part in named if part not in COLLECTIONS] or [""]
+    return ".".join((*modules, CANONICAL_LEAVES.get(leaf, leaf)))

@@ -18,19 +18,17 @@ import numpy as np
 
 from danet_common import Checkpoint, CheckpointError
 from danet_common.checkpoint.canonical import EXTRA_TENSOR, manifest
-from danet_common.checkpoint.parameter_layouts import FLAX
 from danet_common.files.atomic import Judge, always, atomic_file
 from danet_common.files.strict_json import parse_json
 from weights_convert.containers.pickled_arrays import is_plain, native
 from weights_convert.containers.source_file import SourceFile
 from weights_convert.containers.zip_archive import Archive, Stream, may_be_record, raw_bytes, write_archive
 from weights_convert.contents import Contents, canonical_contents
-from weights_convert.formats.flax_tree import from_leaves
+from weights_convert.formats.flax_tree import from_flat
 
 NAME = "npz"
 MANIFEST = "__manifest__"
 ENDING = ".npy"
-SLASH = "/"
 MAGIC = b"\x93NUMPY"
 LENGTH_SIZES = {b"\1\0": 2, b"\2\0": 4, b"\3\0": 4}  # bytes of the header's length, by version
 HEADER_LIMIT = 1 << 14  # bytes; NumPy writes 128
@@ -52,23 +50,12 @@ def read(source: SourceFile) -> Contents:
     archive = Archive(source.file)
     arrays = {name.removesuffix(ENDING): _array(archive, name) for name in archive.names}
     if MANIFEST not in arrays:
-        return _foreign(arrays)
+        return from_flat(arrays)
     text = _text(arrays.pop(MANIFEST))
     for name in _bfloat16_names(text):
         if name in arrays and arrays[name].dtype == np.uint16:
             arrays[name] = arrays[name].view(BFLOAT16)
     return canonical_contents(arrays, text)
-
-
-def _foreign(arrays: dict[str, np.ndarray]) -> Contents:
-    """Return the arrays of another program, which may join nested keys by slashes, as in a Flax tree."""
-    paths = {tuple(name.split(SLASH)): array for name, array in arrays.items()}
-    if any(path[-1] == FLAX["kernel"] for path in paths):
-        return from_leaves(paths)
-    tensors = {".".join(path): array for path, array in paths.items()}
-    if len(tensors) < len(arrays):
-        raise CheckpointError("two arrays have equal names, one with dots and one with slashes")
-    return Contents(tensors=tensors)
 
 
 def _array(archive: Archive, name: str) -> np.ndarray:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,13 @@ from weights_convert.containers.pickle_writer import encode, sizes, text
 from weights_convert.containers.source_file import SourceFile
 from weights_convert.containers.zip_archive import Buffer, raw_bytes
 from weights_convert.contents import Contents
+from weights_convert.formats.flax_tree import from_flat
 from weights_convert.formats.pickled_tree import flatten
 
 NAME = "pickle"
 PROTOCOLS = tuple(bytes((0x80, number)) for number in (2, 3, 4, 5))
 NAME_TABLE = "StructuredToParameterName@@"
+KERNEL = ".kernel"  # ending of a name in a Flax tree
 SLICES = "UnpackBigParamInfor@@"  # key of sliced arrays: protocol 2 cannot hold 4 GiB in one piece
 
 # numpy.core.multiarray._reconstruct(numpy.ndarray, (0,), b"b"): an array before its state
@@ -62,6 +65,8 @@ def read(source: SourceFile) -> Contents:
     tensors = {name: np.asarray(array) for name, array in tree.tensors.items()}
     metadata = {NAME_TABLE: content.get(NAME_TABLE)}
     others = {name: what for name, what in tree.others.items() if not name.endswith(NAME_TABLE)}
+    if any(name.endswith(KERNEL) for name in tensors):
+        return replace(from_flat(tensors), others=others)
     return Contents(tensors=tensors, others=others, holders=tree.holders, metadata=metadata)
 
 

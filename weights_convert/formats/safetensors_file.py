@@ -9,16 +9,15 @@ import numpy as np
 
 from danet_common import Checkpoint, CheckpointError, write_checkpoint
 from danet_common.checkpoint.lazy import Stored, stored_in
-from danet_common.checkpoint.safetensors_header import HEADER_LIMIT, Entry
+from danet_common.checkpoint.safetensors_header import HEADER_LIMIT
 from danet_common.checkpoint.safetensors_writer import write_safetensors
 from danet_common.files.atomic import Judge, always, atomic_file
 from danet_common.files.regular_file import WEIGHTS
 from weights_convert.containers.source_file import SourceFile
-from weights_convert.contents import Contents, canonical_contents
-from weights_convert.detect import find_match
+from weights_convert.contents import Contents, Unread, canonical_contents
+from weights_convert.formats.flax_tree import from_flat
 
 NAME = "safetensors"
-LARGE = 1_000_000_000  # bytes; more than any network here has in float64
 
 
 def recognises(source: SourceFile) -> bool:
@@ -33,24 +32,17 @@ def read(source: SourceFile) -> Contents:
 
 
 def contents_of(stored: Stored) -> Contents:
-    """Read every tensor of open files.
+    """Return the tensors of open files; those of another program are read on access.
 
-    Large files without our manifest may be a language model's, so their names are checked before the values are
-    read. Raise CheckpointError if no schema fits, or if they are larger than any network here.
+    Raise CheckpointError if they are larger than any network here.
     """
     entries = {name: file.entries[name] for name, file in stored.files.items()}
     size = sum(entry.size for entry in entries.values())
     if size > WEIGHTS.size:
         raise CheckpointError(f"holds {size / 1e9:.0f} GB of tensors, more than any network here")
-    if size > LARGE and stored.manifest is None:
-        find_match({name.removeprefix("module."): _outline(entry) for name, entry in entries.items()})
-    arrays = {name: file.read(name) for name, file in stored.files.items()}
-    return Contents(tensors=arrays) if stored.manifest is None else canonical_contents(arrays, stored.manifest)
-
-
-def _outline(entry: Entry) -> np.ndarray:
-    """Return an array of a tensor's shape and dtype that takes no memory."""
-    return np.broadcast_to(np.zeros((), entry.dtype), entry.shape)
+    if stored.manifest is None:
+        return from_flat(Unread(entries, lambda name: stored.files[name].read(name)))
+    return canonical_contents({name: file.read(name) for name, file in stored.files.items()}, stored.manifest)
 
 
 def write(checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[str, ...]:

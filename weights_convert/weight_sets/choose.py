@@ -13,7 +13,7 @@ import numpy as np
 
 from danet_common import CheckpointError
 from danet_common.text import pluralise
-from weights_convert.contents import OBJECT, Contents
+from weights_convert.contents import OBJECT, Contents, headers_of
 from weights_convert.detect import find_match, listed
 from weights_convert.mapping.apply import Log
 from weights_convert.mapping.schema import Schema
@@ -76,8 +76,8 @@ def _named(contents: Contents, weight_sets: WeightSets, key: str, schemas: Seque
     if within:
         _refuse_list(within)
         try:
-            tensors = {name.removeprefix(f"{word}."): contents.tensors[within[name]] for name in within}
-            match = find_match(tensors, schemas)
+            headers = headers_of(contents.tensors)
+            match = find_match({name.removeprefix(f"{word}."): headers[within[name]] for name in within}, schemas)
         except CheckpointError as error:
             raise CheckpointError(f"at {word}: {error}") from None
         raise CheckpointError(f"at {word}: incomplete, or mixed with other sets: {'; '.join(match.errors[:1])}")
@@ -113,8 +113,8 @@ def _nearest(contents: Contents, weight_sets: WeightSets, schemas: Sequence[Sche
         beside = [file for file in keys if contents.holders.get(file, "") in holders and file.startswith(prefix)]
         known = {file: key for key, file in nearest.keys.items() if knows(key)}
         keys = {known.get(file, file.removeprefix(prefix)): file for file in (*known, *beside)}
-    tensors = {name: contents.tensors[file] for name, file in keys.items()}
-    return WeightSet("", find_match(tensors, schemas, contents.metadata), keys, False)
+    headers = {name: headers_of(contents.tensors)[file] for name, file in keys.items()}
+    return WeightSet("", find_match(headers, schemas, contents.metadata), keys, False)
 
 
 def _refuse_list(names: Iterable[str]) -> None:

@@ -113,11 +113,7 @@ def test_directories_archives_and_nothing(tmp_path: Path) -> None:
 
 
 def test_what_is_near_to_a_format(tmp_path: Path) -> None:
-    """The folder of Orbax's manager, and Keras's index of several files."""
-    weights_convert.write(Checkpoint(CONFIG, synthetic_tensors(CONFIG)), tmp_path / "one.orbax")
-    (tmp_path / "run").mkdir()
-    (tmp_path / "one.orbax").rename(tmp_path / "run" / "700")
-    assert "a directory of several Orbax checkpoints; choose one: 700" in refused(tmp_path / "run")
+    """Keras's index of several files."""
     weight_map = {"/backbone/vars": ["model_00000.weights.h5"]}
     (tmp_path / "model.weights.json").write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": weight_map}))
     assert "is an index of Keras for several files" in refused(tmp_path / "model.weights.json")
