@@ -6,7 +6,8 @@ import dataclasses
 import json
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from danet_common.checkpoint import Checkpoint, write_checkpoint
@@ -15,7 +16,7 @@ from danet_common.files.atomic import atomic_file
 from danet_common.files.regular_file import SETTINGS, read_regular
 from danet_common.files.strict_json import parse_json
 from danet_common.files.temporary import remove_leftovers
-from danet_common.training.creation import created, finish
+from danet_common.files.unfinished import abandoned_by
 from danet_common.training.lock import RunError, locked
 from danet_common.training.plan import RunPlan
 from danet_common.training.state import read_state
@@ -50,7 +51,7 @@ class RunFolder:
 
     def require_new(self) -> None:
         """Raise RunError where a new run would meet files, or could not be written."""
-        finish(self.root)
+        self.clean()
         if self.plan.exists():
             raise RunError(f"{self.root} holds a run; resume it: danet train --resume {self.root}")
         hint = "give the run a folder of its own with --out"
@@ -66,22 +67,32 @@ class RunFolder:
 
     @contextmanager
     def created(self, plan: RunPlan, initial_state: TrainingCheckpoint) -> Iterator[None]:
-        """Make the folder of a run before its first step, whole or not at all, and keep other processes out of it.
+        """Make the folder of a run before its first step, and keep other processes out of it. run.json comes last.
 
         Raises RunError where a new run would meet files, and where another process makes a run there meanwhile.
         """
-
-        def fill(place: Path) -> None:
-            new = RunFolder(place)
-            place.mkdir()
-            new.metrics.touch()
-            new.events.mkdir()
-            write_training(initial_state, new.last)
-            new.write_plan(plan)
-
         self.require_new()
-        with created(self.root, fill):
+        target = Path(os.path.realpath(self.root))
+        remove = partial(self._remove, None if target.is_dir() else target)
+        target.mkdir(parents=True, exist_ok=True)
+        with locked(target, self.root):
+            self.require_new()
+            try:
+                with abandoned_by(remove):
+                    write_training(initial_state, self.last)
+                    self.write_plan(plan)
+            except BaseException:
+                remove()
+                raise
             yield
+
+    def _remove(self, made: Path | None) -> None:
+        """Remove what `created` has written, and the folder that it made."""
+        for file in (self.plan, self.last):
+            file.unlink(missing_ok=True)
+        with suppress(OSError):
+            if made is not None:
+                made.rmdir()
 
     def write_plan(self, plan: RunPlan) -> None:
         """Write the plan, atomically."""
@@ -96,7 +107,6 @@ class RunFolder:
 
     def read_plan(self) -> RunPlan:
         """Return the plan. Raises RunError where there is no run, or its file is damaged."""
-        finish(self.root)
         if not os.path.lexists(self.plan):
             raise RunError(f"{self.root}: no run to resume: {self.plan.name} is missing")
         try:

@@ -56,6 +56,7 @@ class MetricsFile:
     """Appends lines, after removing those of steps and validations later than the checkpoint's. Raises ValueError."""
 
     def __init__(self, path: Path, plan: RunPlan, step: int, validated: int) -> None:
+        path.touch()
         records = read_metrics(path)
         known = [r for r in records if r["step"] <= (validated if "mean_iou" in r else step)]
         outputs = {"loss", *plan.config.outputs}
@@ -82,11 +83,13 @@ class MetricsFile:
 
 
 def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """Return all complete lines; a killed process may have left a part of the last line.
+    """Return all complete lines; a killed process may have left a part of the last line. None without a file.
 
     Raises ValueError, naming the file, the line and the field.
     """
     records: list[dict[str, Any]] = []
+    if not os.path.lexists(path):  # before the first step
+        return records
     *lines, _ = read_regular(path, METRICS).split(b"\n")
     for number, line in enumerate(lines, start=1):
         try:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from danet_common.training.creation import STAGE
+from danet_common.files.temporary import part_path
 from danet_common.training.folder import RunFolder
 from danet_common.training.lock import RunError, locked
 from danet_common.training.training_checkpoint import read_training
@@ -23,7 +23,7 @@ from shared_tests.suites.conftest import Start, Train
 from shared_tests.suites.training.test_resume import Killed, begin
 
 RACERS, ROUNDS = 6, 4
-MADE = ["events", "last.safetensors", "metrics.jsonl", "run.json"]
+MADE = ["last.safetensors", "run.json"]
 
 
 @pytest.mark.parametrize("there", [False, True], ids=["absent", "empty"])
@@ -73,43 +73,34 @@ def refuse_another(root: Path) -> None:
         pytest.fail("two are in it")
 
 
-@pytest.mark.parametrize("moves", range(5))
-def test_a_kill_while_it_is_made_in_an_empty_folder(
-    moves: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The next process to look finishes what was begun."""
-    rename, done = Path.rename, list[Path]()
+@pytest.mark.parametrize("there", [False, True], ids=["absent", "empty"])
+@pytest.mark.parametrize("writes", range(2))
+def test_a_failure_while_it_is_made(writes: int, there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is left, neither of the checkpoint nor of the plan, and an empty folder stays."""
+    root = tmp_path / "run"
+    if there:
+        root.mkdir()
+    replace, done = os.replace, list[Path]()
 
-    def dying(source: Path, target: Path) -> Path:
-        if len(done) == moves:
+    def dying(source: Path, target: Path) -> None:
+        if len(done) == writes:
             raise Killed
         done.append(target)
-        return rename(source, target)
+        replace(source, target)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "rename", dying)
-        patch.setattr(Path, "rmdir", lambda path: dying(path, path))
+        patch.setattr(os, "replace", dying)
         with pytest.raises(Killed):
-            begin(tmp_path)
-    assert (tmp_path / STAGE).exists()
-    with pytest.raises(RunError, match="--resume"):
-        begin(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == MADE
-    assert RunFolder(tmp_path).read_last(RunFolder(tmp_path).read_plan()).step == 0
+            begin(root)
+    assert [*tmp_path.rglob("*")] == [root] * there
+    begin(root)
+    assert sorted(path.name for path in root.iterdir()) == MADE
 
 
-def test_a_kill_before_anything_was_moved(tmp_path: Path) -> None:
-    stage = tmp_path / STAGE
-    stage.mkdir()
-    (stage / "last.safetensors").write_bytes(b"half")
+def test_parts_of_a_killed_process_are_no_files_of_a_user(tmp_path: Path) -> None:
+    part_path(tmp_path / "last.safetensors", 0).write_bytes(b"half")
     begin(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == MADE
-    other = tmp_path / "other" / STAGE
-    other.mkdir(parents=True)
-    (other / "thesis.txt").write_text("mine")
-    with pytest.raises(RunError, match="not empty"):
-        begin(other.parent)
-    assert (other / "thesis.txt").read_text() == "mine"
 
 
 # What a user may type after --out in an empty folder, and what is made before: folders, or a link with its target.
