@@ -141,16 +141,14 @@ def log_about(file: str | Path) -> Callable[[str], None]:
 def note_network(name: str, published: Recipe, network: str, config: DANetConfig) -> None:
     """Note if the recipe was published with this network, and the fields that differ."""
     data_fields = {field: getattr(config, field) for field in FROM_THE_DATA}
-    published_configs = {variant: VARIANTS[variant].replace(**data_fields).to_dict() for variant in published.networks}
-    fields = config.to_dict()
-    if fields in published_configs.values():
+    differing = {}
+    for variant in published.networks:
+        own = VARIANTS[variant].replace(**data_fields).to_dict()
+        differing[variant] = [field for field, value in config.to_dict().items() if own[field] != value]
+    nearest = min(differing, key=lambda variant: len(differing[variant]))
+    if not differing[nearest]:
         print_note(f"recipe {name}: for {published.data}, with its own network, {network}")
         return
-    differing = {
-        variant: [field for field in fields if published_fields[field] != fields[field]]
-        for variant, published_fields in published_configs.items()
-    }
-    nearest = min(differing, key=lambda variant: len(differing[variant]))
     print_note(
         f"recipe {name}: {network} is not its network; its own is {' or '.join(published.networks)}; "
         f"differs from {nearest} in {', '.join(differing[nearest])}"

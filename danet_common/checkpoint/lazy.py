@@ -45,25 +45,15 @@ class LazyFile:
     def read(self, key: str, index: Slices = ()) -> np.ndarray:
         """Return a tensor, or a slice of it that is not empty. Raises CheckpointError where the file was cut short."""
         entry = self.entries[key]
+        rows = range(entry.shape[0])[index[0]] if index else range(1)
+        size = entry.size // entry.shape[0] if index else entry.size
         try:
-            if index:
-                return self._slice(entry, index)
-            return self.file.read_at(entry.start, entry.size).view(entry.dtype).reshape(entry.shape)
+            raw = self.file.read_at(entry.start + rows.start * size, len(rows) * size).view(entry.dtype)
         except OSError as error:
             raise CheckpointError(f"{self.path}: {error.strerror or error}") from None
-
-    def _slice(self, entry: Entry, index: Slices) -> np.ndarray:
-        """Return rows of the first axis, read one at a time where the other axes have slices too."""
-        rows = range(entry.shape[0])[index[0]]
-        size = entry.size // entry.shape[0]
-        if all(len(range(length)[axis]) == length for axis, length in zip(index[1:], entry.shape[1:], strict=True)):
-            raw = self.file.read_at(entry.start + rows.start * size, len(rows) * size)
-            return raw.view(entry.dtype).reshape(len(rows), *entry.shape[1:])
-        parts = []
-        for row in rows:
-            raw = self.file.read_at(entry.start + row * size, size)
-            parts.append(raw.view(entry.dtype).reshape(entry.shape[1:])[index[1:]].copy())
-        return np.stack(parts)
+        if not index:
+            return raw.reshape(entry.shape)
+        return raw.reshape(len(rows), *entry.shape[1:])[(slice(None), *index[1:])].copy()
 
 
 class LazyTensors(Mapping[str, np.ndarray]):

@@ -130,12 +130,8 @@ def _path_within(root: Path, path: str) -> str:
 
 
 def _class_list(root: Path) -> ClassList:
-    """Return the list of classes with the most colours. Raises DataError if there is none, or if two differ."""
-    paths = [root / name for name in CLASS_FILES if (root / name).exists()]
-    if not paths:
-        first_path("folder", root, CLASS_FILES)
-    lists = [read_class_list(path) for path in paths]
-    for path, class_list in zip(paths[1:], lists[1:], strict=True):
-        if (class_list.classes.names, class_list.values) != (lists[0].classes.names, lists[0].values):
-            raise DataError(f"{root}: {paths[0].name} and {path.name} name different classes; keep one of the two")
-    return max(lists, key=lambda class_list: sum(colour is not None for colour in class_list.colours))
+    """Return the list of classes. Raises DataError if there is none, or more than one."""
+    names = [name for name in CLASS_FILES if (root / name).exists()]
+    if len(names) > 1:
+        raise DataError(f"{root}: {' and '.join(names)} list the classes; keep one of them")
+    return read_class_list(first_path("folder", root, CLASS_FILES))
