@@ -184,17 +184,19 @@ def _stored_file(path: Path, file: RegularFile) -> LazyFile:
         raise CheckpointError(f"{path}: a safetensors file that is cut short or damaged ({reason})") from None
 
 
-def open_checkpoint(path: str | os.PathLike[str], config: DANetConfig | None = None) -> StoredCheckpoint:
+def open_checkpoint(path: str | os.PathLike[str]) -> StoredCheckpoint:
     """Open a canonical `.safetensors` file or the index of a set, once.
 
-    `config` is for files that lost their manifest, and with it the hashes; a manifest must have the same config.
     Raises CheckpointError unless the files hold exactly the network's tensors.
     """
-    return checkpoint_in(path, open_stored(path), config)
+    return checkpoint_in(path, open_stored(path))
 
 
 def checkpoint_in(path: str | os.PathLike[str], stored: Stored, config: DANetConfig | None = None) -> StoredCheckpoint:
-    """Return the checkpoint in open files. Raises CheckpointError as `open_checkpoint` does."""
+    """Return the checkpoint in open files. Raises CheckpointError as `open_checkpoint` does.
+
+    `config` is for files that lost their manifest, and with it the hashes; a manifest must have the same config.
+    """
     files, text = stored
     source: dict[str, Any] = {}
     hashes = None

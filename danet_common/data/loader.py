@@ -28,6 +28,7 @@ from danet_common.numerics.keyed_random import KeyedRandom
 
 ALL_STEPS = 2**62  # grain needs a length; the trainer stops earlier
 MAX_STEPS = 2**31 - 1  # of a run
+THREADS = 2  # that read items or make batches
 
 
 class Batch(TypedDict):
@@ -93,7 +94,7 @@ class Loader(Iterator[Batch]):
         config: DANetConfig,
         sampler: Sampler,
         *,
-        threads: int = 2,
+        threads: int = THREADS,
         workers: int = 0,
     ) -> None:
         if dataset.num_classes != config.num_classes:
@@ -177,7 +178,7 @@ class Loader(Iterator[Batch]):
 
 
 def each_sample(
-    dataset: Dataset, *, shard_index: int = 0, shard_count: int = 1, threads: int = 2
+    dataset: Dataset, *, shard_index: int = 0, shard_count: int = 1
 ) -> Generator[tuple[int, Sample], None, None]:
     """Yield the number and the sample of each item in order, for evaluation; grain prefetches in threads.
 
@@ -188,7 +189,7 @@ def each_sample(
         return
     import grain
 
-    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads)
+    options = grain.ReadOptions(num_threads=THREADS, prefetch_buffer_size=THREADS)
     items = grain.MapDataset.range(numbers.start, numbers.stop, numbers.step).map(dataset.item)
     reader = iter(items.to_iter_dataset(options))
     try:

@@ -136,9 +136,9 @@ def open_regular(path: str | os.PathLike[str], limit: Limit, folder: int | None 
         raise
 
 
-def read_regular(path: str | os.PathLike[str], limit: Limit, folder: int | None = None) -> bytes:
+def read_regular(path: str | os.PathLike[str], limit: Limit) -> bytes:
     """Return the bytes of a regular file. Raises OSError as `open_regular` does."""
-    with open_regular(path, limit, folder) as file:
+    with open_regular(path, limit) as file:
         return file.read()
 
 

@@ -99,7 +99,8 @@ def test_a_folder_that_was_moved_is_still_read(tmp_path: Path) -> None:
     folder = os.open(tmp_path / "folder", os.O_RDONLY | os.O_DIRECTORY)
     try:
         (tmp_path / "folder").rename(tmp_path / "moved")
-        assert read_regular("file", SMALL, folder) == b"text"
+        with open_regular("file", SMALL, folder) as file:
+            assert file.read() == b"text"
     finally:
         os.close(folder)
 
