@@ -68,11 +68,6 @@ class LabelFile:
         return classes[np.searchsorted(keys, self.values)]
 
 
-def read_labels(path: Path, table: LabelTable) -> UInt8[np.ndarray, "h w"]:
-    """Return the classes of a label file. Raises DataError if it is unreadable or holds unknown values."""
-    return open_labels(path, table).labels()
-
-
 def open_labels(path: Path, table: LabelTable) -> LabelFile:
     """Decode a label file. Raises DataError, naming it, if it does not hold one class a pixel."""
     try:

@@ -1,9 +1,8 @@
-"""Sizes of resized images, and resized labels. Sizes are rounded half up, like the authors' code and mmcv."""
+"""Sizes of resized images and pixels of resized labels; sizes are rounded half up, like the authors' code and mmcv."""
 
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import UInt8
 
 Size = tuple[int, int]  # height, width
 
@@ -34,12 +33,6 @@ def fitted(size: Size, long_side: int, short_side: int) -> Size:
 def _with_side(size: Size, side: int, target: int) -> Size:
     height, width = (max(1, (2 * length * target + side) // (2 * side)) for length in size)
     return height, width
-
-
-def resize_labels(labels: UInt8[np.ndarray, "h w"], height: int, width: int) -> UInt8[np.ndarray, "p q"]:
-    """Resize labels by the pixel in which each centre lies."""
-    rows, columns = nearest(labels.shape[0], height), nearest(labels.shape[1], width)
-    return labels[rows[:, None], columns]
 
 
 def nearest(source: int, target: int, first: int = 0, count: int | None = None) -> np.ndarray:

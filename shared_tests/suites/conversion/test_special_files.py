@@ -15,7 +15,7 @@ from danet_common import write_checkpoint
 from danet_common.data.dataset import DataError
 from danet_common.data.image import ImageError, read_image
 from danet_common.data.label_table import plain_table
-from danet_common.data.labels import read_labels
+from danet_common.data.labels import open_labels
 from danet_common.data.listing import lines_in
 from danet_common.training.folder import RunError, RunFolder
 from danet_common.training.metrics_file import read_metrics
@@ -50,7 +50,7 @@ def weights(tmp_path: Path) -> Path:
 def test_every_reader_of_a_file(special: Callable[[Path], Path], tmp_path: Path) -> None:
     for name, read, error in (
         ("a.png", read_image, ImageError),
-        ("a_labels.png", lambda path: read_labels(path, plain_table(2)), DataError),
+        ("a_labels.png", lambda path: open_labels(path, plain_table(2)), DataError),
         ("classes.txt", lines_in, DataError),
         ("metrics.jsonl", read_metrics, (ValueError, OSError)),
         ("adapter.py", lambda path: find_backends([str(path)]), BackendError),

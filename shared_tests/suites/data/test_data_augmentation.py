@@ -11,11 +11,16 @@ from PIL import Image, ImageEnhance
 from danet_common.data import IGNORE, Augmentation
 from danet_common.data.augmentation import augment
 from danet_common.data.colour import change_colour, colour_matrix, mean_grey
-from danet_common.data.resizing import fitted, nearest, resize_labels, scaled, with_long_side, with_short_side
+from danet_common.data.resizing import fitted, nearest, scaled, with_long_side, with_short_side
 from danet_common.numerics.keyed_random import KeyedRandom
 
 OFF = Augmentation(crop=(8, 10), scale=(1, 1), flip=0)
 PADDING = (124, 116, 104)
+
+
+def resize_labels(labels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The labels at the pixels in which the centres lie."""
+    return labels[nearest(labels.shape[0], height)[:, None], nearest(labels.shape[1], width)]
 
 
 def picture(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:

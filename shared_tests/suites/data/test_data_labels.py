@@ -16,7 +16,7 @@ from danet_common.data import DataError, LabelSettings, open_dataset
 from danet_common.data.label_check import absent_remark
 from danet_common.data.label_settings import parse_label_map
 from danet_common.data.label_table import LabelTable, plain_table, with_colours
-from danet_common.data.labels import read_labels
+from danet_common.data.labels import open_labels
 from shared_tests.suites.data.test_data_layouts import write_image, write_list
 
 PIXELS = np.arange(24, dtype=np.uint8).reshape(4, 6) % 3  # three classes
@@ -33,6 +33,10 @@ def save(path: Path, pixels: np.ndarray, palette: Sequence[tuple[int, ...]] | No
     path.parent.mkdir(parents=True, exist_ok=True)
     image.save(path, **options)  # type: ignore[arg-type]
     return path
+
+
+def read_labels(path: Path, table: LabelTable) -> np.ndarray:
+    return open_labels(path, table).labels()
 
 
 def fault(path: Path, table: LabelTable) -> str:
