@@ -140,6 +140,8 @@ def endings_of(names: Collection[str]) -> list[str]:
 
 def _what(source: SourceFile) -> str:
     if source.is_folder:
+        if (source.path / "saved_model.pb").is_file():
+            return "a SavedModel, a program whose weights have no names of a network; save the model as .keras instead"
         return "a directory without Orbax's metadata or the hub's model.safetensors, and not a run's folder"
     if not source.start:
         return "an empty file"

@@ -1,4 +1,4 @@
-"""Read weights files of Keras 2: one group for each layer, tensors below by scope.
+"""Read weights files of Keras 2, and name whole models of Keras 3: one group for each layer, tensors below by scope.
 
 tf2cv (imgclsmob) writes such files. TensorFlow 2.12 names the tensors of its DANet like
 `features/features/features/stage1/stage1/unit1/body/conv1/conv/conv/kernel:0`.
@@ -22,6 +22,10 @@ DANET_KERAS = (
     "DANet-keras cannot be converted: its position attention makes new convolutions in every call, "
     "which are never saved"
 )
+BY_NUMBER = (
+    "is a whole model of Keras 3 in HDF5, which names layers by class and number, not by place. Load it with "
+    "keras.models.load_model(path, custom_objects={'DANet': danet_tf.DANet}), and save a .keras file"
+)
 UNKNOWN = f"a weights file of Keras 2, of no known network ({DANET_KERAS})"
 
 
@@ -35,6 +39,8 @@ def read_keras_2(file: Hdf5, raw: np.ndarray | FileBytes) -> Contents:
 
     Raise CheckpointError for any other network.
     """
+    if (file.attributes.get("keras_version") or "").startswith("3."):
+        raise CheckpointError(BY_NUMBER)
     layers = {group.removeprefix(WHOLE_MODEL).partition("/")[0] for group in file.groups}
     if any(DANET_KERAS_LAYER.fullmatch(layer) for layer in layers):
         raise CheckpointError(DANET_KERAS)

@@ -39,18 +39,34 @@ def recognises(source: SourceFile) -> bool:
 
 
 def read(source: SourceFile) -> Contents:
-    """Read tensors and config. Raise CheckpointError for another model."""
+    """Read tensors and config of a DANet, also inside another model. Raise CheckpointError if there is none."""
     archive = Archive(source.file)
     model, metadata = _json(archive, CONFIG), _json(archive, METADATA)
-    if model.get("registered_name") != CLASS["registered_name"]:
-        raise CheckpointError(f"a Keras model of class {model.get('class_name')!r}, not {CLASS['class_name']!r}")
-    contents = read_weights(archive.read(WEIGHTS))
+    networks = _networks(model)
+    try:
+        contents = read_weights(archive.read(WEIGHTS))
+    except CheckpointError:
+        if networks:
+            raise
+        raise CheckpointError(f"a Keras model of class {model.get('class_name')!r}, not 'DANet'") from None
     text = metadata.get(MANIFEST)
     contents.manifest = text if isinstance(text, str) else None
-    config_fields = model.get("config")
-    contents.config = config_fields.get("config") if isinstance(config_fields, dict) else None
+    if len(networks) == 1 and isinstance(networks[0], dict):
+        contents.config = networks[0].get("config")
     contents.nameless = NAMELESS if _has_averages(model) else ""
     return contents
+
+
+def _networks(model: Any) -> list[Any]:
+    """Return the configs of the different DANets in a model's config."""
+    networks, waiting = [], [model]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, dict) and value.get("registered_name") == CLASS["registered_name"]:
+            networks += [value.get("config")] * (value.get("config") not in networks)
+        elif isinstance(value, dict | list):
+            waiting += value.values() if isinstance(value, dict) else value
+    return networks
 
 
 def _has_averages(model: dict[str, Any]) -> bool:

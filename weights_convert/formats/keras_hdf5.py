@@ -17,40 +17,43 @@ from weights_convert.formats.keras2_hdf5 import is_keras_2, read_keras_2
 from weights_convert.formats.keras_layout import group_of, parameter_at
 
 MANIFEST = "danet"  # attribute of the root group
-NETWORK = ("backbone", "head", "auxiliary")  # groups of the network; others belong to optimizer and metrics
-VARIABLE = re.compile(r"(.+)/vars/([0-9]{1,3})")
+NETWORK = ("backbone", "head", "auxiliary")  # groups of the network; others belong to wrappers, optimizer and metrics
+VARIABLE = re.compile(rf"(?:(.+?)/)?((?:{'|'.join(NETWORK)})/.+)/vars/([0-9]{{1,3}})")
 
 
 def read_weights(raw: np.ndarray | FileBytes) -> Contents:
-    """Return every tensor of the HDF5 file in `raw`, uint8 (n,).
+    """Return every tensor of the HDF5 file in `raw`, uint8 (n,). A model around one network gives no prefix.
 
     Raise ValueError if the file is damaged, and CheckpointError if it has no tensor of a DANet.
     """
     file = read_hdf5(raw)
     if is_keras_2(file):
         return read_keras_2(file, raw)
+    matches = {name: VARIABLE.fullmatch(name) for name in file.datasets}
+    outer = {match[1] or "" for match in matches.values() if match is not None}
     tensors: dict[str, np.ndarray] = {}
     others: dict[str, int] = {}
     for name, dataset in file.datasets.items():
-        top = name.partition("/")[0]
-        match = VARIABLE.fullmatch(name)
-        if top not in NETWORK or match is None:
+        top, match = name.partition("/")[0], matches[name]
+        if match is None:
             others[top] = others.get(top, 0) + 1
             continue
         if dataset.error:
             raise CheckpointError(f"{name} {dataset.error}")
-        target = parameter_at(match[1], int(match[2]))
+        prefix = f"{(match[1] or '').replace('/', '.')}." if len(outer) > 1 else ""
+        target = parameter_at(match[2], int(match[3]))
         array = dataset.values(raw)
         if target is None:
             tensors[name] = array  # no canonical name; reported as unused
-        elif target[0] in tensors:
+        elif prefix + target[0] in tensors:
             raise CheckpointError(f"tensor {target[0]} occurs twice")
         else:
-            tensors[target[0]] = from_channels_last(Parameter(target[0], array.shape, target[1]), array)
+            parameter = Parameter(target[0], array.shape, target[1])
+            tensors[prefix.lstrip(".") + target[0]] = from_channels_last(parameter, array)
     if not tensors:
         raise CheckpointError(f"the HDF5 file has none of the groups {', '.join(NETWORK)} of a DANet")
-    notes = tuple(f"left out: {count} tensors of {top}, outside the network" for top, count in others.items())
-    return Contents(tensors=tensors, manifest=file.attributes.get(MANIFEST), notes=notes)
+    notes = [f"left out: {count} tensors of {top}, outside the network" for top, count in others.items()]
+    return Contents(tensors=tensors, manifest=file.attributes.get(MANIFEST), notes=tuple(notes))
 
 
 def write_weights(file: IO[bytes], checkpoint: Checkpoint, text: str | None = None) -> None:

@@ -160,15 +160,35 @@ def test_whole_numbers_beyond_all_floats_in_a_config(folder: Path) -> None:
             DANetConfig.from_dict({**fields, name: value})
 
 
-def test_another_keras_model(folder: Path) -> None:
-    path = folder / "other.keras"
-    with zipfile.ZipFile(folder / "good.keras") as old, zipfile.ZipFile(path, "w") as new:
-        for name in old.namelist():
-            data = old.read(name)
-            if name == "config.json":
-                data = json.dumps({**json.loads(data), "class_name": "VGG", "registered_name": "VGG"}).encode()
-            new.writestr(name, data)
-    assert "a Keras model of class 'VGG', not 'DANet'" in refused(path)
+def test_another_keras_model(tmp_path: Path) -> None:
+    import h5py
+
+    model = {"class_name": "VGG", "registered_name": "VGG", "config": {"layers": [{"class_name": "Conv2D"}]}}
+    with h5py.File(tmp_path / "weights", "w", libver="earliest") as file:
+        file["layers/conv2d/vars/0"] = np.zeros((3, 3, 3, 4), np.float32)
+    with zipfile.ZipFile(tmp_path / "other.keras", "w") as archive:
+        archive.writestr("config.json", json.dumps(model))
+        archive.writestr("metadata.json", "{}")
+        archive.write(tmp_path / "weights", "model.weights.h5")
+    assert "a Keras model of class 'VGG', not 'DANet'" in refused(tmp_path / "other.keras")
+    (tmp_path / "saved").mkdir()
+    (tmp_path / "saved" / "saved_model.pb").write_bytes(b"")
+    assert "a SavedModel, a program" in refused(tmp_path / "saved")
+
+
+def test_two_networks_of_a_keras_model_are_chosen_by_key(tmp_path: Path) -> None:
+    import h5py
+
+    weights_convert.write(Checkpoint(CONFIG, synthetic_tensors(CONFIG)), tmp_path / "one.weights.h5")
+    path = tmp_path / "two.weights.h5"
+    with h5py.File(tmp_path / "one.weights.h5") as old, h5py.File(path, "w", libver="earliest") as new:
+        for place in ("student", "other"):
+            for part in old:
+                old.copy(part, new, f"{place}/{part}")
+        new["other/backbone/bn1/vars/0"][...] = 7
+    assert "choose one with --weights-key other or --weights-key student" in refused(path)
+    checkpoint = weights_convert.read(path, weights_key="other")
+    assert (checkpoint.tensors["backbone.bn1.weight"] == 7).all()
 
 
 def test_danet_keras_is_refused_by_name(tmp_path: Path) -> None:

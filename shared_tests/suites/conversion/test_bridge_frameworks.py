@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import weights_convert
-from danet_common import VARIANTS, Checkpoint, DANetConfig
+from danet_common import VARIANTS, Checkpoint, CheckpointError, DANetConfig
 from shared_tests.fixtures.synthetic import synthetic_tensors
 
 TINY = VARIANTS["danet_tiny"].replace(multi_grid=(1, 2), num_classes=3)
@@ -39,6 +39,14 @@ for name in sys.argv[2:]:
     danet_tf.save(other, folder / "from_weights.safetensors")
     other.save(folder / "theirs.keras")
     model.save_weights(folder / "theirs.weights.h5")
+    pixels = keras.Input((33, 49, model.config.in_channels))
+    functional = keras.Model(pixels, model(pixels)["fused"])
+    functional.save(folder / "functional.keras")
+    sequential = keras.Sequential([keras.layers.Rescaling(1 / 255), functional])
+    sequential.build((None, 33, 49, model.config.in_channels))
+    sequential.save(folder / "sequential.keras")
+    sequential.save_weights(folder / "sequential.weights.h5")
+    model.save(folder / "whole.h5")
 """
 
 FLAX = """
@@ -56,6 +64,11 @@ for name in sys.argv[2:]:
         checkpointer.save(folder / "state", state)
     with ocp.CheckpointManager(folder / "manager") as manager:
         manager.save(5, args=ocp.args.StandardSave(tree))
+    items = {kind: ocp.args.StandardSave(nnx.state(model, type_))
+             for kind, type_ in (("params", nnx.Param), ("batch_stats", nnx.BatchStat))}
+    with ocp.CheckpointManager(folder / "items") as manager:
+        for step in (5, 12):
+            manager.save(step, args=ocp.args.Composite(**items))
     (folder / "tree.msgpack").write_bytes(serialization.to_bytes(tree))
     serialization.MAX_CHUNK_SIZE = 1000
     apart = {kind: nnx.to_pure_dict(nnx.state(model, type_))
@@ -63,6 +76,7 @@ for name in sys.argv[2:]:
     (folder / "apart.msgpack").write_bytes(serialization.to_bytes(apart))
 """
 
+WRAPPED = ("functional.keras", "sequential.keras")
 # One process builds all networks of an entry.
 QUICK = ("deep", "dranet")
 EVERY = pytest.mark.parametrize(
@@ -112,9 +126,12 @@ def test_keras(names: tuple[str, ...], folder: Path) -> None:
     run(KERAS, folder, names)
     for name in names:
         config = NETWORKS[name]
-        for file in ("from_archive.safetensors", "from_weights.safetensors", "theirs.keras"):
+        for file in ("from_archive.safetensors", "from_weights.safetensors", "theirs.keras", *WRAPPED):
             check(folder / name / file, config, states_config=True)
-        check(folder / name / "theirs.weights.h5", config, states_config=False)
+        for file in ("theirs.weights.h5", "sequential.weights.h5"):
+            check(folder / name / file, config, states_config=False)
+        with pytest.raises(CheckpointError, match=r"a whole model of Keras 3 in HDF5, .* save a \.keras file"):
+            weights_convert.read(folder / name / "whole.h5")
 
 
 @pytest.mark.timeout(120)
@@ -124,5 +141,5 @@ def test_flax(names: tuple[str, ...], folder: Path) -> None:
     pytest.importorskip("orbax.checkpoint")
     run(FLAX, folder, names)
     for name in names:
-        for file in ("tree", "state", "manager/5", "tree.msgpack", "apart.msgpack"):
+        for file in ("tree", "state", "manager", "items", "items/12", "tree.msgpack", "apart.msgpack"):
             check(folder / name / file, NETWORKS[name], states_config=False)
