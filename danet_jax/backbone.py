@@ -11,16 +11,16 @@ from jaxtyping import Float
 
 from danet_common.config import DANetConfig
 from danet_common.config.layer_set import LayerSet
-from danet_common.numerics.drawing import name_scope
+from danet_common.numerics.initialisation_scope import name_scope
 from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_jax.layers import average_pool, max_pool
 from danet_jax.primitives import PLAIN
 
 
 class Stem(nnx.Module):
-    """Deep stem (ResNet-C; He et al., CVPR 2019): three 3x3 convolutions in place of one 7x7, with stride 2.
+    """Deep stem (ResNet-C; He et al., CVPR 2019): three 3x3 convolutions, the first of stride 2, in place of one 7x7.
 
-    It ends in a bare convolution: `ResNet.bn1` and its ReLU follow, as they follow the 7x7.
+    It ends in a convolution: `ResNet.bn1` and a ReLU follow, as they follow the 7x7.
     """
 
     def __init__(self, in_channels: int, widths: tuple[int, ...], layers: LayerSet = PLAIN) -> None:
@@ -81,24 +81,24 @@ class Bottleneck(nnx.Module):
 
 
 class ResNet(nnx.Module):
-    """Stem (stride 2), max pooling (4), then layer1 to layer4.
+    """Stem (stride 2), max pooling (stride 4), then layer1 to layer4.
 
-    Their strides are 4, 8, 8, 8 for output stride 8; 4, 8, 16, 16 for 16; 4, 8, 16, 32 for 32.
+    The strides of the layers are 4, 8, 8, 8 for output stride 8; 4, 8, 16, 16 for 16; 4, 8, 16, 32 for 32.
     """
 
     def __init__(self, config: DANetConfig, layers: LayerSet = PLAIN) -> None:
         channels = config.stem_widths[-1]
-        with name_scope("backbone"):
-            self.conv1 = stem(config, layers)
+        with name_scope("backbone"):  # whose initial weights have another distribution than the head's
+            self.conv1 = make_stem(config, layers)
             self.bn1 = layers.norm(channels)
-            self.layer1 = stage(config, 0, channels, layers)
-            self.layer2 = stage(config, 1, config.stage_channels[0], layers)
-            self.layer3 = stage(config, 2, config.stage_channels[1], layers)
-            self.layer4 = stage(config, 3, config.stage_channels[2], layers)
+            self.layer1 = make_stage(config, 0, channels, layers)
+            self.layer2 = make_stage(config, 1, config.stage_channels[0], layers)
+            self.layer3 = make_stage(config, 2, config.stage_channels[1], layers)
+            self.layer4 = make_stage(config, 3, config.stage_channels[2], layers)
 
     def __call__(
         self, x: Float[Array, "b h w c"], taps: Taps = NO_TAPS
-    ) -> tuple[Float[Array, "b o p d"], Float[Array, "b q r e"], Float[Array, "b q r f"]]:
+    ) -> tuple[Float[Array, "b _ _ d"], Float[Array, "b _ _ e"], Float[Array, "b _ _ f"]]:
         """Return the outputs of layer1, layer3 and layer4, of `stage_channels` 0, 2 and 3 of the config."""
         x = taps.record("stem", jax.nn.relu(self.bn1(self.conv1(x))))
         layer1 = taps.record("layer1", chain(self.layer1, max_pool(x)))
@@ -108,14 +108,14 @@ class ResNet(nnx.Module):
         return layer1, layer3, layer4
 
 
-def stem(config: DANetConfig, layers: LayerSet) -> nnx.Module:
+def make_stem(config: DANetConfig, layers: LayerSet) -> nnx.Module:
     """Return the first convolutions of the network, of stride 2: the deep stem, or one 7x7."""
     if config.stem == "deep":
         return Stem(config.in_channels, config.stem_widths, layers)
     return layers.conv(config.in_channels, config.stem_widths[0], 7, stride=2)
 
 
-def stage(config: DANetConfig, index: int, in_channels: int, layers: LayerSet) -> nnx.List:
+def make_stage(config: DANetConfig, index: int, in_channels: int, layers: LayerSet) -> nnx.List:
     """Return the blocks of layer{index + 1}; the first takes the stride."""
     block = layers.remat(layers.block(BasicBlock if config.block == "basic" else Bottleneck))
     blocks = []
@@ -141,7 +141,7 @@ def shortcut(x: Float[Array, "b h w c"], downsample: nnx.List, pooled: bool) -> 
 
 
 def chain(modules: nnx.List, x: Float[Array, "b h w c"]) -> Float[Array, "b p q d"]:
-    """Apply modules in order. They are a list, not a Sequential, so that their names are equal in all frameworks."""
+    """Return `x` after all modules. A Sequential would add a level to their names in Keras and Flax."""
     for module in modules:
         x = module(x)
     return x

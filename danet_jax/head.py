@@ -27,18 +27,18 @@ class DualAttentionHead(nnx.Module):
     Each branch has its own classifier too, for training, as in the released code. DANet has the modules position_in,
     position_attention, position_out, position_classifier, the same for channel, and fused_classifier.
 
-    The config's `context` names the modules of the branches: two, one or none. With none a single 3x3 convolution
-    replaces them (the paper's dilated FCN baseline). With DRANet's gating decoder the branches are concatenated,
-    convolved and merged with layer1 instead of added.
+    `config.context` names the attention of each branch: ("position", "channel") in DANet, other modules of `context/`
+    to compare with, or none: then a single 3x3 convolution replaces the branches (the paper's dilated FCN baseline).
+    With DRANet's gating decoder the branches are concatenated, convolved and merged with layer1 instead of added.
     """
 
     def __init__(self, config: DANetConfig, layers: LayerSet = PLAIN) -> None:
         self.config = config
         channels, inner = config.stage_channels[3], config.inner_channels
-        for kind in config.context:
-            setattr(self, f"{kind}_in", ConvNormAct(channels, inner, 3, layers))
-            setattr(self, f"{kind}_attention", context_module(kind, config, layers))
-            setattr(self, f"{kind}_out", ConvNormAct(inner, inner, 3, layers))
+        for name in config.context:
+            setattr(self, f"{name}_in", ConvNormAct(channels, inner, 3, layers))
+            setattr(self, f"{name}_attention", context_module(name, config, layers))
+            setattr(self, f"{name}_out", ConvNormAct(inner, inner, 3, layers))
         if not config.context:
             self.plain_out = ConvNormAct(channels, inner, 3, layers)
         if config.decoder == "gating":
@@ -47,8 +47,8 @@ class DualAttentionHead(nnx.Module):
             self.decoder = GatingDecoder(low_channels, config.fused_channels, config.upsample_grid, layers)
         self.dropout = Dropout(config.dropout_rate, config.dropout)
         self.fused_classifier = layers.conv(config.fused_channels, config.num_classes, 1, bias=True)
-        for kind in config.context if config.branch_classifiers else ():
-            setattr(self, f"{kind}_classifier", layers.conv(inner, config.num_classes, 1, bias=True))
+        for name in config.context if config.branch_classifiers else ():
+            setattr(self, f"{name}_classifier", layers.conv(inner, config.num_classes, 1, bias=True))
 
     def __call__(
         self,
@@ -57,7 +57,7 @@ class DualAttentionHead(nnx.Module):
         outputs: Collection[str] | None = None,
         taps: Taps = NO_TAPS,
         dropout_masks: Mapping[str, Array] = NO_MASKS,
-    ) -> dict[str, Float[Array, "b h w classes"]]:
+    ) -> dict[str, Float[Array, "b _ _ classes"]]:
         """Return the logits of each requested output (all if None), `fused` first, at the size of layer4.
 
         With the gating decoder `fused` has the size of layer1. `dropout_masks` are those of `DANet`.
@@ -65,33 +65,33 @@ class DualAttentionHead(nnx.Module):
         outputs = self.config.outputs if outputs is None else outputs
         branches: dict[str, Array] = {}
         logits = {}
-        for kind in self.config.branches_of(outputs):
-            branch = taps.record(f"{kind}_in", getattr(self, f"{kind}_in")(layer4))
-            branch = taps.record(f"{kind}_attention", getattr(self, f"{kind}_attention")(branch, taps))
-            branches[kind] = taps.record(f"{kind}_out", getattr(self, f"{kind}_out")(branch))
+        for name in self.config.branches_of(outputs):
+            branch = taps.record(f"{name}_in", getattr(self, f"{name}_in")(layer4))
+            branch = taps.record(f"{name}_attention", getattr(self, f"{name}_attention")(branch, taps))
+            branches[name] = taps.record(f"{name}_out", getattr(self, f"{name}_out")(branch))
         if "fused" in outputs:
             if not branches:
                 branches["plain"] = taps.record("plain_out", self.plain_out(layer4))
             fused = self.dropout(self.fuse(tuple(branches.values()), layer1, taps), dropout_masks.get("fused"))
             logits["fused"] = taps.record("fused_logits", self.fused_classifier(fused))
-        for kind in self.config.context:
-            if kind in outputs:
-                branch = self.dropout(branches[kind], dropout_masks.get(kind))
-                logits[kind] = taps.record(f"{kind}_logits", getattr(self, f"{kind}_classifier")(branch))
+        for name in self.config.context:
+            if name in outputs:
+                branch = self.dropout(branches[name], dropout_masks.get(name))
+                logits[name] = taps.record(f"{name}_logits", getattr(self, f"{name}_classifier")(branch))
         return logits
 
-    def fuse(self, branches: tuple[Array, ...], layer1: Float[Array, "b o p d"], taps: Taps) -> Float[Array, "b o p e"]:
+    def fuse(self, branches: tuple[Array, ...], layer1: Float[Array, "b o p d"], taps: Taps) -> Float[Array, "b _ _ e"]:
         """The input of the fused classifier: the sum of the branches, or the decoder's output for them and layer1."""
         if self.config.decoder == "sum":
             return functools.reduce(operator.add, branches)
-        merged = taps.record("merged", self.merged(jnp.concat(branches, axis=3)))
-        return self.decoder(merged, layer1, taps)
+        joined = jnp.concat(branches, axis=3)
+        return self.decoder(taps.record("merged", self.merged(joined)), layer1, taps)
 
 
 class AuxiliaryHead(nnx.Module):
     """Deep supervision (Zhao et al., CVPR 2017): a small FCN on layer3 (`fcn`), or a 1x1 on layer4 (`linear`).
 
-    The logits have the height and width of the layer that they are made of. `kept` is the dropout mask of the
+    The logits have the height and width of the layer that they are made of. `keep_mask` is the dropout mask of the
     classifier's input, or None to draw one in training.
     """
 
@@ -105,8 +105,8 @@ class AuxiliaryHead(nnx.Module):
     def __call__(
         self,
         layer3: Float[Array, "b h w c"],
-        layer4: Float[Array, "b h w d"],
-        kept: Bool[Array, "b *hw c"] | None = None,
-    ) -> Float[Array, "b h w classes"]:
+        layer4: Float[Array, "b p q d"],
+        keep_mask: Bool[Array, "b ..."] | None = None,
+    ) -> Float[Array, "b _ _ classes"]:
         x = layer4 if self.hidden is None else self.hidden(layer3)
-        return self.classifier(self.dropout(x, kept))
+        return self.classifier(self.dropout(x, keep_mask))

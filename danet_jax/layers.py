@@ -1,4 +1,4 @@
-"""The small layers and functions that the network is made of."""
+"""Small layers that the backbone and the heads share: ConvNormAct, dropout, pooling and resizing."""
 
 from __future__ import annotations
 
@@ -29,21 +29,23 @@ class ConvNormAct(nnx.Module):
 class Dropout(nnx.Dropout):
     """Dropout of whole channels (`channel`, Tompson et al., 2015) or of single values (`element`).
 
-    out = x / (1 - rate) where kept, else 0
+    out = x / (1 - rate) where `keep_mask` is true, else 0
 
-    Handed `kept`, (N, C) or like `x`, it does that in every mode; else it draws in training, as its framework does.
+    The mask, (N, C) or of x's shape, holds in every mode. Without it the framework draws, in training only.
     """
 
-    def __init__(self, rate: float, kind: str) -> None:
-        super().__init__(rate, broadcast_dims=(1, 2) if kind == "channel" else (), rngs=nnx.Rngs(dropout=0))
+    def __init__(self, rate: float, unit: str) -> None:
+        # The seed is of draws without a mask; a training run makes its own masks.
+        super().__init__(rate, broadcast_dims=(1, 2) if unit == "channel" else (), rngs=nnx.Rngs(dropout=0))
         self.rate = rate
-        self.kind = kind
+        self.unit = unit
 
     def __call__(  # type: ignore[override]
-        self, x: Float[Array, "b h w c"], kept: Bool[Array, "b *hw c"] | None = None
+        self, x: Float[Array, "b h w c"], keep_mask: Bool[Array, "b *hw c"] | None = None
     ) -> Float[Array, "b h w c"]:
-        if kept is not None:
-            return jnp.where(kept[:, None, None, :] if kept.ndim == 2 else kept, x / (1 - self.rate), 0)
+        if keep_mask is not None:
+            full_mask = keep_mask[:, None, None, :] if keep_mask.ndim == 2 else keep_mask
+            return jnp.where(full_mask, x / (1 - self.rate), 0)
         return super().__call__(x)
 
 
@@ -59,10 +61,10 @@ def average_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b p q c"]:
 
 
 def interpolation_matrix(source: int, target: int, grid: str, like: Array) -> Float[Array, "target source"]:
-    """Linear interpolation from `source` to `target` samples as a matrix.
+    """Return the linear interpolation from `source` to `target` samples as a matrix.
 
-    Sample i lies at numerator / denominator; the weight of sample j is max(0, 1 - distance to j).
-    All in integers up to the last division, so that every weight is rounded once, in any dtype.
+    Output i lies at numerator[i] / denominator among the inputs; the weight of input j is max(0, 1 - distance to j).
+    It is computed in integers up to the last division, so each weight is rounded once.
     """
     numerator, denominator = sample_positions(jnp.arange(target), source, target, grid)
     numerator = jnp.clip(numerator, 0, (source - 1) * denominator)
@@ -71,7 +73,10 @@ def interpolation_matrix(source: int, target: int, grid: str, like: Array) -> Fl
 
 
 def resize(x: Float[Array, "b h w c"], size: Sequence[int], grid: str) -> Float[Array, "b o p c"]:
-    """Bilinear resizing to (height, width) on the given grid, in at least float32."""
+    """Return `x` resized bilinearly to (height, width), in at least float32.
+
+    grid  `corners`, `half_pixel` or `asymmetric`: see `sample_positions`. No framework's own resizing has all three
+    """
     x = upcast(x)
     rows = interpolation_matrix(x.shape[1], size[0], grid, like=x)
     columns = interpolation_matrix(x.shape[2], size[1], grid, like=x)

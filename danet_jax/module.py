@@ -7,18 +7,18 @@ from typing import ClassVar
 from flax import nnx
 
 from danet_common.config.tensors import Kind
-from danet_common.numerics.drawing import current_scope, skips_initialisation
+from danet_common.numerics.initialisation_scope import current_scope, skips_initialisation
 from danet_jax.parameters import access, fresh_seed
 
 
 class Module(nnx.Module):
     """A module with tensors of its own. It computes in the dtype of its input.
 
-    kinds  of those tensors; all others are in modules name_scope
+    tensor_kinds  of those tensors; all others are in modules name_scope
     part   of the network that it stands in, as the start of its tensors' names; it decides their distribution
     """
 
-    kinds: ClassVar[tuple[Kind, ...]] = ()
+    tensor_kinds: ClassVar[tuple[Kind, ...]] = ()
 
     def __init__(self) -> None:
         self.part = current_scope()
@@ -26,9 +26,9 @@ class Module(nnx.Module):
     def reset_parameters(self) -> None:
         """Draw its own tensors anew, by the distribution that they start with in the network.
 
-        Within `danet_common.numerics.drawing.skip_initialisation` kernels and biases become 0.
+        Within `danet_common.numerics.initialisation_scope.skip_initialisation` kernels and biases become 0.
         """
-        if self.kinds and not skips_initialisation():  # kernels and biases are zeros already
+        if self.tensor_kinds and not skips_initialisation():  # kernels and biases are zeros already
             access.draw(access.own_leaves(self, self.part), fresh_seed())
 
 

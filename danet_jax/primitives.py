@@ -1,5 +1,6 @@
 """Convolution and batch normalisation, the layers that hold most tensors, by torch's conventions in every framework:
-symmetric zero padding, and running statistics of the unbiased variance."""
+symmetric zero padding, and running statistics of the unbiased variance. Products of float32 are rounded as the
+framework is set, on GPUs and TPUs perhaps to TF32 or bfloat16: see docs/devices.md."""
 
 from __future__ import annotations
 
@@ -14,13 +15,11 @@ from danet_common.config.tensors import NORM_KINDS
 from danet_common.numerics.precision import accumulate_dtype
 from danet_jax.module import ModeModule, Module
 
-LAYOUT = ("NHWC", "HWIO", "NHWC")  # of pixels, kernels and what a convolution makes of them
-
 
 class Conv(Module):
     """Square convolution, zero-padded by dilation * (kernel_size // 2) on every side, in the dtype of its input."""
 
-    kinds = ("kernel", "bias")
+    tensor_kinds = ("kernel", "bias")
 
     def __init__(
         self,
@@ -44,7 +43,7 @@ class Conv(Module):
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b p q d"]:
         kernel, padding = self.kernel[...].astype(x.dtype), [(self.padding, self.padding)] * 2
         strides, dilations = (self.stride, self.stride), (self.dilation, self.dilation)
-        out = jax.lax.conv_general_dilated(x, kernel, strides, padding, None, dilations, LAYOUT)
+        out = jax.lax.conv_general_dilated(x, kernel, strides, padding, None, dilations, ("NHWC", "HWIO", "NHWC"))
         return out if self.bias is None else out + self.bias[...].astype(x.dtype)
 
 
@@ -53,11 +52,11 @@ class BatchNorm(ModeModule):
 
     out = (x - mean) / sqrt(variance + epsilon) * scale + bias
 
-    Normalises by the biased variance of the batch, of all devices together, and keeps the unbiased one; in `dtype`, at
-    least float32. Raises ValueError in training where a channel has a single value.
+    Normalises by the biased variance of the batch and keeps the unbiased one, in `dtype`, at least float32. The batch
+    is that of all devices, each with an equal part. Raises ValueError in training where a channel has a single value.
     """
 
-    kinds = NORM_KINDS
+    tensor_kinds = NORM_KINDS
 
     def __init__(self, channels: int, *, epsilon: float = 1e-5, momentum: float = 0.1, dtype: str = "float32") -> None:
         super().__init__()
@@ -73,8 +72,8 @@ class BatchNorm(ModeModule):
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b h w c"]:
         wide = upcast(x)
         mean, variance = (self.mean[...], self.var[...]) if self.use_running_average else self.update(wide)
-        inverse = jax.lax.rsqrt(variance + self.epsilon) * self.scale[...]
-        return ((wide - mean) * inverse + self.bias[...]).astype(x.dtype)
+        factor = jax.lax.rsqrt(variance + self.epsilon) * self.scale[...]
+        return ((wide - mean) * factor + self.bias[...]).astype(x.dtype)
 
     def update(self, x: Float[Array, "b h w c"]) -> tuple[Float[Array, " c"], Float[Array, " c"]]:
         """Mean and biased variance of the batch, after moving the running statistics towards them."""
@@ -90,7 +89,7 @@ class BatchNorm(ModeModule):
         return mean, variance
 
 
-PLAIN = LayerSet(Conv, BatchNorm)  # the layers as they are written, in float32
+PLAIN = LayerSet(Conv, BatchNorm)  # the default of a module built alone: layers as written here, in float32
 
 
 def upcast(x: Array) -> Array:

@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import keras
 from jaxtyping import Float
-from keras import KerasTensor as Tensor
+from keras import KerasTensor as Tensor  # of any backend, in annotations
 from keras import ops
 
 from danet_common.config.layer_set import LayerSet
-from danet_common.numerics.taps import NO_TAPS, Taps, ignore
+from danet_common.numerics.taps import NO_TAPS, Taps, passthrough
 from danet_tf.module import Module
 from danet_tf.primitives import PLAIN, upcast
 
@@ -22,10 +22,11 @@ class PositionAttention(Module):
 
     out = gamma * attention @ value + x,   attention = softmax(query @ key.T), not scaled by 1 / sqrt(d)
 
-    The paper's letters: x is A, key B, query C, value D, attention S (eq. 1), out E, gamma alpha (eq. 2; first 0).
+    query and key are (N, Q) matrices, value (N, C), attention (N, N), N = H*W. In the paper x is A, key B, query C,
+    value D, attention S (eq. 1), out E, and gamma alpha (eq. 2; first 0).
     """
 
-    kinds = ("gamma",)
+    tensor_kinds = ("gamma",)
 
     def __init__(self, channels: int, query_channels: int, layers: LayerSet = PLAIN) -> None:
         super().__init__()
@@ -49,10 +50,10 @@ class ChannelAttention(Module):
 
     out = gamma * attention @ x + x,   attention = softmax(max(energy) - energy),   energy = x @ x.T
 
-    x is a (C, N) matrix here, N = H*W. `gamma` is the paper's beta (eq. 4; first 0). Eq. 3 does not flip the sign.
+    x is a (C, N) matrix here, energy and attention (C, C), N = H*W. `gamma` is the paper's beta (eq. 4; first 0).
     """
 
-    kinds = ("gamma",)
+    tensor_kinds = ("gamma",)
 
     def __init__(self, layers: LayerSet = PLAIN) -> None:
         super().__init__()
@@ -61,7 +62,7 @@ class ChannelAttention(Module):
     def call(self, x: Float[Tensor, "b h w c"], taps: Taps = NO_TAPS) -> Float[Tensor, "b h w c"]:
         features = flatten(x)  # (B, N, C)
         energy = ops.einsum("bnc,bnd->bcd", upcast(features), upcast(features))  # (B, C, C), large sums over N
-        energy = ops.max(energy, axis=2, keepdims=True) - energy  # the sign is flipped, see above
+        energy = ops.max(energy, axis=2, keepdims=True) - energy  # softmax(-energy): eq. 3 keeps the sign
         weights = taps.record("channel_map", ops.softmax(energy, 2))
         out = ops.einsum("bcd,bnd->bnc", ops.cast(weights, x.dtype), features)
         return ops.cast(self.gamma, x.dtype) * unflatten(out, x) + x
@@ -71,7 +72,7 @@ def softmax_attention(
     query: Float[Tensor, "b n q"],
     key: Float[Tensor, "b m q"],
     value: Float[Tensor, "b m c"],
-    record: Callable[[Tensor], Tensor] = ignore,
+    record: Callable[[Tensor], Tensor] = passthrough,
 ) -> Float[Tensor, "b n c"]:
     """softmax(query @ key.T) @ value; `record` receives the map, whose rows sum to 1, and returns it."""
     energy = ops.einsum("bnq,bmq->bnm", upcast(query), upcast(key))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from jaxtyping import Float, Float32
-from keras import KerasTensor as Tensor
+from keras import KerasTensor as Tensor  # of any backend, in annotations
 from keras import ops
 
 from danet_common.evaluation.prediction import predict_function

@@ -1,4 +1,4 @@
-"""The small layers and functions that the network is made of."""
+"""Small layers that the backbone and the heads share: ConvNormAct, dropout, pooling and resizing."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import keras
 from jaxtyping import Bool, Float
-from keras import KerasTensor as Tensor
+from keras import KerasTensor as Tensor  # of any backend, in annotations
 from keras import ops
 
 from danet_common.config.layer_set import LayerSet
@@ -32,26 +32,29 @@ class ConvNormAct(Module):
 class Dropout(Module):
     """Dropout of whole channels (`channel`, Tompson et al., 2015) or of single values (`element`).
 
-    out = x / (1 - rate) where kept, else 0
+    out = x / (1 - rate) where `keep_mask` is true, else 0
 
-    Handed `kept`, (N, C) or like `x`, it does that in every mode; else it draws in training, as its framework does.
+    The mask, (N, C) or of x's shape, holds in every mode. Without it the framework draws, in training only.
     """
 
-    def __init__(self, rate: float, kind: str) -> None:
+    def __init__(self, rate: float, unit: str) -> None:
         super().__init__()
         self.rate = rate
-        self.kind = kind
+        self.unit = unit
+        # Of draws without a mask; a training run makes its own masks.
         self.seed_generator = keras.random.SeedGenerator(0) if rate > 0 else None
 
     def call(
-        self, x: Float[Tensor, "b h w c"], kept: Bool[Tensor, "b *hw c"] | None = None, training: bool = False
+        self, x: Float[Tensor, "b h w c"], keep_mask: Bool[Tensor, "b *hw c"] | None = None, training: bool = False
     ) -> Float[Tensor, "b h w c"]:
-        if kept is not None:
-            return ops.where(kept[:, None, None, :] if len(kept.shape) == 2 else kept, x / (1 - self.rate), 0)
+        if keep_mask is not None:
+            return ops.where(
+                keep_mask[:, None, None, :] if len(keep_mask.shape) == 2 else keep_mask, x / (1 - self.rate), 0
+            )
         if not training or self.seed_generator is None:
             return x
         batch, _, _, channels = ops.shape(x)
-        shape = (batch, 1, 1, channels) if self.kind == "channel" else ops.shape(x)
+        shape = (batch, 1, 1, channels) if self.unit == "channel" else ops.shape(x)
         return keras.random.dropout(x, self.rate, shape, self.seed_generator)
 
 
@@ -67,10 +70,10 @@ def average_pool(x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q c"]:
 
 
 def interpolation_matrix(source: int, target: int, grid: str, like: Tensor) -> Float[Tensor, "target source"]:
-    """Linear interpolation from `source` to `target` samples as a matrix.
+    """Return the linear interpolation from `source` to `target` samples as a matrix.
 
-    Sample i lies at numerator / denominator; the weight of sample j is max(0, 1 - distance to j).
-    All in integers up to the last division, so that every weight is rounded once, in any dtype.
+    Output i lies at numerator[i] / denominator among the inputs; the weight of input j is max(0, 1 - distance to j).
+    It is computed in integers up to the last division, so each weight is rounded once.
     """
     numerator, denominator = sample_positions(ops.arange(target, dtype="int32"), source, target, grid, ops.maximum)
     numerator = ops.clip(numerator, 0, (source - 1) * denominator)
@@ -79,7 +82,10 @@ def interpolation_matrix(source: int, target: int, grid: str, like: Tensor) -> F
 
 
 def resize(x: Float[Tensor, "b h w c"], size: Sequence[int], grid: str) -> Float[Tensor, "b o p c"]:
-    """Bilinear resizing to (height, width) on the given grid, in at least float32."""
+    """Return `x` resized bilinearly to (height, width), in at least float32.
+
+    grid  `corners`, `half_pixel` or `asymmetric`: see `sample_positions`. No framework's own resizing has all three
+    """
     x = upcast(x)
     rows = interpolation_matrix(ops.shape(x)[1], size[0], grid, like=x)
     columns = interpolation_matrix(ops.shape(x)[2], size[1], grid, like=x)

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 import keras
 from jaxtyping import Float
-from keras import KerasTensor as Tensor
+from keras import KerasTensor as Tensor  # of any backend, in annotations
 from keras import ops
 
 from danet_common.config import DANetConfig
@@ -14,10 +14,10 @@ from danet_common.config.former_arguments import reject_renamed_arguments
 from danet_common.config.layer_names import DEFAULT_LAYERS
 from danet_common.config.layer_set import LayerSet
 from danet_common.config.variants import get_config
-from danet_common.numerics.drawing import skip_initialisation
 from danet_common.numerics.dropout import NO_MASKS
+from danet_common.numerics.initialisation_scope import skip_initialisation
 from danet_common.numerics.precision import get_precision
-from danet_common.numerics.taps import requested
+from danet_common.numerics.taps import resolve_request
 from danet_tf.accelerated.layer_sets import get_layers
 from danet_tf.accelerated.precision import cast_input
 from danet_tf.backbone import ResNet
@@ -72,17 +72,17 @@ class DANet(Network):
         """Return the logits of each output at the size of `x`, `fused` (the prediction) first; then the requested taps.
 
         x              normalised pixels, in any floating dtype
-        outputs        logits to compute, all if None; `("fused",)` suffices for a prediction
+        outputs        logits to compute: `fused` (for a prediction), `position`, `channel`, `aux`; all if None
         taps           names of intermediate values to return: see `danet_common.numerics.taps`
-        dropout_masks  what the dropout of an output keeps: (N, C) or its input's shape; else drawn as usual
+        dropout_masks  by output, True where its dropout keeps a value: (N, C) or its input's shape; else drawn
 
         Raises ValueError for an unknown output or tap.
         """
-        outputs, tapped = requested(self.config, outputs, taps)
+        outputs, tapped = resolve_request(self.config, outputs, taps)
         layer1, layer3, layer4 = self.backbone(x, taps=tapped, training=training)
         logits = self.head(layer1, layer4, outputs=outputs, taps=tapped, dropout_masks=dropout_masks, training=training)
         if "aux" in outputs:
             aux = self.auxiliary(layer3, layer4, dropout_masks.get("aux"), training=training)
             logits["aux"] = tapped.record("aux_logits", aux)
         size, grid = ops.shape(x)[1:3], self.config.upsample_grid
-        return {name: resize(value, size, grid) for name, value in logits.items()} | tapped.values
+        return {name: resize(value, size, grid) for name, value in logits.items()} | tapped.recorded

@@ -7,25 +7,25 @@ from collections.abc import Collection
 from typing import Any, ClassVar
 
 import keras
-from keras import KerasTensor as Tensor
+from keras import KerasTensor as Tensor  # of any backend, in annotations
 
 from danet_common.config import DANetConfig
 from danet_common.config.former_arguments import raise_if_renamed
 from danet_common.config.layer_names import DEFAULT_LAYERS
 from danet_common.config.tensors import Kind
-from danet_common.numerics.drawing import current_scope, skips_initialisation
-from danet_common.numerics.taps import requested
+from danet_common.numerics.initialisation_scope import current_scope, skips_initialisation
+from danet_common.numerics.taps import resolve_request
 from danet_tf.parameters import access, fresh_seed, named_modules
 
 
 class Module(keras.layers.Layer):
     """A module with tensors of its own. It computes in the dtype of its input.
 
-    kinds  of those tensors; all others are in modules name_scope
+    tensor_kinds  of those tensors; all others are in modules name_scope
     part   of the network that it stands in, as the start of its tensors' names; it decides their distribution
     """
 
-    kinds: ClassVar[tuple[Kind, ...]] = ()
+    tensor_kinds: ClassVar[tuple[Kind, ...]] = ()
     arguments: dict[str, Any]  # of the constructor, by name
 
     def __new__(cls, *arguments: Any, **options: Any) -> Module:
@@ -67,9 +67,9 @@ class Module(keras.layers.Layer):
     def reset_parameters(self) -> None:
         """Draw its own tensors anew, by the distribution that they start with in the network.
 
-        Within `danet_common.numerics.drawing.skip_initialisation` kernels and biases become 0.
+        Within `danet_common.numerics.initialisation_scope.skip_initialisation` kernels and biases become 0.
         """
-        if self.kinds and not skips_initialisation():  # kernels and biases are zeros already
+        if self.tensor_kinds and not skips_initialisation():  # kernels and biases are zeros already
             access.draw(access.own_leaves(self, self.part), fresh_seed())
 
 
@@ -90,7 +90,7 @@ class Network(keras.Model):
         raise_if_renamed(options)
         if taps:
             return super().compute_output_spec(x, outputs=outputs, taps=taps, **options)
-        names, _ = requested(self.config, outputs, taps)
+        names, _ = resolve_request(self.config, outputs, taps)
         shape = (*x.shape[:3], self.config.num_classes)
         return {name: Tensor(shape, dtype=self.layer_set.precision.accumulate_dtype) for name in names}
 

@@ -1,27 +1,28 @@
 """Convolution and batch normalisation, the layers that hold most tensors, by torch's conventions in every framework:
-symmetric zero padding, and running statistics of the unbiased variance."""
+symmetric zero padding, and running statistics of the unbiased variance. Products of float32 are rounded as the
+framework is set, on GPUs and TPUs perhaps to TF32 or bfloat16: see docs/devices.md."""
 
 from __future__ import annotations
 
 import keras
 import tensorflow as tf
 from jaxtyping import Float
-from keras import KerasTensor as Tensor
+from keras import KerasTensor as Tensor  # of any backend, in annotations
 from keras import ops
 
 from danet_common.config.layer_set import LayerSet
 from danet_common.config.tensors import NORM_KINDS
 from danet_common.numerics.precision import accumulate_dtype
+from danet_tf.accelerated.collectives import all_reduce_mean
 from danet_tf.accelerated.precision import mean_of
 from danet_tf.module import Module
-from danet_tf.training.distributed import all_reduce_mean
 
 
 @keras.saving.register_keras_serializable("danet")
 class Conv(Module):
     """Square convolution, zero-padded by dilation * (kernel_size // 2) on every side, in the dtype of its input."""
 
-    kinds = ("kernel", "bias")
+    tensor_kinds = ("kernel", "bias")
 
     def __init__(
         self,
@@ -34,7 +35,7 @@ class Conv(Module):
         bias: bool = False,
         dtype: str = "float32",
     ) -> None:
-        super().__init__()
+        super().__init__()  # Module takes `dtype` for the weights
         self.stride = stride
         self.padding = dilation * (kernel_size // 2)
         self.dilation = dilation
@@ -58,14 +59,14 @@ class BatchNorm(Module):
 
     out = (x - mean) / sqrt(variance + epsilon) * gamma + beta
 
-    Normalises by the biased variance of the batch, of all devices together, and keeps the unbiased one; in `dtype`, at
-    least float32. Raises ValueError in training where a channel has a single value.
+    Normalises by the biased variance of the batch and keeps the unbiased one, in `dtype`, at least float32. The batch
+    is that of all devices, each with an equal part. Raises ValueError in training where a channel has a single value.
     """
 
-    kinds = NORM_KINDS
+    tensor_kinds = NORM_KINDS
 
     def __init__(self, channels: int, *, epsilon: float = 1e-5, momentum: float = 0.1, dtype: str = "float32") -> None:
-        super().__init__()
+        super().__init__()  # Module takes `dtype` for the weights
         self.epsilon = epsilon
         self.momentum = momentum  # torch's sense: the weight of the new batch
         self.gamma = self.add_weight((channels,), "ones", name="gamma")
@@ -81,8 +82,8 @@ class BatchNorm(Module):
             mean, variance = ops.convert_to_tensor(self.moving_mean), ops.convert_to_tensor(self.moving_variance)
         else:
             mean, variance = self.update(wide)
-        inverse = ops.rsqrt(variance + self.epsilon) * self.gamma
-        return ops.cast((wide - mean) * inverse + self.beta, x.dtype)
+        factor = ops.rsqrt(variance + self.epsilon) * self.gamma
+        return ops.cast((wide - mean) * factor + self.beta, x.dtype)
 
     def update(self, x: Float[Tensor, "b h w c"]) -> tuple[Float[Tensor, " c"], Float[Tensor, " c"]]:
         """Mean and biased variance of the batch, after moving the running statistics towards them."""
@@ -99,7 +100,7 @@ class BatchNorm(Module):
         return mean, variance
 
 
-PLAIN = LayerSet(Conv, BatchNorm)  # the layers as they are written, in float32
+PLAIN = LayerSet(Conv, BatchNorm)  # the default of a module built alone: layers as written here, in float32
 
 
 def upcast(x: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from danet_common.config.layer_set import LayerSet
-from danet_common.numerics.taps import NO_TAPS, Taps, ignore
+from danet_common.numerics.taps import NO_TAPS, Taps, passthrough
 from danet_torch.module import Module
 from danet_torch.primitives import PLAIN, upcast
 
@@ -20,10 +20,11 @@ class PositionAttention(Module):
 
     out = gamma * attention @ value + x,   attention = softmax(query @ key.T), not scaled by 1 / sqrt(d)
 
-    The paper's letters: x is A, key B, query C, value D, attention S (eq. 1), out E, gamma alpha (eq. 2; first 0).
+    query and key are (N, Q) matrices, value (N, C), attention (N, N), N = H*W. In the paper x is A, key B, query C,
+    value D, attention S (eq. 1), out E, and gamma alpha (eq. 2; first 0).
     """
 
-    kinds = ("gamma",)
+    tensor_kinds = ("gamma",)
 
     def __init__(self, channels: int, query_channels: int, layers: LayerSet = PLAIN) -> None:
         super().__init__()
@@ -46,10 +47,10 @@ class ChannelAttention(Module):
 
     out = gamma * attention @ x + x,   attention = softmax(max(energy) - energy),   energy = x @ x.T
 
-    x is a (C, N) matrix here, N = H*W. `gamma` is the paper's beta (eq. 4; first 0). Eq. 3 does not flip the sign.
+    x is a (C, N) matrix here, energy and attention (C, C), N = H*W. `gamma` is the paper's beta (eq. 4; first 0).
     """
 
-    kinds = ("gamma",)
+    tensor_kinds = ("gamma",)
 
     def __init__(self, layers: LayerSet = PLAIN) -> None:
         super().__init__()
@@ -58,7 +59,7 @@ class ChannelAttention(Module):
     def forward(self, x: Float[Tensor, "b c h w"], taps: Taps = NO_TAPS) -> Float[Tensor, "b c h w"]:
         features = flatten(x)  # (B, N, C)
         energy = torch.einsum("bnc,bnd->bcd", upcast(features), upcast(features))  # (B, C, C), large sums over N
-        energy = torch.amax(energy, 2, keepdim=True) - energy  # the sign is flipped, see above
+        energy = torch.amax(energy, 2, keepdim=True) - energy  # softmax(-energy): eq. 3 keeps the sign
         weights = taps.record("channel_map", torch.softmax(energy, 2))
         out = torch.einsum("bcd,bnd->bnc", weights.to(x.dtype), features)
         return self.gamma.to(x.dtype) * unflatten(out, x) + x
@@ -68,7 +69,7 @@ def softmax_attention(
     query: Float[Tensor, "b n q"],
     key: Float[Tensor, "b m q"],
     value: Float[Tensor, "b m c"],
-    record: Callable[[Tensor], Tensor] = ignore,
+    record: Callable[[Tensor], Tensor] = passthrough,
 ) -> Float[Tensor, "b n c"]:
     """softmax(query @ key.T) @ value; `record` receives the map, whose rows sum to 1, and returns it."""
     energy = torch.einsum("bnq,bmq->bnm", upcast(query), upcast(key))

@@ -10,16 +10,16 @@ from torch.nn import functional as F
 
 from danet_common.config import DANetConfig
 from danet_common.config.layer_set import LayerSet
-from danet_common.numerics.drawing import name_scope
+from danet_common.numerics.initialisation_scope import name_scope
 from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_torch.layers import average_pool, max_pool
 from danet_torch.primitives import PLAIN
 
 
 class Stem(nn.Module):
-    """Deep stem (ResNet-C; He et al., CVPR 2019): three 3x3 convolutions in place of one 7x7, with stride 2.
+    """Deep stem (ResNet-C; He et al., CVPR 2019): three 3x3 convolutions, the first of stride 2, in place of one 7x7.
 
-    It ends in a bare convolution: `ResNet.bn1` and its ReLU follow, as they follow the 7x7.
+    It ends in a convolution: `ResNet.bn1` and a ReLU follow, as they follow the 7x7.
     """
 
     def __init__(self, in_channels: int, widths: tuple[int, ...], layers: LayerSet = PLAIN) -> None:
@@ -83,25 +83,25 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Stem (stride 2), max pooling (4), then layer1 to layer4.
+    """Stem (stride 2), max pooling (stride 4), then layer1 to layer4.
 
-    Their strides are 4, 8, 8, 8 for output stride 8; 4, 8, 16, 16 for 16; 4, 8, 16, 32 for 32.
+    The strides of the layers are 4, 8, 8, 8 for output stride 8; 4, 8, 16, 16 for 16; 4, 8, 16, 32 for 32.
     """
 
     def __init__(self, config: DANetConfig, layers: LayerSet = PLAIN) -> None:
         super().__init__()
         channels = config.stem_widths[-1]
-        with name_scope("backbone"):
-            self.conv1 = stem(config, layers)
+        with name_scope("backbone"):  # whose initial weights have another distribution than the head's
+            self.conv1 = make_stem(config, layers)
             self.bn1 = layers.norm(channels)
-            self.layer1 = stage(config, 0, channels, layers)
-            self.layer2 = stage(config, 1, config.stage_channels[0], layers)
-            self.layer3 = stage(config, 2, config.stage_channels[1], layers)
-            self.layer4 = stage(config, 3, config.stage_channels[2], layers)
+            self.layer1 = make_stage(config, 0, channels, layers)
+            self.layer2 = make_stage(config, 1, config.stage_channels[0], layers)
+            self.layer3 = make_stage(config, 2, config.stage_channels[1], layers)
+            self.layer4 = make_stage(config, 3, config.stage_channels[2], layers)
 
     def forward(
         self, x: Float[Tensor, "b c h w"], taps: Taps = NO_TAPS
-    ) -> tuple[Float[Tensor, "b d o p"], Float[Tensor, "b e q r"], Float[Tensor, "b f q r"]]:
+    ) -> tuple[Float[Tensor, "b d _ _"], Float[Tensor, "b e _ _"], Float[Tensor, "b f _ _"]]:
         """Return the outputs of layer1, layer3 and layer4, of `stage_channels` 0, 2 and 3 of the config."""
         x = taps.record("stem", F.relu_(self.bn1(self.conv1(x))))
         layer1 = taps.record("layer1", chain(self.layer1, max_pool(x)))
@@ -111,14 +111,14 @@ class ResNet(nn.Module):
         return layer1, layer3, layer4
 
 
-def stem(config: DANetConfig, layers: LayerSet) -> nn.Module:
+def make_stem(config: DANetConfig, layers: LayerSet) -> nn.Module:
     """Return the first convolutions of the network, of stride 2: the deep stem, or one 7x7."""
     if config.stem == "deep":
         return Stem(config.in_channels, config.stem_widths, layers)
     return layers.conv(config.in_channels, config.stem_widths[0], 7, stride=2)
 
 
-def stage(config: DANetConfig, index: int, in_channels: int, layers: LayerSet) -> nn.ModuleList:
+def make_stage(config: DANetConfig, index: int, in_channels: int, layers: LayerSet) -> nn.ModuleList:
     """Return the blocks of layer{index + 1}; the first takes the stride."""
     block = layers.remat(layers.block(BasicBlock if config.block == "basic" else Bottleneck))
     blocks = []
@@ -144,7 +144,7 @@ def shortcut(x: Float[Tensor, "b c h w"], downsample: nn.ModuleList, pooled: boo
 
 
 def chain(modules: nn.ModuleList, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d p q"]:
-    """Apply modules in order. They are a list, not a Sequential, so that their names are equal in all frameworks."""
+    """Return `x` after all modules. A Sequential would add a level to their names in Keras and Flax."""
     for module in modules:
         x = module(x)
     return x

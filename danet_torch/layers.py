@@ -1,4 +1,4 @@
-"""The small layers and functions that the network is made of."""
+"""Small layers that the backbone and the heads share: ConvNormAct, dropout, pooling and resizing."""
 
 from __future__ import annotations
 
@@ -29,22 +29,24 @@ class ConvNormAct(nn.Module):
 class Dropout(nn.Module):
     """Dropout of whole channels (`channel`, Tompson et al., 2015) or of single values (`element`).
 
-    out = x / (1 - rate) where kept, else 0
+    out = x / (1 - rate) where `keep_mask` is true, else 0
 
-    Handed `kept`, (N, C) or like `x`, it does that in every mode; else it draws in training, as its framework does.
+    The mask, (N, C) or of x's shape, holds in every mode. Without it the framework draws, in training only.
     """
 
-    def __init__(self, rate: float, kind: str) -> None:
+    def __init__(self, rate: float, unit: str) -> None:
         super().__init__()
         self.rate = rate
-        self.kind = kind
+        self.unit = unit
 
     def forward(
-        self, x: Float[Tensor, "b c h w"], kept: Bool[Tensor, "b c *hw"] | None = None
+        self, x: Float[Tensor, "b c h w"], keep_mask: Bool[Tensor, "b c *hw"] | None = None
     ) -> Float[Tensor, "b c h w"]:
-        if kept is not None:
-            return torch.where(kept[:, :, None, None] if kept.ndim == 2 else kept, x / (1 - self.rate), 0)
-        dropout = F.dropout2d if self.kind == "channel" else F.dropout
+        if keep_mask is not None:
+            return torch.where(
+                keep_mask[:, :, None, None] if keep_mask.ndim == 2 else keep_mask, x / (1 - self.rate), 0
+            )
+        dropout = F.dropout2d if self.unit == "channel" else F.dropout
         return dropout(x, self.rate, self.training)
 
 
@@ -59,10 +61,10 @@ def average_pool(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c p q"]:
 
 
 def interpolation_matrix(source: int, target: int, grid: str, like: Tensor) -> Float[Tensor, "target source"]:
-    """Linear interpolation from `source` to `target` samples as a matrix.
+    """Return the linear interpolation from `source` to `target` samples as a matrix.
 
-    Sample i lies at numerator / denominator; the weight of sample j is max(0, 1 - distance to j).
-    All in integers up to the last division, so that every weight is rounded once, in any dtype.
+    Output i lies at numerator[i] / denominator among the inputs; the weight of input j is max(0, 1 - distance to j).
+    It is computed in integers up to the last division, so each weight is rounded once.
     """
     numerator, denominator = sample_positions(torch.arange(target, device=like.device), source, target, grid)
     numerator = torch.clamp(numerator, 0, (source - 1) * denominator)
@@ -71,7 +73,10 @@ def interpolation_matrix(source: int, target: int, grid: str, like: Tensor) -> F
 
 
 def resize(x: Float[Tensor, "b c h w"], size: Sequence[int], grid: str) -> Float[Tensor, "b c o p"]:
-    """Bilinear resizing to (height, width) on the given grid, in at least float32."""
+    """Return `x` resized bilinearly to (height, width), in at least float32.
+
+    grid  `corners`, `half_pixel` or `asymmetric`: see `sample_positions`. No framework's own resizing has all three
+    """
     x = upcast(x)
     rows = interpolation_matrix(x.shape[2], size[0], grid, like=x)
     columns = interpolation_matrix(x.shape[3], size[1], grid, like=x)

@@ -12,10 +12,10 @@ from danet_common.config.former_arguments import reject_renamed_arguments
 from danet_common.config.layer_names import DEFAULT_LAYERS
 from danet_common.config.layer_set import LayerSet
 from danet_common.config.variants import get_config
-from danet_common.numerics.drawing import skip_initialisation
 from danet_common.numerics.dropout import NO_MASKS
+from danet_common.numerics.initialisation_scope import skip_initialisation
 from danet_common.numerics.precision import get_precision
-from danet_common.numerics.taps import requested
+from danet_common.numerics.taps import resolve_request
 from danet_torch.accelerated.layer_sets import get_layers
 from danet_torch.accelerated.precision import cast_input
 from danet_torch.backbone import ResNet
@@ -66,16 +66,16 @@ class DANet(nn.Module):
         """Return the logits of each output at the size of `x`, `fused` (the prediction) first; then the requested taps.
 
         x              normalised pixels, in any floating dtype
-        outputs        logits to compute, all if None; `("fused",)` suffices for a prediction
+        outputs        logits to compute: `fused` (for a prediction), `position`, `channel`, `aux`; all if None
         taps           names of intermediate values to return: see `danet_common.numerics.taps`
-        dropout_masks  what the dropout of an output keeps: (N, C) or its input's shape; else drawn as usual
+        dropout_masks  by output, True where its dropout keeps a value: (N, C) or its input's shape; else drawn
 
         Raises ValueError for an unknown output or tap.
         """
-        outputs, tapped = requested(self.config, outputs, taps)
+        outputs, tapped = resolve_request(self.config, outputs, taps)
         layer1, layer3, layer4 = self.backbone(x, tapped)
         logits = self.head(layer1, layer4, outputs, tapped, dropout_masks)
         if "aux" in outputs:
             logits["aux"] = tapped.record("aux_logits", self.auxiliary(layer3, layer4, dropout_masks.get("aux")))
         grid = self.config.upsample_grid
-        return {name: resize(value, x.shape[2:], grid) for name, value in logits.items()} | tapped.values
+        return {name: resize(value, x.shape[2:], grid) for name, value in logits.items()} | tapped.recorded

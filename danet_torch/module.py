@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from torch import nn
 
 from danet_common.config.tensors import Kind
-from danet_common.numerics.drawing import current_scope, skips_initialisation
+from danet_common.numerics.initialisation_scope import current_scope, skips_initialisation
 from danet_torch.accelerated.precision import in_own_dtype
 from danet_torch.parameters import access, fresh_seed
 
@@ -15,11 +15,11 @@ from danet_torch.parameters import access, fresh_seed
 class Module(nn.Module):
     """A module with tensors of its own. It computes in the dtype of its input.
 
-    kinds  of those tensors; all others are in modules name_scope
+    tensor_kinds  of those tensors; all others are in modules name_scope
     part   of the network that it stands in, as the start of its tensors' names; it decides their distribution
     """
 
-    kinds: ClassVar[tuple[Kind, ...]] = ()
+    tensor_kinds: ClassVar[tuple[Kind, ...]] = ()
     part = ""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -34,7 +34,7 @@ class Module(nn.Module):
     def reset_parameters(self) -> None:
         """Draw its own tensors anew, by the distribution that they start with in the network.
 
-        Within `danet_common.numerics.drawing.skip_initialisation` kernels and biases become 0.
+        Within `danet_common.numerics.initialisation_scope.skip_initialisation` kernels and biases become 0.
         """
-        if self.kinds:
+        if self.tensor_kinds:
             access.draw(access.own_leaves(self, self.part), None if skips_initialisation() else fresh_seed())

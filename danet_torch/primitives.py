@@ -1,5 +1,6 @@
 """Convolution and batch normalisation, the layers that hold most tensors, by torch's conventions in every framework:
-symmetric zero padding, and running statistics of the unbiased variance."""
+symmetric zero padding, and running statistics of the unbiased variance. Products of float32 are rounded as the
+framework is set, on GPUs and TPUs perhaps to TF32 or bfloat16: see docs/devices.md."""
 
 from __future__ import annotations
 
@@ -11,14 +12,14 @@ from torch.nn import functional as F
 from danet_common.config.layer_set import LayerSet
 from danet_common.config.tensors import NORM_KINDS
 from danet_common.numerics.precision import accumulate_dtype
+from danet_torch.accelerated.collectives import all_reduce_mean, is_distributed
 from danet_torch.module import Module
-from danet_torch.training.distributed import all_reduce_mean, is_distributed
 
 
 class Conv(Module, nn.Conv2d):
     """Square convolution, zero-padded by dilation * (kernel_size // 2) on every side, in the dtype of its input."""
 
-    kinds = ("kernel", "bias")
+    tensor_kinds = ("kernel", "bias")
 
     def __init__(
         self,
@@ -31,8 +32,8 @@ class Conv(Module, nn.Conv2d):
         bias: bool = False,
         dtype: str = "float32",
     ) -> None:
-        padding, of = dilation * (kernel_size // 2), getattr(torch, dtype)
-        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, bias=bias, dtype=of)
+        padding, numbers = dilation * (kernel_size // 2), getattr(torch, dtype)
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, dilation, bias=bias, dtype=numbers)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d p q"]:
         bias = None if self.bias is None else self.bias.to(x.dtype)
@@ -44,11 +45,11 @@ class BatchNorm(Module, nn.BatchNorm2d):
 
     out = (x - mean) / sqrt(variance + epsilon) * weight + bias
 
-    Normalises by the biased variance of the batch, of all devices together, and keeps the unbiased one; in `dtype`, at
-    least float32. Raises ValueError in training where a channel has a single value.
+    Normalises by the biased variance of the batch and keeps the unbiased one, in `dtype`, at least float32. The batch
+    is that of all devices, each with an equal part. Raises ValueError in training where a channel has a single value.
     """
 
-    kinds = NORM_KINDS
+    tensor_kinds = NORM_KINDS
     momentum: float
     running_mean: Tensor
     running_var: Tensor
@@ -58,12 +59,12 @@ class BatchNorm(Module, nn.BatchNorm2d):
         super().__init__(channels, epsilon, momentum, dtype=getattr(torch, dtype))
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
-        if not (self.training and is_distributed()):
+        if not (self.training and is_distributed()):  # nn.SyncBatchNorm has no CPU kernel
             return super().forward(x)
         wide = upcast(x)
         mean, variance = self.update(wide)
-        inverse = torch.rsqrt(variance + self.eps) * self.weight[:, None, None]
-        return ((wide - mean) * inverse + self.bias[:, None, None]).to(x.dtype)
+        factor = torch.rsqrt(variance + self.eps) * self.weight[:, None, None]
+        return ((wide - mean) * factor + self.bias[:, None, None]).to(x.dtype)
 
     def update(self, x: Float[Tensor, "b c h w"]) -> tuple[Float[Tensor, "c 1 1"], Float[Tensor, "c 1 1"]]:
         """Mean and biased variance of the batch, after moving the running statistics towards them."""
@@ -77,7 +78,7 @@ class BatchNorm(Module, nn.BatchNorm2d):
         return mean, variance
 
 
-PLAIN = LayerSet(Conv, BatchNorm)  # the layers as they are written, in float32
+PLAIN = LayerSet(Conv, BatchNorm)  # the default of a module built alone: layers as written here, in float32
 
 
 def upcast(x: Tensor) -> Tensor:

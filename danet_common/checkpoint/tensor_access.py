@@ -18,7 +18,7 @@ Leaves = Iterable[tuple[Parameter, Any]]
 
 def own_kinds(module: Any) -> tuple[Kind, ...]:
     """Return the kinds of the tensors that a module holds itself."""
-    kinds: tuple[Kind, ...] = getattr(module, "kinds", ())
+    kinds: tuple[Kind, ...] = getattr(module, "tensor_kinds", ())
     return kinds
 
 

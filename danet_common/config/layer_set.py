@@ -1,4 +1,4 @@
-"""The seam between the text of a network and its computation: a set of layers and functions, for any framework."""
+"""The choice of how a network computes: the layers and functions that its modules are built from."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ class LayerSet:
     """The layers and functions that a network's modules are built from; they decide how it computes, not what.
 
     conv       makes a convolution: (in_channels, out_channels, kernel_size, *, stride, dilation, bias)
-    norm       makes what follows a convolution: (channels)
+    norm       makes the normalisation after a convolution: (channels)
     block      class of a residual block -> the class to build
     remat      class of a residual block or a context module -> the class to build, under activation checkpointing
     attention  definition of attention -> a function that computes the same: (query, key, value, record)
+    name       of the set: see danet_common.config.layer_names
     precision  dtypes of the weights, the activations and the sums
     trainable  False if the layers hold other tensors than a checkpoint: such a network cannot be trained or saved
     """

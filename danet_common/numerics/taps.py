@@ -14,27 +14,27 @@ from danet_common.config.context_kinds import context_taps
 T = TypeVar("T")
 
 
-def ignore(value: T) -> T:
+def passthrough(value: T) -> T:
     """Return `value`: the recorder of a tap that was not requested."""
     return value
 
 
 class Taps:
-    """Keeps requested values in `values`, by name, in the order of the forward pass."""
+    """Keeps requested values in `recorded`, by name, in the order of the forward pass."""
 
     def __init__(self, names: Collection[str] = ()) -> None:
         self.names = frozenset(names)
-        self.values: dict[str, Any] = {}
+        self.recorded: dict[str, Any] = {}
 
     def record(self, name: str, value: T) -> T:
         """Keep `value` if `name` was requested; return it unchanged."""
         if name in self.names:
-            self.values[name] = value
+            self.recorded[name] = value
         return value
 
     def recorder(self, name: str) -> Callable[[T], T]:
-        """Return a function that records a tap; `ignore` itself where the tap was not requested."""
-        return (lambda value: self.record(name, value)) if name in self.names else ignore
+        """Return a function that records a tap; `passthrough` itself where the tap was not requested."""
+        return (lambda value: self.record(name, value)) if name in self.names else passthrough
 
 
 NO_TAPS = Taps()  # the default of a module used alone
@@ -60,7 +60,7 @@ def tap_names(config: DANetConfig, outputs: Collection[str] | None = None) -> tu
     return tuple(names)
 
 
-def requested(
+def resolve_request(
     config: DANetConfig, outputs: Collection[str] | None, taps: Collection[str]
 ) -> tuple[tuple[str, ...], Taps]:
     """Return the outputs to compute, in the network's order, by default all, and the `Taps` that keep these taps.

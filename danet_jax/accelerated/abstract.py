@@ -22,5 +22,5 @@ def abstract_network(
     model = nnx.eval_shape(lambda: DANet(config, dtype=dtype, seed=None, layers=chosen))
     for _, module in nnx.iter_modules(model):
         if isinstance(module, Dropout):
-            module.rngs = Dropout(module.rate, module.kind).rngs
+            module.rngs = Dropout(module.rate, module.unit).rngs
     return model

@@ -18,7 +18,7 @@ from jaxtyping import Float
 
 from danet_common.config.layer_set import Definition
 from danet_common.numerics import chunks
-from danet_common.numerics.taps import ignore
+from danet_common.numerics.taps import passthrough
 from danet_jax.attention import softmax_attention
 from danet_jax.primitives import upcast
 
@@ -34,10 +34,10 @@ class MemoryEfficientAttention:
         query: Float[Array, "b n q"],
         key: Float[Array, "b m q"],
         value: Float[Array, "b m c"],
-        record: Callable[[Array], Array] = ignore,
+        record: Callable[[Array], Array] = passthrough,
     ) -> Float[Array, "b n c"]:
         rows = chunks.chunk_rows(key.shape[1], chunks.CHUNK_SIZE)
-        if record is not ignore or rows >= query.shape[1]:
+        if record is not passthrough or rows >= query.shape[1]:
             return self.definition(query, key, value, record)
         query, key = upcast(query), upcast(key)
         if self.definition is softmax_attention:

@@ -32,12 +32,12 @@ class CBAM(nnx.Module):
 
     def __call__(self, x: Float[Array, "b h w c"], taps: Taps = NO_TAPS) -> Float[Array, "b h w c"]:
         mean = jnp.mean(upcast(x), (1, 2), keepdims=True).astype(x.dtype)
-        maximum = largest(largest(x, 1), 2)
-        gate = jax.nn.sigmoid(self.perceptron(mean) + self.perceptron(maximum))
+        peak = maximum(maximum(x, 1), 2)
+        gate = jax.nn.sigmoid(self.perceptron(mean) + self.perceptron(peak))
         x = taps.record("cbam_channel_gate", gate) * x
         mean = jnp.mean(upcast(x), 3, keepdims=True).astype(x.dtype)
-        maximum = largest(x, 3)
-        gate = jax.nn.sigmoid(self.spatial(jnp.concatenate((mean, maximum), axis=3)))
+        peak = maximum(x, 3)
+        gate = jax.nn.sigmoid(self.spatial(jnp.concatenate((mean, peak), axis=3)))
         return taps.record("cbam_spatial_gate", gate) * x
 
     def perceptron(self, pooled: Float[Array, "b 1 1 c"]) -> Float[Array, "b 1 1 c"]:
@@ -45,7 +45,7 @@ class CBAM(nnx.Module):
         return self.expand(jax.nn.relu(self.reduce(pooled)))
 
 
-def largest(x: Float[Array, "b h w c"], axis: int) -> Float[Array, "b p q d"]:
+def maximum(x: Float[Array, "b h w c"], axis: int) -> Float[Array, "b p q d"]:
     """Maximum along an axis, whose gradient goes to the first of equal values.
 
     Where a gradient goes to all values that equal the maximum, none may: XLA may compute them twice, rounded otherwise.

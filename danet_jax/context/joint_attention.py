@@ -24,7 +24,7 @@ class JointPositionAttention(Module):
     `gamma` starts at 0.
     """
 
-    kinds = ("gamma",)
+    tensor_kinds = ("gamma",)
 
     def __init__(self, channels: int, query_channels: int, layers: LayerSet = PLAIN) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class JointChannelAttention(Module):
     is learned: it is not turned as DANet's is.
     """
 
-    kinds = ("gamma",)
+    tensor_kinds = ("gamma",)
 
     def __init__(self, channels: int, layers: LayerSet = PLAIN) -> None:
         super().__init__()

@@ -12,8 +12,8 @@ from jaxtyping import Float
 
 from danet_common.config.layer_set import LayerSet
 from danet_common.config.network import NonLocalForm, check_form
-from danet_common.numerics.drawing import name_scope
-from danet_common.numerics.taps import NO_TAPS, Taps, ignore
+from danet_common.numerics.initialisation_scope import name_scope
+from danet_common.numerics.taps import NO_TAPS, Taps, passthrough
 from danet_jax.attention import flatten, softmax_attention, unflatten
 from danet_jax.module import Module
 from danet_jax.primitives import PLAIN, upcast
@@ -71,7 +71,7 @@ def dot_product_attention(
     query: Float[Array, "b n q"],
     key: Float[Array, "b m q"],
     value: Float[Array, "b m c"],
-    record: Callable[[Array], Array] = ignore,
+    record: Callable[[Array], Array] = passthrough,
 ) -> Float[Array, "b n c"]:
     """(query @ key / M) @ value, for M keys; `record` is handed the map."""
     relation = jnp.einsum("bnc,bmc->bnm", upcast(query), upcast(key))
@@ -83,7 +83,7 @@ def concatenation_attention(
     query: Float[Array, "b n 1"],
     key: Float[Array, "b m 1"],
     value: Float[Array, "b m c"],
-    record: Callable[[Array], Array] = ignore,
+    record: Callable[[Array], Array] = passthrough,
 ) -> Float[Array, "b n c"]:
     """(relu(query + key) / M) @ value, for M keys, of scores; `record` is handed the map."""
     relation = jax.nn.relu(upcast(query) + jnp.moveaxis(upcast(key), 1, 2))  # (B, N, 1) + (B, 1, M)

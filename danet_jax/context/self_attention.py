@@ -24,7 +24,7 @@ class SelfAttention(Module):
     many copies have no v but C channels of values, as `PositionAttention`.
     """
 
-    kinds = ("gamma",)
+    tensor_kinds = ("gamma",)
 
     def __init__(self, channels: int, query_channels: int, layers: LayerSet = PLAIN) -> None:
         super().__init__()

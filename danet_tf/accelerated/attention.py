@@ -17,7 +17,7 @@ from keras import ops
 
 from danet_common.config.layer_set import Definition
 from danet_common.numerics import chunks
-from danet_common.numerics.taps import ignore
+from danet_common.numerics.taps import passthrough
 from danet_tf.primitives import upcast
 
 
@@ -32,12 +32,12 @@ class MemoryEfficientAttention:
         query: Float[Tensor, "b n q"],
         key: Float[Tensor, "b m q"],
         value: Float[Tensor, "b m c"],
-        record: Callable[[Tensor], Tensor] = ignore,
+        record: Callable[[Tensor], Tensor] = passthrough,
     ) -> Float[Tensor, "b n c"]:
         positions = ops.shape(query)[1]
         rows = chunks.chunk_rows(positions, chunks.CHUNK_SIZE)
         fits = isinstance(rows, int) and rows >= positions  # of a size that only the graph knows, it is then one chunk
-        if fits or record is not ignore:
+        if fits or record is not passthrough:
             return self.definition(query, key, value, record)
         return chunked_attention(self.definition, upcast(query), upcast(key), value, rows)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 from jaxtyping import Float
-from keras import KerasTensor as Tensor
+from keras import KerasTensor as Tensor  # of any backend, in annotations
 from keras import ops
 
 from danet_common.config.context_sizes import reduced
@@ -35,12 +35,12 @@ class CBAM(Module):
 
     def call(self, x: Float[Tensor, "b h w c"], taps: Taps = NO_TAPS) -> Float[Tensor, "b h w c"]:
         mean = ops.cast(mean_of(upcast(x), (1, 2), keepdims=True), x.dtype)
-        maximum = largest(largest(x, 1), 2)
-        gate = ops.sigmoid(self.perceptron(mean) + self.perceptron(maximum))
+        peak = maximum(maximum(x, 1), 2)
+        gate = ops.sigmoid(self.perceptron(mean) + self.perceptron(peak))
         x = taps.record("cbam_channel_gate", gate) * x
         mean = ops.cast(mean_of(upcast(x), (3,), keepdims=True), x.dtype)
-        maximum = largest(x, 3)
-        gate = ops.sigmoid(self.spatial(ops.concatenate((mean, maximum), axis=3)))
+        peak = maximum(x, 3)
+        gate = ops.sigmoid(self.spatial(ops.concatenate((mean, peak), axis=3)))
         return taps.record("cbam_spatial_gate", gate) * x
 
     def perceptron(self, pooled: Float[Tensor, "b 1 1 c"]) -> Float[Tensor, "b 1 1 c"]:
@@ -48,7 +48,7 @@ class CBAM(Module):
         return self.expand(ops.relu(self.reduce(pooled)))
 
 
-def largest(x: Float[Tensor, "b h w c"], axis: int) -> Float[Tensor, "b p q d"]:
+def maximum(x: Float[Tensor, "b h w c"], axis: int) -> Float[Tensor, "b p q d"]:
     """Maximum along an axis, whose gradient goes to the first of equal values.
 
     Where a gradient goes to all values that equal the maximum, none may: XLA may compute them twice, rounded otherwise.

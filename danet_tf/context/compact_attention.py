@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import keras
 from jaxtyping import Float
-from keras import KerasTensor as Tensor
+from keras import KerasTensor as Tensor  # of any backend, in annotations
 from keras import ops
 
 from danet_common.config.context_sizes import POOLS, reduced
@@ -28,7 +28,7 @@ class CompactPositionAttention(Module):
     1 / sqrt(d). Training needs a batch of two, as the first pool has one value for each picture.
     """
 
-    kinds = ("gamma",)
+    tensor_kinds = ("gamma",)
 
     def __init__(self, channels: int, query_channels: int, layers: LayerSet = PLAIN) -> None:
         super().__init__()
@@ -59,7 +59,7 @@ class CompactChannelAttention(Module):
     is turned as in DANet's channel attention, so that unlike centres weigh more.
     """
 
-    kinds = ("gamma",)
+    tensor_kinds = ("gamma",)
 
     def __init__(self, channels: int, reduction: int, layers: LayerSet = PLAIN) -> None:
         super().__init__()

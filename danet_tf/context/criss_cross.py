@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import keras
 from jaxtyping import Float
-from keras import KerasTensor as Tensor
+from keras import KerasTensor as Tensor  # of any backend, in annotations
 from keras import ops
 
 from danet_common.config.layer_set import LayerSet
-from danet_common.numerics.taps import NO_TAPS, Taps, ignore
+from danet_common.numerics.taps import NO_TAPS, Taps, passthrough
 from danet_tf.module import Module
 from danet_tf.primitives import PLAIN, upcast
 
@@ -25,7 +25,7 @@ class CrissCrossAttention(Module):
     N * (H + W) entries instead of N * N. `gamma` starts at 0. The equations are the paper's 1 to 3, for R = 2 loops.
     """
 
-    kinds = ("gamma",)
+    tensor_kinds = ("gamma",)
 
     def __init__(self, channels: int, query_channels: int, layers: LayerSet = PLAIN) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ def criss_cross_attention(
     query: Float[Tensor, "b h w q"],
     key: Float[Tensor, "b h w q"],
     value: Float[Tensor, "b h w c"],
-    record: Callable[[Tensor], Tensor] = ignore,
+    record: Callable[[Tensor], Tensor] = passthrough,
 ) -> Float[Tensor, "b h w c"]:
     """Attention to the positions of a column and a row; the row alone counts the position itself.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 from jaxtyping import Float
-from keras import KerasTensor as Tensor
+from keras import KerasTensor as Tensor  # of any backend, in annotations
 from keras import ops
 
 from danet_common.config.context_sizes import GATED_CHANNELS
@@ -25,7 +25,7 @@ class GatingDecoder(Module):
     convolutions; all but the gate's have BatchNorm and ReLU. `gain`, the authors' gamma, starts at 1.
     """
 
-    kinds = ("gain",)
+    tensor_kinds = ("gain",)
 
     def __init__(self, low_channels: int, channels: int, grid: str, layers: LayerSet = PLAIN) -> None:
         super().__init__()

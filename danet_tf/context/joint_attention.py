@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import keras
 from jaxtyping import Float
-from keras import KerasTensor as Tensor
+from keras import KerasTensor as Tensor  # of any backend, in annotations
 from keras import ops
 
 from danet_common.config.layer_set import LayerSet
@@ -24,7 +24,7 @@ class JointPositionAttention(Module):
     `gamma` starts at 0.
     """
 
-    kinds = ("gamma",)
+    tensor_kinds = ("gamma",)
 
     def __init__(self, channels: int, query_channels: int, layers: LayerSet = PLAIN) -> None:
         super().__init__()
@@ -50,7 +50,7 @@ class JointChannelAttention(Module):
     is learned: it is not turned as DANet's is.
     """
 
-    kinds = ("gamma",)
+    tensor_kinds = ("gamma",)
 
     def __init__(self, channels: int, layers: LayerSet = PLAIN) -> None:
         super().__init__()

@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import keras
 from jaxtyping import Float
-from keras import KerasTensor as Tensor
+from keras import KerasTensor as Tensor  # of any backend, in annotations
 from keras import ops
 
 from danet_common.config.layer_set import LayerSet
 from danet_common.config.network import NonLocalForm, check_form
-from danet_common.numerics.drawing import name_scope
-from danet_common.numerics.taps import NO_TAPS, Taps, ignore
+from danet_common.numerics.initialisation_scope import name_scope
+from danet_common.numerics.taps import NO_TAPS, Taps, passthrough
 from danet_tf.attention import flatten, softmax_attention, unflatten
 from danet_tf.module import Module
 from danet_tf.primitives import PLAIN, upcast
@@ -71,7 +71,7 @@ def dot_product_attention(
     query: Float[Tensor, "b n q"],
     key: Float[Tensor, "b m q"],
     value: Float[Tensor, "b m c"],
-    record: Callable[[Tensor], Tensor] = ignore,
+    record: Callable[[Tensor], Tensor] = passthrough,
 ) -> Float[Tensor, "b n c"]:
     """(query @ key / M) @ value, for M keys; `record` is handed the map."""
     relation = ops.einsum("bnc,bmc->bnm", upcast(query), upcast(key))
@@ -83,7 +83,7 @@ def concatenation_attention(
     query: Float[Tensor, "b n 1"],
     key: Float[Tensor, "b m 1"],
     value: Float[Tensor, "b m c"],
-    record: Callable[[Tensor], Tensor] = ignore,
+    record: Callable[[Tensor], Tensor] = passthrough,
 ) -> Float[Tensor, "b n c"]:
     """(relu(query + key) / M) @ value, for M keys, of scores; `record` is handed the map."""
     relation = ops.relu(upcast(query) + ops.transpose(upcast(key), (0, 2, 1)))  # (B, N, 1) + (B, 1, M)

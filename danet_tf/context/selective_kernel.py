@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 from jaxtyping import Float
-from keras import KerasTensor as Tensor
+from keras import KerasTensor as Tensor  # of any backend, in annotations
 from keras import ops
 
 from danet_common.config.context_sizes import SELECTIVE_KERNEL_LEAST, reduced

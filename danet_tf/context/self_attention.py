@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 from jaxtyping import Float
-from keras import KerasTensor as Tensor
+from keras import KerasTensor as Tensor  # of any backend, in annotations
 from keras import ops
 
 from danet_common.config.layer_set import LayerSet
@@ -25,7 +25,7 @@ class SelfAttention(Module):
     many copies have no v but C channels of values, as `PositionAttention`.
     """
 
-    kinds = ("gamma",)
+    tensor_kinds = ("gamma",)
 
     def __init__(self, channels: int, query_channels: int, layers: LayerSet = PLAIN) -> None:
         super().__init__()

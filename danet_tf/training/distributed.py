@@ -100,13 +100,3 @@ def on_replicas(function: Callable[..., Any]) -> Callable[..., Any]:
         return tf.distribute.get_strategy().run(function, arguments)
 
     return run
-
-
-def all_reduce_mean(x: Any) -> Any:
-    """Return the mean of all devices' tensors of one shape; gradients are those of the sum of the devices' losses."""
-    return tf.distribute.get_replica_context().all_reduce("MEAN", x) if tf.distribute.has_strategy() else x
-
-
-def all_gather(x: Tensor) -> Tensor:
-    """Return all devices' tensors of one shape, joined along the first axis; without gradients."""
-    return tf.distribute.get_replica_context().all_gather(x, 0) if tf.distribute.has_strategy() else x

@@ -10,8 +10,8 @@ from keras import KerasTensor as Tensor
 from keras import ops
 
 from danet_common.config.recipe import TrainConfig
+from danet_tf.accelerated.collectives import all_gather, all_reduce_mean
 from danet_tf.primitives import upcast
-from danet_tf.training.distributed import all_gather, all_reduce_mean
 
 
 def segmentation_loss(

@@ -17,8 +17,9 @@ from danet_common.config.layer_names import require_trainable
 from danet_common.config.recipe import TrainConfig, learning_rate
 from danet_common.numerics.dropout import dropout_masks
 from danet_common.training.sharing import add_trees, microbatches
+from danet_tf.accelerated.collectives import all_reduce_mean
 from danet_tf.model import DANet
-from danet_tf.training.distributed import Distributed, all_reduce_mean, on_replicas
+from danet_tf.training.distributed import Distributed, on_replicas
 from danet_tf.training.losses import segmentation_loss
 from danet_tf.training.optimizers import TorchOptimizer, apply_gradients, make_optimizer, trainable_leaves
 

@@ -21,7 +21,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from danet_common.config.layer_set import Definition
 from danet_common.numerics import chunks
-from danet_common.numerics.taps import ignore
+from danet_common.numerics.taps import passthrough
 from danet_torch.accelerated.transforms import is_transformed
 from danet_torch.attention import softmax_attention
 from danet_torch.context.non_local import concatenation_attention, dot_product_attention
@@ -41,10 +41,10 @@ class MemoryEfficientAttention:
         query: Float[Tensor, "b n q"],
         key: Float[Tensor, "b m q"],
         value: Float[Tensor, "b m c"],
-        record: Callable[[Tensor], Tensor] = ignore,
+        record: Callable[[Tensor], Tensor] = passthrough,
     ) -> Float[Tensor, "b n c"]:
         size = query.shape[2]
-        if record is not ignore or is_transformed(query, key, value):
+        if record is not passthrough or is_transformed(query, key, value):
             return self.definition(query, key, value, record)
         if self.definition is softmax_attention and sdpa_supported(value.device, value.dtype, size, value.shape[2]):
             return sdpa_attention(query, key, value)

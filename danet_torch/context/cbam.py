@@ -32,12 +32,12 @@ class CBAM(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"], taps: Taps = NO_TAPS) -> Float[Tensor, "b c h w"]:
         mean = torch.mean(upcast(x), (2, 3), keepdim=True).to(x.dtype)
-        maximum = largest(largest(x, 2), 3)
-        gate = torch.sigmoid(self.perceptron(mean) + self.perceptron(maximum))
+        peak = maximum(maximum(x, 2), 3)
+        gate = torch.sigmoid(self.perceptron(mean) + self.perceptron(peak))
         x = taps.record("cbam_channel_gate", gate) * x
         mean = torch.mean(upcast(x), 1, keepdim=True).to(x.dtype)
-        maximum = largest(x, 1)
-        gate = torch.sigmoid(self.spatial(torch.cat((mean, maximum), dim=1)))
+        peak = maximum(x, 1)
+        gate = torch.sigmoid(self.spatial(torch.cat((mean, peak), dim=1)))
         return taps.record("cbam_spatial_gate", gate) * x
 
     def perceptron(self, pooled: Float[Tensor, "b c 1 1"]) -> Float[Tensor, "b c 1 1"]:
@@ -45,7 +45,7 @@ class CBAM(nn.Module):
         return self.expand(F.relu_(self.reduce(pooled)))
 
 
-def largest(x: Float[Tensor, "b c h w"], axis: int) -> Float[Tensor, "b d p q"]:
+def maximum(x: Float[Tensor, "b c h w"], axis: int) -> Float[Tensor, "b d p q"]:
     """Maximum along an axis, whose gradient goes to the first of equal values.
 
     Where a gradient goes to all values that equal the maximum, none may: XLA may compute them twice, rounded otherwise.

@@ -26,7 +26,7 @@ class CompactPositionAttention(Module):
     1 / sqrt(d). Training needs a batch of two, as the first pool has one value for each picture.
     """
 
-    kinds = ("gamma",)
+    tensor_kinds = ("gamma",)
 
     def __init__(self, channels: int, query_channels: int, layers: LayerSet = PLAIN) -> None:
         super().__init__()
@@ -56,7 +56,7 @@ class CompactChannelAttention(Module):
     is turned as in DANet's channel attention, so that unlike centres weigh more.
     """
 
-    kinds = ("gamma",)
+    tensor_kinds = ("gamma",)
 
     def __init__(self, channels: int, reduction: int, layers: LayerSet = PLAIN) -> None:
         super().__init__()

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from danet_common.config.layer_set import LayerSet
-from danet_common.numerics.taps import NO_TAPS, Taps, ignore
+from danet_common.numerics.taps import NO_TAPS, Taps, passthrough
 from danet_torch.module import Module
 from danet_torch.primitives import PLAIN, upcast
 
@@ -23,7 +23,7 @@ class CrissCrossAttention(Module):
     N * (H + W) entries instead of N * N. `gamma` starts at 0. The equations are the paper's 1 to 3, for R = 2 loops.
     """
 
-    kinds = ("gamma",)
+    tensor_kinds = ("gamma",)
 
     def __init__(self, channels: int, query_channels: int, layers: LayerSet = PLAIN) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ def criss_cross_attention(
     query: Float[Tensor, "b q h w"],
     key: Float[Tensor, "b q h w"],
     value: Float[Tensor, "b c h w"],
-    record: Callable[[Tensor], Tensor] = ignore,
+    record: Callable[[Tensor], Tensor] = passthrough,
 ) -> Float[Tensor, "b c h w"]:
     """Attention to the positions of a column and a row; the row alone counts the position itself.
 

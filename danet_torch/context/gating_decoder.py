@@ -23,7 +23,7 @@ class GatingDecoder(Module):
     convolutions; all but the gate's have BatchNorm and ReLU. `gain`, the authors' gamma, starts at 1.
     """
 
-    kinds = ("gain",)
+    tensor_kinds = ("gain",)
 
     def __init__(self, low_channels: int, channels: int, grid: str, layers: LayerSet = PLAIN) -> None:
         super().__init__()

@@ -11,8 +11,8 @@ from torch.nn import functional as F
 
 from danet_common.config.layer_set import LayerSet
 from danet_common.config.network import NonLocalForm, check_form
-from danet_common.numerics.drawing import name_scope
-from danet_common.numerics.taps import NO_TAPS, Taps, ignore
+from danet_common.numerics.initialisation_scope import name_scope
+from danet_common.numerics.taps import NO_TAPS, Taps, passthrough
 from danet_torch.attention import flatten, softmax_attention, unflatten
 from danet_torch.module import Module
 from danet_torch.primitives import PLAIN, upcast
@@ -70,7 +70,7 @@ def dot_product_attention(
     query: Float[Tensor, "b n q"],
     key: Float[Tensor, "b m q"],
     value: Float[Tensor, "b m c"],
-    record: Callable[[Tensor], Tensor] = ignore,
+    record: Callable[[Tensor], Tensor] = passthrough,
 ) -> Float[Tensor, "b n c"]:
     """(query @ key / M) @ value, for M keys; `record` is handed the map."""
     relation = torch.einsum("bnc,bmc->bnm", upcast(query), upcast(key))
@@ -82,7 +82,7 @@ def concatenation_attention(
     query: Float[Tensor, "b n 1"],
     key: Float[Tensor, "b m 1"],
     value: Float[Tensor, "b m c"],
-    record: Callable[[Tensor], Tensor] = ignore,
+    record: Callable[[Tensor], Tensor] = passthrough,
 ) -> Float[Tensor, "b n c"]:
     """(relu(query + key) / M) @ value, for M keys, of scores; `record` is handed the map."""
     relation = F.relu(upcast(query) + upcast(key).transpose(1, 2))  # (B, N, 1) + (B, 1, M)

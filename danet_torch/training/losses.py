@@ -10,8 +10,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from danet_common.config.recipe import TrainConfig
+from danet_torch.accelerated.collectives import all_gather, all_reduce_mean
 from danet_torch.primitives import upcast
-from danet_torch.training.distributed import all_gather, all_reduce_mean
 
 
 def segmentation_loss(

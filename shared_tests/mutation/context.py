@@ -13,9 +13,9 @@ MEANS = {
     "jax": "mean = jnp.mean(upcast(x), (1, 2), keepdims=True).astype(x.dtype)",
 }
 MAXIMA = {
-    "torch": "largest(largest(x, 2), 3)",
-    "tf": "largest(largest(x, 1), 2)",
-    "jax": "largest(largest(x, 1), 2)",
+    "torch": "maximum(maximum(x, 2), 3)",
+    "tf": "maximum(maximum(x, 1), 2)",
+    "jax": "maximum(maximum(x, 1), 2)",
 }
 
 GATHERED = (
@@ -225,7 +225,7 @@ WEIGHED = (
         "planes_swapped",
         "the maximum comes before the mean, as in the released code and unlike the paper",
         CASES["cbam"],
-        same_edit("CBAM.forward", ("((mean, maximum)", "((maximum, mean)")),
+        same_edit("CBAM.forward", ("((mean, peak)", "((peak, mean)")),
     ),
     Mutation(
         "spatial_gate_of_input",

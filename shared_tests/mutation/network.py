@@ -22,13 +22,13 @@ BACKBONE = (
         "dilation_not_contracted",
         "the first block of a dilated stage takes the whole dilation",
         PLAIN,
-        same_edit("stage", (DILATIONS, "enumerate((max(config.block_dilations[index]),) * config.layers[index])")),
+        same_edit("make_stage", (DILATIONS, "enumerate((max(config.block_dilations[index]),) * config.layers[index])")),
     ),
     Mutation(
         "multi_grid_ignored",
         "layer4's dilations ignore multi-grid, which no tensor shows",
         small(multi_grid=(1, 2, 4), layers=(1, 1, 1, 3)),
-        same_edit("stage", (DILATIONS, "enumerate(config.replace(multi_grid=None).block_dilations[index])")),
+        same_edit("make_stage", (DILATIONS, "enumerate(config.replace(multi_grid=None).block_dilations[index])")),
     ),
     Mutation(
         "stride_on_first_1x1",
@@ -94,8 +94,8 @@ HEAD = (
         same_edit(
             "DualAttentionHead.forward",
             (
-                'getattr(self, f"{kind}_classifier")(branch)',
-                "getattr(self, f\"{self.config.context[kind == 'position']}_classifier\")(branch)",
+                'getattr(self, f"{name}_classifier")(branch)',
+                "getattr(self, f\"{self.config.context[name == 'position']}_classifier\")(branch)",
             ),
         ),
     ),
@@ -103,7 +103,7 @@ HEAD = (
         "branch_inputs_shared",
         "both branches start from position_in; channel_in has the same shape and is never used",
         PLAIN,
-        same_edit("DualAttentionHead.forward", ('getattr(self, f"{kind}_in")(layer4)', "self.position_in(layer4)")),
+        same_edit("DualAttentionHead.forward", ('getattr(self, f"{name}_in")(layer4)', "self.position_in(layer4)")),
     ),
     Mutation(
         "auxiliary_on_wrong_stage",
@@ -120,7 +120,7 @@ OUTPUTS = (
         small(auxiliary="fcn"),
         same_edit(
             "DANet.forward",
-            ("requested(self.config, outputs, ", "requested(self.config, None, "),
+            ("resolve_request(self.config, outputs, ", "resolve_request(self.config, None, "),
         ),
     ),
     Mutation(

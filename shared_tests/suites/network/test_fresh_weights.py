@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from danet_common import VARIANTS, DANetConfig, parameters
-from danet_common.numerics.drawing import name_scope, skip_initialisation
 from danet_common.numerics.initialisation import initial_distribution
+from danet_common.numerics.initialisation_scope import name_scope, skip_initialisation
 from shared_tests.suites.conftest import NETWORKS
 from shared_tests.suites.devices.running import KERAS_WARNING
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from danet_common.numerics.taps import requested
+from danet_common.numerics.taps import resolve_request
 from danet_common.numerics.taps import tap_names as tap_names
 from shared_tests.fixtures.cases import TINY, Case
 from shared_tests.mutation.mutations import Mutation, mutate
@@ -53,11 +53,11 @@ def test_stages_lead_to_outputs() -> None:
     plain = config.replace(context=())
     assert "plain_out" in tap_names(plain, ("fused",))
     assert "plain_out" not in tap_names(plain, ("aux",))
-    assert requested(config, ("aux", "fused"), ())[0] == ("fused", "aux")
+    assert resolve_request(config, ("aux", "fused"), ())[0] == ("fused", "aux")
     with pytest.raises(ValueError, match=r"^unknown outputs mask; this network has fused, position, channel, aux$"):
-        requested(config, ("fused", "mask"), ())
+        resolve_request(config, ("fused", "mask"), ())
     with pytest.raises(ValueError, match=r"^unknown taps for the outputs channel: position_map; this network "):
-        requested(config, ("channel",), ("position_map",))
+        resolve_request(config, ("channel",), ("position_map",))
 
 
 def test_unknown_output(worker: Worker, checkpoint_of: CheckpointOf) -> None:

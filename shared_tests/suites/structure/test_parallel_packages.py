@@ -30,10 +30,6 @@ FRAMEWORK_ONLY = {
         "Module.__init__",  # fills a layer's weights when it is made
         "Module.__init_subclass__",  # turns autocast off in every forward pass
         # A training step is written for one process among several, and asks for what is of all.
-        "is_distributed",
-        "MeanOverProcesses",
-        "all_reduce_mean",
-        "all_gather",
         "Distributed.default_placement",
         "replicate",
     },
@@ -49,8 +45,6 @@ FRAMEWORK_ONLY = {
         "scope",
         "local",
         "on_replicas",
-        "all_reduce_mean",
-        "all_gather",
     },
     "jax": {
         "Module.__init__",
