@@ -8,7 +8,7 @@ from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.folding import tensors_for
 from danet_jax.accelerated.abstract import abstract_network
 from danet_jax.model import DANet
-from danet_jax.parameters import get_tensors, set_tensors
+from danet_jax.parameters import get_tensors, network_in, set_tensors
 
 
 def build(checkpoint: Checkpoint, dtype: str, layers: LayerSet | str) -> DANet:
@@ -19,7 +19,7 @@ def build(checkpoint: Checkpoint, dtype: str, layers: LayerSet | str) -> DANet:
     return model
 
 
-functions = NetworkFunctions("jax", build, get_tensors)
+functions = NetworkFunctions("jax", build, network_in, get_tensors)
 from_checkpoint, to_checkpoint = functions.from_checkpoint, functions.to_checkpoint
 load, save = functions.load, functions.save
 from_pretrained, save_pretrained = functions.from_pretrained, functions.save_pretrained

@@ -11,6 +11,7 @@ from jaxtyping import Float, Float32
 from danet_common.evaluation.prediction import predict_function
 from danet_jax.accelerated.programs import keep_few_programs
 from danet_jax.model import DANet
+from danet_jax.parameters import network_in
 
 
 def predict_logits(model: DANet, pictures: Float32[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n h w classes"]:
@@ -20,7 +21,7 @@ def predict_logits(model: DANet, pictures: Float32[np.ndarray, "n h w c"]) -> Fl
     return np.asarray(fused_logits(model, jnp.asarray(pictures)))
 
 
-predict = predict_function(predict_logits)
+predict = predict_function(predict_logits, network_in)
 
 
 @jax.jit  # compiled once per image size; nothing in the network changes, so nothing of it comes back

@@ -11,7 +11,8 @@ from flax import nnx
 
 from danet_common.checkpoint import CheckpointError
 from danet_common.checkpoint.parameter_layouts import FLAX, contiguous
-from danet_common.checkpoint.tensor_access import TensorAccess
+from danet_common.checkpoint.tensor_access import TensorAccess, own_kinds
+from danet_common.config.tensors import CONV_KINDS, Kind
 
 SEEDS = itertools.count()
 
@@ -40,6 +41,11 @@ def set_leaf(leaf: nnx.Variable, array: np.ndarray) -> None:
     leaf.set_value(jax.device_put(contiguous(array, leaf.dtype)))  # which compiles nothing
 
 
-access = TensorAccess(FLAX, modules, get_leaf, set_leaf)
-named_parameters, initialise = access.named_parameters, access.initialise
+def kinds(module: nnx.Module) -> tuple[Kind, ...]:
+    """Return the kinds of a module's own tensors, also where a caller has put a layer of the framework in its place."""
+    return CONV_KINDS if isinstance(module, nnx.Conv) else own_kinds(module)
+
+
+access = TensorAccess(FLAX, modules, get_leaf, set_leaf, kinds)
+named_parameters, initialise, network_in = access.named_parameters, access.initialise, access.network_in
 get_tensors, set_tensors = access.get_tensors, access.set_tensors

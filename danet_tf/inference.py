@@ -10,6 +10,7 @@ from keras import ops
 from danet_common.evaluation.prediction import predict_function
 from danet_tf.accelerated.graphs import as_graph
 from danet_tf.model import DANet
+from danet_tf.parameters import network_in
 
 
 def predict_logits(model: DANet, pictures: Float32[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n h w classes"]:
@@ -17,7 +18,7 @@ def predict_logits(model: DANet, pictures: Float32[np.ndarray, "n h w c"]) -> Fl
     return ops.convert_to_numpy(fused_logits(model, ops.convert_to_tensor(pictures)))
 
 
-predict = predict_function(predict_logits)
+predict = predict_function(predict_logits, network_in)
 
 
 @as_graph

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import keras
 import numpy as np
 
 from danet_common.checkpoint import CheckpointError
 from danet_common.checkpoint.parameter_layouts import KERAS, contiguous
-from danet_common.checkpoint.tensor_access import TensorAccess
+from danet_common.checkpoint.tensor_access import TensorAccess, own_kinds
+from danet_common.config.tensors import CONV_KINDS, Kind
 
 
 def named_modules(
@@ -21,8 +23,13 @@ def named_modules(
     Where Keras is on PyTorch, a layer is one of its modules, which keep the modules within them apart.
     """
     yield path, module
-    held = {} if isinstance(module, list) else vars(module)
-    children = enumerate(module) if isinstance(module, list) else (held | held.get("_modules", {})).items()
+    attributes = getattr(module, "__dict__", {})
+    if isinstance(module, list):
+        children: Iterable[tuple[Any, Any]] = enumerate(module)
+    elif isinstance(module, keras.Model) and "layer_set" not in attributes:  # a caller's, around a network
+        children = ((layer.name, layer) for layer in module.layers)
+    else:
+        children = (attributes | attributes.get("_modules", {})).items()
     for name, child in children:
         if isinstance(child, keras.layers.Layer | list) and not str(name).startswith("_"):
             yield from named_modules(child, (*path, str(name)))
@@ -52,6 +59,11 @@ def set_leaf(leaf: keras.Variable, array: np.ndarray) -> None:
     leaf.assign(contiguous(array, np.dtype(keras.backend.standardize_dtype(leaf.dtype))))
 
 
-access = TensorAccess(KERAS, modules, get_leaf, set_leaf)
-named_parameters, initialise = access.named_parameters, access.initialise
+def kinds(module: keras.layers.Layer | list) -> tuple[Kind, ...]:
+    """Return the kinds of a module's own tensors, also where a caller has put a layer of the framework in its place."""
+    return CONV_KINDS if isinstance(module, keras.layers.Conv2D) else own_kinds(module)
+
+
+access = TensorAccess(KERAS, modules, get_leaf, set_leaf, kinds)
+named_parameters, initialise, network_in = access.named_parameters, access.initialise, access.network_in
 get_tensors, set_tensors = access.get_tensors, access.set_tensors

@@ -7,7 +7,7 @@ from danet_common.checkpoint.network_functions import NetworkFunctions
 from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.folding import tensors_for
 from danet_torch.model import DANet
-from danet_torch.parameters import get_tensors, set_tensors
+from danet_torch.parameters import get_tensors, network_in, set_tensors
 
 
 def build(checkpoint: Checkpoint, dtype: str, layers: LayerSet | str) -> DANet:
@@ -17,7 +17,7 @@ def build(checkpoint: Checkpoint, dtype: str, layers: LayerSet | str) -> DANet:
     return model.eval()
 
 
-functions = NetworkFunctions("torch", build, get_tensors)
+functions = NetworkFunctions("torch", build, network_in, get_tensors)
 from_checkpoint, to_checkpoint = functions.from_checkpoint, functions.to_checkpoint
 load, save = functions.load, functions.save
 from_pretrained, save_pretrained = functions.from_pretrained, functions.save_pretrained

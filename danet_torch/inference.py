@@ -9,6 +9,7 @@ from torch import Tensor
 
 from danet_common.evaluation.prediction import predict_function
 from danet_torch.model import DANet
+from danet_torch.parameters import network_in
 
 
 def predict_logits(model: DANet, pictures: Float32[np.ndarray, "n h w c"]) -> Float[np.ndarray, "n h w classes"]:
@@ -19,7 +20,7 @@ def predict_logits(model: DANet, pictures: Float32[np.ndarray, "n h w c"]) -> Fl
     return fused_logits(model, x).permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
-predict = predict_function(predict_logits)
+predict = predict_function(predict_logits, network_in)
 
 
 @torch.no_grad()

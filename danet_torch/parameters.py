@@ -11,13 +11,18 @@ from torch import Tensor, nn
 
 from danet_common.checkpoint.parameter_layouts import TORCH
 from danet_common.checkpoint.tensor_access import TensorAccess, own_kinds
-from danet_common.config.tensors import NORM_KINDS
+from danet_common.config.tensors import CONV_KINDS, NORM_KINDS, Kind
+
+# Attributes in which PyTorch's wrappers keep a module: of `torch.compile`, of data parallelism and averages, of FSDP
+# and of activation checkpointing.
+WRAPPED = {"_orig_mod", "module", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
 
 
 def modules(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """Yield the module and all within it, each with the start of its tensors' names."""
     for path, module in model.named_modules():
-        yield f"{path}." if path else "", module
+        if WRAPPED.isdisjoint(name for name, _ in module.named_children()):
+            yield "".join(f"{part}." for part in path.split(".") if part and part not in WRAPPED), module
 
 
 def fresh_seed() -> int:
@@ -49,12 +54,13 @@ def set_leaf(leaf: Tensor, array: np.ndarray) -> None:
     leaf.copy_(source)
 
 
-access = TensorAccess(
-    TORCH,
-    modules,
-    get_leaf,
-    set_leaf,
-    kinds=lambda module: NORM_KINDS if isinstance(module, nn.SyncBatchNorm) else own_kinds(module),
-)
-named_parameters, initialise = access.named_parameters, access.initialise
+def kinds(module: nn.Module) -> tuple[Kind, ...]:
+    """Return the kinds of a module's own tensors, also where a caller has put a layer of the framework in its place."""
+    if isinstance(module, nn.BatchNorm2d | nn.SyncBatchNorm):
+        return NORM_KINDS
+    return CONV_KINDS if isinstance(module, nn.Conv2d) else own_kinds(module)
+
+
+access = TensorAccess(TORCH, modules, get_leaf, set_leaf, kinds)
+named_parameters, initialise, network_in = access.named_parameters, access.initialise, access.network_in
 get_tensors, set_tensors = access.get_tensors, access.set_tensors

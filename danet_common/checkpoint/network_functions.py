@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from typing import Any, Generic, TypeVar
 
@@ -11,10 +12,14 @@ import numpy as np
 from danet_common.checkpoint import Checkpoint
 from danet_common.checkpoint.network_file import open_network, write_network
 from danet_common.checkpoint.pretrained import open_pretrained, write_pretrained
+from danet_common.config import DANetConfig
 from danet_common.config.former_arguments import reject_renamed_arguments
 from danet_common.config.layer_names import DEFAULT_LAYERS, require_trainable
+from danet_common.config.parameters import parameters
 
 Network = TypeVar("Network", bound=Any)
+
+CLASSIFIER = "head.fused_classifier"
 
 
 class NetworkFunctions(Generic[Network]):
@@ -22,6 +27,7 @@ class NetworkFunctions(Generic[Network]):
 
     backend      "torch", "tf" or "jax"
     build        makes a network of a checkpoint: (checkpoint, dtype, layers)
+    network_in   returns the network in a wrapper of it, or in a larger model
     get_tensors  canonical name -> array of a network
     """
 
@@ -29,10 +35,12 @@ class NetworkFunctions(Generic[Network]):
         self,
         backend: str,
         build: Callable[[Checkpoint, str, Any], Network],
+        network_in: Callable[[Any], Network],
         get_tensors: Callable[[Network], Mapping[str, np.ndarray]],
     ) -> None:
         self.backend = backend
         self.build = build
+        self.network_in = network_in
         self.get_tensors = get_tensors
 
     @reject_renamed_arguments
@@ -97,5 +105,39 @@ class NetworkFunctions(Generic[Network]):
 
     def to_checkpoint(self, model: Network) -> Checkpoint:
         """Return the network as a checkpoint. Raises CheckpointError for one with `layers="cpu_inference"`."""
-        require_trainable(model.layer_set, "saved")
-        return Checkpoint(model.config, self.get_tensors(model), source={"backend": self.backend})
+        network = self.network_in(model)
+        tensors = self.get_tensors(network)
+        config = live_config(network, {name: tensor.shape for name, tensor in tensors.items()})
+        kept = {name: tensor for name, tensor in tensors.items() if name not in left_out(network, config)}
+        return Checkpoint(config, kept, source={"backend": self.backend})
+
+
+def live_config(network: Any, shapes: Mapping[str, tuple[int, ...]]) -> DANetConfig:
+    """Return the config of a live network; if a caller has replaced the classifier, with the classes of the new one.
+
+    Outputs with another number of classes are left out, with a UserWarning. Raises CheckpointError for a network with
+    `layers="cpu_inference"`.
+    """
+    require_trainable(network.layer_set, "saved")
+    config: DANetConfig = network.config
+    classes = shapes.get(f"{CLASSIFIER}.bias", (config.num_classes,))[0]
+    if classes == config.num_classes:
+        return config
+    config = config.replace(num_classes=classes, class_names=None, palette=None)
+    table = parameters(config)
+    differing = {name for name, shape in shapes.items() if name in table and tuple(shape) != table[name].shape}
+    if any(name.startswith("head.") for name in differing):
+        config = config.replace(branch_classifiers=False)
+    if any(name.startswith("auxiliary.") for name in differing):
+        config = config.replace(auxiliary="none")
+    if names := left_out(network, config):
+        warnings.warn(
+            f"{CLASSIFIER} has {classes} classes, so these tensors are not saved: {', '.join(names)}", stacklevel=4
+        )
+    return config
+
+
+def left_out(network: Any, config: DANetConfig) -> list[str]:
+    """Return the names of a network's tensors that a network of another config does not have."""
+    names = parameters(config)
+    return [name for name in parameters(network.config) if name not in names]

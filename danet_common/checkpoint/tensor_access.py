@@ -43,9 +43,27 @@ class TensorAccess:
         self.names, self.channels_last = names, names is not TORCH
         self.walk, self.get_leaf, self.set_leaf, self.kinds = walk, get_leaf, set_leaf, kinds
 
+    def network_in(self, model: Any) -> Any:
+        """Return the network in a wrapper or in a larger model; a network as it is.
+
+        Raises TypeError unless the model has exactly one network.
+        """
+        networks = self.networks_in(model)
+        if len(networks) != 1:
+            raise TypeError(f"{type(model).__name__} must have one DANet in it; it has {len(networks)}")
+        return networks[0]
+
+    def networks_in(self, model: Any) -> list[Any]:
+        """Return the networks in a model, each once. A network is a module with a layer set."""
+        return [module for _, module in self.walk(model) if "layer_set" in getattr(module, "__dict__", ())]
+
     def named_parameters(self, model: Any) -> Iterator[tuple[Parameter, Any]]:
-        """Yield every tensor of a module with its canonical name, shape and kind, in the module's order."""
-        for prefix, module in self.walk(model):
+        """Yield every tensor of a module with its canonical name, shape and kind, in the module's order.
+
+        Names in a wrapper of a network are those of the network.
+        """
+        networks = self.networks_in(model)
+        for prefix, module in self.walk(networks[0] if len(networks) == 1 else model):
             yield from self.own_leaves(module, prefix)
 
     def own_leaves(self, module: Any, prefix: str) -> Iterator[tuple[Parameter, Any]]:

@@ -8,6 +8,7 @@ from typing import Literal
 
 Kind = Literal["kernel", "bias", "scale", "shift", "mean", "variance", "count", "gamma", "gain"]
 
+CONV_KINDS: tuple[Kind, ...] = ("kernel", "bias")  # of a convolution
 NORM_KINDS: tuple[Kind, ...] = ("scale", "shift", "mean", "variance", "count")  # of a BatchNorm
 
 

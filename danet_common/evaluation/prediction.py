@@ -42,8 +42,10 @@ def predict_labels(
     return labels
 
 
-def predict_function(predict_logits: Callable[[Any, np.ndarray], np.ndarray]) -> Callable[..., np.ndarray]:
-    """Return `predict` of a package, from its `predict_logits(model, images)`."""
+def predict_function(
+    predict_logits: Callable[[Any, np.ndarray], np.ndarray], network_in: Callable[[Any], Any]
+) -> Callable[..., np.ndarray]:
+    """Return `predict` of a package, from its `predict_logits(model, images)` and its `network_in(model)`."""
 
     def predict(
         model: Any, image: UInt8[np.ndarray, "h w 3"], protocol: Protocol | str = "auto"
@@ -55,7 +57,8 @@ def predict_function(predict_logits: Callable[[Any, np.ndarray], np.ndarray]) ->
 
         uint8 for up to 256 classes. Raises ValueError for an unknown protocol, and unless the image is RGB.
         """
-        return predict_labels(partial(predict_logits, model), image, protocol, model.config)
+        network = network_in(model)
+        return predict_labels(partial(predict_logits, network), image, protocol, network.config)
 
     return predict
 

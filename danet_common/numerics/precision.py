@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
-DType = Literal["float32", "float64", "bfloat16", "float16", "mixed_bfloat16"]
+DType = Literal["float32", "float64", "bfloat16", "float16", "mixed_bfloat16", "mixed_float16"]
 
 
 class Precision(NamedTuple):
@@ -39,9 +39,19 @@ def accumulate_dtype(dtype: str) -> str:
     return "float64" if dtype == "float64" else "float32"
 
 
-def get_precision(dtype: str) -> Precision:
-    """Return the dtypes of a name. Raises ValueError for an unknown name."""
-    if dtype not in get_args(DType):
+def get_precision(dtype: Any) -> Precision:
+    """Return the dtypes of a name, of a dtype of NumPy or of a framework, or of a dtype policy of Keras.
+
+    Raises ValueError for an unknown one.
+    """
+    name = dtype if isinstance(dtype, str) else dtype_name(dtype)
+    if name not in get_args(DType):
         raise ValueError(f"dtype must be one of {', '.join(get_args(DType))}; got {dtype!r}")
-    compute = dtype.removeprefix("mixed_")
-    return Precision("float32" if compute != dtype else dtype, compute)
+    compute = name.removeprefix("mixed_")
+    return Precision("float32" if compute != name else name, compute)
+
+
+def dtype_name(dtype: Any) -> str:
+    """Return the name of a dtype of NumPy, TensorFlow, JAX or PyTorch, or of a dtype policy of Keras."""
+    name = getattr(dtype, "name", None) or getattr(dtype, "__name__", None)
+    return str(name or dtype).removeprefix("torch.")

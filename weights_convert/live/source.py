@@ -13,15 +13,16 @@ import numpy as np
 from danet_common import Checkpoint, CheckpointError, parameters
 from danet_common.checkpoint.float8 import FLOAT8
 from danet_common.checkpoint.lazy import LazyTensors, Slices, checkpoint_in, open_checkpoint, stored_in
+from danet_common.checkpoint.network_functions import left_out, live_config
 from danet_common.checkpoint.parameter_layouts import from_channels_last
 from danet_common.checkpoint.pretrained import open_folder, pretrained_checkpoint
-from danet_common.config.layer_names import require_trainable
 from weights_convert.containers.source_file import open_source
 from weights_convert.ema import choose_averages
 from weights_convert.formats import pretrained_folder, reader_for, run_folder, safetensors_file, safetensors_index
 from weights_convert.mapping.apply import Log
 from weights_convert.read import read_source
 
+PACKAGES = {"torch": "danet_torch", "keras": "danet_tf", "flax": "danet_jax"}  # by the framework of a wrapper
 CHANNELS_LAST = {"danet_torch": False, "danet_tf": True, "danet_jax": True}  # by package
 READ_IN_PARTS = (safetensors_file, safetensors_index)
 
@@ -69,17 +70,24 @@ def as_checkpoint(source: Source, weights_key: str | None = None, report: Log | 
         return source
     if isinstance(source, str | os.PathLike):
         return open_any(Path(source), weights_key, report)
-    package = package_of(source)
+    network, package = live_network(source)
+    tensors = LiveTensors(network, package)
+    config = live_config(network, {name: parameter.shape for name, (parameter, _) in tensors.leaves.items()})
+    for name in left_out(network, config):
+        tensors.leaves.pop(name, None)
+    return Checkpoint(config, tensors, source={"backend": package.removeprefix("danet_")})
+
+
+def live_network(source: Source) -> tuple[Any, str]:
+    """Return the live network in a source, which may be a wrapper of it or a larger model, and its package.
+
+    Raise TypeError if there is none.
+    """
+    tops = [kind.__module__.partition(".")[0] for kind in type(source).__mro__]
+    package = next((PACKAGES.get(top, top) for top in tops if PACKAGES.get(top, top) in CHANNELS_LAST), None)
     if package is None:
         raise TypeError(f"expected a Checkpoint, a path or a network of {', '.join(CHANNELS_LAST)}; got {type(source)}")
-    require_trainable(source.layer_set, "saved")
-    return Checkpoint(source.config, LiveTensors(source, package), source={"backend": package.removeprefix("danet_")})
-
-
-def package_of(model: Any) -> str | None:
-    """Return the package of a live network; None for other objects. torch's wrappers subclass its class."""
-    tops = [kind.__module__.partition(".")[0] for kind in type(model).__mro__]
-    return next((top for top in tops if top in CHANNELS_LAST), None)
+    return importlib.import_module(f"{package}.parameters").network_in(source), package
 
 
 def open_any(path: Path, weights_key: str | None = None, report: Log | None = None) -> Checkpoint:

@@ -320,7 +320,8 @@ def test_the_function_and_the_command_are_one_procedure(predict: Predict, tmp_pa
     assert predict(tmp_path / "large.png", infer=windowed) == 0
     with Image.open(tmp_path / "out" / "large_mask.png") as mask:
         commands = np.asarray(mask)
-    function, model = predict_function(lambda model, pictures: windowed(pictures)), SimpleNamespace(config=CONFIG)
+    model = SimpleNamespace(config=CONFIG)
+    function = predict_function(lambda model, pictures: windowed(pictures), lambda model: model)
     assert np.array_equal(function(model, image), commands)
     assert not np.array_equal(function(model, image, "whole"), commands)
 

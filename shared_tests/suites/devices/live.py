@@ -18,7 +18,7 @@ import danet_torch
 import weights_convert
 from danet_common import Checkpoint, parameters, read_checkpoint
 from shared_tests.fixtures.synthetic import synthetic_input
-from weights_convert.live.source import LiveTensors, as_checkpoint, package_of
+from weights_convert.live.source import LiveTensors, as_checkpoint, live_network
 
 TARGETS: dict[str, Callable[..., Any]] = {
     "torch": weights_convert.to_torch,
@@ -44,7 +44,7 @@ def pointer(leaf: Any) -> int:
 
 def copied_and_shared(one: Any, other: Any) -> dict[str, list[str]]:
     """Kinds of the tensors that are copies, and of those that are in the same memory."""
-    first, second = (LiveTensors(model, package_of(model) or "").leaves for model in (one, other))
+    first, second = (LiveTensors(*live_network(model)).leaves for model in (one, other))
     kinds: dict[str, set[str]] = {"copied": set(), "shared": set()}
     for name, (parameter, leaf) in first.items():
         kinds["shared" if pointer(leaf) == pointer(second[name][1]) else "copied"].add(parameter.kind)
