@@ -12,7 +12,7 @@ from danet_common import VARIANTS, Checkpoint, CheckpointError, DANetConfig
 from weights_convert.mapping.infer import BACKBONE_FIELDS
 from weights_convert.read import read
 from weights_convert.settings import format_setting
-from weights_convert.weight_sets.report import about_sets
+from weights_convert.weight_sets.choose import about_sets
 
 PREFIX = "backbone."
 SHAPING = (*BACKBONE_FIELDS, "avg_down")  # fields that must equal those of the trained backbone

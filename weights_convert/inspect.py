@@ -14,8 +14,7 @@ from danet_common import DANetConfig
 from danet_common.checkpoint.canonical import hash_tensors
 from danet_common.checkpoint.run_weights import with_run
 from weights_convert.read import read_all
-from weights_convert.weight_sets.choose import SeveralSetsError
-from weights_convert.weight_sets.report import about_sets
+from weights_convert.weight_sets.choose import SeveralSetsError, about_sets
 
 
 @dataclass(frozen=True)

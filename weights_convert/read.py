@@ -23,7 +23,7 @@ from weights_convert.mapping.schema import Schema
 from weights_convert.schemas import layouts_of
 from weights_convert.settings import format_setting, parse_settings
 from weights_convert.weight_sets.choose import SeveralSetsError, choose
-from weights_convert.weight_sets.weight_set import WeightSet
+from weights_convert.weight_sets.find import WeightSet
 
 COUNTER = ".num_batches_tracked"
 

@@ -61,18 +61,9 @@ NETWORKS: Mapping[tuple[str, str], DANetConfig] = {
     ("timm", "plain"): TINY,
     ("timm", "c or s"): DEEP,
     ("timm", "d"): DEEP.replace(avg_down=True),
-    ("mmseg_backbone", "ResNetV1c bare"): DEEP,
-    ("mmseg_backbone", "ResNetV1c bare with classifier"): DEEP,
-    ("mmseg_backbone", "ResNetV1d bare"): DEEP.replace(avg_down=True),
-    ("mmseg_backbone", "ResNetV1d bare with classifier"): DEEP.replace(avg_down=True),
-    ("mmseg_backbone", "ResNetV1c prefixed"): DEEP,
-    ("mmseg_backbone", "ResNetV1c prefixed with classifier"): DEEP,
-    ("mmseg_backbone", "ResNet prefixed"): TINY,
-    ("mmseg_backbone", "ResNet prefixed with classifier"): TINY,
-    ("mmseg_backbone", "ResNetV1d prefixed"): DEEP.replace(avg_down=True),
-    ("mmseg_backbone", "ResNetV1d prefixed with classifier"): DEEP.replace(avg_down=True),
-    ("paddle_backbone", "ResNet_vd"): DEEP.replace(avg_down=True, contract_dilation=False),
-    ("paddle_backbone", "ResNet_vd with classifier"): DEEP.replace(avg_down=True, contract_dilation=False),
+    ("mmseg_backbone", "ResNetV1c"): DEEP,
+    ("mmseg_backbone", "ResNetV1d"): DEEP.replace(avg_down=True),
+    ("paddle_backbone", ""): DEEP.replace(avg_down=True, contract_dilation=False),
 }
 
 

@@ -28,7 +28,7 @@ SCHEMAS: tuple[Schema, ...] = (
     *IMGCLSMOB,
     *TIMM,
     *MMSEG_BACKBONE,
-    *PADDLE_BACKBONE,
+    PADDLE_BACKBONE,
 )
 SCHEMA_NAMES: tuple[str, ...] = tuple(dict.fromkeys(schema.name for schema in SCHEMAS))
 

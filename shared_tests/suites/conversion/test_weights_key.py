@@ -23,8 +23,7 @@ from danet_common.training.training_checkpoint import initial_state, write_train
 from shared_tests.fixtures.synthetic import synthetic_tensors
 from weights_convert.contents import Contents
 from weights_convert.formats import safetensors_file, torch_file
-from weights_convert.weight_sets.find import find_places
-from weights_convert.weight_sets.weight_set import speaks_of_averages
+from weights_convert.weight_sets.find import find_places, speaks_of_averages
 
 Tensors = Mapping[str, np.ndarray]
 Streams = pytest.CaptureFixture[str]

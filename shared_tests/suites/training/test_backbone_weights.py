@@ -61,17 +61,29 @@ def test_classification_networks(name: str, layout: str, ending: str, tmp_path: 
     assert lines == [f"backbone: {count} tensors of resnet{ending}", *classifier]
 
 
-@pytest.mark.parametrize("layout", ["ResNet_vd", "ResNet_vd with classifier"])
-def test_paddles_own_backbone(layout: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("with_classifier", [False, True])
+def test_paddles_own_backbone(with_classifier: bool, tmp_path: Path) -> None:
     """Into the network that PaddleSeg trains from it, with other pixels: that is said."""
-    path = write_upstream_checkpoint(tmp_path, "paddle_backbone", layout)
+    classifier = {"out.weight": np.ones((128, 10), np.float32), "out.bias": np.ones(10, np.float32)}
+    path = write_upstream_checkpoint(tmp_path, "paddle_backbone", "", classifier if with_classifier else None)
     config = NETWORKS["paddleseg", ""].replace(num_classes=3)
     tensors, lines = filled(config, path)
-    expected = checkpoint_of("paddle_backbone", layout).tensors
+    expected = checkpoint_of("paddle_backbone").tensors
     assert_backbone({name: array for name, array in tensors.items() if not name.endswith("_tracked")}, expected)
-    dropped = [f"dropped: {key}, of the file's classifier" for key in ("out.bias", "out.weight")]
-    assert lines[1:-2] == (dropped if layout.endswith("classifier") else [])
+    assert ("left out: 2 tensors of out" in lines) == with_classifier
     assert [line.partition("=")[0] for line in lines[-2:]] == ["mean", "std"]
+
+
+@pytest.mark.parametrize("prefix", ["", "backbone.", "module.backbone."])
+@pytest.mark.parametrize("layout", ["ResNetV1c", "ResNetV1d"])
+def test_mmsegs_own_backbone(layout: str, prefix: str, tmp_path: Path) -> None:
+    """OpenMMLab's files have no prefix, MMPretrain's have one; a classifier is left out."""
+    classifier = {"head.fc.weight": np.ones((10, 128), np.float32), "head.fc.bias": np.ones(10, np.float32)}
+    tensors = {prefix + name: array for name, array in named_tensors("mmseg_backbone", layout).items()}
+    torch_file.write_foreign({"state_dict": {**tensors, **classifier}}, tmp_path / "resnet.pth")
+    actual, lines = filled(NETWORKS["mmseg_backbone", layout].replace(**OTHERS), tmp_path / "resnet.pth")
+    assert_backbone(actual, checkpoint_of("mmseg_backbone", layout).tensors)
+    assert "left out: 2 tensors of state_dict" in lines
 
 
 @pytest.mark.parametrize(("name", "layout"), [key for key in NETWORKS if key not in BACKBONES])
