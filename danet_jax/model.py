@@ -29,10 +29,10 @@ class DANet(nnx.Module):
     """The dual attention network.
 
     config   a DANetConfig or a variant's name
-    dtype    of convolutions and activations; BatchNorm, attention weights and logits are at least float32;
-             `mixed_bfloat16` keeps the kernels in float32, for training
-    seed     of the initial weights: one seed gives the same weights in every framework; None: zeros, to be loaded
-    layers   implementations of the layers: a LayerSet, or a name of `danet_common.config.layer_names`. The numbers
+    dtype    of convolutions and activations; BatchNorm, softmax and the returned logits are computed in at least
+             float32; `mixed_bfloat16` keeps the weights of convolutions in float32, for training
+    seed     of the initial weights, equal in PyTorch, Keras and Flax; None: zeros, to be filled from a checkpoint
+    layers   how the layers compute, not what: a LayerSet, or a name of `danet_common.config.layer_names`. The numbers
              of blocks, which torchvision calls layers, are `config.layers`
     """
 
@@ -65,17 +65,17 @@ class DANet(nnx.Module):
     ) -> dict[str, Array]:
         """Return the logits of each output at the size of `x`, `fused` (the prediction) first; then the requested taps.
 
-        x              normalised pixels, in any floating dtype
+        x              pixels normalised by `config.mean` and `config.std`, in any floating dtype
         outputs        logits to compute: `fused` (for a prediction), `position`, `channel`, `aux`; all if None
         taps           names of intermediate values to return: see `danet_common.numerics.taps`
-        dropout_masks  by output, True where its dropout keeps a value: (N, C) or its input's shape; else drawn
+        dropout_masks  by output, True where its dropout keeps a value: (N, C) or its input's shape; else training draws
 
-        Raises ValueError for an unknown output or tap.
+        Raises ValueError for an unknown output, tap or mask.
         """
-        outputs, tapped = resolve_request(self.config, outputs, taps)
-        layer1, layer3, layer4 = self.backbone(x, tapped)
-        logits = self.head(layer1, layer4, outputs, tapped, dropout_masks)
+        outputs, recorder = resolve_request(self.config, outputs, taps, dropout_masks)
+        layer1, layer3, layer4 = self.backbone(x, recorder)
+        logits = self.head(layer1, layer4, outputs, recorder, dropout_masks)
         if "aux" in outputs:
-            logits["aux"] = tapped.record("aux_logits", self.auxiliary(layer3, layer4, dropout_masks.get("aux")))
+            logits["aux"] = recorder.record("aux_logits", self.auxiliary(layer3, layer4, dropout_masks.get("aux")))
         grid = self.config.upsample_grid
-        return {name: resize(value, x.shape[1:3], grid) for name, value in logits.items()} | tapped.recorded
+        return {name: resize(value, x.shape[1:3], grid) for name, value in logits.items()} | recorder.recorded

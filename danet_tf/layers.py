@@ -84,7 +84,8 @@ def interpolation_matrix(source: int, target: int, grid: str, like: Tensor) -> F
 def resize(x: Float[Tensor, "b h w c"], size: Sequence[int], grid: str) -> Float[Tensor, "b o p c"]:
     """Return `x` resized bilinearly to (height, width), in at least float32.
 
-    grid  `corners`, `half_pixel` or `asymmetric`: see `sample_positions`. No framework's own resizing has all three
+    grid  `corners` (align_corners=True), `half_pixel` (False) or `asymmetric` (Paddle's align_mode=1). No framework's
+          own resizing has all three
     """
     x = upcast(x)
     rows = interpolation_matrix(ops.shape(x)[1], size[0], grid, like=x)

@@ -1,5 +1,5 @@
 """Position and channel attention (Fu et al., CVPR 2019, section 3), as in the authors' released code.
-It differs from the paper: query and key have C/8 channels, and channel attention flips the sign of its energy."""
+That differs from the paper: query and key have C/8 channels, and channel attention flips the sign of its energy."""
 
 from __future__ import annotations
 
@@ -18,13 +18,12 @@ from danet_torch.primitives import PLAIN, upcast
 class PositionAttention(Module):
     """Each position gathers features from all positions.
 
-    out = gamma * attention @ value + x,   attention = softmax(query @ key.T), not scaled by 1 / sqrt(d)
+    out = gamma * attention @ value + x,   attention = softmax(query @ key.T), not scaled by 1 / sqrt(Q)
 
-    query and key are (N, Q) matrices, value (N, C), attention (N, N), N = H*W. In the paper x is A, key B, query C,
-    value D, attention S (eq. 1), out E, and gamma alpha (eq. 2; first 0).
+    The paper calls x A, key B, query C, value D, attention S (eq. 1), out E, gamma alpha (eq. 2; initially 0).
     """
 
-    tensor_kinds = ("gamma",)
+    tensor_kinds = ("gamma",)  # for conversion and initial values
 
     def __init__(self, channels: int, query_channels: int, layers: LayerSet = PLAIN) -> None:
         super().__init__()
@@ -35,11 +34,11 @@ class PositionAttention(Module):
         self.gamma = nn.Parameter(torch.zeros(1, dtype=getattr(torch, layers.precision.accumulate_dtype)))
 
     def forward(self, x: Float[Tensor, "b c h w"], taps: Taps = NO_TAPS) -> Float[Tensor, "b c h w"]:
-        query = flatten(taps.record("position_query", self.query(x)))  # (B, N, Q), N = H*W
-        key = flatten(taps.record("position_key", self.key(x)))
-        value = flatten(taps.record("position_value", self.value(x)))  # (B, N, C)
+        query = to_positions(taps.record("position_query", self.query(x)))  # (B, N, Q), N = H*W
+        key = to_positions(taps.record("position_key", self.key(x)))
+        value = to_positions(taps.record("position_value", self.value(x)))  # (B, N, C)
         out = self.attention(query, key, value, taps.recorder("position_map"))
-        return self.gamma.to(x.dtype) * unflatten(out, x) + x
+        return self.gamma.to(x.dtype) * to_feature_map(out, x) + x
 
 
 class ChannelAttention(Module):
@@ -47,22 +46,22 @@ class ChannelAttention(Module):
 
     out = gamma * attention @ x + x,   attention = softmax(max(energy) - energy),   energy = x @ x.T
 
-    x is a (C, N) matrix here, energy and attention (C, C), N = H*W. `gamma` is the paper's beta (eq. 4; first 0).
+    x is a (C, N) matrix here, energy and attention (C, C), N = H*W. `gamma` is the paper's beta (eq. 4; initially 0).
     """
 
-    tensor_kinds = ("gamma",)
+    tensor_kinds = ("gamma",)  # for conversion and initial values
 
     def __init__(self, layers: LayerSet = PLAIN) -> None:
         super().__init__()
         self.gamma = nn.Parameter(torch.zeros(1, dtype=getattr(torch, layers.precision.accumulate_dtype)))
 
     def forward(self, x: Float[Tensor, "b c h w"], taps: Taps = NO_TAPS) -> Float[Tensor, "b c h w"]:
-        features = flatten(x)  # (B, N, C)
+        features = to_positions(x)  # (B, N, C)
         energy = torch.einsum("bnc,bnd->bcd", upcast(features), upcast(features))  # (B, C, C), large sums over N
-        energy = torch.amax(energy, 2, keepdim=True) - energy  # softmax(-energy): eq. 3 keeps the sign
+        energy = torch.amax(energy, 2, keepdim=True) - energy  # softmax as of -energy; eq. 3: of energy
         weights = taps.record("channel_map", torch.softmax(energy, 2))
         out = torch.einsum("bcd,bnd->bnc", weights.to(x.dtype), features)
-        return self.gamma.to(x.dtype) * unflatten(out, x) + x
+        return self.gamma.to(x.dtype) * to_feature_map(out, x) + x
 
 
 def softmax_attention(
@@ -77,11 +76,11 @@ def softmax_attention(
     return torch.einsum("bnm,bmc->bnc", weights.to(value.dtype), value)
 
 
-def flatten(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n c"]:
-    """Join height and width into one axis of positions."""
+def to_positions(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b n c"]:
+    """Return the features of each position, N = H*W."""
     return x.permute(0, 2, 3, 1).flatten(1, 2)
 
 
-def unflatten(x: Float[Tensor, "b n c"], like: Float[Tensor, "b d h w"]) -> Float[Tensor, "b c h w"]:
-    """Split the positions into the height and width of `like`."""
+def to_feature_map(x: Float[Tensor, "b n c"], like: Float[Tensor, "b d h w"]) -> Float[Tensor, "b c h w"]:
+    """Return the positions as a feature map of the height and width of `like`."""
     return x.unflatten(1, like.shape[2:]).permute(0, 3, 1, 2)

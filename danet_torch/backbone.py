@@ -10,14 +10,14 @@ from torch.nn import functional as F
 
 from danet_common.config import DANetConfig
 from danet_common.config.layer_set import LayerSet
-from danet_common.numerics.initialisation_scope import name_scope
+from danet_common.numerics.initialisation_scope import initialisation_scope
 from danet_common.numerics.taps import NO_TAPS, Taps
 from danet_torch.layers import average_pool, max_pool
 from danet_torch.primitives import PLAIN
 
 
 class Stem(nn.Module):
-    """Deep stem (ResNet-C; He et al., CVPR 2019): three 3x3 convolutions, the first of stride 2, in place of one 7x7.
+    """Deep stem (ResNet-C; T. He et al., CVPR 2019): three 3x3 convolutions, one of stride 2, in place of one 7x7.
 
     It ends in a convolution: `ResNet.bn1` and a ReLU follow, as they follow the 7x7.
     """
@@ -83,15 +83,16 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Stem (stride 2), max pooling (stride 4), then layer1 to layer4.
+    """Stem and max pooling, each of stride 2, then layer1 to layer4.
 
-    The strides of the layers are 4, 8, 8, 8 for output stride 8; 4, 8, 16, 16 for 16; 4, 8, 16, 32 for 32.
+    After them height and width are those of the input over 4, 8, 8 and 8 for output stride 8; over 4, 8, 16 and 16 for
+    16; over 4, 8, 16 and 32 for 32.
     """
 
     def __init__(self, config: DANetConfig, layers: LayerSet = PLAIN) -> None:
         super().__init__()
         channels = config.stem_widths[-1]
-        with name_scope("backbone"):  # whose initial weights have another distribution than the head's
+        with initialisation_scope("backbone"):  # the head's weights start otherwise
             self.conv1 = make_stem(config, layers)
             self.bn1 = layers.norm(channels)
             self.layer1 = make_stage(config, 0, channels, layers)
@@ -102,7 +103,7 @@ class ResNet(nn.Module):
     def forward(
         self, x: Float[Tensor, "b c h w"], taps: Taps = NO_TAPS
     ) -> tuple[Float[Tensor, "b d _ _"], Float[Tensor, "b e _ _"], Float[Tensor, "b f _ _"]]:
-        """Return the outputs of layer1, layer3 and layer4, of `stage_channels` 0, 2 and 3 of the config."""
+        """Return the outputs of layer1, layer3 and layer4, with `config.stage_channels` 0, 2 and 3."""
         x = taps.record("stem", F.relu_(self.bn1(self.conv1(x))))
         layer1 = taps.record("layer1", chain(self.layer1, max_pool(x)))
         layer2 = taps.record("layer2", chain(self.layer2, layer1))
@@ -131,7 +132,9 @@ def make_stage(config: DANetConfig, index: int, in_channels: int, layers: LayerS
 
 
 def projection(in_channels: int, out_channels: int, layers: LayerSet, stride: int, avg_down: bool) -> nn.ModuleList:
-    """Return the shortcut's convolution and BatchNorm; nothing where the block's input is added as it is."""
+    """Return the shortcut's convolution and BatchNorm; none where the block's input is added as it is.
+
+    With `avg_down` (ResNet-D) its stride is 1, because the input is pooled before."""
     if stride == 1 and in_channels == out_channels:
         return nn.ModuleList([])
     conv = layers.conv(in_channels, out_channels, 1, stride=1 if avg_down else stride)
@@ -144,7 +147,7 @@ def shortcut(x: Float[Tensor, "b c h w"], downsample: nn.ModuleList, pooled: boo
 
 
 def chain(modules: nn.ModuleList, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d p q"]:
-    """Return `x` after all modules. A Sequential would add a level to their names in Keras and Flax."""
+    """Return `x` after all modules. Keras's and Flax's Sequential would add a level to their names."""
     for module in modules:
         x = module(x)
     return x

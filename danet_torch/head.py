@@ -23,32 +23,35 @@ from danet_torch.primitives import PLAIN
 class DualAttentionHead(nn.Module):
     """Two branches, position and channel attention, each between 3x3 convolutions; a classifier reads their sum.
 
-    Each branch has its own classifier too, for training, as in the released code. DANet has the modules position_in,
-    position_attention, position_out, position_classifier, the same for channel, and fused_classifier.
+        layer4 -> position_in -> position_attention -> position_out -> position_classifier
+        layer4 -> channel_in -> channel_attention -> channel_out -> channel_classifier
+        position_out + channel_out -> fused_classifier
 
-    `config.context` names the attention of each branch: ("position", "channel") in DANet, other modules of `context/`
-    to compare with, or none: then a single 3x3 convolution replaces the branches (the paper's dilated FCN baseline).
-    With DRANet's gating decoder the branches are concatenated, convolved and merged with layer1 instead of added.
+    The classifiers of the branches are for training, as in the released code.
+
+    `config.context` names the branches, ("position", "channel") in DANet. Other modules of `context/` can replace them
+    for comparison. Without any, a single 3x3 convolution does (the paper's dilated FCN baseline). With the gating
+    decoder of DRANet (Fu et al., TNNLS 2020) the branches are concatenated, convolved and merged with layer1.
     """
 
     def __init__(self, config: DANetConfig, layers: LayerSet = PLAIN) -> None:
         super().__init__()
         self.config = config
-        channels, inner = config.stage_channels[3], config.inner_channels
+        channels, branch_channels = config.stage_channels[3], config.inner_channels
         for name in config.context:
-            setattr(self, f"{name}_in", ConvNormAct(channels, inner, 3, layers))
+            setattr(self, f"{name}_in", ConvNormAct(channels, branch_channels, 3, layers))
             setattr(self, f"{name}_attention", context_module(name, config, layers))
-            setattr(self, f"{name}_out", ConvNormAct(inner, inner, 3, layers))
+            setattr(self, f"{name}_out", ConvNormAct(branch_channels, branch_channels, 3, layers))
         if not config.context:
-            self.plain_out = ConvNormAct(channels, inner, 3, layers)
+            self.plain_out = ConvNormAct(channels, branch_channels, 3, layers)
         if config.decoder == "gating":
-            self.merged = ConvNormAct(inner * max(1, len(config.context)), config.fused_channels, 3, layers)
+            self.merged = ConvNormAct(branch_channels * max(1, len(config.context)), config.fused_channels, 3, layers)
             low_channels = config.stage_channels[0]
             self.decoder = GatingDecoder(low_channels, config.fused_channels, config.upsample_grid, layers)
         self.dropout = Dropout(config.dropout_rate, config.dropout)
         self.fused_classifier = layers.conv(config.fused_channels, config.num_classes, 1, bias=True)
         for name in config.context if config.branch_classifiers else ():
-            setattr(self, f"{name}_classifier", layers.conv(inner, config.num_classes, 1, bias=True))
+            setattr(self, f"{name}_classifier", layers.conv(branch_channels, config.num_classes, 1, bias=True))
 
     def forward(
         self,
@@ -58,7 +61,7 @@ class DualAttentionHead(nn.Module):
         taps: Taps = NO_TAPS,
         dropout_masks: Mapping[str, Tensor] = NO_MASKS,
     ) -> dict[str, Float[Tensor, "b classes _ _"]]:
-        """Return the logits of each requested output (all if None), `fused` first, at the size of layer4.
+        """Return the logits of each requested output but `aux` (all if None), `fused` first, at the size of layer4.
 
         With the gating decoder `fused` has the size of layer1. `dropout_masks` are those of `DANet`.
         """
@@ -83,18 +86,18 @@ class DualAttentionHead(nn.Module):
     def fuse(
         self, branches: tuple[Tensor, ...], layer1: Float[Tensor, "b d o p"], taps: Taps
     ) -> Float[Tensor, "b e _ _"]:
-        """The input of the fused classifier: the sum of the branches, or the decoder's output for them and layer1."""
-        if self.config.decoder == "sum":
-            return functools.reduce(operator.add, branches)
-        joined = torch.cat(branches, 1)
-        return self.decoder(taps.record("merged", self.merged(joined)), layer1, taps)
+        """Return the input of the fused classifier: the sum of the branches, or the decoder's output."""
+        if self.config.decoder == "gating":
+            joined = torch.cat(branches, 1)
+            return self.decoder(taps.record("merged", self.merged(joined)), layer1, taps)
+        return functools.reduce(operator.add, branches)
 
 
 class AuxiliaryHead(nn.Module):
     """Deep supervision (Zhao et al., CVPR 2017): a small FCN on layer3 (`fcn`), or a 1x1 on layer4 (`linear`).
 
-    The logits have the height and width of the layer that they are made of. `keep_mask` is the dropout mask of the
-    classifier's input, or None to draw one in training.
+    The logits have the height and width of the layer that they are computed from. `keep_mask` is the dropout
+    mask of the classifier's input, or None to draw one in training.
     """
 
     def __init__(self, config: DANetConfig, layers: LayerSet = PLAIN) -> None:

@@ -75,7 +75,8 @@ def interpolation_matrix(source: int, target: int, grid: str, like: Tensor) -> F
 def resize(x: Float[Tensor, "b c h w"], size: Sequence[int], grid: str) -> Float[Tensor, "b c o p"]:
     """Return `x` resized bilinearly to (height, width), in at least float32.
 
-    grid  `corners`, `half_pixel` or `asymmetric`: see `sample_positions`. No framework's own resizing has all three
+    grid  `corners` (align_corners=True), `half_pixel` (False) or `asymmetric` (Paddle's align_mode=1). No framework's
+          own resizing has all three
     """
     x = upcast(x)
     rows = interpolation_matrix(x.shape[2], size[0], grid, like=x)

@@ -15,7 +15,7 @@ from danet_torch.parameters import access, fresh_seed
 class Module(nn.Module):
     """A module with tensors of its own. It computes in the dtype of its input.
 
-    tensor_kinds  of those tensors; all others are in modules name_scope
+    tensor_kinds  of those tensors; all others are in modules initialisation_scope
     part   of the network that it stands in, as the start of its tensors' names; it decides their distribution
     """
 

@@ -23,12 +23,12 @@ class LayerSet:
 
     conv       makes a convolution: (in_channels, out_channels, kernel_size, *, stride, dilation, bias)
     norm       makes the normalisation after a convolution: (channels)
-    block      class of a residual block -> the class to build
+    block      class of a residual block -> the class to build, perhaps one with a faster sum
     remat      class of a residual block or a context module -> the class to build, under activation checkpointing
     attention  definition of attention -> a function that computes the same: (query, key, value, record)
     name       of the set: see danet_common.config.layer_names
     precision  dtypes of the weights, the activations and the sums
-    trainable  False if the layers hold other tensors than a checkpoint: such a network cannot be trained or saved
+    trainable  False if a network of these layers cannot be trained or saved: its tensors are not a checkpoint's
     """
 
     conv: Callable[..., Any]

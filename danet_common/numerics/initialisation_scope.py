@@ -24,7 +24,7 @@ def skip_initialisation() -> Iterator[None]:
 
 
 @contextmanager
-def name_scope(name: str) -> Iterator[None]:
+def initialisation_scope(name: str) -> Iterator[None]:
     """Make the layers of a part of a network, `backbone` or a module by its attribute's name."""
     token = _SCOPE.set(f"{_SCOPE.get()}{name}.")
     try:

@@ -1,6 +1,7 @@
 """Taps: named intermediate values of the forward pass.
 
-The three networks offer each value to `Taps.record` under the same name. Only requested values are kept.
+The PyTorch, Keras and Flax networks offer each value to `Taps.record` under the same name. Only requested values
+are kept.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ def tap_names(config: DANetConfig, outputs: Collection[str] | None = None) -> tu
 
 
 def resolve_request(
-    config: DANetConfig, outputs: Collection[str] | None, taps: Collection[str]
+    config: DANetConfig, outputs: Collection[str] | None, taps: Collection[str], dropout_masks: Collection[str] = ()
 ) -> tuple[tuple[str, ...], Taps]:
     """Return the outputs to compute, in the network's order, by default all, and the `Taps` that keep these taps.
 
@@ -70,12 +71,14 @@ def resolve_request(
     computed = config.outputs if outputs is None else tuple(name for name in config.outputs if name in outputs)
     require_known("outputs", outputs or (), config.outputs)
     require_known("taps", taps, tap_names(config))
-    require_known(f"taps for the outputs {', '.join(computed) or '()'}:", taps, tap_names(config, computed))
+    require_known("dropout masks", dropout_masks, config.outputs)
+    before = f"the outputs {', '.join(computed) or '()'} have"
+    require_known("taps", taps, tap_names(config, computed), before)
     return computed, Taps(taps)
 
 
-def require_known(kind: str, names: Collection[str], known: Collection[str]) -> None:
+def require_known(kind: str, names: Collection[str], known: Collection[str], owner: str = "this network has") -> None:
     """Raise ValueError for names that are not known."""
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise ValueError(f"unknown {kind} {', '.join(unknown)}; this network has {', '.join(known)}")
+        raise ValueError(f"unknown {kind} {', '.join(unknown)}; {owner} {', '.join(known)}")

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from danet_common.config.context_sizes import POOLS, reduced
 from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.taps import NO_TAPS, Taps
-from danet_jax.attention import flatten, softmax_attention, unflatten
+from danet_jax.attention import softmax_attention, to_feature_map, to_positions
 from danet_jax.layers import ConvNormAct
 from danet_jax.module import Module
 from danet_jax.primitives import PLAIN, upcast
@@ -40,13 +40,13 @@ class CompactPositionAttention(Module):
         self.gamma = nnx.Param(jnp.zeros(1, layers.precision.accumulate_dtype))
 
     def __call__(self, x: Float[Array, "b h w c"], taps: Taps = NO_TAPS) -> Float[Array, "b h w c"]:
-        pooled = [flatten(getattr(self, f"pool{size}")(adaptive_average(x, size))) for size in POOLS]
+        pooled = [to_positions(getattr(self, f"pool{size}")(adaptive_average(x, size))) for size in POOLS]
         centres = taps.record("compact_position_centres", jnp.concat(pooled, axis=1)[:, :, None])  # (B, 50, 1, C)
-        query = flatten(taps.record("compact_position_query", self.query(x)))  # (B, N, Q), N = H*W
-        key = flatten(taps.record("compact_position_key", self.key(centres)))  # (B, 50, Q)
-        value = flatten(taps.record("compact_position_value", self.value(centres)))  # (B, 50, C)
+        query = to_positions(taps.record("compact_position_query", self.query(x)))  # (B, N, Q), N = H*W
+        key = to_positions(taps.record("compact_position_key", self.key(centres)))  # (B, 50, Q)
+        value = to_positions(taps.record("compact_position_value", self.value(centres)))  # (B, 50, C)
         out = softmax_attention(query, key, value, taps.recorder("compact_position_map"))
-        return self.gamma[...].astype(x.dtype) * unflatten(out, x) + x
+        return self.gamma[...].astype(x.dtype) * to_feature_map(out, x) + x
 
 
 class CompactChannelAttention(Module):
@@ -66,13 +66,13 @@ class CompactChannelAttention(Module):
         self.gamma = nnx.Param(jnp.zeros(1, layers.precision.accumulate_dtype))
 
     def __call__(self, x: Float[Array, "b h w c"], taps: Taps = NO_TAPS) -> Float[Array, "b h w c"]:
-        features = flatten(x)  # (B, N, C)
-        centres = flatten(taps.record("compact_channel_centres", self.centres(x)))  # (B, N, K)
+        features = to_positions(x)  # (B, N, C)
+        centres = to_positions(taps.record("compact_channel_centres", self.centres(x)))  # (B, N, K)
         energy = jnp.einsum("bnc,bnk->bck", upcast(features), upcast(centres))  # (B, C, K), sums over N: large
         energy = jnp.max(energy, axis=2, keepdims=True) - energy  # as released: unlike centres weigh more
         weights = taps.record("compact_channel_map", jax.nn.softmax(energy, 2))
         out = jnp.einsum("bck,bnk->bnc", weights.astype(x.dtype), centres)
-        return self.gamma[...].astype(x.dtype) * unflatten(out, x) + x
+        return self.gamma[...].astype(x.dtype) * to_feature_map(out, x) + x
 
 
 def adaptive_average(x: Float[Array, "b h w c"], size: int) -> Float[Array, "b size size c"]:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.taps import NO_TAPS, Taps
-from danet_jax.attention import flatten, softmax_attention, unflatten
+from danet_jax.attention import softmax_attention, to_feature_map, to_positions
 from danet_jax.module import Module
 from danet_jax.primitives import PLAIN, upcast
 
@@ -34,10 +34,10 @@ class JointPositionAttention(Module):
         self.gamma = nnx.Param(jnp.zeros(1, layers.precision.accumulate_dtype))
 
     def __call__(self, x: Float[Array, "b h w c"], taps: Taps = NO_TAPS) -> Float[Array, "b h w c"]:
-        projections = flatten(taps.record("joint_position_projections", self.projections(x)))  # (B, N, 2Q + C)
+        projections = to_positions(taps.record("joint_position_projections", self.projections(x)))  # (B, N, 2Q + C)
         query, key, value = jnp.split(projections, self.parts, axis=2)
         out = self.attention(query, key, value, taps.recorder("joint_position_map"))
-        return self.gamma[...].astype(x.dtype) * unflatten(out, x) + x
+        return self.gamma[...].astype(x.dtype) * to_feature_map(out, x) + x
 
 
 class JointChannelAttention(Module):
@@ -57,9 +57,9 @@ class JointChannelAttention(Module):
         self.gamma = nnx.Param(jnp.zeros(1, layers.precision.accumulate_dtype))
 
     def __call__(self, x: Float[Array, "b h w c"], taps: Taps = NO_TAPS) -> Float[Array, "b h w c"]:
-        projections = flatten(taps.record("joint_channel_projections", self.projections(x)))  # (B, N, 3C)
+        projections = to_positions(taps.record("joint_channel_projections", self.projections(x)))  # (B, N, 3C)
         query, key, value = jnp.split(projections, 3, axis=2)
         energy = jnp.einsum("bnc,bnd->bcd", upcast(query), upcast(key))  # (B, C, C), sums over N: large
         weights = taps.record("joint_channel_map", jax.nn.softmax(energy, 2))
         out = jnp.einsum("bcd,bnd->bnc", weights.astype(x.dtype), value)
-        return self.gamma[...].astype(x.dtype) * unflatten(out, x) + x
+        return self.gamma[...].astype(x.dtype) * to_feature_map(out, x) + x

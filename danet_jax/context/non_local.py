@@ -12,9 +12,9 @@ from jaxtyping import Float
 
 from danet_common.config.layer_set import LayerSet
 from danet_common.config.network import NonLocalForm, check_form
-from danet_common.numerics.initialisation_scope import name_scope
+from danet_common.numerics.initialisation_scope import initialisation_scope
 from danet_common.numerics.taps import NO_TAPS, Taps, passthrough
-from danet_jax.attention import flatten, softmax_attention, unflatten
+from danet_jax.attention import softmax_attention, to_feature_map, to_positions
 from danet_jax.module import Module
 from danet_jax.primitives import PLAIN, upcast
 
@@ -47,7 +47,7 @@ class NonLocal(Module):
         self.key_score = layers.conv(inner, 1, 1) if scored else None
         self.attention = layers.attention(DEFINITIONS[form])
         self.residual = layers.conv(inner, channels, 1)
-        with name_scope("residual_bn"):
+        with initialisation_scope("residual_bn"):
             self.residual_bn = layers.norm(channels)
 
     def __call__(self, x: Float[Array, "b h w c"], taps: Taps = NO_TAPS) -> Float[Array, "b h w c"]:
@@ -58,8 +58,10 @@ class NonLocal(Module):
             key, value = largest(key), largest(value)
         if self.query_score is not None and self.key_score is not None:
             query, key = self.query_score(query), self.key_score(key)
-        out = self.attention(flatten(query), flatten(key), flatten(value), taps.recorder("non_local_map"))
-        return self.residual_bn(self.residual(unflatten(out, x))) + x
+        out = self.attention(
+            to_positions(query), to_positions(key), to_positions(value), taps.recorder("non_local_map")
+        )
+        return self.residual_bn(self.residual(to_feature_map(out, x))) + x
 
 
 def largest(x: Float[Array, "b h w c"]) -> Float[Array, "b p q c"]:

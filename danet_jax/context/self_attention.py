@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.taps import NO_TAPS, Taps
-from danet_jax.attention import flatten, softmax_attention, unflatten
+from danet_jax.attention import softmax_attention, to_feature_map, to_positions
 from danet_jax.module import Module
 from danet_jax.primitives import PLAIN
 
@@ -36,8 +36,8 @@ class SelfAttention(Module):
         self.gamma = nnx.Param(jnp.zeros(1, layers.precision.accumulate_dtype))
 
     def __call__(self, x: Float[Array, "b h w c"], taps: Taps = NO_TAPS) -> Float[Array, "b h w c"]:
-        query = flatten(taps.record("self_attention_query", self.query(x)))  # (B, N, Q), N = H*W
-        key = flatten(taps.record("self_attention_key", self.key(x)))
-        value = flatten(taps.record("self_attention_value", self.value(x)))
+        query = to_positions(taps.record("self_attention_query", self.query(x)))  # (B, N, Q), N = H*W
+        key = to_positions(taps.record("self_attention_key", self.key(x)))
+        value = to_positions(taps.record("self_attention_value", self.value(x)))
         out = self.attention(query, key, value, taps.recorder("self_attention_map"))
-        return self.gamma[...].astype(x.dtype) * self.residual(unflatten(out, x)) + x
+        return self.gamma[...].astype(x.dtype) * self.residual(to_feature_map(out, x)) + x

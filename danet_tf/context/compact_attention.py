@@ -11,7 +11,7 @@ from keras import ops
 from danet_common.config.context_sizes import POOLS, reduced
 from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.taps import NO_TAPS, Taps
-from danet_tf.attention import flatten, softmax_attention, unflatten
+from danet_tf.attention import softmax_attention, to_feature_map, to_positions
 from danet_tf.layers import ConvNormAct
 from danet_tf.module import Module
 from danet_tf.primitives import PLAIN, upcast
@@ -40,13 +40,13 @@ class CompactPositionAttention(Module):
         self.gamma = self.add_weight((1,), "zeros", layers.precision.accumulate_dtype, name="gamma")
 
     def call(self, x: Float[Tensor, "b h w c"], taps: Taps = NO_TAPS) -> Float[Tensor, "b h w c"]:
-        pooled = [flatten(getattr(self, f"pool{size}")(adaptive_average(x, size))) for size in POOLS]
+        pooled = [to_positions(getattr(self, f"pool{size}")(adaptive_average(x, size))) for size in POOLS]
         centres = taps.record("compact_position_centres", ops.concatenate(pooled, axis=1)[:, :, None])  # (B, 50, 1, C)
-        query = flatten(taps.record("compact_position_query", self.query(x)))  # (B, N, Q), N = H*W
-        key = flatten(taps.record("compact_position_key", self.key(centres)))  # (B, 50, Q)
-        value = flatten(taps.record("compact_position_value", self.value(centres)))  # (B, 50, C)
+        query = to_positions(taps.record("compact_position_query", self.query(x)))  # (B, N, Q), N = H*W
+        key = to_positions(taps.record("compact_position_key", self.key(centres)))  # (B, 50, Q)
+        value = to_positions(taps.record("compact_position_value", self.value(centres)))  # (B, 50, C)
         out = softmax_attention(query, key, value, taps.recorder("compact_position_map"))
-        return ops.cast(self.gamma, x.dtype) * unflatten(out, x) + x
+        return ops.cast(self.gamma, x.dtype) * to_feature_map(out, x) + x
 
 
 @keras.saving.register_keras_serializable("danet")
@@ -67,13 +67,13 @@ class CompactChannelAttention(Module):
         self.gamma = self.add_weight((1,), "zeros", layers.precision.accumulate_dtype, name="gamma")
 
     def call(self, x: Float[Tensor, "b h w c"], taps: Taps = NO_TAPS) -> Float[Tensor, "b h w c"]:
-        features = flatten(x)  # (B, N, C)
-        centres = flatten(taps.record("compact_channel_centres", self.centres(x)))  # (B, N, K)
+        features = to_positions(x)  # (B, N, C)
+        centres = to_positions(taps.record("compact_channel_centres", self.centres(x)))  # (B, N, K)
         energy = ops.einsum("bnc,bnk->bck", upcast(features), upcast(centres))  # (B, C, K), sums over N: large
         energy = ops.max(energy, axis=2, keepdims=True) - energy  # as released: unlike centres weigh more
         weights = taps.record("compact_channel_map", ops.softmax(energy, 2))
         out = ops.einsum("bck,bnk->bnc", ops.cast(weights, x.dtype), centres)
-        return ops.cast(self.gamma, x.dtype) * unflatten(out, x) + x
+        return ops.cast(self.gamma, x.dtype) * to_feature_map(out, x) + x
 
 
 def adaptive_average(x: Float[Tensor, "b h w c"], size: int) -> Float[Tensor, "b size size c"]:

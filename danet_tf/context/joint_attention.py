@@ -10,7 +10,7 @@ from keras import ops
 
 from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.taps import NO_TAPS, Taps
-from danet_tf.attention import flatten, softmax_attention, unflatten
+from danet_tf.attention import softmax_attention, to_feature_map, to_positions
 from danet_tf.module import Module
 from danet_tf.primitives import PLAIN, upcast
 
@@ -34,10 +34,10 @@ class JointPositionAttention(Module):
         self.gamma = self.add_weight((1,), "zeros", layers.precision.accumulate_dtype, name="gamma")
 
     def call(self, x: Float[Tensor, "b h w c"], taps: Taps = NO_TAPS) -> Float[Tensor, "b h w c"]:
-        projections = flatten(taps.record("joint_position_projections", self.projections(x)))  # (B, N, 2Q + C)
+        projections = to_positions(taps.record("joint_position_projections", self.projections(x)))  # (B, N, 2Q + C)
         query, key, value = ops.split(projections, self.parts, axis=2)
         out = self.attention(query, key, value, taps.recorder("joint_position_map"))
-        return ops.cast(self.gamma, x.dtype) * unflatten(out, x) + x
+        return ops.cast(self.gamma, x.dtype) * to_feature_map(out, x) + x
 
 
 @keras.saving.register_keras_serializable("danet")
@@ -58,9 +58,9 @@ class JointChannelAttention(Module):
         self.gamma = self.add_weight((1,), "zeros", layers.precision.accumulate_dtype, name="gamma")
 
     def call(self, x: Float[Tensor, "b h w c"], taps: Taps = NO_TAPS) -> Float[Tensor, "b h w c"]:
-        projections = flatten(taps.record("joint_channel_projections", self.projections(x)))  # (B, N, 3C)
+        projections = to_positions(taps.record("joint_channel_projections", self.projections(x)))  # (B, N, 3C)
         query, key, value = ops.split(projections, 3, axis=2)
         energy = ops.einsum("bnc,bnd->bcd", upcast(query), upcast(key))  # (B, C, C), sums over N: large
         weights = taps.record("joint_channel_map", ops.softmax(energy, 2))
         out = ops.einsum("bcd,bnd->bnc", ops.cast(weights, x.dtype), value)
-        return ops.cast(self.gamma, x.dtype) * unflatten(out, x) + x
+        return ops.cast(self.gamma, x.dtype) * to_feature_map(out, x) + x

@@ -9,7 +9,7 @@ from keras import ops
 
 from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.taps import NO_TAPS, Taps
-from danet_tf.attention import flatten, softmax_attention, unflatten
+from danet_tf.attention import softmax_attention, to_feature_map, to_positions
 from danet_tf.module import Module
 from danet_tf.primitives import PLAIN
 
@@ -37,8 +37,8 @@ class SelfAttention(Module):
         self.gamma = self.add_weight((1,), "zeros", layers.precision.accumulate_dtype, name="gamma")
 
     def call(self, x: Float[Tensor, "b h w c"], taps: Taps = NO_TAPS) -> Float[Tensor, "b h w c"]:
-        query = flatten(taps.record("self_attention_query", self.query(x)))  # (B, N, Q), N = H*W
-        key = flatten(taps.record("self_attention_key", self.key(x)))
-        value = flatten(taps.record("self_attention_value", self.value(x)))
+        query = to_positions(taps.record("self_attention_query", self.query(x)))  # (B, N, Q), N = H*W
+        key = to_positions(taps.record("self_attention_key", self.key(x)))
+        value = to_positions(taps.record("self_attention_value", self.value(x)))
         out = self.attention(query, key, value, taps.recorder("self_attention_map"))
-        return ops.cast(self.gamma, x.dtype) * self.residual(unflatten(out, x)) + x
+        return ops.cast(self.gamma, x.dtype) * self.residual(to_feature_map(out, x)) + x

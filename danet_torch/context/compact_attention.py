@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from danet_common.config.context_sizes import POOLS, reduced
 from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.taps import NO_TAPS, Taps
-from danet_torch.attention import flatten, softmax_attention, unflatten
+from danet_torch.attention import softmax_attention, to_feature_map, to_positions
 from danet_torch.layers import ConvNormAct
 from danet_torch.module import Module
 from danet_torch.primitives import PLAIN, upcast
@@ -40,11 +40,11 @@ class CompactPositionAttention(Module):
     def forward(self, x: Float[Tensor, "b c h w"], taps: Taps = NO_TAPS) -> Float[Tensor, "b c h w"]:
         pooled = [getattr(self, f"pool{size}")(adaptive_average(x, size)).flatten(2) for size in POOLS]
         centres = taps.record("compact_position_centres", torch.cat(pooled, dim=2)[..., None])  # (B, C, 50, 1)
-        query = flatten(taps.record("compact_position_query", self.query(x)))  # (B, N, Q), N = H*W
-        key = flatten(taps.record("compact_position_key", self.key(centres)))  # (B, 50, Q)
-        value = flatten(taps.record("compact_position_value", self.value(centres)))  # (B, 50, C)
+        query = to_positions(taps.record("compact_position_query", self.query(x)))  # (B, N, Q), N = H*W
+        key = to_positions(taps.record("compact_position_key", self.key(centres)))  # (B, 50, Q)
+        value = to_positions(taps.record("compact_position_value", self.value(centres)))  # (B, 50, C)
         out = softmax_attention(query, key, value, taps.recorder("compact_position_map"))
-        return self.gamma.to(x.dtype) * unflatten(out, x) + x
+        return self.gamma.to(x.dtype) * to_feature_map(out, x) + x
 
 
 class CompactChannelAttention(Module):
@@ -64,13 +64,13 @@ class CompactChannelAttention(Module):
         self.gamma = nn.Parameter(torch.zeros(1, dtype=getattr(torch, layers.precision.accumulate_dtype)))
 
     def forward(self, x: Float[Tensor, "b c h w"], taps: Taps = NO_TAPS) -> Float[Tensor, "b c h w"]:
-        features = flatten(x)  # (B, N, C)
-        centres = flatten(taps.record("compact_channel_centres", self.centres(x)))  # (B, N, K)
+        features = to_positions(x)  # (B, N, C)
+        centres = to_positions(taps.record("compact_channel_centres", self.centres(x)))  # (B, N, K)
         energy = torch.einsum("bnc,bnk->bck", upcast(features), upcast(centres))  # (B, C, K), sums over N: large
         energy = torch.amax(energy, 2, keepdim=True) - energy  # as released: unlike centres weigh more
         weights = taps.record("compact_channel_map", torch.softmax(energy, 2))
         out = torch.einsum("bck,bnk->bnc", weights.to(x.dtype), centres)
-        return self.gamma.to(x.dtype) * unflatten(out, x) + x
+        return self.gamma.to(x.dtype) * to_feature_map(out, x) + x
 
 
 def adaptive_average(x: Float[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c size size"]:

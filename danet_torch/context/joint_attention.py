@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.taps import NO_TAPS, Taps
-from danet_torch.attention import flatten, softmax_attention, unflatten
+from danet_torch.attention import softmax_attention, to_feature_map, to_positions
 from danet_torch.module import Module
 from danet_torch.primitives import PLAIN, upcast
 
@@ -32,10 +32,10 @@ class JointPositionAttention(Module):
         self.gamma = nn.Parameter(torch.zeros(1, dtype=getattr(torch, layers.precision.accumulate_dtype)))
 
     def forward(self, x: Float[Tensor, "b c h w"], taps: Taps = NO_TAPS) -> Float[Tensor, "b c h w"]:
-        projections = flatten(taps.record("joint_position_projections", self.projections(x)))  # (B, N, 2Q + C)
+        projections = to_positions(taps.record("joint_position_projections", self.projections(x)))  # (B, N, 2Q + C)
         query, key, value = torch.tensor_split(projections, self.parts, dim=2)
         out = self.attention(query, key, value, taps.recorder("joint_position_map"))
-        return self.gamma.to(x.dtype) * unflatten(out, x) + x
+        return self.gamma.to(x.dtype) * to_feature_map(out, x) + x
 
 
 class JointChannelAttention(Module):
@@ -55,9 +55,9 @@ class JointChannelAttention(Module):
         self.gamma = nn.Parameter(torch.zeros(1, dtype=getattr(torch, layers.precision.accumulate_dtype)))
 
     def forward(self, x: Float[Tensor, "b c h w"], taps: Taps = NO_TAPS) -> Float[Tensor, "b c h w"]:
-        projections = flatten(taps.record("joint_channel_projections", self.projections(x)))  # (B, N, 3C)
+        projections = to_positions(taps.record("joint_channel_projections", self.projections(x)))  # (B, N, 3C)
         query, key, value = torch.tensor_split(projections, 3, dim=2)
         energy = torch.einsum("bnc,bnd->bcd", upcast(query), upcast(key))  # (B, C, C), sums over N: large
         weights = taps.record("joint_channel_map", torch.softmax(energy, 2))
         out = torch.einsum("bcd,bnd->bnc", weights.to(x.dtype), value)
-        return self.gamma.to(x.dtype) * unflatten(out, x) + x
+        return self.gamma.to(x.dtype) * to_feature_map(out, x) + x

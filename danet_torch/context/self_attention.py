@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.taps import NO_TAPS, Taps
-from danet_torch.attention import flatten, softmax_attention, unflatten
+from danet_torch.attention import softmax_attention, to_feature_map, to_positions
 from danet_torch.module import Module
 from danet_torch.primitives import PLAIN
 
@@ -35,8 +35,8 @@ class SelfAttention(Module):
         self.gamma = nn.Parameter(torch.zeros(1, dtype=getattr(torch, layers.precision.accumulate_dtype)))
 
     def forward(self, x: Float[Tensor, "b c h w"], taps: Taps = NO_TAPS) -> Float[Tensor, "b c h w"]:
-        query = flatten(taps.record("self_attention_query", self.query(x)))  # (B, N, Q), N = H*W
-        key = flatten(taps.record("self_attention_key", self.key(x)))
-        value = flatten(taps.record("self_attention_value", self.value(x)))
+        query = to_positions(taps.record("self_attention_query", self.query(x)))  # (B, N, Q), N = H*W
+        key = to_positions(taps.record("self_attention_key", self.key(x)))
+        value = to_positions(taps.record("self_attention_value", self.value(x)))
         out = self.attention(query, key, value, taps.recorder("self_attention_map"))
-        return self.gamma.to(x.dtype) * self.residual(unflatten(out, x)) + x
+        return self.gamma.to(x.dtype) * self.residual(to_feature_map(out, x)) + x

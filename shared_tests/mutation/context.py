@@ -23,7 +23,7 @@ GATHERED = (
         "non_local_scaled",
         "the energies are divided by the root of the channels, as many copies do; the paper's are not",
         CASES["non_local_embedded_gaussian"],
-        same_edit("NonLocal.forward", ("flatten(query), ", "flatten(query) / query.shape[1] ** 0.5, ")),
+        same_edit("NonLocal.forward", ("to_positions(query), ", "to_positions(query) / query.shape[1] ** 0.5, ")),
     ),
     Mutation(
         "non_local_query_and_key_exchanged",
@@ -38,7 +38,7 @@ GATHERED = (
         "non_local_residual_dropped",
         "x is not added to what the block gathers",
         CASES["non_local_gaussian"],
-        same_edit("NonLocal.forward", ("(unflatten(out, x))) + x", "(unflatten(out, x)))")),
+        same_edit("NonLocal.forward", ("(to_feature_map(out, x))) + x", "(to_feature_map(out, x)))")),
     ),
     Mutation(
         "non_local_norm_dropped",
@@ -46,7 +46,7 @@ GATHERED = (
         CASES["non_local_dot_product"],
         same_edit(
             "NonLocal.forward",
-            ("self.residual_bn(self.residual(unflatten(out, x)))", "self.residual(unflatten(out, x))"),
+            ("self.residual_bn(self.residual(to_feature_map(out, x)))", "self.residual(to_feature_map(out, x))"),
         ),
     ),
     Mutation(
@@ -108,9 +108,9 @@ GATHERED = (
         CASES["self_attention"],
         edits_by_backend(
             "SelfAttention.forward",
-            torch=(" * self.residual(unflatten(out, x)) + x", " * (self.residual(unflatten(out, x)) + x)"),
-            tf=(" * self.residual(unflatten(out, x)) + x", " * (self.residual(unflatten(out, x)) + x)"),
-            jax=(" * self.residual(unflatten(out, x)) + x", " * (self.residual(unflatten(out, x)) + x)"),
+            torch=(" * self.residual(to_feature_map(out, x)) + x", " * (self.residual(to_feature_map(out, x)) + x)"),
+            tf=(" * self.residual(to_feature_map(out, x)) + x", " * (self.residual(to_feature_map(out, x)) + x)"),
+            jax=(" * self.residual(to_feature_map(out, x)) + x", " * (self.residual(to_feature_map(out, x)) + x)"),
         ),
     ),
     Mutation(

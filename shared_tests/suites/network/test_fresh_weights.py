@@ -10,7 +10,7 @@ import pytest
 
 from danet_common import VARIANTS, DANetConfig, parameters
 from danet_common.numerics.initialisation import initial_distribution
-from danet_common.numerics.initialisation_scope import name_scope, skip_initialisation
+from danet_common.numerics.initialisation_scope import initialisation_scope, skip_initialisation
 from shared_tests.suites.conftest import NETWORKS
 from shared_tests.suites.devices.running import KERAS_WARNING
 
@@ -148,7 +148,7 @@ class TestAlone:
 
     def test_zeros_where_another_fills_it(self, backend: str) -> None:
         def make(package: Any) -> Any:
-            with skip_initialisation(), name_scope("backbone"):
+            with skip_initialisation(), initialisation_scope("backbone"):
                 return package.PositionAttention(8, 4)
 
         assert not any(tensor.any() for tensor in alone(backend, make).values())

@@ -56,7 +56,9 @@ def test_stages_lead_to_outputs() -> None:
     assert resolve_request(config, ("aux", "fused"), ())[0] == ("fused", "aux")
     with pytest.raises(ValueError, match=r"^unknown outputs mask; this network has fused, position, channel, aux$"):
         resolve_request(config, ("fused", "mask"), ())
-    with pytest.raises(ValueError, match=r"^unknown taps for the outputs channel: position_map; this network "):
+    with pytest.raises(
+        ValueError, match=r"^unknown taps for the outputs channel: position_map; the outputs channel have "
+    ):
         resolve_request(config, ("channel",), ("position_map",))
 
 
