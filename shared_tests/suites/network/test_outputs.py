@@ -56,10 +56,10 @@ def test_stages_lead_to_outputs() -> None:
     assert resolve_request(config, ("aux", "fused"), ())[0] == ("fused", "aux")
     with pytest.raises(ValueError, match=r"^unknown outputs mask; this network has fused, position, channel, aux$"):
         resolve_request(config, ("fused", "mask"), ())
-    with pytest.raises(
-        ValueError, match=r"^unknown taps for the outputs channel: position_map; the outputs channel have "
-    ):
+    with pytest.raises(ValueError, match=r"^unknown taps position_map; the outputs channel have stem, "):
         resolve_request(config, ("channel",), ("position_map",))
+    with pytest.raises(ValueError, match=r"^unknown dropout masks fusd; this network has fused, "):
+        resolve_request(config, None, (), {"fusd": None})
 
 
 def test_unknown_output(worker: Worker, checkpoint_of: CheckpointOf) -> None:
