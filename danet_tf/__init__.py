@@ -5,6 +5,8 @@ from danet_common.keras_backend import require_keras_backend
 
 require_keras_backend()  # before anything imports Keras
 
+import keras
+
 from danet_common.config.layer_set import LayerSet
 from danet_tf.attention import ChannelAttention, PositionAttention
 from danet_tf.checkpoint import from_checkpoint, from_pretrained, load, save, save_pretrained
@@ -27,5 +29,7 @@ __all__ = [
     "save",
     "save_pretrained",
 ]
+
+keras.saving.get_custom_objects()["DANet"] = DANet  # `.h5` files have the name of a class without its package
 
 __getattr__ = former_attributes(__name__, MODULES.values(), infer="it is predict_logits now")

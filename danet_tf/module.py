@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Collection
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any, ClassVar, cast
 
 import keras
 from keras import KerasTensor as Tensor  # of any backend, in annotations
@@ -12,6 +13,7 @@ from keras import KerasTensor as Tensor  # of any backend, in annotations
 from danet_common.config import DANetConfig
 from danet_common.config.former_arguments import raise_if_renamed
 from danet_common.config.layer_names import DEFAULT_LAYERS
+from danet_common.config.layer_set import as_written
 from danet_common.config.tensors import Kind
 from danet_common.numerics.initialisation_scope import current_scope, skips_initialisation
 from danet_common.numerics.taps import resolve_request
@@ -93,6 +95,38 @@ class Network(keras.Model):
         names, _ = resolve_request(self.config, outputs, taps)
         shape = (*x.shape[:3], self.config.num_classes)
         return {name: Tensor(shape, dtype=self.layer_set.precision.accumulate_dtype) for name in names}
+
+    def summary(self, *arguments: Any, **options: Any) -> None:
+        """Print the parts of the network, with shapes, which Keras takes from symbolic calls."""
+        layer1, layer3, layer4 = self.backbone(keras.Input((None, None, self.config.in_channels)))
+        self.head(layer1, layer4)
+        if self.config.auxiliary != "none":
+            self.auxiliary(layer3, layer4)
+        super().summary(*arguments, **options)
+
+    def export(
+        self,
+        filepath: Any,
+        format: str = "tf_saved_model",
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **options: Any,
+    ) -> None:
+        """Export the network, as Keras does, by default for pictures of any size, before its first call too.
+
+        LiteRT knows no loops over sizes that only a picture has, so its program has the whole map of attention.
+        """
+        network: Any = self
+        if format == "litert":
+            layers, make = replace(self.layer_set, attention=as_written, remat=as_written), cast(Any, type(self))
+            network = make(self.config, seed=None, layers=layers)
+            network.set_weights(self.get_weights())
+        if input_signature is None:
+            shape = (None, None, None, self.config.in_channels)
+            input_signature = [keras.InputSpec(shape=shape, dtype=self.input_dtype)]
+        if keras.backend.backend() == "jax":  # which has no gradient of a convolution at symbolic sizes
+            options.setdefault("jax2tf_kwargs", {"with_gradient": False})
+        keras.Model.export(network, filepath, format, verbose, input_signature, **options)
 
     def get_config(self) -> dict[str, Any]:
         from danet_tf.accelerated.layer_sets import describe_layers

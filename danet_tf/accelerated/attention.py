@@ -35,9 +35,10 @@ class MemoryEfficientAttention:
         record: Callable[[Tensor], Tensor] = passthrough,
     ) -> Float[Tensor, "b n c"]:
         positions = ops.shape(query)[1]
+        if record is not passthrough or (keras.backend.backend() == "jax" and not isinstance(positions, int)):
+            return self.definition(query, key, value, record)  # JAX cannot cut a symbolic size into chunks
         rows = chunks.chunk_rows(positions, chunks.CHUNK_SIZE)
-        fits = isinstance(rows, int) and rows >= positions  # of a size that only the graph knows, it is then one chunk
-        if fits or record is not passthrough:
+        if isinstance(rows, int) and rows >= positions:  # of a size that only the graph knows, it is then one chunk
             return self.definition(query, key, value, record)
         return chunked_attention(self.definition, upcast(query), upcast(key), value, rows)
 

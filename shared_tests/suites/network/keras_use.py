@@ -37,3 +37,30 @@ def symbolic(fields: dict[str, Any], arrays: Groups) -> Groups:
     model = keras.Model(inputs, outputs)
     values = {name: keras.ops.convert_to_numpy(value) for name, value in model(arrays["input"]["x"]).items()}
     return {"shapes": {name: np.array(shape) for name, shape in shapes.items()}, "values": values}
+
+
+def summary(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """The summary of a network that has not been called, and its number of parameters."""
+    model, lines = DANet(DANetConfig.from_dict(fields["config"])), list[str]()
+    model.summary(print_fn=lambda line, line_break=False: lines.append(line))
+    return {"summary": {"text": np.array("\n".join(lines)), "parameters": np.array(model.count_params())}}
+
+
+def hdf5(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """Logits of a network and of a functional model around another, before and after an `.h5` file."""
+    network, inputs = DANet(DANetConfig.from_dict(fields["config"])), keras.Input((None, None, 3))
+    outputs = DANet(network.config, seed=1)(inputs)["fused"]
+    groups = {}
+    for name, model in {"network": network, "functional": keras.Model(inputs, {"fused": outputs})}.items():
+        path = Path(fields["folder"]) / f"{name}.h5"
+        model.save(path)
+        values = [one(arrays["input"]["x"])["fused"] for one in (model, keras.models.load_model(path))]
+        groups[name] = dict(zip(("before", "after"), map(keras.ops.convert_to_numpy, values), strict=True))
+    return groups
+
+
+def exported(fields: dict[str, Any], arrays: Groups) -> Groups:
+    """The logits of a network that Keras has exported before its first call."""
+    model = DANet(DANetConfig.from_dict(fields["config"]))
+    model.export(fields["path"], format=fields["kind"], verbose=False)
+    return {"fused": {name: keras.ops.convert_to_numpy(model(x)["fused"]) for name, x in arrays["input"].items()}}
