@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help setup demo test test-slow fuzz lint types
+.PHONY: help setup demo test test-slow test-lowest test-newest fuzz lint types
 
 help:  ## Say what there is to make
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 20
@@ -25,6 +25,16 @@ test: $(READY)  ## Run every test but the slow ones
 test-slow: $(READY)  ## Run the slow tests
 	$(BIN)/python -m pytest -m "slow and not serial" -n 2 --dist loadfile
 	$(BIN)/python -m pytest -m "slow and serial"
+
+test-lowest:  ## Run `make test` with the lowest versions that pyproject.toml allows, in .venv-lowest
+	$(PYTHON) -m venv --clear .venv-lowest
+	.venv-lowest/bin/pip install --quiet -c constraints-lowest.txt -e ".[dev]"
+	.venv-lowest/bin/python -m pytest -m "not slow" -n 2 --dist loadfile
+
+test-newest:  ## Run `make test` with the newest versions, in .venv-newest
+	$(PYTHON) -m venv --clear .venv-newest
+	.venv-newest/bin/pip install --quiet -e ".[dev]"
+	.venv-newest/bin/python -m pytest -m "not slow" -n 2 --dist loadfile
 
 fuzz: $(READY)  ## Read 120,000 mutated files of every format (ten minutes on two cores; FUZZ="--count N --first N")
 	$(BIN)/python -m shared_tests.fuzzing.fuzz $(FUZZ)

@@ -72,7 +72,9 @@ class Adapter(Protocol):
 def save_arrays(path: str | os.PathLike[str], groups: Mapping[str, Mapping[str, np.ndarray]]) -> None:
     """Write groups of named arrays as one `.npz`; no array is pickled."""
     flat = {f"{group}/{name}": array for group, arrays in groups.items() for name, array in arrays.items()}
-    np.savez(path, allow_pickle=False, **flat)
+    if any(array.dtype.hasobject for array in flat.values()):
+        raise ValueError("an array of Python objects cannot be sent")  # NumPy would pickle it
+    np.savez(path, **flat)  # type: ignore[arg-type]  # names are never allow_pickle
 
 
 def load_arrays(path: str | os.PathLike[str]) -> Groups:
