@@ -63,7 +63,6 @@ class Contents:
     config         config fields of the file itself (Keras's config.json); None if it has none
     metadata       plain values of an upstream file beside its tensors
     notes          lines for the user about parts that the reader left out
-    nameless       text about averages that have no names, and a remedy; "" if there are none
     """
 
     tensors: Mapping[str, np.ndarray]
@@ -74,7 +73,6 @@ class Contents:
     config: Mapping[str, Any] | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    nameless: str = ""
 
     def __post_init__(self) -> None:
         """Raise CheckpointError for invalid names, and for empty tensors with a huge dimension."""

@@ -137,10 +137,6 @@ def _reading_of(
         verify_hashes({**contents.tensors, **extra_tensors}, hashes)
     config = _set(config, contents.tensors, settings, log)
     check_total(config, {name: array.shape for name, array in contents.tensors.items()})
-    if contents.nameless and weights_key is not None:
-        raise CheckpointError(f"has {contents.nameless}")
-    if contents.nameless:
-        log(f"left out: {contents.nameless}")
     ordered = {name: contents.tensors[name] for name in parameters(config)}
     checkpoint = Checkpoint(config, ordered, contents.extra_tensors, source)
     return Reading(reader, contents, choose_averages(checkpoint, weights_key, log), (), None)

@@ -130,7 +130,7 @@ def _check_leaves(leaves: list[tuple[str, ...]]) -> None:
 def _location(state: Path, leaf: tuple[str, ...], description: Mapping[str, Any]) -> dict[str, Any]:
     """Return the TensorStore spec of one array. A missing chunk is an error, not zeros."""
     name, files = ".".join(leaf), _files(state)
-    if (state / DATABASE).is_file():  # Orbax 0.11.17 to 0.11.30 writes no key `use_ocdbt`
+    if description.get("use_ocdbt", (state / DATABASE).is_file()):  # Orbax 0.11.17 to 0.11.30 writes no such key
         store = {"driver": "ocdbt", "base": files, "path": f"{name}/"}
     else:
         store = {"driver": "file", "path": f"{files['path']}{name}/"}

@@ -28,7 +28,7 @@ KERAS_VERSION = "3.15.1"  # version of this layout
 MANIFEST = "danet"
 CHUNK = 1 << 20  # bytes of the weights that are copied at once
 NAMELESS = (
-    "the optimizer's moving averages (use_ema), which have no names; before the network is saved, "
+    "left out: the optimizer's moving averages (use_ema), which have no names; before the network is saved, "
     "model.optimizer.finalize_variable_values(model.trainable_variables) puts them in the place of the weights"
 )
 
@@ -42,18 +42,19 @@ def read(source: SourceFile) -> Contents:
     """Read tensors and config of a DANet, also inside another model. Raise CheckpointError if there is none."""
     archive = Archive(source.file)
     model, metadata = _json(archive, CONFIG), _json(archive, METADATA)
-    networks = _networks(model)
+    networks, kind = _networks(model), model.get("class_name")
+    other = CheckpointError(f"a Keras model of class {kind!r}, not 'DANet'")
+    if type(kind) is not str:
+        raise other
     try:
         contents = read_weights(archive.read(WEIGHTS))
-    except CheckpointError:
-        if networks:
-            raise
-        raise CheckpointError(f"a Keras model of class {model.get('class_name')!r}, not 'DANet'") from None
+    except CheckpointError as error:
+        raise (error if networks else other) from None
     text = metadata.get(MANIFEST)
     contents.manifest = text if isinstance(text, str) else None
     if len(networks) == 1 and isinstance(networks[0], dict):
         contents.config = networks[0].get("config")
-    contents.nameless = NAMELESS if _has_averages(model) else ""
+    contents.notes += (NAMELESS,) * (b'"use_ema": true' in archive.read(CONFIG).tobytes())
     return contents
 
 
@@ -67,14 +68,6 @@ def _networks(model: Any) -> list[Any]:
         elif isinstance(value, dict | list):
             waiting += value.values() if isinstance(value, dict) else value
     return networks
-
-
-def _has_averages(model: dict[str, Any]) -> bool:
-    """True if the model was compiled with an optimizer that averages the weights (use_ema)."""
-    value: Any = model
-    for key in ("compile_config", "optimizer", "config", "use_ema"):
-        value = value.get(key) if isinstance(value, dict) else None
-    return value is True
 
 
 def _json(archive: Archive, name: str) -> dict[str, Any]:

@@ -17,13 +17,13 @@ import numpy as np
 from danet_common import CheckpointError
 from danet_common.files.atomic import Judge, always, atomic_file
 from weights_convert.containers import pickled_arrays
-from weights_convert.containers.pickle_reader import Opaque, read_pickle
+from weights_convert.containers.pickle_reader import read_pickle
 from weights_convert.containers.pickle_writer import encode, sizes, text
 from weights_convert.containers.source_file import SourceFile
 from weights_convert.containers.zip_archive import Buffer, raw_bytes
 from weights_convert.contents import Contents
 from weights_convert.formats.flax_tree import from_flat
-from weights_convert.formats.pickled_tree import flatten
+from weights_convert.formats.pickled_tree import collect
 
 NAME = "pickle"
 PROTOCOLS = tuple(bytes((0x80, number)) for number in (2, 3, 4, 5))
@@ -50,20 +50,12 @@ def read(source: SourceFile) -> Contents:
     content = read_pickle(file, pickled_arrays.CONSTRUCTORS)
     if file.tell() != file.size:
         raise CheckpointError(f"{file.size - file.tell()} bytes follow the end of the pickle; the file is damaged")
-    if isinstance(content, Opaque):
-        raise CheckpointError(f"holds a pickled object of class {content.name}, which is never run")
-    if not isinstance(content, dict):
-        raise CheckpointError(f"contains a pickled {type(content).__name__}, not a dictionary of arrays")
-    if SLICES in content:
+    fields = content if isinstance(content, dict) else {}
+    if SLICES in fields:
         raise CheckpointError("its arrays are sliced. Save it again with paddle.save(..., protocol=4)")
-    tree = flatten({key: value for key, value in content.items() if key != NAME_TABLE})
-    nested = any(tree.holders[name] for name in tree.tensors)
-    stray = [] if nested else [*tree.others, *(str(key) for key in content if type(key) is not str)]
-    if stray or not tree.tensors:
-        listed = "\n  ".join(stray[:20])
-        raise CheckpointError(f"{len(stray)} entries of the pickle are not arrays by name:\n  {listed}")
+    metadata = {NAME_TABLE: fields.get(NAME_TABLE)}
+    tree = collect({key: value for key, value in fields.items() if key != NAME_TABLE} or content)
     tensors = {name: np.asarray(array) for name, array in tree.tensors.items()}
-    metadata = {NAME_TABLE: content.get(NAME_TABLE)}
     others = {name: what for name, what in tree.others.items() if not name.endswith(NAME_TABLE)}
     if any(name.endswith(KERNEL) for name in tensors):
         return replace(from_flat(tensors), others=others)

@@ -29,6 +29,18 @@ class Tree:
     others: dict[str, str] = field(default_factory=dict)
 
 
+def collect(content: Any) -> Tree:
+    """Return the values of a pickle's object. Raise CheckpointError if it has no tensors."""
+    tree = flatten(content) if isinstance(content, dict) else Tree()
+    if not tree.tensors:
+        what = f"{OBJECT} {content.name}" if isinstance(content, Opaque) else _what(content)
+        values = {"it": what, **tree.others}
+        objects = [f"{name} is {kind}" for name, kind in values.items() if kind.startswith(OBJECT)]
+        reason = f": {objects[0]}, which is never run. Save its state_dict() and convert that" if objects else ""
+        raise CheckpointError(f"holds no tensors{reason or ', but ' + what}")
+    return tree
+
+
 def flatten(content: dict[Any, Any]) -> Tree:
     """Return the values of nested dictionaries. Raise CheckpointError for more than any checkpoint has."""
     tree, count = Tree(), 0

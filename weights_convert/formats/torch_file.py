@@ -15,14 +15,13 @@ import numpy as np
 from danet_common import Checkpoint, CheckpointError
 from danet_common.checkpoint.canonical import manifest
 from danet_common.files.atomic import Judge, always, atomic_file
-from weights_convert.containers.pickle_reader import Opaque
 from weights_convert.containers.pickle_writer import write_pickle
 from weights_convert.containers.pickled_tensors import PickledTensor
 from weights_convert.containers.source_file import SourceFile
 from weights_convert.containers.torch_container import LEGACY, PICKLE, Resolve, read_legacy, read_zip
 from weights_convert.containers.zip_archive import Archive, bound, raw_bytes, write_archive
-from weights_convert.contents import OBJECT, Contents, Described, Unread
-from weights_convert.formats.pickled_tree import flatten
+from weights_convert.contents import Contents, Described, Unread
+from weights_convert.formats.pickled_tree import collect, flatten
 
 NAME = "torch"
 ALIGNMENT = 64  # bytes; alignment of each storage in the file, as torch has it
@@ -38,27 +37,17 @@ def read(source: SourceFile) -> Contents:
     """Read either container. Raise CheckpointError if it is damaged or has no state dict."""
     content, resolve = read_legacy(source) if LEGACY.match(source.start) else read_zip(Archive(source.file))
     size = source.file.size
-    if isinstance(content, Opaque):
-        raise CheckpointError(
-            f"holds a pickled object of class {content.name}, which is never run. "
-            "Save its state_dict() with torch.save and convert that"
-        )
-    if not isinstance(content, dict):
-        raise CheckpointError(f"holds a {type(content).__name__}, not a state dict")
-    manifest = content.get("danet")
+    fields = content if isinstance(content, dict) else {}
+    manifest = fields.get("danet")
     if isinstance(manifest, str):
         tensors, extra_tensors = (_tensors_at(size, content, key, resolve) for key in (STATE_DICT, EXTRA_TENSORS))
         return Contents(tensors=tensors, extra_tensors=extra_tensors, manifest=manifest)
-    tree = flatten(content)
-    if not tree.tensors:
-        objects = [f"{name} is {what}" for name, what in tree.others.items() if what.startswith(OBJECT)]
-        reason = f": {objects[0]}, which is never run; save its state_dict() and convert that" if objects else ""
-        raise CheckpointError(f"holds no tensors{reason}")
+    tree = collect(content)
     return Contents(
         tensors=_unread(size, tree.tensors, resolve),
         holders=tree.holders,
         others=tree.others,
-        metadata={key: value for key, value in content.items() if type(key) is str and key not in tree.tensors},
+        metadata={key: value for key, value in fields.items() if type(key) is str and key not in tree.tensors},
     )
 
 

@@ -113,9 +113,9 @@ def _one_of(contents: Contents, sets: Sequence[WeightSet]) -> WeightSet:
 def _nearest(contents: Contents, weight_sets: WeightSets, schemas: Sequence[Schema] | None) -> WeightSet:
     """Return the incomplete set of the given schemas that lacks the least; raise CheckpointError without schemas."""
     _refuse_list(contents.tensors)
-    unread = [f"{name}: {what}" for name, what in contents.others.items() if what.startswith("a tensor")]
+    unread = {name: what for name, what in contents.others.items() if what.startswith("a tensor")}
     if unread and not weight_sets.tried:
-        raise CheckpointError(f"{len(unread)} of its tensors cannot be read:{listed(unread)}")
+        raise CheckpointError(f"{len(unread)} of its tensors cannot be read:{_by_reason(unread)}")
     keys = {name: name for name in contents.tensors}
     for nearest in sorted(weight_sets.tried, key=WeightSet.distance)[:1]:
         _refuse_others(contents, nearest)
@@ -143,14 +143,23 @@ def _refuse_others(contents: Contents, weight_set: WeightSet) -> None:
     """Raise CheckpointError if a name of the network has a value that is not a tensor."""
     prefix, schema = weight_set.prefix, weight_set.match.schema
     containers = tuple({name.rpartition(".")[0] for name in contents.tensors})
-    stray = []
+    stray = {}
     for name, what in contents.others.items():
         key = without_wrappers(name)[0]
         own = key.startswith(prefix) and schema.owns(key.removeprefix(prefix))
         if own and not any(holder == name or holder.startswith(f"{name}.") for holder in containers):
-            stray.append(f"{key.removeprefix(prefix)}: {what}")
+            stray[key.removeprefix(prefix)] = what
     if stray:
-        raise CheckpointError(f"{len(stray)} entries of its state dict are not tensors:{listed(stray)}")
+        raise CheckpointError(f"{len(stray)} entries of its state dict are not tensors:{_by_reason(stray)}")
+
+
+def _by_reason(values: Mapping[str, str]) -> str:
+    """Return a text for each reason why values are not read, with the first name."""
+    names: dict[str, list[str]] = {}
+    for name, what in values.items():
+        names.setdefault(what, []).append(name)
+    lines = [f"{own[0]}{f' and {len(own) - 1} more' * (len(own) > 1)}: {what}" for what, own in names.items()]
+    return listed(lines) if len(lines) > 1 else f" {lines[0]}"
 
 
 def find_match(

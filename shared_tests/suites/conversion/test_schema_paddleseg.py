@@ -105,12 +105,12 @@ def test_faults_of_a_bias(changes: dict[str, np.ndarray | None], error: str, tmp
     ("content", "message"),
     [
         ({"UnpackBigParamInfor@@": {}, "a": np.zeros(1)}, "its arrays are sliced"),
-        ({"a": np.zeros(1), "b": "text"}, "1 entries of the pickle are not arrays by name:\n  b"),
-        ({1: np.zeros(1)}, "entries of the pickle are not arrays"),
-        ({}, "entries of the pickle are not arrays"),
-        ([1, 2], "a pickled list, not a dictionary"),
+        ({"a": np.zeros(1), "b": "text"}, "fit no known schema"),
+        ({1: np.zeros(1)}, "fit no known schema|in a list, without names"),
+        ({}, "holds no tensors, but a dict"),
+        ([1, 2], "holds no tensors, but a list"),
         (Path("/"), "a pickled object of class pathlib"),
-        ({"a": np.array([{}], object)}, "1 entries of the pickle are not arrays by name:\n  a"),
+        ({"a": np.array([{}], object)}, "holds no tensors, but a dict"),
     ],
 )
 def test_other_pickles(content: object, message: str, tmp_path: Path) -> None:
