@@ -168,7 +168,7 @@ def write_pretrained(
         try:
             with atomic_directory(target, never) as temporary:
                 temporary.mkdir()
-                _write_files(checkpoint, temporary, target.name, max_shard_bytes, 0o666)
+                _write_files(checkpoint, temporary, target.name, max_shard_bytes, permissions(target / WEIGHTS, 0o666))
             return
         except FileExistsError:  # another process made the folder meanwhile
             continue

@@ -59,6 +59,16 @@ def test_with_several_files_and_back_to_one(tmp_path: Path) -> None:
         assert len(files) == (1 if size is None else 7)
 
 
+@pytest.mark.parametrize("max_shard_bytes", [None, 60_000])
+def test_the_umask_counts(max_shard_bytes: int | None, tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_pretrained(checkpoint(), tmp_path / "net", max_shard_bytes)
+    finally:
+        os.umask(before)
+    assert {file.stat().st_mode & 0o777 for file in (tmp_path / "net").iterdir()} == {0o640}
+
+
 @pytest.mark.parametrize("max_shard_bytes", [None, 100_000])
 def test_an_index_that_names_the_single_file(max_shard_bytes: int | None, tmp_path: Path) -> None:
     """Return the file that MLX writes beside every network."""
