@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # typing takes longer to import than the handler may
 
 INTERRUPTED = 130
 LINE = b"danet: interrupted\n"
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 PATIENCE = 0.3  # seconds for the main thread to come back from C code
 
 _ending = _thread.allocate_lock()  # acquired by the thread that ends the process, never released
@@ -40,8 +40,9 @@ def install() -> None:
         signal.signal(number, handle)
     _fill_descriptors()
     _stderr.insert(0, os.dup(2))
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)
-    _start_watch()
+    if hasattr(signal, "pthread_sigmask"):  # not on Windows, where the main thread alone must do
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, handled)
+        _start_watch()
 
 
 def _fill_descriptors() -> None:

@@ -17,6 +17,7 @@ from danet_common.files.unfinished import abandoned_by
 Result = TypeVar("Result")
 
 PATIENCE, PAUSE = 10.0, 0.02  # seconds: for a child to clean up, and between two checks
+KILL = getattr(signal, "SIGKILL", signal.SIGTERM)  # Windows ends a process by any signal
 INTERRUPTED = 130  # exit code of a `danet` command after a signal
 
 
@@ -33,6 +34,9 @@ def start_child(command: Sequence[str], **settings: Any) -> subprocess.Popen[Any
 @contextmanager
 def held_back() -> Iterator[None]:
     """Block SIGINT on this thread, and for good in the threads and processes that it starts."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
     before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
     try:
         yield
@@ -79,7 +83,7 @@ def end_child(process: subprocess.Popen[Any]) -> bool:
 
 def kill_child(process: subprocess.Popen[Any]) -> bool:
     """Kill a child and wait until it is gone. False: it has not told the user."""
-    _signal(process, signal.SIGKILL)
+    _signal(process, KILL)
     _exit_code(process)
     return False
 
@@ -96,6 +100,8 @@ def _signal(process: subprocess.Popen[Any], number: int) -> bool:
 
 
 def _exit_code(process: subprocess.Popen[Any]) -> int | None:
+    if not hasattr(os, "WNOHANG"):  # Windows
+        return process.wait(PATIENCE)
     end = time.monotonic() + PATIENCE
     while process.returncode is None:
         try:
@@ -105,7 +111,7 @@ def _exit_code(process: subprocess.Popen[Any]) -> int | None:
         if pid:
             process.returncode = os.waitstatus_to_exitcode(status)
         elif time.monotonic() > end:
-            os.kill(process.pid, signal.SIGKILL)
+            os.kill(process.pid, KILL)
         else:
             time.sleep(PAUSE)
     return process.returncode

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import sys
 from pathlib import Path
 
 AT_FDCWD = -100  # linux/fcntl.h: paths are relative to the working directory
@@ -16,6 +17,9 @@ UNAVAILABLE = {errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EPERM}  # the ke
 def rename_exclusively(new: Path, target: Path) -> None:
     """Rename a file or folder. Raises FileExistsError, and moves nothing, where the name `target` is taken."""
     if _rename(new, target, RENAME_NOREPLACE):
+        return
+    if sys.platform == "win32":
+        new.rename(target)  # replaces nothing on Windows
         return
     if new.is_dir():
         _place_folder(new, target)
@@ -39,6 +43,8 @@ def exchange(new: Path, old: Path) -> None:
 
 def _rename(new: Path, target: Path, flag: int) -> bool:
     """Rename by Linux's renameat2 with a flag; False where the system lacks it. Raises OSError."""
+    if sys.platform != "linux":
+        return False
     rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
     if rename is None:
         return False

@@ -11,12 +11,17 @@ import errno
 import io
 import os
 import stat
+import threading
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY  # a named pipe opens at once, and is then refused
+from danet_common.files.flags import flags
+
+FLAGS = flags("O_RDONLY", "O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY")  # a named pipe opens at once, and is then refused
 READ_AT_ONCE = 1 << 30  # bytes; Linux reads less than 2 GiB a call
+COPIED_AT_ONCE = 1 << 24  # bytes, on Windows
 KINDS = {
     stat.S_IFIFO: "a named pipe",
     stat.S_IFSOCK: "a socket",
@@ -24,6 +29,8 @@ KINDS = {
     stat.S_IFBLK: "a device",
     stat.S_IFDIR: "a folder",
 }
+
+_seeking = threading.Lock()  # on Windows threads share the position of a descriptor
 
 
 class Limit(NamedTuple):
@@ -114,16 +121,14 @@ class _Positions(io.RawIOBase):
         super().close()
 
 
-def open_regular(path: str | os.PathLike[str], limit: Limit, folder: int | None = None) -> RegularFile:
+def open_regular(path: str | os.PathLike[str], limit: Limit) -> RegularFile:
     """Open a regular file for reading, at once. Close it, or use it in a `with` statement.
-
-    folder  descriptor of the folder of a relative `path`; by default the working folder
 
     Raises OSError, with the reason in `strerror`, for all else than a regular file, and for a file above the limit.
     """
     name = os.fspath(path)
-    _require_regular(os.stat(name, dir_fd=folder), name)  # before it is opened: opening a device may act on it
-    descriptor = os.open(name, FLAGS, dir_fd=folder)
+    _require_regular(Path(name).stat(), name)  # before it is opened: opening a device may act on it
+    descriptor = os.open(name, FLAGS)
     try:
         status = os.fstat(descriptor)
         _require_regular(status, name)
@@ -152,10 +157,21 @@ def fill(descriptor: int, view: memoryview, start: int, path: str) -> None:
     """Fill `view` from byte `start` of an open file. Raises OSError where the file ends before that."""
     done = 0
     while done < len(view):
-        count = os.preadv(descriptor, [view[done : done + READ_AT_ONCE]], start + done)
+        count = _read(descriptor, view[done : done + READ_AT_ONCE], start + done)
         if count == 0:
             raise RegularFileError(errno.EIO, "was cut short while it was read", path)
         done += count
+
+
+def _read(descriptor: int, view: memoryview, start: int) -> int:
+    """Read into `view` from byte `start`; return the number of bytes read."""
+    if hasattr(os, "preadv"):
+        return os.preadv(descriptor, [view], start)
+    with _seeking:  # Windows
+        os.lseek(descriptor, start, os.SEEK_SET)
+        data = os.read(descriptor, min(len(view), COPIED_AT_ONCE))
+    view[: len(data)] = data
+    return len(data)
 
 
 def _require_regular(status: os.stat_result, name: str) -> None:

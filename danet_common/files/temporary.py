@@ -2,7 +2,8 @@
 
 A part of `x.npz` is `.x.npz.<digest>-<number>.part`. The digest is of the destination's full name, so no other file
 has such a name by chance. Its writer holds a lock on the part, which ends with the process. The next writer of the
-destination removes the parts without a lock; on a file system without locks they stay.
+destination removes the parts without a lock. They stay on a file system without locks. They also stay on Windows,
+which cannot rename an open file, so none is locked.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from danet_common.files.locks import lock, names_open, open_to_lock
+from danet_common.files.flags import flags
+from danet_common.files.locks import HAS_LOCKS, has_identity, identity_of, lock, names_open, open_to_lock
 from danet_common.files.unfinished import abandoned_by, uninterrupted
 
 LEGIBLE = 50  # characters of the destination's name in a part's, which could be too long
@@ -62,40 +64,49 @@ def folder_part(target: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _part(target: Path, make: Callable[[Path], int]) -> Iterator[Path]:
+def _part(target: Path, make: Callable[[Path], int | None]) -> Iterator[Path]:
     remove_leftovers(target)
     with contextlib.ExitStack() as stack:
         with uninterrupted():
             path, descriptor = _claim(target, make)
-            remove = partial(_remove, path, descriptor)
-            stack.callback(os.close, descriptor)
+            remove = partial(_remove, path, identity_of(path))
+            if descriptor is not None:
+                stack.callback(os.close, descriptor)
             stack.callback(remove)
             stack.enter_context(abandoned_by(remove))
         yield path
 
 
-def _claim(target: Path, make: Callable[[Path], int]) -> tuple[Path, int]:
-    """Make and lock a part with the first number that is free; return its path and its descriptor."""
+def _claim(target: Path, make: Callable[[Path], int | None]) -> tuple[Path, int | None]:
+    """Make and lock a part with the first number that is free; return its path, and its descriptor if it is locked."""
     number = 0
     while True:
         path = part_path(target, number)
         number += 1
         with contextlib.suppress(FileExistsError):
             descriptor = make(path)
+            if descriptor is None:
+                return path, None
             lock(descriptor, wait=True)  # another process may be removing the part, which had no lock until now
             if names_open(path, descriptor):
                 return path, descriptor
             os.close(descriptor)
 
 
-def _make_file(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+def _make_file(path: Path) -> int | None:
+    descriptor = os.open(path, flags("O_RDWR", "O_CREAT", "O_EXCL", "O_NOFOLLOW"), 0o600)
+    if HAS_LOCKS:
+        return descriptor
+    os.close(descriptor)
+    return None
 
 
-def _make_folder(path: Path) -> int:
+def _make_folder(path: Path) -> int | None:
     path.mkdir(mode=0o700)
+    if not HAS_LOCKS:
+        return None
     try:
-        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        return os.open(path, flags("O_RDONLY", "O_DIRECTORY", "O_NOFOLLOW"))
     except FileNotFoundError:  # another process took it for abandoned; another part may have the name now
         raise FileExistsError from None
 
@@ -108,21 +119,22 @@ def _remove_abandoned(path: Path) -> None:
             descriptor = open_to_lock(path)
             try:
                 if lock(descriptor, wait=False):
-                    _remove(path, descriptor)
+                    status = os.fstat(descriptor)
+                    _remove(path, (status.st_dev, status.st_ino))
             finally:
                 os.close(descriptor)
 
 
-def _remove(path: Path, descriptor: int) -> None:
-    """Remove a part that is open, with its content, also where folders in it are read-only.
+def _remove(path: Path, identity: tuple[int, int]) -> None:
+    """Remove a part with its content, also where folders in it are read-only.
 
-    While the part is open no other has its identity, though another writer's may have its name.
+    Another writer's part may have its name, but not its identity, which no other part gets while this one is open.
     """
     for attempt in range(TRIES):
         with contextlib.suppress(OSError):
-            if not names_open(path, descriptor):
+            if not has_identity(path, identity):
                 return
-            if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            if not path.is_dir():
                 path.unlink()
                 return
             for folder, _, _ in os.walk(path):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from danet_common.files.locks import HAS_LOCKS
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)  # a file system without locks
 
@@ -20,8 +21,13 @@ class RunError(ValueError):
 def locked(folder: Path, title: Path) -> Iterator[None]:
     """Lock a folder itself, not a file in it, which would be replaced. Raises RunError where it is locked already.
 
-    A file system without locks keeps no process out.
+    A file system without locks, or Windows, keeps no process out.
     """
+    if not HAS_LOCKS:
+        yield
+        return
+    import fcntl
+
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:

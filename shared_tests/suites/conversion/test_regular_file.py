@@ -93,18 +93,6 @@ def test_a_replaced_file_stays_the_one_that_was_opened(tmp_path: Path) -> None:
         assert bytes(file.read_at(1, 2)) == b"ld"
 
 
-def test_a_folder_that_was_moved_is_still_read(tmp_path: Path) -> None:
-    (tmp_path / "folder").mkdir()
-    (tmp_path / "folder" / "file").write_bytes(b"text")
-    folder = os.open(tmp_path / "folder", os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        (tmp_path / "folder").rename(tmp_path / "moved")
-        with open_regular("file", SMALL, folder) as file:
-            assert file.read() == b"text"
-    finally:
-        os.close(folder)
-
-
 def test_text_has_one_end_of_a_line(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"\xef\xbb\xbfa\r\nb\rc\n")
     assert read_text(tmp_path / "file", SMALL, "utf-8-sig") == "a\nb\nc\n"

@@ -182,10 +182,10 @@ OPENING_MODULES = {("np", "load"), ("torch", "load"), ("h5py", "File"), ("pickle
 PRODUCT = ("danet_common", "danet_cli", "weights_convert", "danet_torch", "danet_tf", "danet_jax")
 # What may open by itself, and why; the call must stand in that file just so.
 OPENS_ITSELF = {
-    ("danet_common/files/regular_file.py", "os.open(name, FLAGS, dir_fd=folder)"): "the one opening function",
+    ("danet_common/files/regular_file.py", "os.open(name, FLAGS)"): "the one opening function",
     ("danet_common/files/atomic.py", "temporary.open('rb+')"): "its own file, to be flushed",
     ("danet_common/checkpoint/shard_writer.py", "(place / name).open('rb+')"): "its own file, to be flushed",
-    ("danet_common/files/locks.py", "os.open(path, os.O_RDONLY | flags & ~os.O_CREAT)"): "a lock, never read",
+    ("danet_common/files/locks.py", "os.open(path, flags('O_RDONLY', *UNFOLLOWED))"): "a lock, never read",
     ("danet_common/checkpoint/pretrained.py", "(place / CONFIG).read_bytes()"): "a text that it has just written",
     ("danet_cli/environment.py", "facts.read_text()"): "/proc/cpuinfo, which has no size",
     ("danet_cli/cost/memory.py", "STATUS.read_text()"): "/proc/self/status, which has no size",
