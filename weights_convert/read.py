@@ -59,48 +59,29 @@ def read(
 
 
 def read_all(
-    path: Path,
+    place: Path | SourceFile,
     schema: str | None = None,
     settings: Mapping[str, str] | None = None,
     report: Callable[[str], None] | None = None,
     weights_key: str | None = None,
 ) -> Reading:
-    """Read a checkpoint as `read` does; return contents and sets of weights as well."""
-    with contextlib.closing(open_source(path)) as source:
-        return read_source(source, schema, settings, report, weights_key)
-
-
-def read_source(
-    source: SourceFile,
-    schema: str | None = None,
-    settings: Mapping[str, str] | None = None,
-    report: Callable[[str], None] | None = None,
-    weights_key: str | None = None,
-) -> Reading:
-    """Read an open file as `read_all` does."""
-    path = source.path
-    log: Log = report or (lambda line: None)
-    values = parse_settings(settings)
-    schemas = None if schema is None else layouts_of(schema)
-    try:
+    """Read a path, or an open file, as `read` does; return contents and sets of weights as well."""
+    path = place.path if isinstance(place, SourceFile) else place
+    values, schemas = parse_settings(settings), None if schema is None else layouts_of(schema)
+    with contextlib.closing(place if isinstance(place, SourceFile) else open_source(place)) as source:
         reader = reader_for(source)
-        return _reading_of(reader, _contents(reader, source), schemas, values, log, weights_key)
-    except SeveralSetsError as error:
-        raise SeveralSetsError(f"{path}: {error}", error.labels) from None
-    except CheckpointError as error:
-        text = str(error)
-        raise CheckpointError(text if text.startswith(str(path)) else f"{path}: {text}") from None
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
-
-
-def _contents(reader: Reader, source: SourceFile) -> Contents:
-    try:
-        return reader.read(source)
-    except CheckpointError:
-        raise
-    except (ValueError, OverflowError) as error:
-        raise CheckpointError(f"damaged {reader.NAME} file: {error}") from None
+        try:
+            contents = reader.read(source)
+            return _reading_of(reader, contents, schemas, values, report or (lambda line: None), weights_key)
+        except SeveralSetsError as error:
+            raise SeveralSetsError(f"{path}: {error}", error.labels) from None
+        except CheckpointError as error:
+            text = str(error)
+            raise CheckpointError(text if text.startswith(str(path)) else f"{path}: {text}") from None
+        except OSError as error:
+            raise CheckpointError(f"{path}: cannot be read: {error.strerror or error}") from None
+        except (ValueError, OverflowError) as error:
+            raise CheckpointError(f"{path}: damaged {reader.NAME} file: {error}") from None
 
 
 def _reading_of(

@@ -20,7 +20,7 @@ from weights_convert.containers.source_file import open_source
 from weights_convert.ema import choose_averages
 from weights_convert.formats import pretrained_folder, reader_for, run_folder, safetensors_file, safetensors_index
 from weights_convert.mapping.apply import Log
-from weights_convert.read import read_source
+from weights_convert.read import read_all
 
 PACKAGES = {"torch": "danet_torch", "keras": "danet_tf", "flax": "danet_jax"}  # by the framework of a wrapper
 CHANNELS_LAST = {"danet_torch": False, "danet_tf": True, "danet_jax": True}  # by package
@@ -107,7 +107,7 @@ def open_any(path: Path, weights_key: str | None = None, report: Log | None = No
         stored = safetensors_index.open_set(source) if reader is safetensors_index else stored_in(path, source.file)
         if stored.manifest is not None:
             return choose_averages(checkpoint_in(path, stored), None, log)
-    return read_source(source, report=report, weights_key=weights_key).checkpoint
+    return read_all(source, report=report, weights_key=weights_key).checkpoint
 
 
 def read_part(checkpoint: Checkpoint, name: str, index: Slices) -> np.ndarray:
