@@ -23,7 +23,6 @@ app = typer.Typer(
     help="The Dual Attention Network in PyTorch, Keras and Flax: move a checkpoint between them, and prove it.",
     epilog=EXIT_CODES,
     rich_markup_mode="rich",
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 for command in (convert, inspect, check, train, evaluate, predict, cost, ablate, demo):
@@ -56,8 +55,8 @@ def run_command(arguments: Sequence[str]) -> int:
         command = getattr(getattr(error, "ctx", None), "command_path", "danet")
         print_error(f"{error.format_message().rstrip('.')}; see `{command} --help`")
         return ExitCode.UNABLE
-    except SystemExit:  # typer's answer to a closed pipe that is not one of the streams
-        return ExitCode.UNABLE
+    except SystemExit as leaving:  # typer ends so after a shell's completion, and at a closed pipe that is no stream
+        return ExitCode.UNABLE if leaving.code else ExitCode.DONE
     except (ValueError, OSError, ModuleNotFoundError, MemoryError, CommandError) as error:
         print_error(error)
         return ExitCode.UNABLE

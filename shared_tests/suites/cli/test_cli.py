@@ -117,6 +117,14 @@ def test_alone_it_shows_its_help(capsys: Streams) -> None:
     assert all(name in text for name in COMMANDS)
 
 
+def test_a_shell_completes_commands_and_backends() -> None:
+    for words, expected in (("danet con", {"convert"}), ("danet predict --backend ", {"torch", "tf", "jax"})):
+        count = str(len(words.split(" ")) - 1)
+        environment = {"_DANET_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": count}
+        done = subprocess.run(COMMAND, env={**os.environ, **environment}, capture_output=True, text=True)
+        assert (done.returncode, set(done.stdout.split())) == (0, expected), done.stderr
+
+
 def test_version(capsys: Streams) -> None:
     assert run(["--version"]) == 0
     assert capsys.readouterr().out.startswith("danet ")
