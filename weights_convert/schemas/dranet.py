@@ -109,12 +109,7 @@ TODAY = Schema(
     linear_weights=frozenset({f"{POSITION}.key.weight", f"{POSITION}.value.weight"}),
     order=ORDER,
     fixed_config={
-        "output_stride": 8,
-        "avg_down": False,
-        "contract_dilation": True,
-        "dropout": "channel",
-        "dropout_rate": 0.1,
-        "upsample_grid": "corners",
+        **{name: value for name, value in OFFICIAL.fixed_config.items() if name != "auxiliary"},
         "context": ("compact_position", "compact_channel"),
         "decoder": "gating",
         "branch_classifiers": False,

@@ -124,8 +124,12 @@ def _nearest(contents: Contents, weight_sets: WeightSets, schemas: Sequence[Sche
         beside = [file for file in keys if contents.holders.get(file, "") in holders and file.startswith(prefix)]
         known = {file: key for key, file in nearest.keys.items() if knows(key)}
         keys = {known.get(file, file.removeprefix(prefix)): file for file in (*known, *beside)}
-    headers = {name: headers_of(contents.tensors)[file] for name, file in keys.items()}
-    return WeightSet("", find_match(headers, schemas, contents.metadata), keys, False)
+    headers = headers_of(contents.tensors)
+    matched = find_match({name: headers[file] for name, file in keys.items()}, schemas, contents.metadata)
+    if not matched.errors:  # the backbone of a DANet with other names
+        keys = {name: name for name in contents.tensors}
+        matched = find_match(headers, schemas, contents.metadata)
+    return WeightSet("", matched, keys, False)
 
 
 def _refuse_list(names: Iterable[str]) -> None:

@@ -168,6 +168,9 @@ class _Search:
                 self.taken |= set() if nearest.backbone_only else set(nearest.keys.values())
             damaged += [prefix] * any(each.is_damaged for each in tried)
             self.weight_sets.tried += [each for each in tried if each.match.errors]
+        gammas = tuple(gamma for schema, *_ in self.stems for gamma in schema.gammas.values())
+        if any(name.endswith(gammas) and file not in self.taken for name, file in self.names.items()):
+            damaged.append("")  # a factor of attention shows that the file is a DANet with other names
         for each in reversed(backbones):  # the shortest prefix first
             outer = [*(done.prefix for done in sets if not done.backbone_only), *damaged]
             covered = any({*each.keys.values()} <= {*done.keys.values()} for done in sets)

@@ -276,6 +276,12 @@ def test_a_damaged_network_is_not_taken_for_its_backbone(path: Path) -> None:
     assert "missing: head.fused_classifier.bias" in refused({"state_dict": tensors}, path)
 
 
+def test_the_backbone_of_a_danet_with_other_names_is_not_taken_alone(path: Path) -> None:
+    """Else its trained head would be lost."""
+    tensors = {name.replace("backbone.", "backbone.body."): array for name, array in RAW.items()}
+    assert "the tensors fit no known schema" in refused(tensors, path)
+
+
 def test_a_backbone_under_a_prefix(path: Path) -> None:
     tensors = {name: array for name, array in RAW.items() if name.startswith("backbone.")}
     checkpoint, _ = read({"state_dict": under("module.encoder_q.", tensors)}, path)
