@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from danet_cli.allocator import keep_freed_memory
-from danet_cli.console import CommandError
+from danet_cli.console import CommandError, describe_error
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -22,19 +22,31 @@ if TYPE_CHECKING:
 BackendName = Literal["torch", "tf", "jax"]
 
 
+def default_backend() -> BackendName:
+    """Return the first framework that is installed. Raises ModuleNotFoundError if there is none."""
+    return installed_backends()[0]
+
+
+def installed_backends() -> list[BackendName]:
+    """Return the frameworks that are installed, of torch, tf and jax. Raises ModuleNotFoundError if there is none."""
+    from danet_common.extras import FRAMEWORKS, missing_packages  # imports NumPy, which `danet --help` does not need
+
+    installed = [name for name in get_args(BackendName) if not missing_packages(FRAMEWORKS[name])]
+    if not installed:
+        raise ModuleNotFoundError("no framework is installed: pip install 'danet[torch]', 'danet[tf]' or 'danet[jax]'")
+    return installed
+
+
 def import_backend(backend: BackendName) -> ModuleType:
-    """Return `danet_torch`, `danet_tf` or `danet_jax`. Raises CommandError, naming the extra that is missing."""
+    """Return `danet_torch`, `danet_tf` or `danet_jax`. Raises CommandError, naming what is not installed."""
     from danet_common.imports import without_garbage_collection  # imports NumPy, which `danet --help` does not need
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         with without_garbage_collection(), silence() if backend == "tf" else nullcontext():
             return importlib.import_module(f"danet_{backend}")
-    except ModuleNotFoundError as error:
-        advice = f"pip install 'danet[{backend}]'"
-        raise CommandError(f"backend {backend} needs {error.name}, not installed: {advice}") from None
     except ImportError as error:
-        raise CommandError(str(error)) from None
+        raise CommandError(describe_error(error)) from None
 
 
 @contextmanager

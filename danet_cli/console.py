@@ -139,8 +139,10 @@ def describe_error(error: BaseException) -> str:
 
     Listed errors stand on indented lines; there are no other line breaks.
     """
-    if isinstance(error, ModuleNotFoundError):
-        return f"this needs the package {error.name}, which is not installed: pip install 'danet[all]'"
+    if isinstance(error, ModuleNotFoundError) and error.msg.startswith("No module named"):  # Python's own
+        from danet_common.extras import explain_missing
+
+        return explain_missing("this command", [error.name or "a package"])
     if isinstance(error, OSError) and error.strerror:
         return escape(f"{error.filename}: {error.strerror}" if error.filename else error.strerror)
     lines = LISTED.split(str(error).strip() or type(error).__name__)

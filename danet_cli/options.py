@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from danet_cli.backend import BackendName
+from danet_cli.backend import BackendName, default_backend
 
 LARGEST_SIDE = 16384  # pixels
 
@@ -20,7 +20,10 @@ def limit_pixels(count: int | None) -> int | None:
     return count
 
 
-Backend = Annotated[BackendName, typer.Option(help="Framework that computes.")]
+Backend = Annotated[
+    BackendName,
+    typer.Option(default_factory=default_backend, show_default="the first installed", help="Framework that computes."),
+]
 Weights = Annotated[Path, typer.Option(metavar="CKPT", help="Checkpoint of any format.")]
 WeightsKey = Annotated[str | None, typer.Option(metavar="KEY", help="Weights to take, such as ema; see danet inspect.")]
 FromSchema = Annotated[str | None, typer.Option("--from", metavar="SCHEMA", help="Schema, if it is not recognised.")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 
 
 @contextmanager
@@ -18,3 +19,16 @@ def without_garbage_collection() -> Iterator[None]:
         gc.freeze()
         if enabled:
             gc.enable()
+
+
+def import_grain() -> ModuleType:
+    """Return grain, which warns when it is imported without JAX: it would use JAX's profiler."""
+    from absl import logging
+
+    logger = logging.get_absl_logger()
+    before, logger.disabled = logger.disabled, True
+    try:
+        import grain
+    finally:
+        logger.disabled = before
+    return grain

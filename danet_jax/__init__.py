@@ -1,6 +1,10 @@
 """DANet in Flax (NNX, on JAX)."""
 
 from danet_common.config.former_arguments import former_attributes
+from danet_common.extras import FRAMEWORKS, require_packages
+
+require_packages("danet_jax", FRAMEWORKS["jax"])  # before anything imports them
+
 from danet_common.config.layer_set import LayerSet
 from danet_jax.attention import ChannelAttention, PositionAttention
 from danet_jax.checkpoint import from_checkpoint, from_pretrained, load, save, save_pretrained

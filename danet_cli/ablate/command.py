@@ -18,10 +18,10 @@ DATA, NETWORK, SETTINGS, VALIDATE_EVERY = "scenes", "danet_tiny", ("steps=300", 
 
 def ablate(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder for the table, the picture and the runs.")],
+    backend: opt.Backend,
     data: Annotated[str | None, typer.Option(metavar="SPEC", show_default="scenes", help="Data set.")] = None,
     context: opt.Context = None,
     network: Annotated[list[str] | None, typer.Option(metavar="NAME|CKPT", help="Network; repeatable.")] = None,
-    backend: opt.Backend = "torch",
     recipe: opt.RecipeName = None,
     backbone: opt.Backbone = None,
     settings: opt.Settings = None,
@@ -47,9 +47,9 @@ def ablate(
     from danet_cli.ablate.runs import make_rows, train_rows
     from danet_cli.output_paths import require_folder, require_own
     from danet_cli.train.plan import RunOptions
-    from danet_cli.train.start import require_packages
+    from danet_common.extras import TRAINING, require_packages
 
-    require_packages()
+    require_packages("danet ablate", TRAINING)
     require_folder(out)
     for name, replace in REPORTS.items():
         require_own(out / name, replace)

@@ -8,14 +8,21 @@ from typing import Annotated, Literal
 import typer
 
 from danet_cli import options as opt
+from danet_cli.backend import installed_backends
 from danet_cli.console import CommandError, ExitCode, print_note, progress
 
 
 def check(
     checkpoints: Annotated[list[Path], typer.Argument(metavar="CKPT", help="Checkpoints of any formats.")],
     backends: Annotated[
-        str, typer.Option(metavar="NAMES", help="Backends, also keras_jax, keras_torch, or an adapter's .py file.")
-    ] = "torch,tf,jax",
+        str,
+        typer.Option(
+            default_factory=lambda: ",".join(installed_backends()),
+            show_default="all installed of torch,tf,jax",
+            metavar="NAMES",
+            help="Backends, also keras_jax, keras_torch, or an adapter's .py file.",
+        ),
+    ],
     profile: Annotated[
         Literal["f64", "f32", "strict", "fast"],
         typer.Option(

@@ -12,12 +12,12 @@ from danet_cli.console import ExitCode, print_json, print_note, progress
 
 
 def cost(
+    backend: opt.Backend,
     variant: Annotated[
         list[str] | None, typer.Option(metavar="NAME", show_default="danet_r50", help="Network; repeatable.")
     ] = None,
     context: opt.Context = None,
     size: Annotated[str, typer.Option(metavar="HxW", help="Image size.")] = "768x768",
-    backend: opt.Backend = "torch",
     settings: opt.Settings = None,
     as_json: opt.AsJson = False,
 ) -> int:

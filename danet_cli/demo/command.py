@@ -50,6 +50,10 @@ def demo(
       danet demo
       danet demo --out story --json
     """
+    from danet_common.extras import FRAMEWORKS, TRAINING, require_packages
+
+    frameworks = (package for packages in FRAMEWORKS.values() for package in packages)
+    require_packages("danet demo", (*frameworks, "optax", "tensorstore", *TRAINING, "jinja2"))
     from danet_cli.demo.official_checkpoint import check_official_checkpoint
     from danet_cli.demo.page import write_page
     from danet_cli.output_paths import require_folder

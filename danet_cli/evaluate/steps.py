@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import json
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from danet_common.data import Dataset, LabelSettings
 from danet_common.data.dataset import IGNORE
 from danet_common.evaluation import PredictLogits, Protocol, evaluate
 from danet_common.evaluation.metrics import scores
+from danet_common.extras import require_packages
 from danet_common.text import pluralise
 from danet_common.training.folder import RunFolder
 from danet_common.training.plan import placed
@@ -28,11 +28,11 @@ CONFUSION = "confusion.png"
 
 def check_outputs(report: str | None, out: Path | None) -> None:
     """Raise, before any work, where a result cannot be written or drawn."""
+    require_packages("danet eval", ("grain",) if out is None else ("grain", "matplotlib"))
     check_report_path(report, REPORT)
     if out is not None:
         require_folder(out)
         require_own(out / CONFUSION, own_image("eval"))
-        importlib.import_module("matplotlib")
 
 
 def labels_of(settings: list[str], data: str, weights: Path) -> LabelSettings:

@@ -14,7 +14,10 @@ from danet_cli.console import ExitCode
 
 def train(
     data: Annotated[str | None, typer.Option(metavar="SPEC", help="Data set: NAME:PATH, or scenes.")] = None,
-    backend: Annotated[BackendName | None, typer.Option(help="Framework that computes.")] = None,
+    backend: Annotated[
+        BackendName | None,
+        typer.Option(show_default="the run's, or the first installed", help="Framework that computes."),
+    ] = None,
     out: Annotated[Path | None, typer.Option(metavar="RUN", help="Folder of the new run.")] = None,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Resume a run, in any framework.")] = None,
     network: Annotated[
@@ -54,10 +57,11 @@ def train(
     from danet_cli.train.display import summarise
     from danet_cli.train.drive import drive
     from danet_cli.train.plan import RunOptions
-    from danet_cli.train.start import new_run, require_packages, resumed_run
+    from danet_cli.train.start import new_run, resumed_run
+    from danet_common.extras import TRAINING, require_packages
     from danet_common.training.loop import StopReason
 
-    require_packages()
+    require_packages("danet train", TRAINING)
     options = RunOptions(
         data=data,
         split=split,

@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-import importlib.util
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import typer
 
-from danet_cli.backend import BackendName
+from danet_cli.backend import BackendName, default_backend
 from danet_cli.console import CommandError
 from danet_cli.train.plan import Run, RunOptions, longer_run, make_plan, resume_plan
 from danet_common.training.folder import RunFolder
 
-NEEDED = ("grain", "matplotlib", "tensorboard")  # for batches, curves and events
-
-
-def require_packages() -> None:
-    """Raise CommandError, before any work, where a package is missing."""
-    missing = [name for name in NEEDED if importlib.util.find_spec(name) is None]
-    if missing:
-        raise CommandError(f"training needs {', '.join(missing)}, which is not installed: pip install 'danet[train]'")
-
 
 def new_run(options: RunOptions, backend: BackendName | None, out: Path | None) -> Run:
     """Return a run in a new folder. Raises, before any work, for options that cannot be."""
-    if options.data is None or backend is None or out is None:
-        raise typer.BadParameter("a new run needs --data, --backend and --out; --resume RUN resumes one")
+    if options.data is None or out is None:
+        raise typer.BadParameter("a new run needs --data and --out; --resume RUN resumes one")
     folder = RunFolder(out)
     folder.require_new()
     plan, make_state = make_plan(options)
     state = make_state()
-    return Run(plan, folder, lambda: (plan, state), backend, is_new=True)
+    return Run(plan, folder, lambda: (plan, state), backend or default_backend(), is_new=True)
 
 
 def resumed_run(options: RunOptions, backend: BackendName | None, root: Path, stop_after: int | None) -> Run:

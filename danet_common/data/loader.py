@@ -24,6 +24,7 @@ from danet_common.data.augmentation import Augmentation, augment
 from danet_common.data.dataset import Dataset, Sample
 from danet_common.data.image import normalise
 from danet_common.data.sampler import SampleIndex, Sampler
+from danet_common.imports import import_grain
 from danet_common.numerics.keyed_random import KeyedRandom
 
 ALL_STEPS = 2**62  # grain needs a length; the trainer stops earlier
@@ -125,8 +126,7 @@ class Loader(Iterator[Batch]):
 
     def _read_from(self, step: int) -> Any:
         """Return grain's iterator over all batches from a step on."""
-        import grain
-
+        grain = import_grain()
         options = grain.ReadOptions(num_threads=self.threads, prefetch_buffer_size=self.threads)
         batches = grain.MapDataset.range(step, ALL_STEPS).map(self.batches.batch).to_iter_dataset(options)
         if self.workers:
@@ -187,8 +187,7 @@ def each_sample(
     numbers = range(shard_index, len(dataset), shard_count)
     if not numbers:
         return
-    import grain
-
+    grain = import_grain()
     options = grain.ReadOptions(num_threads=THREADS, prefetch_buffer_size=THREADS)
     items = grain.MapDataset.range(numbers.start, numbers.stop, numbers.step).map(dataset.item)
     reader = iter(items.to_iter_dataset(options))

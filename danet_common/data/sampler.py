@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from danet_common.config.typed_json import require
+from danet_common.imports import import_grain
 from danet_common.numerics.keyed_random import stream_key
 
 
@@ -75,8 +76,6 @@ class Sampler:
     @cached_property
     def _items(self) -> Any:
         """Grain's global shuffle, a permutation of each epoch that is computed item by item."""
-        import grain
-
         # Grain adds the epoch to the seed; hashing keeps neighbouring seeds from sharing epochs.
         seed = stream_key("danet", "order", self.seed) % 2**32
-        return grain.MapDataset.range(self.count).shuffle(seed=seed)
+        return import_grain().MapDataset.range(self.count).shuffle(seed=seed)

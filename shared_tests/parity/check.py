@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from danet_common import Checkpoint, DANetConfig, tap_names, write_checkpoint
+from danet_common.extras import explain_missing
 from danet_common.files.regular_file import PROGRAM, open_regular
 from danet_common.files.unfinished import temporary_folder
 from shared_tests.fixtures.synthetic import synthetic_input
@@ -126,9 +127,7 @@ def find_backends(names: Sequence[str]) -> list[Backend]:
             raise BackendError(f"unknown backend {name!r}; known: {', '.join(BACKENDS)}, or the path of an adapter")
     for backend in actual:
         if backend.missing:
-            needs = ", ".join(backend.missing)
-            extra = backend.name if backend.name in ("torch", "tf", "jax") else "all"
-            raise BackendError(f"backend {backend.name} needs {needs}, not installed: pip install 'danet[{extra}]'")
+            raise BackendError(explain_missing(f"backend {backend.name}", backend.missing))
     return actual
 
 

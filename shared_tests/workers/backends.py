@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from danet_common.child_processes import kill_child, start_child
+from danet_common.extras import FRAMEWORKS, explain_missing, missing_packages
 from danet_common.files.unfinished import abandoned_by
 from shared_tests.workers.protocol import Groups, Request, Response, load_arrays, save_arrays
 
@@ -33,7 +33,7 @@ class Backend:
     @property
     def missing(self) -> tuple[str, ...]:
         """Packages that are not installed here."""
-        return tuple(package for package in self.needs if importlib.util.find_spec(package) is None)
+        return tuple(missing_packages(self.needs))
 
 
 JAX_ENVIRONMENT = {"JAX_ENABLE_X64": "1"}  # float64 requests need it; float32 ones are unchanged by it
@@ -41,15 +41,15 @@ JAX_ENVIRONMENT = {"JAX_ENABLE_X64": "1"}  # float64 requests need it; float32 o
 BACKENDS = {
     backend.name: backend
     for backend in (
-        Backend("torch", "shared_tests.workers.adapters.torch", ("torch",), ("eager", "compile")),
+        Backend("torch", "shared_tests.workers.adapters.torch", FRAMEWORKS["torch"], ("eager", "compile")),
         Backend(
             "tf",
             "shared_tests.workers.adapters.tf",
-            ("tensorflow", "keras"),
+            FRAMEWORKS["tf"],
             ("eager", "function", "xla"),
             {"KERAS_BACKEND": "tensorflow"},
         ),
-        Backend("jax", "shared_tests.workers.adapters.jax", ("jax", "flax"), ("eager", "jit"), JAX_ENVIRONMENT),
+        Backend("jax", "shared_tests.workers.adapters.jax", FRAMEWORKS["jax"], ("eager", "jit"), JAX_ENVIRONMENT),
         Backend(
             "keras_jax",
             "shared_tests.workers.adapters.tf",
@@ -77,10 +77,7 @@ class Worker:
 
     def __init__(self, backend: Backend, timeout: float = 600) -> None:
         if backend.missing:
-            raise BackendError(
-                f"backend {backend.name} needs {', '.join(backend.missing)}, which is not installed: "
-                f"pip install 'danet[{backend.name}]'"
-            )
+            raise BackendError(explain_missing(f"backend {backend.name}", backend.missing))
         self.backend = backend
         self.timeout = timeout
         self.folder = tempfile.TemporaryDirectory(prefix="danet-")

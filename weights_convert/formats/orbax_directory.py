@@ -6,7 +6,6 @@ newest step of a CheckpointManager. Source: `_CHECKPOINT_METADATA` and the layou
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from pathlib import Path
@@ -14,6 +13,7 @@ from pathlib import Path
 from danet_common import Checkpoint, CheckpointError
 from danet_common.checkpoint.canonical import manifest
 from danet_common.checkpoint.unchanged import read_unchanged
+from danet_common.extras import explain_missing, missing_packages
 from danet_common.files.atomic import Judge, always, atomic_directory
 from danet_common.files.regular_file import read_text
 from danet_common.text import pluralise
@@ -94,8 +94,9 @@ def write(checkpoint: Checkpoint, path: Path, replace: Judge = always) -> tuple[
 
 
 def _require_tensorstore(path: Path) -> None:
-    if importlib.util.find_spec("tensorstore") is None:
-        raise CheckpointError(f"{path}: Orbax checkpoints need TensorStore. Install danet[jax]")
+    missing = missing_packages(["tensorstore"])
+    if missing:
+        raise CheckpointError(explain_missing(f"{path}: Orbax", missing))
 
 
 def _trees(path: Path) -> dict[str, Path]:

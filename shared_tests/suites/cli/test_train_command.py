@@ -276,7 +276,7 @@ NEW = (*TORCH, "--network", "danet_tiny")
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--data", "scenes"), ("--data, --backend and --out",)),
+        (("--data", "scenes"), ("--data and --out",)),
         (("--data", "city:/data", *NEW), ("unknown data set 'city'",)),
         (("--data", "camvid:/absent", *NEW), ("/absent",)),
         (("--data", "scenes:x", *NEW), ("scenes:COUNT",)),
