@@ -52,8 +52,7 @@ class BasicBlock(nnx.Module):
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b p q d"]:
         out = jax.nn.relu(self.bn1(self.conv1(x)))
-        out = self.bn2(self.conv2(out))
-        out += shortcut(x, self.downsample, self.pooled)
+        out = self.bn2(self.conv2(out)) + shortcut(x, self.downsample, self.pooled)
         return jax.nn.relu(out)
 
 
@@ -75,8 +74,7 @@ class Bottleneck(nnx.Module):
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b p q d"]:
         out = jax.nn.relu(self.bn1(self.conv1(x)))
         out = jax.nn.relu(self.bn2(self.conv2(out)))
-        out = self.bn3(self.conv3(out))
-        out += shortcut(x, self.downsample, self.pooled)
+        out = self.bn3(self.conv3(out)) + shortcut(x, self.downsample, self.pooled)
         return jax.nn.relu(out)
 
 

@@ -57,8 +57,7 @@ class BasicBlock(Module):
 
     def call(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q d"]:
         out = ops.relu(self.bn1(self.conv1(x)))
-        out = self.bn2(self.conv2(out))
-        out += shortcut(x, self.downsample, self.pooled)
+        out = self.bn2(self.conv2(out)) + shortcut(x, self.downsample, self.pooled)
         return ops.relu(out)
 
 
@@ -82,8 +81,7 @@ class Bottleneck(Module):
     def call(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q d"]:
         out = ops.relu(self.bn1(self.conv1(x)))
         out = ops.relu(self.bn2(self.conv2(out)))
-        out = self.bn3(self.conv3(out))
-        out += shortcut(x, self.downsample, self.pooled)
+        out = self.bn3(self.conv3(out)) + shortcut(x, self.downsample, self.pooled)
         return ops.relu(out)
 
 

@@ -32,8 +32,8 @@ class Stem(nn.Module):
         self.conv3 = layers.conv(second, third, 3)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d p q"]:
-        x = F.relu_(self.bn1(self.conv1(x)))
-        x = F.relu_(self.bn2(self.conv2(x)))
+        x = F.relu(self.bn1(self.conv1(x)))
+        x = F.relu(self.bn2(self.conv2(x)))
         return self.conv3(x)
 
 
@@ -52,10 +52,9 @@ class BasicBlock(nn.Module):
         self.pooled = avg_down and stride == 2
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d p q"]:
-        out = F.relu_(self.bn1(self.conv1(x)))
-        out = self.bn2(self.conv2(out))
-        out += shortcut(x, self.downsample, self.pooled)
-        return F.relu_(out)
+        out = F.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out)) + shortcut(x, self.downsample, self.pooled)
+        return F.relu(out)
 
 
 class Bottleneck(nn.Module):
@@ -75,11 +74,10 @@ class Bottleneck(nn.Module):
         self.pooled = avg_down and stride == 2
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d p q"]:
-        out = F.relu_(self.bn1(self.conv1(x)))
-        out = F.relu_(self.bn2(self.conv2(out)))
-        out = self.bn3(self.conv3(out))
-        out += shortcut(x, self.downsample, self.pooled)
-        return F.relu_(out)
+        out = F.relu(self.bn1(self.conv1(x)))
+        out = F.relu(self.bn2(self.conv2(out)))
+        out = self.bn3(self.conv3(out)) + shortcut(x, self.downsample, self.pooled)
+        return F.relu(out)
 
 
 class ResNet(nn.Module):
@@ -104,7 +102,7 @@ class ResNet(nn.Module):
         self, x: Float[Tensor, "b c h w"], taps: Taps = NO_TAPS
     ) -> tuple[Float[Tensor, "b d _ _"], Float[Tensor, "b e _ _"], Float[Tensor, "b f _ _"]]:
         """Return the outputs of layer1, layer3 and layer4, with `config.stage_channels` 0, 2 and 3."""
-        x = taps.record("stem", F.relu_(self.bn1(self.conv1(x))))
+        x = taps.record("stem", F.relu(self.bn1(self.conv1(x))))
         layer1 = taps.record("layer1", chain(self.layer1, max_pool(x)))
         layer2 = taps.record("layer2", chain(self.layer2, layer1))
         layer3 = taps.record("layer3", chain(self.layer3, layer2))
@@ -119,7 +117,7 @@ def make_stem(config: DANetConfig, layers: LayerSet) -> nn.Module:
     return layers.conv(config.in_channels, config.stem_widths[0], 7, stride=2)
 
 
-def make_stage(config: DANetConfig, index: int, in_channels: int, layers: LayerSet) -> nn.ModuleList:
+def make_stage(config: DANetConfig, index: int, in_channels: int, layers: LayerSet) -> nn.Sequential:
     """Return the blocks of layer{index + 1}; the first takes the stride."""
     block = layers.remat(layers.block(BasicBlock if config.block == "basic" else Bottleneck))
     blocks = []
@@ -128,26 +126,24 @@ def make_stage(config: DANetConfig, index: int, in_channels: int, layers: LayerS
         width, avg_down = config.widths[index], config.avg_down
         blocks.append(block(in_channels, width, layers, stride=stride, dilation=dilation, avg_down=avg_down))
         in_channels = config.stage_channels[index]
-    return nn.ModuleList(blocks)
+    return nn.Sequential(*blocks)
 
 
-def projection(in_channels: int, out_channels: int, layers: LayerSet, stride: int, avg_down: bool) -> nn.ModuleList:
+def projection(in_channels: int, out_channels: int, layers: LayerSet, stride: int, avg_down: bool) -> nn.Sequential:
     """Return the shortcut's convolution and BatchNorm; none where the block's input is added as it is.
 
     With `avg_down` (ResNet-D) its stride is 1, because the input is pooled before."""
     if stride == 1 and in_channels == out_channels:
-        return nn.ModuleList([])
+        return nn.Sequential()
     conv = layers.conv(in_channels, out_channels, 1, stride=1 if avg_down else stride)
-    return nn.ModuleList([conv, layers.norm(out_channels)])
+    return nn.Sequential(conv, layers.norm(out_channels))
 
 
-def shortcut(x: Float[Tensor, "b c h w"], downsample: nn.ModuleList, pooled: bool) -> Float[Tensor, "b d p q"]:
+def shortcut(x: Float[Tensor, "b c h w"], downsample: nn.Sequential, pooled: bool) -> Float[Tensor, "b d p q"]:
     """Return the block's input, pooled (ResNet-D) and projected where its shape must change."""
     return chain(downsample, average_pool(x) if pooled else x)
 
 
-def chain(modules: nn.ModuleList, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d p q"]:
+def chain(modules: nn.Sequential, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d p q"]:
     """Return `x` after all modules. Keras's and Flax's Sequential would add a level to their names."""
-    for module in modules:
-        x = module(x)
-    return x
+    return modules(x)

@@ -23,7 +23,7 @@ class ConvNormAct(nn.Module):
         self.bn = layers.norm(out_channels)
 
     def forward(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b d h w"]:
-        return F.relu_(self.bn(self.conv(x)))
+        return F.relu(self.bn(self.conv(x)))
 
 
 class Dropout(nn.Module):

@@ -31,7 +31,8 @@ def cast_input(call: Callable[..., T]) -> Callable[..., T]:
 
 def input_dtype(network: Any) -> Any:
     """Return the dtype in which a network computes."""
-    kernels, precision = network.head.fused_classifier.kernel.dtype, network.layer_set.precision
+    stem, precision = network.backbone.conv1, network.layer_set.precision
+    kernels = getattr(stem, "conv1", stem).kernel.dtype  # of a deep stem, or of one convolution
     return kernels if kernels != precision.param_dtype else precision.compute_dtype
 
 

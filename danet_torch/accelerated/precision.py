@@ -37,7 +37,8 @@ def cast_input(forward: Callable[..., T]) -> Callable[..., T]:
 
 def input_dtype(network: Any, device: str) -> torch.dtype:
     """Return the dtype in which a network computes."""
-    kernels, precision = network.head.fused_classifier.weight.dtype, network.layer_set.precision
+    stem, precision = network.backbone.conv1, network.layer_set.precision
+    kernels = getattr(stem, "conv1", stem).weight.dtype  # of a deep stem, or of one convolution
     if kernels != getattr(torch, precision.param_dtype):
         dtype: torch.dtype = kernels
     else:

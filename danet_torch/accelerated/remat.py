@@ -13,13 +13,15 @@ from torch.utils.checkpoint import checkpoint
 
 from danet_common.config.layer_set import ModuleClass
 from danet_common.numerics.taps import NO_TAPS, Taps
+from danet_torch.accelerated.transforms import is_transformed
 
 
 @functools.cache
 def remat(kind: ModuleClass) -> ModuleClass:
     """Return a subclass of a module's class that is computed again in the backward pass; parameters keep their names.
 
-    The running statistics move once. With taps, and in an exported program, the pass keeps everything.
+    The running statistics move once. With taps, in an exported or traced program and under `torch.func`, the pass
+    keeps everything.
     """
 
     class Remat(kind):
@@ -43,8 +45,8 @@ def new_remat(kind: ModuleClass) -> nn.Module:
 
 def rematerialise(module: nn.Module, kind: type[nn.Module], x: Tensor) -> Tensor:
     """Return what `kind.forward` makes of `x`."""
-    if torch.compiler.is_exporting():
-        return kind.forward(module, x)
+    if torch.compiler.is_exporting() or torch.jit.is_tracing() or is_transformed(x, *module.parameters()):
+        return kind.forward(module, x)  # they know no saved tensors of a caller's
     if torch.compiler.is_compiling():  # which moves the running statistics once by itself
         return checkpoint(kind.forward, module, x, use_reentrant=False)
 

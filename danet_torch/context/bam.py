@@ -40,9 +40,9 @@ class BAM(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"], taps: Taps = NO_TAPS) -> Float[Tensor, "b c h w"]:
         mean = torch.mean(upcast(x), (2, 3), keepdim=True).to(x.dtype)
-        channel = self.expand_bn(self.expand(F.relu_(self.reduce(mean))))
-        hidden = F.relu_(self.spatial_reduce(x))
-        hidden = F.relu_(self.spatial_conv2(F.relu_(self.spatial_conv1(hidden))))
+        channel = self.expand_bn(self.expand(F.relu(self.reduce(mean))))
+        hidden = F.relu(self.spatial_reduce(x))
+        hidden = F.relu(self.spatial_conv2(F.relu(self.spatial_conv1(hidden))))
         spatial = self.spatial_bn(self.spatial_expand(hidden))
         gate = torch.sigmoid(taps.record("bam_channel", channel) + taps.record("bam_spatial", spatial))
         return x * (1 + taps.record("bam_gate", gate))

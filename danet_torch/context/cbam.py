@@ -42,7 +42,7 @@ class CBAM(nn.Module):
 
     def perceptron(self, pooled: Float[Tensor, "b c 1 1"]) -> Float[Tensor, "b c 1 1"]:
         """W1 relu(W0 pooled)."""
-        return self.expand(F.relu_(self.reduce(pooled)))
+        return self.expand(F.relu(self.reduce(pooled)))
 
 
 def maximum(x: Float[Tensor, "b c h w"], axis: int) -> Float[Tensor, "b d p q"]:

@@ -37,10 +37,10 @@ class SelectiveKernel(nn.Module):
         self.far_score = layers.conv(hidden, channels, 1)
 
     def forward(self, x: Float[Tensor, "b c h w"], taps: Taps = NO_TAPS) -> Float[Tensor, "b c h w"]:
-        near = taps.record("selective_kernel_near", F.relu_(self.near_bn(self.near(x))))
-        far = taps.record("selective_kernel_far", F.relu_(self.far_bn(self.far(x))))
+        near = taps.record("selective_kernel_near", F.relu(self.near_bn(self.near(x))))
+        far = taps.record("selective_kernel_far", F.relu(self.far_bn(self.far(x))))
         mean = torch.mean(upcast(near + far), (2, 3), keepdim=True).to(x.dtype)
-        hidden = F.relu_(self.reduce_bn(self.reduce(mean)))
+        hidden = F.relu(self.reduce_bn(self.reduce(mean)))
         scores = torch.stack((self.near_score(hidden), self.far_score(hidden)))
         gates = torch.softmax(upcast(scores), dim=0)  # of the two
         near_gate = taps.record("selective_kernel_near_gate", gates[0])

@@ -30,5 +30,5 @@ class SqueezeExcitation(nn.Module):
 
     def forward(self, x: Float[Tensor, "b c h w"], taps: Taps = NO_TAPS) -> Float[Tensor, "b c h w"]:
         mean = torch.mean(upcast(x), (2, 3), keepdim=True).to(x.dtype)  # the squeeze
-        gate = torch.sigmoid(self.expand(F.relu_(self.reduce(mean))))
+        gate = torch.sigmoid(self.expand(F.relu(self.reduce(mean))))
         return taps.record("squeeze_excitation_gate", gate) * x

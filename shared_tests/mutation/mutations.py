@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 
 # Names of one thing in the three packages: `same_edit` translates these words.
 FORWARD = {"torch": "forward", "tf": "call", "jax": "__call__"}
-RELU = {"torch": "F.relu_", "tf": "ops.relu", "jax": "jax.nn.relu"}
+RELU = {"torch": "F.relu", "tf": "ops.relu", "jax": "jax.nn.relu"}
 
 Change = tuple[str, str]  # old text, new text
 
