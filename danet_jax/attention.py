@@ -25,7 +25,7 @@ class PositionAttention(Module):
     The paper calls x A, key B, query C, value D, attention S (eq. 1), out E, gamma alpha (eq. 2; initially 0).
     """
 
-    tensor_kinds = ("gamma",)  # for conversion and initial values
+    tensor_kinds = ("gamma",)  # of the module's own tensors, for conversion and initial values
 
     def __init__(self, channels: int, query_channels: int, layers: LayerSet = PLAIN) -> None:
         super().__init__()
@@ -39,8 +39,8 @@ class PositionAttention(Module):
         query = to_positions(taps.record("position_query", self.query(x)))  # (B, N, Q), N = H*W
         key = to_positions(taps.record("position_key", self.key(x)))
         value = to_positions(taps.record("position_value", self.value(x)))  # (B, N, C)
-        out = self.attention(query, key, value, taps.recorder("position_map"))
-        return self.gamma[...].astype(x.dtype) * to_feature_map(out, x) + x
+        gathered = self.attention(query, key, value, taps.recorder("position_map"))
+        return self.gamma[...].astype(x.dtype) * to_feature_map(gathered, x) + x
 
 
 class ChannelAttention(Module):
@@ -51,7 +51,7 @@ class ChannelAttention(Module):
     x is a (C, N) matrix here, energy and attention (C, C), N = H*W. `gamma` is the paper's beta (eq. 4; initially 0).
     """
 
-    tensor_kinds = ("gamma",)  # for conversion and initial values
+    tensor_kinds = ("gamma",)  # of the module's own tensors, for conversion and initial values
 
     def __init__(self, layers: LayerSet = PLAIN) -> None:
         super().__init__()
@@ -61,9 +61,9 @@ class ChannelAttention(Module):
         features = to_positions(x)  # (B, N, C)
         energy = jnp.einsum("bnc,bnd->bcd", upcast(features), upcast(features))  # (B, C, C), large sums over N
         energy = jnp.max(energy, axis=2, keepdims=True) - energy  # softmax as of -energy; eq. 3: of energy
-        weights = taps.record("channel_map", jax.nn.softmax(energy, 2))
-        out = jnp.einsum("bcd,bnd->bnc", weights.astype(x.dtype), features)
-        return self.gamma[...].astype(x.dtype) * to_feature_map(out, x) + x
+        attention = taps.record("channel_map", jax.nn.softmax(energy, 2))
+        gathered = jnp.einsum("bcd,bnd->bnc", attention.astype(x.dtype), features)
+        return self.gamma[...].astype(x.dtype) * to_feature_map(gathered, x) + x
 
 
 def softmax_attention(
@@ -74,8 +74,8 @@ def softmax_attention(
 ) -> Float[Array, "b n c"]:
     """softmax(query @ key.T) @ value; `record` receives the map, whose rows sum to 1, and returns it."""
     energy = jnp.einsum("bnq,bmq->bnm", upcast(query), upcast(key))
-    weights = record(jax.nn.softmax(energy, 2))
-    return jnp.einsum("bnm,bmc->bnc", weights.astype(value.dtype), value)
+    attention = record(jax.nn.softmax(energy, 2))
+    return jnp.einsum("bnm,bmc->bnc", attention.astype(value.dtype), value)
 
 
 def to_positions(x: Float[Array, "b h w c"]) -> Float[Array, "b n c"]:

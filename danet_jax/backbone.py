@@ -82,12 +82,12 @@ class ResNet(nnx.Module):
     """Stem and max pooling, each of stride 2, then layer1 to layer4.
 
     After them height and width are those of the input over 4, 8, 8 and 8 for output stride 8; over 4, 8, 16 and 16 for
-    16; over 4, 8, 16 and 32 for 32.
+    16; over 4, 8, 16 and 32 for 32; rounded up.
     """
 
     def __init__(self, config: DANetConfig, layers: LayerSet = PLAIN) -> None:
         channels = config.stem_widths[-1]
-        with initialisation_scope("backbone"):  # the head's weights start otherwise
+        with initialisation_scope("backbone"):  # its initial weights follow another rule
             self.conv1 = make_stem(config, layers)
             self.bn1 = layers.norm(channels)
             self.layer1 = make_stage(config, 0, channels, layers)
@@ -116,6 +116,7 @@ def make_stem(config: DANetConfig, layers: LayerSet) -> nnx.Module:
 
 def make_stage(config: DANetConfig, index: int, in_channels: int, layers: LayerSet) -> nnx.List:
     """Return the blocks of layer{index + 1}; the first takes the stride."""
+    # The layer set may wrap the class: layers.remat is activation checkpointing.
     block = layers.remat(layers.block(BasicBlock if config.block == "basic" else Bottleneck))
     blocks = []
     for position, dilation in enumerate(config.block_dilations[index]):
@@ -142,7 +143,7 @@ def shortcut(x: Float[Array, "b h w c"], downsample: nnx.List, pooled: bool) -> 
 
 
 def chain(modules: nnx.List, x: Float[Array, "b h w c"]) -> Float[Array, "b p q d"]:
-    """Return `x` after all modules. Keras's and Flax's Sequential would add a level to their names."""
+    """Return `x` after all modules. In Keras and Flax a Sequential would add a level to the names of parameters."""
     for module in modules:
         x = module(x)
     return x

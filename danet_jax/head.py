@@ -31,8 +31,8 @@ class DualAttentionHead(nnx.Module):
     The classifiers of the branches are for training, as in the released code.
 
     `config.context` names the branches, ("position", "channel") in DANet. Other modules of `context/` can replace them
-    for comparison. Without any, a single 3x3 convolution does (the paper's dilated FCN baseline). With the gating
-    decoder of DRANet (Fu et al., TNNLS 2020) the branches are concatenated, convolved and merged with layer1.
+    for comparison. If it is empty, a single 3x3 convolution replaces the branches (the paper's dilated FCN baseline).
+    With the decoder of DRANet (Fu et al., TNNLS 2020) they are concatenated, convolved (`merged`) and gated by layer1.
     """
 
     def __init__(self, config: DANetConfig, layers: LayerSet = PLAIN) -> None:
@@ -84,7 +84,7 @@ class DualAttentionHead(nnx.Module):
         return logits
 
     def fuse(self, branches: tuple[Array, ...], layer1: Float[Array, "b o p d"], taps: Taps) -> Float[Array, "b _ _ e"]:
-        """Return the input of the fused classifier: the sum of the branches, or the decoder's output."""
+        """Return what dropout and the fused classifier get: the sum of the branches, or the decoder's output."""
         if self.config.decoder == "gating":
             joined = jnp.concat(branches, axis=3)
             return self.decoder(taps.record("merged", self.merged(joined)), layer1, taps)
@@ -92,7 +92,7 @@ class DualAttentionHead(nnx.Module):
 
 
 class AuxiliaryHead(nnx.Module):
-    """Deep supervision (Zhao et al., CVPR 2017): a small FCN on layer3 (`fcn`), or a 1x1 on layer4 (`linear`).
+    """Auxiliary logits: a small FCN on layer3 (`fcn`; Zhao et al., CVPR 2017), or a 1x1 on layer4 (`linear`).
 
     The logits have the height and width of the layer that they are computed from. `keep_mask` is the dropout
     mask of the classifier's input, or None to draw one in training.

@@ -29,8 +29,8 @@ class DANet(nnx.Module):
     """The dual attention network.
 
     config   a DANetConfig or a variant's name
-    dtype    of convolutions and activations; BatchNorm, softmax and the returned logits are computed in at least
-             float32; `mixed_bfloat16` keeps the weights of convolutions in float32, for training
+    dtype    of convolutions and activations; BatchNorm, softmax and the upsampling of logits are at least float32;
+             `mixed_bfloat16` keeps the weights of convolutions in float32, for training
     seed     of the initial weights, equal in PyTorch, Keras and Flax; None: zeros, to be filled from a checkpoint
     layers   how the layers compute, not what: a LayerSet, or a name of `danet_common.config.layer_names`. The numbers
              of blocks, which torchvision calls layers, are `config.layers`
@@ -77,5 +77,5 @@ class DANet(nnx.Module):
         logits = self.head(layer1, layer4, outputs, recorder, dropout_masks)
         if "aux" in outputs:
             logits["aux"] = recorder.record("aux_logits", self.auxiliary(layer3, layer4, dropout_masks.get("aux")))
-        grid = self.config.upsample_grid
+        grid = self.config.upsample_grid  # align_corners, in effect
         return {name: resize(value, x.shape[1:3], grid) for name, value in logits.items()} | recorder.recorded

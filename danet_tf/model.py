@@ -32,8 +32,8 @@ class DANet(Network):
     """The dual attention network.
 
     config   a DANetConfig or a variant's name
-    dtype    of convolutions and activations; BatchNorm, softmax and the returned logits are computed in at least
-             float32; `mixed_bfloat16` keeps the weights of convolutions in float32, for training
+    dtype    of convolutions and activations; BatchNorm, softmax and the upsampling of logits are at least float32;
+             `mixed_bfloat16` keeps the weights of convolutions in float32, for training
     seed     of the initial weights, equal in PyTorch, Keras and Flax; None: zeros, to be filled from a checkpoint
     layers   how the layers compute, not what: a LayerSet, or a name of `danet_common.config.layer_names`. The numbers
              of blocks, which torchvision calls layers, are `config.layers`
@@ -86,5 +86,5 @@ class DANet(Network):
         if "aux" in outputs:
             aux = self.auxiliary(layer3, layer4, dropout_masks.get("aux"), training=training)
             logits["aux"] = recorder.record("aux_logits", aux)
-        size, grid = ops.shape(x)[1:3], self.config.upsample_grid
+        size, grid = ops.shape(x)[1:3], self.config.upsample_grid  # align_corners, in effect
         return {name: resize(value, size, grid) for name, value in logits.items()} | recorder.recorded
