@@ -14,8 +14,8 @@ from danet_jax.parameters import access, fresh_seed
 class Module(nnx.Module):
     """A module with tensors of its own. It computes in the dtype of its input.
 
-    tensor_kinds  of those tensors; all others are in modules initialisation_scope
-    part   of the network that it stands in, as the start of its tensors' names; it decides their distribution
+    tensor_kinds  of its own tensors; modules within hold the others
+    part          of the network, as the start of its tensors' names: it decides their initial distribution
     """
 
     tensor_kinds: ClassVar[tuple[Kind, ...]] = ()
