@@ -94,7 +94,7 @@ POSITION = (
         "position_residual_dropped",
         "x is not added to what position attention gathers",
         PLAIN,
-        same_edit("PositionAttention.forward", (" * to_feature_map(gathered, x) + x", " * to_feature_map(gathered, x)")),
+        same_edit("PositionAttention.forward", ("to_feature_map(gathered, x) + x", "to_feature_map(gathered, x)")),
     ),
 )
 
@@ -243,7 +243,7 @@ CHANNEL = (
         "channel_residual_dropped",
         "x is not added to what channel attention gathers",
         PLAIN,
-        same_edit("ChannelAttention.forward", (" * to_feature_map(gathered, x) + x", " * to_feature_map(gathered, x)")),
+        same_edit("ChannelAttention.forward", ("to_feature_map(gathered, x) + x", "to_feature_map(gathered, x)")),
     ),
     Mutation(
         "float16_energies",
