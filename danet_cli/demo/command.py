@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -13,13 +15,17 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from danet_cli import options as opt
-from danet_cli.console import CommandError, ExitCode, print_facts, print_json, print_line
+from danet_cli.console import CommandError, ExitCode, print_facts, print_json, print_line, print_note
 
 BACKENDS = ("torch", "tf", "jax")
 DATA, NETWORK = "scenes", "danet_tiny"
 STEPS, UNTIL_JAX, UNTIL_TF = 500, 400, 450  # a minute on two cores, most of it in torch, which starts soonest
 TOLERANCE = 5e-5  # of mean IoUs: 4 decimals; the backends may differ in a pixel or two
 IMAGES = 6  # to predict
+NEEDED = (  # the packages of danet[all]
+    *("torch", "keras", "tensorflow", "jax", "flax", "optax", "tensorstore"),
+    *("grain", "matplotlib", "tensorboard", "jinja2"),
+)
 RECIPE = ("optimizer=adamw", "learning_rate=4e-3", "head_lr_multiplier=1", "weight_decay=0.01", "warmup_steps=20")
 
 
@@ -36,7 +42,10 @@ class Act(NamedTuple):
 
 
 def demo(
-    out: Annotated[Path, typer.Option(metavar="DIR", help="Output folder, new or empty.")] = Path("demo"),
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", show_default="the first free of demo, demo-2, ...", help="Output folder."),
+    ] = None,
     as_json: opt.AsJson = False,
 ) -> int:
     """Train, convert, check, evaluate and predict in three frameworks, and write one page: DIR/index.html.
@@ -50,17 +59,18 @@ def demo(
       danet demo
       danet demo --out story --json
     """
-    from danet_common.extras import FRAMEWORKS, TRAINING, require_packages
+    from danet_common.extras import require_packages
 
-    frameworks = (package for packages in FRAMEWORKS.values() for package in packages)
-    require_packages("danet demo", (*frameworks, "optax", "tensorstore", *TRAINING, "jinja2"))
+    require_packages("danet demo", NEEDED)
     from danet_cli.demo.official_checkpoint import check_official_checkpoint
     from danet_cli.demo.page import write_page
     from danet_cli.output_paths import require_folder
     from danet_common.files.regular_file import REPORT, read_regular
 
+    out = free_folder() if out is None else out
     require_folder(out)
     prepare(out)
+    print_note(f"writing to {out}")
     commands = [perform(act, quiet=as_json) for act in story(out)]
     agrees, official = check_official_checkpoint(out, quiet=as_json)
     reports = {backend: json.loads(read_regular(out / f"{backend}.json", REPORT)) for backend in BACKENDS}
@@ -79,13 +89,24 @@ def demo(
     return ExitCode.DONE if agrees else ExitCode.DISAGREE
 
 
+def free_folder() -> Path:
+    """Return the first of demo, demo-2, demo-3, ... that does not exist or is an empty folder."""
+    folders = map(Path, itertools.chain(["demo"], (f"demo-{number}" for number in itertools.count(2))))
+    return next(folder for folder in folders if not os.path.lexists(folder) or is_empty(folder))
+
+
+def is_empty(folder: Path) -> bool:
+    """True for a folder without files."""
+    return folder.is_dir() and not any(folder.iterdir())
+
+
 def prepare(out: Path) -> None:
     """Make the folder, and write the images to predict. Raises CommandError for a folder that holds files."""
     from danet_cli.output_paths import software
     from danet_common.data import open_dataset
     from danet_common.data.image import write_image
 
-    if out.is_dir() and any(out.iterdir()):
+    if out.is_dir() and not is_empty(out):
         raise CommandError(f"{out} is not empty; empty it, or choose another --out")
     images = out / "pictures"
     images.mkdir(parents=True)

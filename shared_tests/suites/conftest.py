@@ -13,6 +13,7 @@ import pytest
 
 from danet_cli.main import run
 from danet_common import Checkpoint, DANetConfig, write_checkpoint
+from danet_common.extras import missing_packages
 from shared_tests.fixtures.synthetic import synthetic_tensors
 from shared_tests.suites.environment import session_environment
 from shared_tests.suites.training.fake_framework import FakeDistributed, fake_framework
@@ -30,6 +31,13 @@ def pytest_configure(config: pytest.Config) -> None:
     settings = ExitStack()
     settings.enter_context(session_environment())
     config.add_cleanup(settings.close)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test on a laptop without the optional packages that it uses; in CI it fails."""
+    missing = missing_packages(package for mark in item.iter_markers("needs") for package in mark.args)
+    if missing and not os.environ.get("CI"):
+        pytest.skip(f"needs {', '.join(missing)}")
 
 
 @pytest.fixture(scope="session")

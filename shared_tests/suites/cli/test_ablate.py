@@ -17,11 +17,14 @@ from matplotlib.figure import Figure
 
 from danet_cli.main import run
 from danet_common import read_checkpoint
+from danet_common.extras import TRAINING
 from danet_common.training.folder import RunFolder
 from danet_common.training.metrics_file import read_metrics
 from shared_tests.suites.cli.test_cli import assert_one_error
 from shared_tests.suites.conftest import Start
 from shared_tests.suites.training.fake_framework import FakeDistributed, fake_framework
+
+pytestmark = pytest.mark.needs(*TRAINING)
 
 Streams = pytest.CaptureFixture[str]
 Ablate = Callable[..., int]

@@ -367,6 +367,7 @@ def test_closed_pipe_is_no_traceback(tiny: Path) -> None:
 
 @pytest.mark.parametrize("ending", [".pth", ".safetensors"])
 @pytest.mark.parametrize("command", ["predict", "eval", "check"])
+@pytest.mark.needs("grain")
 def test_a_backbone_alone_is_not_run(command: str, ending: str, tiny: Path, photograph: Path, capsys: Streams) -> None:
     """The upstream file, and a canonical file with the head that was drawn for it."""
     path = tiny.with_name("resnet.pth")

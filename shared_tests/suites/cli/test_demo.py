@@ -11,7 +11,7 @@ import pytest
 import typer.main
 
 from danet_cli.commands import app
-from danet_cli.demo.command import BACKENDS, Act, perform, story
+from danet_cli.demo.command import BACKENDS, NEEDED, Act, perform, story
 from danet_cli.demo.page import write_page
 from danet_cli.main import run
 from danet_common.data.image import write_image
@@ -38,10 +38,23 @@ def test_a_command_that_fails_ends_the_demo(tmp_path: Path) -> None:
         perform(Act("Inspect", ("inspect", str(tmp_path / "nothing.pth"))), quiet=True)
 
 
+@pytest.mark.needs(*NEEDED)
 def test_a_file_is_no_folder_for_a_demo(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "photo.jpg").write_text("mine")
     assert run(["demo", "--out", str(tmp_path / "photo.jpg")]) == 2
     assert_one_error(capsys, "photo.jpg is a file, not a folder")
+
+
+@pytest.mark.needs(*NEEDED)
+def test_a_second_demo_takes_the_next_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("danet_cli.demo.command.story", lambda out: [Act("", ("inspect", f"{out}/nothing.pth"))])
+    for name in ("demo", "demo-2", "demo-3"):
+        assert run(["demo", "--json"]) == 2  # the story that is told here ends at once
+        assert capsys.readouterr().err.startswith(f"writing to {name}\n")
+        assert (tmp_path / name / "pictures").is_dir()
 
 
 @pytest.fixture

@@ -21,9 +21,12 @@ from danet_common.data import Augmentation, LabelSettings, open_dataset
 from danet_common.data.image import normalise
 from danet_common.evaluation import PROTOCOLS
 from danet_common.evaluation.metrics import scores
+from danet_common.extras import TRAINING
 from danet_common.training.plan import Intervals, RunPlan
 from shared_tests.fixtures.synthetic import synthetic_array, synthetic_tensors
 from shared_tests.suites.cli.test_cli import assert_one_error
+
+pytestmark = pytest.mark.needs(*TRAINING)
 
 SCENES = open_dataset("scenes", "val")
 CONFIG = VARIANTS["danet_tiny"].replace(num_classes=7, class_names=SCENES.names, palette=SCENES.palette)

@@ -261,6 +261,7 @@ def test_a_child_that_is_no_command_is_killed() -> None:
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not say which signals are blocked")
+@pytest.mark.needs("grain")
 def test_processes_that_make_batches_never_hear_ctrl_c() -> None:
     """A terminal sends it to them too, perhaps while Python starts in them, where it would print a traceback."""
     dataset = open_dataset("scenes:2", "train")

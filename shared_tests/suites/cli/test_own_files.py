@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from danet_cli.console import CommandError
+from danet_cli.demo.command import NEEDED
 from danet_cli.main import run
 from danet_cli.output_paths import own_image, own_report, own_text, require_own, software
 from danet_common import write_checkpoint
 from danet_common.data.image import write_image
+from danet_common.extras import TRAINING
 from shared_tests.suites.cli.test_cli import assert_one_error
 from shared_tests.suites.conversion.test_replacing import contents
 from shared_tests.suites.conversion.writers import checkpoint
@@ -20,6 +22,7 @@ from shared_tests.suites.conversion.writers import checkpoint
 
 @pytest.mark.parametrize("name", ["x.safetensors", "notes.txt", "other.json", "picture.png"])
 @pytest.mark.parametrize("command", ["check", "eval"])
+@pytest.mark.needs(*TRAINING)
 def test_a_report_in_the_place_of_something_else(
     name: str, command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -37,6 +40,7 @@ def test_a_report_in_the_place_of_something_else(
 
 
 @pytest.mark.parametrize("name", ["ablation.json", "ablation.md", "ablation.png"])
+@pytest.mark.needs(*TRAINING)
 def test_an_ablations_files(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / name).write_text("{}")
     assert run(["ablate", "--out", str(tmp_path)]) == 2
@@ -44,6 +48,7 @@ def test_an_ablations_files(name: str, tmp_path: Path, capsys: pytest.CaptureFix
     assert (tmp_path / name).read_text() == "{}"
 
 
+@pytest.mark.needs(*TRAINING)
 def test_a_confusion_matrix(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_image(tmp_path / "confusion.png", np.zeros((2, 2, 3), np.uint8), "a camera")
     before = contents(tmp_path)
@@ -69,6 +74,7 @@ def test_a_commands_own_files_are_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["scenes.safetensors", "index.html", "pictures/scene_0.png"])
+@pytest.mark.needs(*NEEDED)
 def test_a_demo_beside_other_files(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("mine")

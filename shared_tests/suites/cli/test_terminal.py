@@ -33,7 +33,7 @@ OUTLETS = ("console.py", "safe_console.py", "streams.py")  # of danet_cli, the o
 WRITERS = {"print", "Console"}  # called by name
 METHODS = {"stdout.write", "stderr.write", "typer.echo", "typer.secho", "warnings.warn", "sys.displayhook"}
 
-LIBRARY_WARNINGS = ["warnings.warn"]  # what `load` assumed, in Python; the commands give it a `report`
+LIBRARY_WARNINGS = ["warnings.warn"] * 2  # about a file and a wrapped network, in Python; the commands give a `report`
 
 # A window's title, a cleared screen, C1's CSI, a return, DEL, a bidi override, a line, a lone surrogate, and markup.
 EVIL = "a\x1b]0;title\x07\x1b[2J\x9b2J\r\x7f\u202edanet: done\n\udc80[/x][red]"

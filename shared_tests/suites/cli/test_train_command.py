@@ -35,6 +35,7 @@ from danet_common import (
 from danet_common.config.recipe import TrainConfig, learning_rate
 from danet_common.config.recipes import RECIPES
 from danet_common.data import Augmentation, LabelSettings
+from danet_common.extras import TRAINING
 from danet_common.training.curves import draw_curves
 from danet_common.training.events import Events
 from danet_common.training.folder import RunFolder
@@ -48,6 +49,8 @@ from shared_tests.suites.cli.test_eval_command import SHORTAGES
 from shared_tests.suites.conftest import NETWORKS, Start, Train
 from shared_tests.suites.data.test_data_layouts import write_image, write_labels, write_list
 from shared_tests.suites.docs.test_readme import ROOT, blocks
+
+pytestmark = pytest.mark.needs(*TRAINING)
 
 Streams = pytest.CaptureFixture[str]
 

@@ -25,8 +25,11 @@ from danet_common.data.image import normalise
 from danet_common.data.loader import Batches
 from danet_common.data.sampler import SampleIndex
 from danet_common.data.specs import ON_DISK
+from danet_common.extras import TRAINING
 from shared_tests.suites.conftest import Start
 from shared_tests.suites.data.test_data_layouts import write_image, write_labels, write_list
+
+pytestmark = pytest.mark.needs(*TRAINING)
 
 ROOT = Path(__file__).parents[3]
 CONFIG = DANetConfig(num_classes=7)

@@ -390,6 +390,7 @@ def scenes_infer(pictures: np.ndarray) -> np.ndarray:
     return np.concatenate([toy_infer(pictures), even_infer(pictures)[..., :2]], axis=3)
 
 
+@pytest.mark.needs("grain")
 def test_shards_sum_to_the_whole_and_limit_is_of_all() -> None:
     whole = evaluate(scenes_infer, SCENES, Protocol(), CONFIG)
     labelled = sum(int((SCENES.item(index).labels != 255).sum()) for index in range(len(SCENES)))
@@ -421,6 +422,7 @@ class Void(Dataset):
         pass
 
 
+@pytest.mark.needs("grain")
 def test_void_alone_gives_zeros() -> None:
     matrix = evaluate(scenes_infer, Void(), Protocol(), CONFIG)
     assert matrix.dtype == np.int64
@@ -433,6 +435,7 @@ def test_other_classes_are_refused_naming_both() -> None:
         evaluate(scenes_infer, open_dataset("scenes", "val"), Protocol(), TINY)
 
 
+@pytest.mark.needs("grain")
 def test_an_item_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     for kind in ("images", "labels"):
         (tmp_path / kind).mkdir()
@@ -457,6 +460,7 @@ def asked(backend: str, weights: str, *names: str) -> dict[str, Any]:
     return {"backend": backend, "weights": weights, "data": "scenes:2", "protocols": protocols}
 
 
+@pytest.mark.needs("grain")
 def test_frameworks_give_the_same_figures(start: Start, checkpoint_of: Any) -> None:
     """By windows of one size, for which each framework compiles once."""
     assert_same_figures(start, checkpoint_of(CONFIG), "official")

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import weights_convert
+from danet_common.extras import TRAINING
 from shared_tests.suites.docs.test_readme import blocks
 from shared_tests.suites.upstream_networks import checkpoint_of
 from shared_tests.workers.backends import BACKENDS
@@ -55,6 +56,7 @@ def run(command: list[str], folder: Path) -> None:
     assert done.returncode == 0, (command[-1], done.stdout[-2000:], done.stderr[-2000:])
 
 
+@pytest.mark.needs(*TRAINING)
 def test_every_command(folder: Path) -> None:
     shell = [text for language, text in blocks(DOCUMENT) if language == "sh"]
     assert len(shell) == 8

@@ -15,6 +15,7 @@ from PIL import Image
 
 from danet_common import VARIANTS, Checkpoint, write_checkpoint
 from danet_common.data import open_dataset
+from danet_common.extras import TRAINING
 from shared_tests.fixtures.synthetic import synthetic_tensors
 from shared_tests.suites.conftest import Start
 
@@ -54,6 +55,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     "backend", ["torch", pytest.param("tf", marks=pytest.mark.slow), pytest.param("jax", marks=pytest.mark.slow)]
 )
+@pytest.mark.needs(*TRAINING)
 def test_page(backend: str, folder: Path, start: Start) -> None:
     start(backend)
     actual = commands(backend)

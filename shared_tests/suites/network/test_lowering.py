@@ -17,7 +17,7 @@ def actual(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Results of lowering the tiny network and danet_r50."""
     path: Path = tmp_path_factory.mktemp("lowering") / "model.safetensors"
     write_checkpoint(Checkpoint(CONFIG, synthetic_tensors(CONFIG)), path)
-    return run_program("lowering", path, needs=("jax", "flax"), environment={"JAX_ENABLE_X64": "0"})
+    return run_program("lowering", path, needs=("jax", "flax", "flatbuffers"), environment={"JAX_ENABLE_X64": "0"})
 
 
 def test_lowers_for_every_platform(actual: dict[str, Any]) -> None:

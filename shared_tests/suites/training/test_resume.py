@@ -24,6 +24,7 @@ from danet_common import VARIANTS, initial_tensors, read_checkpoint
 from danet_common.config.recipe import TrainConfig
 from danet_common.data import Augmentation, DataError, Loader, Sample, Sampler
 from danet_common.data.scenes import Scenes
+from danet_common.extras import TRAINING
 from danet_common.files.atomic import atomic_file
 from danet_common.files.temporary import part_path
 from danet_common.training.callback import Callback
@@ -36,6 +37,8 @@ from danet_common.training.signals import Interruption
 from danet_common.training.training_checkpoint import initial_state, read_training
 from shared_tests.suites.conftest import NETWORKS, Start
 from shared_tests.suites.training.fake_framework import NAME, FakeDistributed, FakeState, fake_framework
+
+pytestmark = pytest.mark.needs(*TRAINING)
 
 ROOT = Path(__file__).parents[3]
 HANDOVER = 1e-9  # of a tensor's largest value, in float64

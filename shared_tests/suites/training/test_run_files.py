@@ -17,6 +17,7 @@ from danet_common.checkpoint.lazy import open_checkpoint
 from danet_common.config.recipe import TrainConfig
 from danet_common.config.typed_json import from_json
 from danet_common.data import Augmentation
+from danet_common.extras import TRAINING
 from danet_common.files.strict_json import parse_json
 from danet_common.training.folder import RunFolder
 from danet_common.training.lock import RunError
@@ -126,6 +127,7 @@ def includes(read: Any, given: Any) -> bool:
     return bool(read == (float(given) if type(read) is float else given))
 
 
+@pytest.mark.needs(*TRAINING)
 def test_every_field_of_the_plan(folder: RunFolder, tmp_path: Path) -> None:
     other, count = RunFolder(tmp_path), 0
     for path, content in wrong_values(json.loads(folder.plan.read_text())):

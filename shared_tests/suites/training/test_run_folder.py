@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from danet_common.extras import TRAINING
 from danet_common.files.temporary import part_path
 from danet_common.training.folder import RunFolder
 from danet_common.training.lock import RunError, locked
@@ -118,6 +119,7 @@ FORMS: dict[str, tuple[str, ...]] = {
 
 
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.needs(*TRAINING)
 def test_every_form_of_out(
     form: str, train: Train, tmp_path: Path, capsys: Streams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,6 +138,7 @@ def test_every_form_of_out(
         assert Path(out).stat().st_ino == identity  # the folder itself: a shell may be in it
 
 
+@pytest.mark.needs(*TRAINING)
 def test_what_is_no_place_for_a_run(train: Train, tmp_path: Path, capsys: Streams) -> None:
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / ".hidden").write_text("mine")
@@ -154,6 +157,7 @@ def test_what_is_no_place_for_a_run(train: Train, tmp_path: Path, capsys: Stream
 
 
 @pytest.mark.skipif(os.name != "posix", reason="no locks there")
+@pytest.mark.needs(*TRAINING)
 def test_a_run_is_read_when_no_other_process_trains_it(
     train: Train, tmp_path: Path, capsys: Streams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
