@@ -16,8 +16,8 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet -c constraints.txt -e ".[dev]"
 	touch $(READY)
 
-demo: $(READY)  ## Run the main job from end to end; the page is demo/index.html
-	$(BIN)/danet demo --out demo
+demo: $(READY)  ## Run the main job from end to end; the last line names the page
+	$(BIN)/danet demo
 
 test: $(READY)  ## Run every test but the slow ones
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile
