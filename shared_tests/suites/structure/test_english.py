@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 NETWORKS = ("danet_torch", "danet_tf", "danet_jax")
-PACKAGES = ("danet_common", *NETWORKS, "weights_convert", "danet_cli", "shared_tests", "benchmarks")
+PACKAGES = ("danet", "danet_common", *NETWORKS, "weights_convert", "danet_cli", "shared_tests", "benchmarks")
 FORBIDDEN_OPENING = re.compile(r"(Of|What|Whether|Those|As|That|For|How|Where|Which)\b")
 FRACTION = re.compile(
     r"\b(a|an|one|two|three|four|five|six|seven|eight|nine) (third|quarter|fifth|sixth|seventh|eighth|ninth|tenth|"

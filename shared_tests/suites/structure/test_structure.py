@@ -31,6 +31,7 @@ LAYERS: dict[str, set[str]] = {
     "weights_convert": {"danet_common", *NETWORKS, *FRAMEWORKS},
     "shared_tests": {"danet_common", "weights_convert", *NETWORKS, *FRAMEWORKS},
     "danet_cli": {"danet_common", "weights_convert", "shared_tests", *NETWORKS, *FRAMEWORKS},
+    "danet": {"danet_common", "weights_convert", "danet_cli"},
 }
 # The one upward call: `load` and `save` of a network take files of any format, which are the converter's to read, and
 # import it when they meet another than the canonical one.
@@ -38,7 +39,7 @@ UPWARD = {"danet_common/checkpoint/network_file.py": {"weights_convert"}}
 # The packages of shared_tests that are not shipped; they may use even the command that they test.
 TESTS = ("examples", "fuzzing", "malicious", "mutation", "suites")
 TEST_LIBRARIES = {"pytest", "_pytest", "pytest_timeout", "xdist"}
-WITHOUT_FRAMEWORKS = ("danet_common", "weights_convert", "danet_cli")  # where a module imports none on being imported
+WITHOUT_FRAMEWORKS = ("danet", "danet_common", "weights_convert", "danet_cli")  # import none
 
 FORBIDDEN_WORDS = ("TODO", "FIXME", "XXX", "raise NotImplementedError", "strict=False", "**kwargs")
 FORBIDDEN_FILES = ("utils.py", "helpers.py", "misc.py", "common.py")
@@ -80,7 +81,7 @@ def is_type_checking(node: ast.AST) -> bool:
 def test_imports_go_down_only(package: str) -> None:
     ours = FRAMEWORKS | set(LAYERS)
     for path in sources(package):
-        allowed = LAYERS[package] | {package} | (set() if is_shipped(path) else {"danet_cli"})
+        allowed = LAYERS[package] | {package} | (set() if is_shipped(path) else {"danet", "danet_cli"})
         allowed |= UPWARD.get(str(path.relative_to(ROOT)), set())
         wrong = {name for name in imports(ast.parse(path.read_text()), deep=True) if name in ours} - allowed
         assert not wrong, f"{path.relative_to(ROOT)} imports {', '.join(sorted(wrong))}"
@@ -179,7 +180,7 @@ OPENERS = {"open", "read_text", "read_bytes", "safe_open", "ZipFile", "is_zipfil
     "FileIO",
 }
 OPENING_MODULES = {("np", "load"), ("torch", "load"), ("h5py", "File"), ("pickle", "load"), ("json", "load")}
-PRODUCT = ("danet_common", "danet_cli", "weights_convert", "danet_torch", "danet_tf", "danet_jax")
+PRODUCT = ("danet", "danet_common", "danet_cli", "weights_convert", "danet_torch", "danet_tf", "danet_jax")
 # What may open by itself, and why; the call must stand in that file just so.
 OPENS_ITSELF = {
     ("danet_common/files/regular_file.py", "os.open(name, FLAGS)"): "the one opening function",
