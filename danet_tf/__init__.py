@@ -9,6 +9,7 @@ require_keras_backend()
 
 import keras
 
+from danet_common import __version__
 from danet_common.config.layer_set import LayerSet
 from danet_tf.attention import ChannelAttention, PositionAttention
 from danet_tf.checkpoint import from_checkpoint, from_pretrained, load, save, save_pretrained
@@ -23,6 +24,7 @@ __all__ = [
     "DANet",
     "LayerSet",
     "PositionAttention",
+    "__version__",
     "from_checkpoint",
     "from_pretrained",
     "load",

@@ -5,6 +5,7 @@ from danet_common.extras import FRAMEWORKS, require_packages
 
 require_packages("danet_torch", FRAMEWORKS["torch"])  # before anything imports them
 
+from danet_common import __version__
 from danet_common.config.layer_set import LayerSet
 from danet_torch.attention import ChannelAttention, PositionAttention
 from danet_torch.checkpoint import from_checkpoint, from_pretrained, load, save, save_pretrained
@@ -19,6 +20,7 @@ __all__ = [
     "DANet",
     "LayerSet",
     "PositionAttention",
+    "__version__",
     "from_checkpoint",
     "from_pretrained",
     "load",

@@ -33,10 +33,12 @@ def test_load_returns_the_network_of_the_framework(backend: str, tmp_path: Path)
         pytest.skip(f"{backend} is not installed")
     tiny = write_tiny(tmp_path / "tiny.safetensors")
     danet.convert(tiny, tmp_path / "tiny.npz")
+    argument = "" if backend == NETWORKS[0] else f", {backend!r}"  # the first is the default
     program = (
         "import sys, danet\n"
-        f"model = danet.load(sys.argv[1], {backend!r})\n"
+        f"model = danet.load(sys.argv[1]{argument})\n"
         "print(type(model).__module__, model.config.num_classes)\n"
+        f"import danet_{backend}; assert danet_{backend}.__version__ == danet.__version__\n"
     )
     command = [sys.executable, "-W", "ignore", "-c", program, str(tmp_path / "tiny.npz")]
     done = subprocess.run(command, capture_output=True, text=True)
