@@ -4,8 +4,8 @@ from danet_common.config.former_arguments import former_attributes
 from danet_common.extras import FRAMEWORKS, require_packages
 from danet_common.keras_backend import require_keras_backend
 
-require_packages("danet_tf", FRAMEWORKS["tf"])  # before anything imports them
-require_keras_backend()
+require_keras_backend()  # before anything imports Keras
+require_packages("danet_tf", FRAMEWORKS["tf"])
 
 import keras
 

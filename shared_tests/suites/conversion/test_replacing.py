@@ -37,6 +37,8 @@ from shared_tests.suites.conversion.writers import (
 )
 from weights_convert.containers.orbax_layout import require_only_orbax
 
+pytestmark = pytest.mark.needs("tensorstore")
+
 
 def contents(folder: Path) -> dict[str, bytes]:
     """Every file below a folder, links as what they lead to."""
