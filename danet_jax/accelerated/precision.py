@@ -24,7 +24,8 @@ def cast_input(call: Callable[..., T]) -> Callable[..., T]:
     @functools.wraps(call)
     def cast_call(network: Any, x: Array, *arguments: Any, **named: Any) -> T:
         raise_if_renamed(named)
-        return call(network, jnp.asarray(x, input_dtype(network)), *arguments, **named)
+        with jax.numpy_rank_promotion("allow"):  # factors of channels broadcast over pixels
+            return call(network, jnp.asarray(x, input_dtype(network)), *arguments, **named)
 
     return cast_call
 

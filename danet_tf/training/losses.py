@@ -57,6 +57,6 @@ def hard_pixels(
     """
     every = all_gather(ops.where(valid, probability, 2 * ops.ones_like(probability)))
     ordered = ops.sort(ops.reshape(every, (-1,)))  # void comes last
-    count = ops.minimum(recipe.ohem_min_kept * ops.shape(every)[0], ops.shape(ordered)[0])
+    count = ops.minimum(ops.cast(recipe.ohem_min_kept, "int32") * ops.shape(every)[0], ops.shape(ordered)[0])
     below = probability < ops.cast(threshold, probability.dtype)
     return below | (probability <= ops.take(ordered, count - 1))

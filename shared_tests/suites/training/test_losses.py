@@ -120,3 +120,17 @@ def check_both_means(worker: Worker, expected: np.ndarray) -> None:
     """Hold the losses by both divisors to the reference's."""
     for recipe in (PLAIN, PLAIN.replace(loss_mean="all_pixels")):
         check(worker, recipe, expected)
+
+
+def test_kept_pixels_do_not_depend_on_floatx() -> None:
+    """Keras counts in as many bits as its floatx: 80000 pixels would be 14464 in 16."""
+    keras, losses = pytest.importorskip("keras"), pytest.importorskip("danet_tf.training.losses")
+    before = keras.config.floatx()
+    keras.config.set_floatx("float16")
+    try:
+        probability = np.linspace(0.1, 0.9, 90000, dtype=np.float32).reshape(1, 300, 300)
+        recipe = PLAIN.replace(ohem_min_kept=80000)
+        hard = losses.hard_pixels(*map(keras.ops.convert_to_tensor, (probability, probability > 0)), 0.0, recipe)
+        assert np.array(hard).sum() == 80000
+    finally:
+        keras.config.set_floatx(before)
