@@ -41,18 +41,18 @@ class BasicBlock(nnx.Module):
     """Two 3x3 convolutions and a shortcut (ResNet-18 and 34)."""
 
     def __init__(
-        self, in_channels: int, width: int, layers: LayerSet = PLAIN, *, stride: int, dilation: int, avg_down: bool
+        self, in_channels: int, width: int, layers: LayerSet = PLAIN, *, stride: int, dilation: int, pool: int
     ) -> None:
         self.conv1 = layers.conv(in_channels, width, 3, stride=stride, dilation=dilation)
         self.bn1 = layers.norm(width)
         self.conv2 = layers.conv(width, width, 3, dilation=dilation)
         self.bn2 = layers.norm(width)
-        self.downsample = projection(in_channels, width, layers, stride, avg_down)
-        self.pooled = avg_down and stride == 2
+        self.downsample = projection(in_channels, width, layers, stride, pool)
+        self.pool = pool
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b p q d"]:
         out = jax.nn.relu(self.bn1(self.conv1(x)))
-        out = self.bn2(self.conv2(out)) + shortcut(x, self.downsample, self.pooled)
+        out = self.bn2(self.conv2(out)) + shortcut(x, self.downsample, self.pool)
         return jax.nn.relu(out)
 
 
@@ -60,7 +60,7 @@ class Bottleneck(nnx.Module):
     """1x1, 3x3 and 1x1 convolutions and a shortcut (ResNet-50, 101 and 152)."""
 
     def __init__(
-        self, in_channels: int, width: int, layers: LayerSet = PLAIN, *, stride: int, dilation: int, avg_down: bool
+        self, in_channels: int, width: int, layers: LayerSet = PLAIN, *, stride: int, dilation: int, pool: int
     ) -> None:
         self.conv1 = layers.conv(in_channels, width, 1)
         self.bn1 = layers.norm(width)
@@ -68,13 +68,13 @@ class Bottleneck(nnx.Module):
         self.bn2 = layers.norm(width)
         self.conv3 = layers.conv(width, 4 * width, 1)
         self.bn3 = layers.norm(4 * width)
-        self.downsample = projection(in_channels, 4 * width, layers, stride, avg_down)
-        self.pooled = avg_down and stride == 2
+        self.downsample = projection(in_channels, 4 * width, layers, stride, pool)
+        self.pool = pool
 
     def __call__(self, x: Float[Array, "b h w c"]) -> Float[Array, "b p q d"]:
         out = jax.nn.relu(self.bn1(self.conv1(x)))
         out = jax.nn.relu(self.bn2(self.conv2(out)))
-        out = self.bn3(self.conv3(out)) + shortcut(x, self.downsample, self.pooled)
+        out = self.bn3(self.conv3(out)) + shortcut(x, self.downsample, self.pool)
         return jax.nn.relu(out)
 
 
@@ -115,31 +115,31 @@ def make_stem(config: DANetConfig, layers: LayerSet) -> nnx.Module:
 
 
 def make_stage(config: DANetConfig, index: int, in_channels: int, layers: LayerSet) -> nnx.List:
-    """Return the blocks of layer{index + 1}; the first takes the stride."""
+    """Return the blocks of layer{index + 1}; the first takes the stride and the shortcut's pool."""
     # The layer set may wrap the class: layers.remat is activation checkpointing.
     block = layers.remat(layers.block(BasicBlock if config.block == "basic" else Bottleneck))
     blocks = []
     for position, dilation in enumerate(config.block_dilations[index]):
         stride = config.stage_strides[index] if position == 0 else 1
-        width, avg_down = config.widths[index], config.avg_down
-        blocks.append(block(in_channels, width, layers, stride=stride, dilation=dilation, avg_down=avg_down))
+        width, pool = config.widths[index], config.shortcut_pools[index] if position == 0 else 0
+        blocks.append(block(in_channels, width, layers, stride=stride, dilation=dilation, pool=pool))
         in_channels = config.stage_channels[index]
     return nnx.List(blocks)
 
 
-def projection(in_channels: int, out_channels: int, layers: LayerSet, stride: int, avg_down: bool) -> nnx.List:
+def projection(in_channels: int, out_channels: int, layers: LayerSet, stride: int, pool: int) -> nnx.List:
     """Return the shortcut's convolution and BatchNorm; none where the block's input is added as it is.
 
-    With `avg_down` (ResNet-D) its stride is 1, because the input is pooled before."""
+    With a pool (ResNet-D) its stride is 1, because the input is pooled before."""
     if stride == 1 and in_channels == out_channels:
         return nnx.List([])
-    conv = layers.conv(in_channels, out_channels, 1, stride=1 if avg_down else stride)
+    conv = layers.conv(in_channels, out_channels, 1, stride=1 if pool else stride)
     return nnx.List([conv, layers.norm(out_channels)])
 
 
-def shortcut(x: Float[Array, "b h w c"], downsample: nnx.List, pooled: bool) -> Float[Array, "b p q d"]:
-    """Return the block's input, pooled (ResNet-D) and projected where its shape must change."""
-    return chain(downsample, average_pool(x) if pooled else x)
+def shortcut(x: Float[Array, "b h w c"], downsample: nnx.List, pool: int) -> Float[Array, "b p q d"]:
+    """Return the block's input, pooled (ResNet-D; `pool` is the stride, 0: no pool) and projected where it must be."""
+    return chain(downsample, average_pool(x, pool) if pool else x)
 
 
 def chain(modules: nnx.List, x: Float[Array, "b h w c"]) -> Float[Array, "b p q d"]:

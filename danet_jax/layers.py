@@ -54,8 +54,13 @@ def max_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b p q c"]:
     return nnx.max_pool(x, (3, 3), (2, 2), ((1, 1), (1, 1)))
 
 
-def average_pool(x: Float[Array, "b h w c"]) -> Float[Array, "b p q c"]:
-    """2x2 mean, stride 2, over the pixels that exist: an odd last row or column is kept."""
+def average_pool(x: Float[Array, "b h w c"], stride: int) -> Float[Array, "b p q c"]:
+    """2x2 mean. At stride 2 it is over the pixels that exist: an odd last row or column is kept.
+
+    At stride 1 the size stays: zeros follow the last row and column, and count as pixels (timm's AvgPool2dSame).
+    """
+    if stride == 1:
+        return nnx.avg_pool(x, (2, 2), (1, 1), ((0, 1), (0, 1)))
     odd = ((0, x.shape[1] % 2), (0, x.shape[2] % 2))
     return nnx.avg_pool(x, (2, 2), (2, 2), odd, count_include_pad=False).astype(x.dtype)
 

@@ -64,8 +64,13 @@ def max_pool(x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q c"]:
     return ops.max_pool(padded, 3, 2, "valid")
 
 
-def average_pool(x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q c"]:
-    """2x2 mean, stride 2, over the pixels that exist: an odd last row or column is kept."""
+def average_pool(x: Float[Tensor, "b h w c"], stride: int) -> Float[Tensor, "b p q c"]:
+    """2x2 mean. At stride 2 it is over the pixels that exist: an odd last row or column is kept.
+
+    At stride 1 the size stays: zeros follow the last row and column, and count as pixels (timm's AvgPool2dSame).
+    """
+    if stride == 1:
+        return ops.average_pool(ops.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0))), 2, 1, "valid")
     return ops.average_pool(x, 2, 2, "same")
 
 

@@ -55,8 +55,13 @@ def max_pool(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c p q"]:
     return F.max_pool2d(x, 3, 2, 1)
 
 
-def average_pool(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c p q"]:
-    """2x2 mean, stride 2, over the pixels that exist: an odd last row or column is kept."""
+def average_pool(x: Float[Tensor, "b c h w"], stride: int) -> Float[Tensor, "b c p q"]:
+    """2x2 mean. At stride 2 it is over the pixels that exist: an odd last row or column is kept.
+
+    At stride 1 the size stays: zeros follow the last row and column, and count as pixels (timm's AvgPool2dSame).
+    """
+    if stride == 1:
+        return F.avg_pool2d(F.pad(x, (0, 1, 0, 1)), 2, 1)
     return F.avg_pool2d(x, 2, 2, ceil_mode=True, count_include_pad=False)
 
 

@@ -59,6 +59,7 @@ class DANetConfig:
     stem: StemKind = "plain"  # plain: one 7x7; deep: three 3x3 (Encoding, mmseg V1c, Paddle vd)
     stem_widths: tuple[int, ...] = (64,)  # deep: 64,64,128 (Encoding) or 32,32,64 (mmseg, Paddle)
     avg_down: bool = False  # 2x2 average pool before a strided shortcut (ResNet-D, Paddle vd)
+    avg_down_dilated: bool = False  # and, at stride 1, where dilation replaces the stride (timm's d)
     output_stride: Literal[8, 16, 32] = 8
     multi_grid: tuple[int, ...] | None = None  # factors on layer4's dilation; the authors' 4,8,16 is 1,2,4
     contract_dilation: bool = True  # the first block of a dilated stage uses half (Paddle: the whole)
@@ -150,6 +151,16 @@ class DANetConfig:
         return {8: (1, 2, 1, 1), 16: (1, 2, 2, 1), 32: (1, 2, 2, 2)}[self.output_stride]
 
     @property
+    def shortcut_pools(self) -> tuple[int, ...]:
+        """Stride of the 2x2 average pool on the shortcut of the first block of layer1..layer4; 0: no pool."""
+        pools, channels = [], self.stage_channels
+        for index, (stride, natural_stride) in enumerate(zip(self.stage_strides, (1, 2, 2, 2), strict=True)):
+            dilated = stride < natural_stride and channels[index] != channels[index - 1]  # and projected
+            pooled = self.avg_down and (stride == 2 or (dilated and self.avg_down_dilated))
+            pools.append(stride if pooled else 0)
+        return tuple(pools)
+
+    @property
     def block_dilations(self) -> tuple[tuple[int, ...], ...]:
         """Dilation of the 3x3 convolutions of each block, by stage."""
         stages = []
@@ -237,6 +248,7 @@ CHOICES: dict[str, tuple[Any, ...]] = {
     "non_local_form": get_args(NonLocalForm),
     "non_local_pooled": (False, True),
     "avg_down": (False, True),
+    "avg_down_dilated": (False, True),
     "contract_dilation": (False, True),
     "branch_classifiers": (False, True),
 }

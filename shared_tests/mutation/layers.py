@@ -85,6 +85,17 @@ LAYERS = (
         ),
     ),
     Mutation(
+        "average_pool_ignores_padding",
+        "at stride 1 the zeros after the last row and column do not count, as 'same' pools them",
+        CASES["avg_down_dilated"],
+        edits_by_backend(
+            "average_pool",
+            torch=("F.pad(x, (0, 1, 0, 1))", 'F.pad(x, (0, 1, 0, 1), "replicate")'),
+            tf=('ops.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0))), 2, 1, "valid")', 'x, 2, 1, "same")'),
+            jax=("((0, 1), (0, 1)))", "((0, 1), (0, 1)), count_include_pad=False)"),
+        ),
+    ),
+    Mutation(
         "dropout_at_inference",
         "dropout stays on at inference",
         PLAIN,

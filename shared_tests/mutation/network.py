@@ -73,10 +73,16 @@ BACKBONE = (
         small(avg_down=True),
         edits_by_backend(
             "shortcut",
-            torch=("average_pool(x) if pooled", "x[:, :, ::2, ::2] if pooled"),
-            tf=("average_pool(x) if pooled", "x[:, ::2, ::2] if pooled"),
-            jax=("average_pool(x) if pooled", "x[:, ::2, ::2] if pooled"),
+            torch=("average_pool(x, pool) if pool", "x[:, :, ::2, ::2] if pool"),
+            tf=("average_pool(x, pool) if pool", "x[:, ::2, ::2] if pool"),
+            jax=("average_pool(x, pool) if pool", "x[:, ::2, ::2] if pool"),
         ),
+    ),
+    Mutation(
+        "dilated_shortcut_not_pooled",
+        "avg_down_dilated ignored: a shortcut is pooled only where it has a stride, which no tensor shows",
+        small(avg_down=True, avg_down_dilated=True),
+        same_edit("shortcut", ("if pool else x", "if pool == 2 else x")),
     ),
 )
 

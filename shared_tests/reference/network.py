@@ -120,12 +120,14 @@ class Network:
                 elif block == 0 and config.contract_dilation:
                     spread = before
                 name = f"backbone.layer{layer + 1}.{block}"
-                x = self.block(name, x, config.widths[layer], stride if block == 0 else 1, spread)
+                first = block == 0
+                kept = first and config.avg_down_dilated and natural > config.output_stride
+                x = self.block(name, x, config.widths[layer], stride if first else 1, spread, kept)
             before = dilation
             layers.append(self.keep(f"layer{layer + 1}", x))
         return layers[0], layers[2], layers[3]
 
-    def block(self, name: str, x: Array, width: int, stride: int, dilation: int) -> Array:
+    def block(self, name: str, x: Array, width: int, stride: int, dilation: int, pool_kept: bool) -> Array:
         if self.config.block == "basic":
             channels = width
             out = self.conv(f"{name}.conv1", x, width, 3, stride=stride, dilation=dilation)
@@ -140,6 +142,8 @@ class Network:
         if stride != 1 or x.shape[1] != channels:
             if self.config.avg_down and stride == 2:
                 x, stride = operations.average_pool(x), 1
+            elif self.config.avg_down and pool_kept:
+                x = operations.average_pool_same(x)
             x = self.norm(f"{name}.downsample.1", self.conv(f"{name}.downsample.0", x, channels, 1, stride=stride))
         return operations.relu(out + x)
 

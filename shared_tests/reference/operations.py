@@ -63,6 +63,12 @@ def average_pool(x: Array) -> Array:
     )
 
 
+def average_pool_same(x: Array) -> Array:
+    """Mean of each 2x2 window, stride 1; a row of zeros below and a column to the right keep the size, and count."""
+    padded = np.pad(x, ((0, 0), (0, 0), (0, 1), (0, 1)))
+    return (padded[..., :-1, :-1] + padded[..., :-1, 1:] + padded[..., 1:, :-1] + padded[..., 1:, 1:]) / 4
+
+
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)), of a form that does not overflow."""
     return 0.5 + 0.5 * np.tanh(0.5 * x)

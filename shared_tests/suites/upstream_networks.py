@@ -60,7 +60,7 @@ NETWORKS: Mapping[tuple[str, str], DANetConfig] = {
     ("imgclsmob", "tf2cv"): ELEMENT.replace(upsample_grid="half_pixel"),
     ("timm", "plain"): TINY,
     ("timm", "c or s"): DEEP,
-    ("timm", "d"): DEEP.replace(avg_down=True),
+    ("timm", "d"): DEEP.replace(avg_down=True, avg_down_dilated=True),
     ("mmseg_backbone", "ResNetV1c"): DEEP,
     ("mmseg_backbone", "ResNetV1d"): DEEP.replace(avg_down=True),
     ("paddle_backbone", ""): DEEP.replace(avg_down=True, contract_dilation=False),

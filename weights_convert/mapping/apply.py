@@ -24,6 +24,7 @@ SETS = "danet convert --set {}=... sets it"
 BACKBONES_OWN = (
     *BACKBONE_FIELDS,
     "avg_down",
+    "avg_down_dilated",
     "output_stride",
     "multi_grid",
     "contract_dilation",

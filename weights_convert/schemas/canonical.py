@@ -27,6 +27,11 @@ NAMES = {
 MODULES = {name.rpartition(".")[0] for name, parameter in NAMES.items() if not parameter.is_factor}
 
 
+def pools_shortcuts(config: DANetConfig) -> bool:
+    """True if the network pools before shortcuts."""
+    return config.avg_down
+
+
 def has_non_local(config: DANetConfig) -> bool:
     """True if the network has a non-local block."""
     return "non_local" in config.context
@@ -41,6 +46,7 @@ CANONICAL = Schema(
         Assumption("multi_grid", None, "it changes no tensor"),
         Assumption("upsample_grid", "corners", "it changes no tensor"),
         Assumption("avg_down", False, "it changes no tensor"),
+        Assumption("avg_down_dilated", False, "it changes no tensor", pools_shortcuts),
         Assumption("non_local_form", "embedded_gaussian", "dot_product has the same tensors", has_non_local),
         Assumption("non_local_pooled", False, "it changes no tensor", has_non_local),
     ),

@@ -91,6 +91,6 @@ V1D = replace(
     V1C,
     layout="ResNetV1d",
     modules={**STEM, **stages("backbone.", shortcut=1), **HEAD},  # downsample.0 is the pool
-    fixed_config={**V1C.fixed_config, "avg_down": True},
+    fixed_config={**V1C.fixed_config, "avg_down": True, "avg_down_dilated": False},
 )
 MMSEG: tuple[Schema, ...] = (V1C, PLAIN, V1D)

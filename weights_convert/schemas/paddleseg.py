@@ -99,6 +99,7 @@ PADDLESEG = Schema(
         "block": "bottleneck",  # its smaller networks project the shortcut of layer1.0; ours do not
         "stem": "deep",
         "avg_down": True,
+        "avg_down_dilated": False,
         "contract_dilation": False,
         "dropout": "channel",
         "dropout_rate": 0.1,

@@ -7,7 +7,7 @@ from danet_common import DANetConfig
 from weights_convert.mapping.schema import Assumption, Schema
 
 CLASSES = 1000  # of ImageNet
-OF_BACKBONE = ("block", "stem", "avg_down", "contract_dilation")
+OF_BACKBONE = ("block", "stem", "avg_down", "avg_down_dilated", "contract_dilation")
 OF_CLASSIFICATION = (
     Assumption("output_stride", 8, "the classification network has 32; DANet removes strides"),
     Assumption("multi_grid", None, "the classification network has no dilation"),

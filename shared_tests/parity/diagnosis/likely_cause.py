@@ -22,8 +22,9 @@ PLACES = {
     "pads even sizes below and right only), or a block of layer1",
     "layer2": "mismatch in layer2: stride (on the 3x3 in a bottleneck), its padding, the shortcut, or avg_down",
     "layer3": "mismatch in layer3: dilation (the first block uses the layer before's if contract_dilation), stride "
-    "or shortcut",
-    "layer4": "mismatch in layer4: dilation (multi_grid, contract_dilation), stride or shortcut",
+    "or shortcut (avg_down, avg_down_dilated)",
+    "layer4": "mismatch in layer4: dilation (multi_grid, contract_dilation), stride or shortcut (avg_down, "
+    "avg_down_dilated)",
     "cbam_channel_gate": "mismatch in CBAM's channel gate: mean and maximum over positions, one perceptron for both",
     "cbam_spatial_gate": "mismatch in CBAM's spatial gate: mean, then maximum, over the weighed channels; 7x7",
     "squeeze_excitation_gate": "mismatch in the squeeze, a mean over the positions, or its two convolutions",

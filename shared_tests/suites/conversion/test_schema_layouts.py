@@ -40,7 +40,7 @@ def test_there_and_back(name: str, layout: str, tmp_path: Path) -> None:
     for key, array in ours.items():
         if parameters(original.config)[key].kind != "count" or "count" in schema.norm_leaves:
             assert np.array_equal(result.tensors[key], array), key
-    for field in ("block", "layers", "widths", "stem", "stem_widths", "avg_down"):
+    for field in ("block", "layers", "widths", "stem", "stem_widths", "avg_down", "avg_down_dilated"):
         assert getattr(result.config, field) == getattr(original.config, field)
     if name not in (*BACKBONES, "mmseg"):  # MMSegmentation's configuration is in the object left out here
         assert result.config == original.config

@@ -14,12 +14,15 @@ import weights_convert
 from danet_common import Checkpoint, read_checkpoint, tap_names, write_checkpoint
 from shared_tests.fixtures import recorded, upstream_checkpoints
 from shared_tests.fixtures.recorded import FOLDER, Recording
+from shared_tests.fixtures.synthetic import synthetic_input
 from shared_tests.suites.conftest import NETWORKS, Start
 from shared_tests.suites.network.test_parity import FASTEST
+from shared_tests.suites.upstream_networks import write_upstream_checkpoint
 from shared_tests.workers.protocol import Request
 
 FLOAT64 = 1e-9  # relative to the map's largest value: their float64 run and ours add in other orders
 ROUNDED = 2.0**-23  # features are kept in float32
+WIDE = 1e-10  # relative: the same weights and float64 sums in another order
 FLOAT32 = 5  # times the upstream float32 noise
 
 NAMES = sorted(path.stem for path in FOLDER.glob("*.npz") if not path.stem.endswith(".features"))
@@ -136,6 +139,29 @@ def test_out_again(name: str, converted: Converted, tmp_path: Path) -> None:
     for bias, mean in folded.items():
         assert not written[bias].any()
         assert np.array_equal(written[mean], actual.state_dict[mean] - actual.state_dict[bias]), mean
+
+
+@pytest.mark.parametrize("stride", [8, 16])
+@pytest.mark.parametrize("backend", NETWORKS)
+def test_timm_dilated_resnet_d(backend: str, stride: int, start: Start, tmp_path: Path) -> None:
+    """timm's own code made these features of the same weights: see files/README.md."""
+    expected = np.load(FOLDER.parent / "files" / "timm_dilated.npz")
+    path = write_upstream_checkpoint(tmp_path, "timm", "d")
+    canonical = tmp_path / "canonical.safetensors"
+    weights_convert.convert(path, canonical, settings={"output_stride": str(stride)})
+    config = read_checkpoint(canonical).config
+    taps = ("layer3", "layer4")
+    request = Request(
+        checkpoint=str(as_a_network(canonical)),
+        x=synthetic_input(config, 1, 33, 47),
+        dtype="float64",
+        mode=FASTEST[backend],
+        taps=taps,
+    )
+    response = start(backend).run(request)
+    for name in taps:
+        features = expected[f"{name}_of_{stride}"]
+        assert np.abs(response.taps[name] - features).max() <= WIDE * np.abs(features).max(), name
 
 
 def test_wrong_facts_are_seen(converted: Converted, start: Start, tmp_path: Path) -> None:

@@ -81,6 +81,13 @@ def test_average_pool_divides_by_real_pixels(torch: Any, shape: tuple[int, int])
     assert agree(actual, pool(torch.tensor(x), 2, 2, ceil_mode=True, count_include_pad=False).numpy())
 
 
+@pytest.mark.parametrize("shape", [(1, 1), (2, 3), (5, 7)])
+def test_average_pool_of_stride_1_counts_zeros(torch: Any, shape: tuple[int, int]) -> None:
+    x = values("x", 2, 3, *shape)
+    padded = torch.nn.functional.pad(torch.tensor(x), (0, 1, 0, 1))
+    assert agree(operations.average_pool_same(x), torch.nn.functional.avg_pool2d(padded, 2, 1).numpy())
+
+
 @pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize(("small", "large"), [((5, 7), (33, 47)), ((1, 3), (8, 1)), ((9, 8), (4, 3)), ((4, 6), (4, 6))])
 def test_resize_interpolates_between_neighbours(grid: str, small: tuple[int, int], large: tuple[int, int]) -> None:
