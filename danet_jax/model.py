@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from flax import nnx
 from jax import Array
@@ -41,7 +42,7 @@ class DANet(nnx.Module):
         self,
         config: DANetConfig | str,
         *,
-        dtype: str = "float32",
+        dtype: Any = "float32",
         seed: int | None = 0,
         layers: LayerSet | str = DEFAULT_LAYERS,
     ) -> None:

@@ -11,6 +11,7 @@ from keras import ops
 
 from danet_common.config.layer_set import LayerSet
 from danet_common.numerics.interpolation import sample_positions
+from danet_tf.accelerated.precision import larger_of
 from danet_tf.module import Module
 from danet_tf.primitives import PLAIN, upcast
 
@@ -61,7 +62,7 @@ class Dropout(Module):
 def max_pool(x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q c"]:
     """3x3 maximum, stride 2, padded by one with -inf."""
     padded = ops.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=float("-inf"))
-    return ops.max_pool(padded, 3, 2, "valid")
+    return ops.max_pool(padded, 3, 2, "valid", "channels_last")
 
 
 def average_pool(x: Float[Tensor, "b h w c"], stride: int) -> Float[Tensor, "b p q c"]:
@@ -70,8 +71,8 @@ def average_pool(x: Float[Tensor, "b h w c"], stride: int) -> Float[Tensor, "b p
     At stride 1 the size stays: zeros follow the last row and column, and count as pixels (timm's AvgPool2dSame).
     """
     if stride == 1:
-        return ops.average_pool(ops.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0))), 2, 1, "valid")
-    return ops.average_pool(x, 2, 2, "same")
+        return ops.average_pool(ops.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0))), 2, 1, "valid", "channels_last")
+    return ops.average_pool(x, 2, 2, "same", "channels_last")
 
 
 def interpolation_matrix(source: int, target: int, grid: str, like: Tensor) -> Float[Tensor, "target source"]:
@@ -80,7 +81,7 @@ def interpolation_matrix(source: int, target: int, grid: str, like: Tensor) -> F
     Output i lies at numerator[i] / denominator among the inputs; the weight of input j is max(0, 1 - distance to j).
     It is computed in integers up to the last division, so each weight is rounded once.
     """
-    numerator, denominator = sample_positions(ops.arange(target, dtype="int32"), source, target, grid, ops.maximum)
+    numerator, denominator = sample_positions(ops.arange(target, dtype="int32"), source, target, grid, larger_of)
     numerator = ops.clip(numerator, 0, (source - 1) * denominator)
     distance = ops.abs(numerator[:, None] - denominator * ops.arange(source, dtype="int32"))
     return ops.cast(ops.maximum(denominator - distance, 0), like.dtype) / ops.cast(denominator, like.dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import keras
 from jaxtyping import Float
@@ -23,7 +24,7 @@ from danet_tf.accelerated.precision import cast_input
 from danet_tf.backbone import ResNet
 from danet_tf.head import AuxiliaryHead, DualAttentionHead
 from danet_tf.layers import resize
-from danet_tf.module import Network
+from danet_tf.module import Network, takes_keras_options
 from danet_tf.parameters import initialise
 
 
@@ -33,24 +34,25 @@ class DANet(Network):
 
     config   a DANetConfig or a variant's name
     dtype    of convolutions and activations; BatchNorm, softmax and the upsampling of logits are at least float32;
-             `mixed_bfloat16` keeps the weights of convolutions in float32, for training
+             `mixed_bfloat16` keeps the weights of convolutions in float32, for training. None: Keras's policy
     seed     of the initial weights, equal in PyTorch, Keras and Flax; None: zeros, to be filled from a checkpoint
     layers   how the layers compute, not what: a LayerSet, or a name of `danet_common.config.layer_names`. The numbers
              of blocks, which torchvision calls layers, are `config.layers`
     """
 
+    @takes_keras_options
     @reject_renamed_arguments
     def __init__(
         self,
         config: DANetConfig | str,
         *,
-        dtype: str = "float32",
+        dtype: Any = None,
         seed: int | None = 0,
         layers: LayerSet | str = DEFAULT_LAYERS,
     ) -> None:
         super().__init__()
         self.config = get_config(config)
-        self.layer_set = get_layers(layers, self.config, get_precision(dtype))
+        self.layer_set = get_layers(layers, self.config, get_precision(dtype or keras.config.dtype_policy()))
         with skip_initialisation():
             self.backbone = ResNet(self.config, self.layer_set)
             self.head = DualAttentionHead(self.config, self.layer_set)
@@ -80,9 +82,7 @@ class DANet(Network):
         """
         outputs, recorder = resolve_request(self.config, outputs, taps, dropout_masks)
         layer1, layer3, layer4 = self.backbone(x, taps=recorder, training=training)
-        logits = self.head(
-            layer1, layer4, outputs=outputs, taps=recorder, dropout_masks=dropout_masks, training=training
-        )
+        logits = self.head(layer1, layer4, outputs, recorder, dropout_masks=dropout_masks, training=training)
         if "aux" in outputs:
             aux = self.auxiliary(layer3, layer4, dropout_masks.get("aux"), training=training)
             logits["aux"] = recorder.record("aux_logits", aux)

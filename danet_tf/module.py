@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from typing import Any, ClassVar, cast
 
@@ -75,11 +76,27 @@ class Module(keras.layers.Layer):
             access.draw(access.own_leaves(self, self.part), fresh_seed())
 
 
+def takes_keras_options(constructor: Callable[..., None]) -> Callable[..., None]:
+    """Decorate the constructor of a network: it takes Keras's `name` and `trainable` too."""
+
+    @functools.wraps(constructor)
+    def construct(
+        network: Network, *arguments: Any, name: str | None = None, trainable: bool = True, **options: Any
+    ) -> None:
+        object.__setattr__(network, "name_given", name)  # before Keras tracks attributes
+        constructor(network, *arguments, **options)
+        network.trainable = trainable
+
+    return construct
+
+
 class Network(keras.Model):
     """The methods that Keras calls on a model: to build it, to write and read it, and to find its shapes."""
 
+    name_given: str | None = None
+
     def __init__(self) -> None:
-        super().__init__(name="danet", autocast=False)
+        super().__init__(name=self.name_given, autocast=False)
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
         self.dtype_policy = keras.DTypePolicy(self.layer_set.precision.name)
@@ -134,7 +151,8 @@ class Network(keras.Model):
         layers = [(path, layer) for path, layer in named_modules(self) if isinstance(layer, keras.layers.Layer)]
         frozen = [".".join(path) for path, layer in layers if not layer.trainable]
         described, dtype = describe_layers(self.layer_set), self.layer_set.precision.name
-        return {"config": self.config.to_dict(), "dtype": dtype, "layers": described, "frozen": frozen}
+        config = {"config": self.config.to_dict(), "dtype": dtype, "layers": described, "frozen": frozen}
+        return {**config, "name": self.name}
 
     @classmethod
     def from_config(cls: Any, config: dict[str, Any]) -> Network:
@@ -144,6 +162,7 @@ class Network(keras.Model):
         layers = described_layers(config["layers"]) if "layers" in config else former
         network, dtype = DANetConfig.from_dict(config["config"]), config["dtype"]
         model: Network = cls(network, dtype=dtype, seed=fresh_seed(), layers=layers)
+        model.name = config.get("name", model.name)
         for path, layer in named_modules(model):
             if isinstance(layer, keras.layers.Layer) and ".".join(path) in config.get("frozen", ()):
                 layer.trainable = False

@@ -46,10 +46,10 @@ class Conv(Module):
     def call(self, x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q d"]:
         kernel, stride, around = ops.cast(self.kernel, x.dtype), self.stride, (self.padding, self.padding)
         if stride == 1 or self.dilation > 1:  # of which TensorFlow has not both at once
-            out = ops.conv(x, kernel, 1, "same", dilation_rate=self.dilation)
+            out = ops.conv(x, kernel, 1, "same", "channels_last", self.dilation)
             out = out if stride == 1 else out[:, ::stride, ::stride]
         else:  # where "same" is not symmetric
-            out = ops.conv(ops.pad(x, ((0, 0), around, around, (0, 0))), kernel, stride, "valid")
+            out = ops.conv(ops.pad(x, ((0, 0), around, around, (0, 0))), kernel, stride, "valid", "channels_last")
         return out if self.bias is None else out + ops.cast(self.bias, x.dtype)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -40,7 +41,7 @@ class DANet(nn.Module):
         self,
         config: DANetConfig | str,
         *,
-        dtype: str = "float32",
+        dtype: Any = "float32",
         seed: int | None = 0,
         layers: LayerSet | str = DEFAULT_LAYERS,
     ) -> None:

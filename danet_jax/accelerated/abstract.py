@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from flax import nnx
 
 from danet_common.config import DANetConfig
@@ -15,7 +17,7 @@ from danet_jax.model import DANet
 
 
 def abstract_network(
-    config: DANetConfig | str, dtype: str = "float32", layers: LayerSet | str = DEFAULT_LAYERS
+    config: DANetConfig | str, dtype: Any = "float32", layers: LayerSet | str = DEFAULT_LAYERS
 ) -> DANet:
     """Return a network whose tensors are shapes and dtypes only, made at once; dropout's generators are real."""
     chosen = get_layers(layers, get_config(config), get_precision(dtype))  # here, as JAX would add to its errors below

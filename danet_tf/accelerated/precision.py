@@ -39,3 +39,8 @@ def mean_of(x: Tensor, axes: tuple[int, ...], keepdims: bool = False) -> Tensor:
     for axis in axes:
         count *= shape[axis]
     return ops.sum(x, axes, keepdims=keepdims) / ops.cast(count, x.dtype)
+
+
+def larger_of(first: Tensor | int, second: Tensor | int) -> Tensor:
+    """The larger of two sizes in 32 bits; Keras's own has as many bits as its floatx."""
+    return ops.maximum(ops.cast(first, "int32"), ops.cast(second, "int32"))

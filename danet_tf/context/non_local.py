@@ -66,7 +66,7 @@ class NonLocal(Module):
 
 def largest(x: Float[Tensor, "b h w c"]) -> Float[Tensor, "b p q c"]:
     """Maxima of 2x2 positions; an odd last row or column is kept, so that every position has its part."""
-    return ops.max_pool(x, 2, 2, "same")
+    return ops.max_pool(x, 2, 2, "same", "channels_last")
 
 
 def dot_product_attention(

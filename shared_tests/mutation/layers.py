@@ -37,7 +37,7 @@ LAYERS = (
         edits_by_backend(
             "max_pool",
             torch=("F.max_pool2d(x, 3, 2, 1)", "F.max_pool2d(F.pad(x, (0, 1, 0, 1)), 3, 2)"),
-            tf=('ops.max_pool(padded, 3, 2, "valid")', 'ops.max_pool(x, 3, 2, "same")'),
+            tf=('ops.max_pool(padded, 3, 2, "valid"', 'ops.max_pool(x, 3, 2, "same"'),
             jax=("(2, 2), ((1, 1), (1, 1))", '(2, 2), "SAME"'),
         ),
     ),
@@ -66,9 +66,9 @@ LAYERS = (
                 "F.avg_pool2d(F.pad(x, (0, x.shape[3] % 2, 0, x.shape[2] % 2)), 2, 2)",
             ),
             tf=(
-                'return ops.average_pool(x, 2, 2, "same")',
+                'return ops.average_pool(x, 2, 2, "same", "channels_last")',
                 "odd = ((0, 0), (0, x.shape[1] % 2), (0, x.shape[2] % 2), (0, 0))\n"
-                "return ops.average_pool(ops.pad(x, odd), 2, 2)",
+                'return ops.average_pool(ops.pad(x, odd), 2, 2, "valid", "channels_last")',
             ),
             jax=("count_include_pad=False", "count_include_pad=True"),
         ),
@@ -80,7 +80,7 @@ LAYERS = (
         edits_by_backend(
             "average_pool",
             torch=("ceil_mode=True", "ceil_mode=False"),
-            tf=('ops.average_pool(x, 2, 2, "same")', 'ops.average_pool(x, 2, 2, "valid")'),
+            tf=('ops.average_pool(x, 2, 2, "same"', 'ops.average_pool(x, 2, 2, "valid"'),
             jax=("odd = ((0, x.shape[1] % 2), (0, x.shape[2] % 2))", "odd = ((0, 0), (0, 0))"),
         ),
     ),

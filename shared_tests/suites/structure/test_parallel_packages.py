@@ -39,6 +39,7 @@ FRAMEWORK_ONLY = {
         "get_config",
         "from_config",
         "Network",
+        "takes_keras_options",
         "named_modules",
         "TorchOptimizer",  # Keras has no SGD with PyTorch's momentum
         # A training step is written for one device among several, and asks for what is of all.
@@ -67,6 +68,7 @@ MEANINGS = {
     "Flax (NNX, on JAX)": "PyTorch",
     "Keras 3, N,H,W,C": "PyTorch, N,C,H,W",
     "Flax (NNX), N,H,W,C": "PyTorch, N,C,H,W",
+    ". None: Keras's policy": "",
     "* gamma + beta": "* weight + bias",
     "* scale + bias": "* weight + bias",
     " Sets the model to inference.": "",
