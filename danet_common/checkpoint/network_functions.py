@@ -106,6 +106,7 @@ class NetworkFunctions(Generic[Network]):
     def to_checkpoint(self, model: Network) -> Checkpoint:
         """Return the network as a checkpoint. Raises CheckpointError for one with `layers="cpu_inference"`."""
         network = self.network_in(model)
+        require_trainable(network.layer_set, "saved")  # before any tensor is copied
         tensors = self.get_tensors(network)
         config = live_config(network, {name: tensor.shape for name, tensor in tensors.items()})
         kept = {name: tensor for name, tensor in tensors.items() if name not in left_out(network, config)}
