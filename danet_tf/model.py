@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any
 
 import keras
 from jaxtyping import Float
@@ -46,7 +45,7 @@ class DANet(Network):
         self,
         config: DANetConfig | str,
         *,
-        dtype: Any = None,
+        dtype: str | keras.DTypePolicy | None = None,
         seed: int | None = 0,
         layers: LayerSet | str = DEFAULT_LAYERS,
     ) -> None:
@@ -80,11 +79,11 @@ class DANet(Network):
 
         Raises ValueError for an unknown output, tap or mask.
         """
-        outputs, recorder = resolve_request(self.config, outputs, taps, dropout_masks)
-        layer1, layer3, layer4 = self.backbone(x, taps=recorder, training=training)
-        logits = self.head(layer1, layer4, outputs, recorder, dropout_masks=dropout_masks, training=training)
+        outputs, probe = resolve_request(self.config, outputs, taps, dropout_masks)
+        layer1, layer3, layer4 = self.backbone(x, taps=probe, training=training)
+        logits = self.head(layer1, layer4, outputs=outputs, taps=probe, dropout_masks=dropout_masks, training=training)
         if "aux" in outputs:
             aux = self.auxiliary(layer3, layer4, dropout_masks.get("aux"), training=training)
-            logits["aux"] = recorder.record("aux_logits", aux)
+            logits["aux"] = probe.record("aux_logits", aux)
         size, grid = ops.shape(x)[1:3], self.config.upsample_grid  # align_corners, in effect
-        return {name: resize(value, size, grid) for name, value in logits.items()} | recorder.recorded
+        return {name: resize(value, size, grid) for name, value in logits.items()} | probe.recorded

@@ -73,10 +73,10 @@ class DANet(nn.Module):
 
         Raises ValueError for an unknown output, tap or mask.
         """
-        outputs, recorder = resolve_request(self.config, outputs, taps, dropout_masks)
-        layer1, layer3, layer4 = self.backbone(x, recorder)
-        logits = self.head(layer1, layer4, outputs, recorder, dropout_masks)
+        outputs, probe = resolve_request(self.config, outputs, taps, dropout_masks)
+        layer1, layer3, layer4 = self.backbone(x, probe)
+        logits = self.head(layer1, layer4, outputs, probe, dropout_masks)
         if "aux" in outputs:
-            logits["aux"] = recorder.record("aux_logits", self.auxiliary(layer3, layer4, dropout_masks.get("aux")))
+            logits["aux"] = probe.record("aux_logits", self.auxiliary(layer3, layer4, dropout_masks.get("aux")))
         grid = self.config.upsample_grid  # align_corners, in effect
-        return {name: resize(value, x.shape[2:], grid) for name, value in logits.items()} | recorder.recorded
+        return {name: resize(value, x.shape[2:], grid) for name, value in logits.items()} | probe.recorded

@@ -91,7 +91,7 @@ LAYERS = (
         edits_by_backend(
             "average_pool",
             torch=("F.pad(x, (0, 1, 0, 1))", 'F.pad(x, (0, 1, 0, 1), "replicate")'),
-            tf=('ops.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0))), 2, 1, "valid")', 'x, 2, 1, "same")'),
+            tf=('ops.pad(x, ((0, 0), (0, 1), (0, 1), (0, 0))), 2, 1, "valid"', 'x, 2, 1, "same"'),
             jax=("((0, 1), (0, 1)))", "((0, 1), (0, 1)), count_include_pad=False)"),
         ),
     ),
