@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from danet_cli.main import run
 from danet_common import read_checkpoint
@@ -141,6 +140,8 @@ def test_a_relative_is_really_trained(start: Start, tmp_path: Path, capsys: Stre
 
 
 def test_steps_are_whole_on_the_axis(ablate: Ablate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.figure import Figure
+
     figures: list[Figure] = []
     monkeypatch.setattr(Figure, "savefig", lambda figure, path, **options: figures.append(figure))
     assert ablate(*SHORT, "--context", "none", "--validate-every", "4", "--out", str(tmp_path)) == 0

@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 
 import danet_cli.evaluate.command
-from danet_cli.evaluate.confusion import draw_confusion
 from danet_cli.main import run
 from danet_common import VARIANTS, Checkpoint, write_checkpoint
 from danet_common.config.recipe import TrainConfig
@@ -303,6 +302,8 @@ def test_other_errors_are_bugs(evaluate: Evaluate, monkeypatch: pytest.MonkeyPat
 
 
 def test_names_are_no_formulas(tmp_path: Path) -> None:
+    from danet_cli.evaluate.confusion import draw_confusion
+
     names, path = [r"$\foo$", "$x_$", "a"], tmp_path / "confusion.png"
     draw_confusion(np.eye(3, dtype=np.int64), names, r"folder:/$\data$ val", path)
     assert path.exists()
@@ -310,6 +311,8 @@ def test_names_are_no_formulas(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("count", [1, 7, 41])
 def test_the_picture_is_drawn_for_any_number_of_classes(count: int, tmp_path: Path) -> None:
+    from danet_cli.evaluate.confusion import draw_confusion
+
     matrix = np.arange(count * count).reshape(count, count)
     draw_confusion(matrix, [f"class {label}" for label in range(count)], "title", tmp_path / "confusion.png")
     with Image.open(tmp_path / "confusion.png") as picture:

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from PIL import Image
 
 import danet_cli.train.display
@@ -580,6 +579,8 @@ def test_curves(count: int, tmp_path: Path) -> None:
 
 
 def test_one_logged_point_is_seen_and_steps_are_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from matplotlib.figure import Figure
+
     figures: list[Figure] = []
     monkeypatch.setattr(Figure, "savefig", lambda figure, path, format, dpi: figures.append(figure))
     draw_curves([{**record, "step": 4} for record in RECORDS[:2]], tmp_path / "curves.png")

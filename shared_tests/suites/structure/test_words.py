@@ -118,7 +118,9 @@ ALLOWED = {
 
 
 def files() -> list[Path]:
-    """Return the text files under version control."""
+    """Return the text files under version control. Skips without them, as in an unpacked source archive."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a clone")
     names = subprocess.run(
         ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.splitlines()
