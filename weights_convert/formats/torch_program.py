@@ -1,6 +1,6 @@
 """Read the weights of a `.pt2` archive, a program of torch.export. The program itself is not run.
 
-Source: torch/export/pt2_archive and torch/_export/serde/schema.py, torch 2.8 to 2.13.
+Source: torch/export/pt2_archive and torch/_export/serde/schema.py, torch 2.9 to 2.13.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from weights_convert.contents import Contents
 
 NAME = "torch program"
 CONFIG = "model_weights_config.json"
-OLDER = "serialized_exported_program.json"  # record of torch before 2.8
+OLDER = "serialized_exported_program.json"  # record of torch before 2.9
 KINDS = ("", "Byte", "Char", "Short", "Int", "Long", "Half", "Float", "Double", "", "", "", "Bool", "BFloat16")
 
 
@@ -28,11 +28,11 @@ def recognises(source: SourceFile) -> bool:
 
 
 def read(source: SourceFile) -> Contents:
-    """Read every tensor. Raise CheckpointError if the archive is damaged, or of torch before 2.8."""
+    """Read every tensor. Raise CheckpointError if the archive is damaged, or of torch before 2.9."""
     archive = Archive(source.file)
     place = next((name for name in archive.names if name.endswith(CONFIG)), None)
     if place is None:
-        raise CheckpointError("is a program of torch.export before torch 2.8. Save model.state_dict() with torch.save")
+        raise CheckpointError("is a program of torch.export before torch 2.9. Save model.state_dict() with torch.save")
     folder = place.removesuffix(CONFIG)
     try:
         entries = parse_json(archive.read(place).tobytes())["config"]

@@ -19,6 +19,7 @@ from weights_convert.containers.source_file import open_source
 from weights_convert.formats import torch_program
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.filterwarnings("ignore:TypedStorage is deprecated:UserWarning")  # of PyTorch 2.9 itself
 
 CONFIG = VARIANTS["danet_tiny"]
 TENSORS = synthetic_tensors(CONFIG)

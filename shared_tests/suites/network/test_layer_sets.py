@@ -122,7 +122,7 @@ class TestTorch:
     def test_exported_for_any_size(self, layers: str, strict: bool) -> None:
         """Nothing in a network makes a size special."""
         model, x = self.network(layers)
-        torch = pytest.importorskip("torch")
+        torch = pytest.importorskip("torch", "2.13", reason="max pooling of PyTorch before 2.13 fixes size % 4")
         height, width = (torch.export.Dim(name, min=33, max=513) for name in ("height", "width"))
         program = torch.export.export(model, (x,), dynamic_shapes={"x": {2: height, 3: width}}, strict=strict)
         other = torch.randn(2, 3, 129, 81, generator=torch.Generator().manual_seed(1))
