@@ -129,7 +129,7 @@ class TestTorch:
         assert torch.equal(program.module()(other)["fused"], model(other)["fused"])
 
     @pytest.mark.slow
-    @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning")  # Inductor's own
+    @pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated")  # Inductor's own
     @pytest.mark.parametrize(("layers", "compiler"), [("memory_efficient", "inductor"), ("remat", "aot_eager")])
     def test_compiled_training_takes_two_crop_sizes(self, layers: str, compiler: str) -> None:
         model, _ = self.network(layers)

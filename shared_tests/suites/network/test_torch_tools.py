@@ -15,7 +15,7 @@ TINY = VARIANTS["danet_tiny"]
 SETS = ("plain", "memory_efficient", "remat")
 OF_TORCH = (
     "ignore:For backward hooks to be called, module output should be a Tensor:UserWarning",  # a dict: the network, head
-    "ignore:`torch.jit.*` is deprecated:DeprecationWarning",
+    "ignore:`torch.jit.*` is deprecated",
     "ignore:Converting a tensor to a Python boolean",  # the trace is wrong for a size of 1 only
 )
 pytestmark = [pytest.mark.filterwarnings(line) for line in OF_TORCH]

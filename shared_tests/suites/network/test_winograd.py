@@ -145,7 +145,7 @@ def test_second_gradients(backend: str, start: Start, checkpoint_of: CheckpointO
     assert np.abs(direct - by_transforms).max() <= 1e-10 * np.abs(direct).max()
 
 
-@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # torch's own tangents do
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # torch's own tangents do
 def test_transforms_of_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     """`torch.func` with chunks of attention: a picture at a time, its gradient, and its tangent."""
     torch, danet_torch = pytest.importorskip("torch"), pytest.importorskip("danet_torch")

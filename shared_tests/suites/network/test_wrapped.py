@@ -20,7 +20,7 @@ from weights_convert.live.source import as_checkpoint
 
 pytestmark = [
     pytest.mark.filterwarnings(KERAS_WARNING),
-    pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated:DeprecationWarning"),  # torch's own
+    pytest.mark.filterwarnings("ignore:`torch.jit.script_method` is deprecated"),  # torch's own
 ]
 TINY = VARIANTS["danet_tiny"]
 
