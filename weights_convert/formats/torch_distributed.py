@@ -102,7 +102,7 @@ def _header(name: str, value: Mapping[str, Any], places: Mapping[Any, Mapping[st
 
 def _tensor(folder: Path, name: str, header: _Header) -> np.ndarray:
     """Return one tensor, from its chunks."""
-    array = np.zeros(header.shape, header.dtype)
+    array, filled = np.empty(header.shape, header.dtype), np.zeros(header.shape, bool)
     for chunk in header.chunks:
         if type(chunk.file) is not str or Path(chunk.file).name != chunk.file:
             raise CheckpointError(f"{METADATA} is damaged: {name} lies outside of the folder")
@@ -113,8 +113,11 @@ def _tensor(folder: Path, name: str, header: _Header) -> np.ndarray:
             if not isinstance(value, PickledTensor):
                 raise CheckpointError(f"{name} is not a tensor in {chunk.file}")
             array[chunk.region] = resolve(value).reshape(array[chunk.region].shape)
+            filled[chunk.region] = True
         except OSError as error:
             raise CheckpointError(f"{chunk.file}, which has {name}: {error.strerror or error}") from None
         except (ValueError, TypeError, KeyError) as error:
             raise CheckpointError(f"{chunk.file}, which has {name}, is damaged: {error}") from None
+    if not filled.all():
+        raise CheckpointError(f"{METADATA} is damaged: the chunks of {name} overlap")
     return array

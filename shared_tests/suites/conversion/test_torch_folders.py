@@ -65,7 +65,8 @@ def test_a_tensor_of_several_processes_is_joined(folder: Path) -> None:
     (whole,) = (index for index in metadata.storage_data if index.fqn == key)
     info, described = metadata.storage_data.pop(whole), metadata.state_dict_metadata[key]
     described.chunks.clear()
-    for start, end in ((0, 3), (3, len(STATE[KERNEL]))):
+    half = len(STATE[KERNEL]) // 2
+    for start, end in ((0, half), (half, 2 * half)):
         offset = torch.Size([start, 0, 0, 0])
         name = f"__{start}_0.distcp"
         torch.save(STATE[KERNEL][start:end].clone(), folder / f"{start}")
@@ -81,6 +82,9 @@ def test_a_tensor_of_several_processes_is_joined(folder: Path) -> None:
     described.chunks.pop()
     (folder / ".metadata").write_bytes(pickle.dumps(metadata))
     assert f".metadata is damaged: the chunks of {key} have " in refused(folder)
+    described.chunks.append(described.chunks[0])
+    (folder / ".metadata").write_bytes(pickle.dumps(metadata))
+    assert refused(folder) == f".metadata is damaged: the chunks of {key} overlap"
 
 
 def test_damaged_distributed_checkpoints(folder: Path) -> None:
