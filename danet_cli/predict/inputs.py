@@ -49,7 +49,7 @@ def images_below(folder: Path) -> list[Path]:
     paths = [path for path in sorted(folder.rglob("*")) if not path.is_dir()]
     paths = [path for path in paths if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
     images = [path for path in paths if path.is_file() and path.suffix.lower() in IMAGE_ENDINGS]
-    left_out = [str(path.relative_to(folder)) for path in paths if path not in images]
+    left_out = [str(path.relative_to(folder)) for path in sorted({*paths} - {*images})]
     if left_out:
         more = ", ..." if len(left_out) > NAMED else ""
         print_note(f"{folder}: {len(left_out)} left out, not image files: {', '.join(left_out[:NAMED])}{more}")
