@@ -16,6 +16,7 @@ from danet_common.checkpoint.lazy import LazyTensors, Slices, checkpoint_in, ope
 from danet_common.checkpoint.network_functions import left_out, live_config
 from danet_common.checkpoint.parameter_layouts import from_channels_last
 from danet_common.checkpoint.pretrained import open_folder, pretrained_checkpoint
+from danet_common.config.layer_names import require_trainable
 from weights_convert.containers.source_file import open_source
 from weights_convert.ema import choose_averages
 from weights_convert.formats import pretrained_folder, reader_for, run_folder, safetensors_file, safetensors_index
@@ -71,6 +72,7 @@ def as_checkpoint(source: Source, weights_key: str | None = None, report: Log | 
     if isinstance(source, str | os.PathLike):
         return open_any(Path(source), weights_key, report)
     network, package = live_network(source)
+    require_trainable(network.layer_set, "saved")
     tensors = LiveTensors(network, package)
     config = live_config(network, {name: parameter.shape for name, (parameter, _) in tensors.leaves.items()})
     for name in left_out(network, config):
