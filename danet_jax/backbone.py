@@ -130,7 +130,8 @@ def make_stage(config: DANetConfig, index: int, in_channels: int, layers: LayerS
 def projection(in_channels: int, out_channels: int, layers: LayerSet, stride: int, pool: int) -> nnx.List:
     """Return the shortcut's convolution and BatchNorm; none where the block's input is added as it is.
 
-    With a pool (ResNet-D) its stride is 1, because the input is pooled before."""
+    With a pool (ResNet-D) its stride is 1, because the input is pooled before.
+    """
     if stride == 1 and in_channels == out_channels:
         return nnx.List([])
     conv = layers.conv(in_channels, out_channels, 1, stride=1 if pool else stride)

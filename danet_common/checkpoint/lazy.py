@@ -53,7 +53,7 @@ class LazyFile:
             raise CheckpointError(f"{self.path}: {error.strerror or error}") from None
         if not index:
             return raw.reshape(entry.shape)
-        return raw.reshape(len(rows), *entry.shape[1:])[(slice(None), *index[1:])].copy()
+        return np.ascontiguousarray(raw.reshape(len(rows), *entry.shape[1:])[(slice(None), *index[1:])])
 
 
 class LazyTensors(Mapping[str, np.ndarray]):

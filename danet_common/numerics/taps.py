@@ -66,14 +66,14 @@ def resolve_request(
 ) -> tuple[tuple[str, ...], Taps]:
     """Return the outputs to compute, in the network's order, by default all, and the `Taps` that keep these taps.
 
-    Raises ValueError, listing unknown names and taps that lead to none of the outputs.
+    Raises ValueError, listing unknown names, of masks too, and taps that lead to none of the outputs.
     """
     computed = config.outputs if outputs is None else tuple(name for name in config.outputs if name in outputs)
     require_known("outputs", outputs or (), config.outputs)
     require_known("taps", taps, tap_names(config))
     require_known("dropout masks", dropout_masks, config.outputs)
-    before = f"the outputs {', '.join(computed) or '()'} have"
-    require_known("taps", taps, tap_names(config, computed), before)
+    owner = f"the outputs {', '.join(computed) or '()'} have"
+    require_known("taps", taps, tap_names(config, computed), owner)
     return computed, Taps(taps)
 
 
