@@ -7,11 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from danet_common.checkpoint import CheckpointError
+from danet_common.checkpoint import Checkpoint, CheckpointError
 from danet_common.checkpoint.parameter_layouts import TORCH, from_channels_last, to_channels_last
 from danet_common.checkpoint.prefetch import prefetch
 from danet_common.config.tensors import Kind, Parameter
-from danet_common.numerics.initialisation import drawn
+from danet_common.numerics.folding import tensors_for
+from danet_common.numerics.initialisation import drawn, initial_tensors
 
 Leaves = Iterable[tuple[Parameter, Any]]
 
@@ -76,9 +77,10 @@ class TensorAccess:
                     shape = tuple(shape[axis] for axis in (3, 2, 0, 1))
                 yield Parameter(f"{prefix}{TORCH[kind]}", shape, kind), leaf
 
-    def initialise(self, model: Any, seed: int = 0) -> None:
-        """Draw the weights that training starts from; the same in every framework."""
-        self.draw(self.named_parameters(model), seed)
+    def initialise(self, network: Any, seed: int = 0) -> None:
+        """Fill a network with the weights that training starts from; the same in every framework and layer set."""
+        checkpoint = Checkpoint(network.config, initial_tensors(network.config, seed))
+        self.set_tensors(network, tensors_for(network.layer_set, checkpoint))
 
     def draw(self, leaves: Leaves, seed: int | None) -> None:
         """Draw these tensors; without a seed kernels and biases become 0. PyTorch's meta tensors stay."""

@@ -134,7 +134,7 @@ def test_timm_has_the_same(name: str) -> None:
 @pytest.mark.parametrize("name", IDENTITIES)
 def test_starts_as_the_identity(backend: str, name: str) -> None:
     package, module = made(backend, name)
-    package.parameters.initialise(module)
+    package.parameters.access.draw(package.parameters.named_parameters(module), 0)
     x = synthetic_array("module:x", (2, CHANNELS, 5, 7))
     assert np.array_equal(apply(backend, module, x, Taps()), x)
 

@@ -48,6 +48,18 @@ def random_names(config: DANetConfig) -> set[str]:
     return {name for name in table if initial_distribution(name, table).kind != "constant"}
 
 
+@pytest.mark.parametrize("backend", NETWORKS)
+def test_a_seed_gives_one_network_in_every_layer_set(backend: str) -> None:
+    """Folded layers compute what those with BatchNorm do, also where nothing was loaded."""
+    package = pytest.importorskip(f"danet_{backend}")
+    pictures = np.random.default_rng(0).standard_normal((1, 33, 47, 3), np.float32)
+    plain, folded = (
+        package.predict_logits(package.DANet(TINY, seed=3, layers=layers), pictures)
+        for layers in ("plain", "cpu_inference")
+    )
+    assert np.abs(folded - plain).max() <= 1e-5 * np.abs(plain).max()  # float32 rounding; drawn biases gave 0.09
+
+
 class TestTorch:
     """`reset_parameters`, which `Module.apply`, FSDP and `to_empty` rely on."""
 
